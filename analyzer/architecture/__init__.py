@@ -1,0 +1,1 @@
+"""What a network is: traced once, read many ways. No torch here."""

@@ -1,0 +1,158 @@
+"""One function a block, stem, transition: what a layer computes, written once.
+
+A block is a function `(net, x, layer) -> Tensor` under `@block(name, …)`; nothing else changes when one is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from analyzer.architecture.net import Dim, Net, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What a block function is told: widths (Dim), the 3x3's kernel and groups, dropout rate, stride.
+
+    `growth` is how many channels the layer adds (in a ResNet, its output width); `hidden` the width inside it;
+    `first` whether it opens its stage.
+    """
+
+    growth: Dim
+    hidden: Dim
+    kernel: Dim = 3
+    groups: Dim = 1
+    drop: float = 0.0
+    stride: int = 1
+    first: bool = False
+
+
+BlockFunction = Callable[[Net, Tensor, Layer], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A registered block: its function, its module class name, its family, and how its hidden width is said."""
+
+    name: str
+    kind: str
+    layer: BlockFunction
+    family: str
+    ratio: float | None
+    bn_size: int | None
+    inplace: bool
+
+    @property
+    def has_hidden(self) -> bool:
+        """Whether the block has a hidden width at all."""
+        return self.ratio is not None or self.bn_size is not None
+
+
+BLOCKS: dict[str, Block] = {}
+
+
+def block(
+    name: str,
+    *,
+    kind: str,
+    family: str = "densenet",
+    ratio: float | None = None,
+    bn_size: int | None = None,
+    inplace: bool = True,
+) -> Callable[[BlockFunction], BlockFunction]:
+    """Registers a block function under `name`, a lower-case word.
+
+    `kind` is the class name of the layer's module. `ratio` or `bn_size` is the default of its hidden width (none:
+    the block has no hidden width). `inplace` says whether ReLUs outside the layers are in place. `family` is the
+    assembly it goes into: `densenet` (concatenating stages with transitions) or `resnet` (adding stages).
+    """
+
+    def register(function: BlockFunction) -> BlockFunction:
+        BLOCKS[name] = Block(name, kind, function, family, ratio, bn_size, inplace)
+        return function
+
+    return register
+
+
+@block("residual", kind="ResidualBlock", ratio=0.25, inplace=False)
+def residual(net: Net, x: Tensor, layer: Layer) -> Tensor:
+    """The article's layer, a pre-activation ResNet bottleneck: 1x1, 3x3, 1x1, concatenated after its input."""
+    y = net.conv("conv1", net.relu("relu1", net.norm("norm1", x)), layer.hidden)
+    y = net.relu("relu2", net.norm("norm2", y))
+    y = net.conv("conv2", y, layer.hidden, layer.kernel, groups=layer.groups, padding="same")
+    y = net.conv("conv3", net.relu("relu3", net.norm("norm3", y)), layer.growth)
+    return net.concat(x, net.dropout(y, layer.drop))
+
+
+@block("dense", kind="DenseLayer", bn_size=4)
+def dense(net: Net, x: Tensor, layer: Layer) -> Tensor:
+    """DenseNet-B's layer (Huang et al. 2017, §3): 1x1, 3x3, concatenated after its input."""
+    y = net.conv("conv1", net.relu("relu1", net.norm("norm1", x)), layer.hidden)
+    y = net.relu("relu2", net.norm("norm2", y))
+    y = net.conv("conv2", y, layer.growth, layer.kernel, groups=layer.groups)
+    return net.concat(x, net.dropout(y, layer.drop))
+
+
+@block("basic", kind="BasicLayer")
+def basic(net: Net, x: Tensor, layer: Layer) -> Tensor:
+    """The first DenseNet's layer (Huang et al. 2017, §3): one 3x3, concatenated after its input."""
+    y = net.relu("relu1", net.norm("norm1", x))
+    y = net.conv("conv1", y, layer.growth, layer.kernel, groups=layer.groups)
+    return net.concat(x, net.dropout(y, layer.drop))
+
+
+@block("bottleneck", kind="Bottleneck", family="resnet", ratio=0.25)
+def bottleneck(net: Net, x: Tensor, layer: Layer) -> Tensor:
+    """ResNet's layer (He et al. 2015, v1.5 as torchvision): 1x1, 3x3 (strided), 1x1, added to its input."""
+    y = net.relu("relu1", net.norm("bn1", net.conv("conv1", x, layer.hidden)))
+    y = net.conv("conv2", y, layer.hidden, layer.kernel, stride=layer.stride, groups=layer.groups)
+    y = net.norm("bn3", net.conv("conv3", net.relu("relu2", net.norm("bn2", y)), layer.growth))
+    identity = x
+    if layer.first:
+        with net.scope("downsample", "Sequential"):
+            identity = net.norm("1", net.conv("0", x, layer.growth, stride=layer.stride))
+    return net.relu("relu3", net.add(y, identity))
+
+
+def transition(net: Net, x: Tensor, out: Dim, *, inplace: bool) -> Tensor:
+    """Between dense blocks: BN, ReLU, 1x1, 2x2 average pool."""
+    y = net.conv("conv", net.relu("relu", net.norm("norm", x), inplace=inplace), out)
+    return net.avg_pool("pool", y, 2, stride=2)
+
+
+# -- stems: image -> (init) channels ---------------------------------------------------------------------------
+
+
+class StemNames(NamedTuple):
+    """Module names of a stem; a family has its own."""
+
+    conv: str
+    norm: str
+    relu: str
+    pool: str
+
+
+def imagenet_stem(net: Net, x: Tensor, init: Dim, names: StemNames, *, inplace: bool) -> Tensor:
+    """7x7 stride 2, BN, ReLU, 3x3 max pool stride 2."""
+    y = net.conv(names.conv, x, init, 7, stride=2, padding=3)
+    y = net.relu(names.relu, net.norm(names.norm, y), inplace=inplace)
+    return net.max_pool(names.pool, y, 3, stride=2, padding=1)
+
+
+def deep_stem(net: Net, x: Tensor, init: Dim, names: StemNames, *, inplace: bool) -> Tensor:
+    """ResNet-C's (He et al. 2019, §4.1): 3x3 stride 2, 3x3, 3x3 of init//2, init//2, init; max pool stride 2."""
+    half = init // 2
+    for i, (out, stride) in enumerate([(half, 2), (half, 1), (init, 1)]):
+        x = net.conv(f"{names.conv}_{i}", x, out, 3, stride=stride)
+        x = net.relu(f"{names.relu}_{i}", net.norm(f"{names.norm}_{i}", x), inplace=inplace)
+    return net.max_pool(names.pool, x, 3, stride=2, padding=1)
+
+
+def small_stem(net: Net, x: Tensor, init: Dim, names: StemNames, *, inplace: bool) -> Tensor:
+    """One 3x3 without stride or pool, as DenseNet's CIFAR networks (Huang et al. 2017, §3): for small images."""
+    return net.conv(names.conv, x, init, 3)
+
+
+STEMS: dict[str, Callable[..., Tensor]] = {"imagenet": imagenet_stem, "deep": deep_stem, "small": small_stem}

@@ -1,0 +1,389 @@
+"""The trace of a network: symbolic tensors, small frozen ops, named scopes, and the primitives that record them.
+
+An architecture is a function that calls these primitives and reads like a `forward`. Channels and image sizes
+are ints (one network) or int64 arrays (one entry a variant), so one run of the function describes one network
+or a whole chunk of a search. Every figure is a reading of the recorded trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from analyzer.errors import ArchitectureError
+
+Dim = Any
+"""An int, or a NumPy int64 array with one entry a variant."""
+
+INT64_MAX = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A symbolic activation of one sample: `channels` x `size` x `size`, or `channels` alone when `size` is None.
+
+    `area` is size x size (1 when flat); `storage` names the memory it lives in, shared by views and by in-place
+    results; `high` bounds `channels` from above as an exact int, whatever `channels` is.
+    """
+
+    id: int
+    channels: Dim
+    size: Dim
+    area: Dim
+    storage: int
+    high: int
+
+    @property
+    def elements(self) -> Dim:
+        """Elements of one sample."""
+        return self.channels * self.area
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One recorded operation. `name` is its module's name in its scope; empty for a functional call."""
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+
+    @property
+    def x(self) -> Tensor:
+        """The first input."""
+        return self.inputs[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Conv(Op):
+    """2d convolution, square kernel. `same` says that torch is told `padding="same"`; `padding` is its integer."""
+
+    kernel: Dim
+    stride: int
+    padding: Dim
+    groups: Dim
+    bias: bool
+    same: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Norm(Op):
+    """Batch normalisation with affine parameters and running statistics."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReLU(Op):
+    """Rectifier, in place or not."""
+
+    inplace: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MaxPool(Op):
+    """Max pooling, square kernel."""
+
+    kernel: int
+    stride: int
+    padding: int
+
+
+@dataclass(frozen=True, slots=True)
+class AvgPool(Op):
+    """Average pooling, square kernel, no padding."""
+
+    kernel: int
+    stride: int
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalPool(Op):
+    """Average over the whole image, to 1 x 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flatten(Op):
+    """A view of each sample as one vector."""
+
+
+@dataclass(frozen=True, slots=True)
+class Linear(Op):
+    """Fully connected layer with bias."""
+
+
+@dataclass(frozen=True, slots=True)
+class Concat(Op):
+    """Concatenation along channels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Add(Op):
+    """Elementwise sum of two tensors of one shape; `inplace` writes it into the first."""
+
+    inplace: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout(Op):
+    """Elementwise dropout, functional, active in training."""
+
+    rate: float
+
+
+@dataclass(slots=True)
+class Scope:
+    """A named group of steps, built as one module of class `kind`. Its result is the output of its last step."""
+
+    name: str
+    kind: str
+    path: str
+    steps: list[Op | Scope] = field(default_factory=list)
+
+    def ops(self) -> Iterator[tuple[Scope, Op]]:
+        """Every op below, in execution order, with the scope that holds it."""
+        for step in self.steps:
+            if isinstance(step, Scope):
+                yield from step.ops()
+            else:
+                yield self, step
+
+    def path_of(self, op: Op) -> str:
+        """The dotted module path of one of this scope's own ops; a functional op belongs to the scope itself."""
+        return ".".join(part for part in (self.path, op.name) if part)
+
+
+def is_array(dim: Dim) -> bool:
+    """Whether a dimension holds one entry a variant."""
+    return not isinstance(dim, (int, float))
+
+
+def scaled(channels: Dim, factor: Any) -> Dim:
+    """int(channels x factor): the float64 product, floored, as torchvision's and the article's code do it."""
+    if is_array(channels) or is_array(factor):
+        import numpy as np
+
+        product = channels * factor
+        # A float64 trace (an overflow check) stays float64.
+        return np.floor(product) if getattr(channels, "dtype", None) == np.float64 else product.astype(np.int64)
+    try:
+        return int(channels * factor)
+    except OverflowError:
+        raise ArchitectureError(
+            "a width is beyond any number", fix="use fewer layers, or an integer growth in place of double"
+        ) from None
+
+
+class Net:
+    """Records a network while an architecture function runs.
+
+    In array form `invalid` marks the variants that can't be built, and `high_macs` and `high_elements` bound the
+    totals over all variants, as exact ints, so that int64 overflow is seen before it can wrap.
+    """
+
+    def __init__(self) -> None:
+        self.root = Scope("", "Network", "")
+        self.invalid: Any = False
+        self.high_macs = 0
+        self.high_elements = 0
+        self._stack = [self.root]
+        self._ids = 0
+        self._consumed: set[int] = set()
+        self._stale: dict[int, str] = {}
+        self._kept: set[int] = set()  # values whose producer keeps them for backward, and views
+        self._bounds: dict[int, tuple[Any, int, int]] = {}
+        self._areas: dict[int, tuple[Any, Dim]] = {}
+
+    # -- structure ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def scope(self, name: str, kind: str) -> Iterator[None]:
+        """Steps recorded inside belong to a module `name` of class `kind`."""
+        parent = self._stack[-1]
+        scope = Scope(name, kind, f"{parent.path}.{name}" if parent.path else name)
+        parent.steps.append(scope)
+        self._stack.append(scope)
+        try:
+            yield
+        finally:
+            self._stack.pop()
+
+    def ops(self) -> Iterator[tuple[Scope, Op]]:
+        """Every op in execution order with its scope."""
+        return self.root.ops()
+
+    def path(self, name: str = "") -> str:
+        """The dotted path of `name` in the scope that is being recorded."""
+        return ".".join(part for part in (self._stack[-1].path, name) if part)
+
+    @property
+    def input_tensor(self) -> Tensor:
+        """The image that enters the network."""
+        return next(op.inputs[0] for _, op in self.ops())
+
+    @property
+    def output_tensor(self) -> Tensor:
+        """What the network returns."""
+        step: Op | Scope = self.root
+        while isinstance(step, Scope):
+            step = step.steps[-1]
+        return step.output
+
+    # -- limits ------------------------------------------------------------------------------------------------
+
+    def bounds(self, dim: Dim) -> tuple[int, int]:
+        """The least and the largest entry, as ints; an array's are computed once."""
+        if not is_array(dim):
+            return int(dim), int(dim)
+        known = self._bounds.get(id(dim))
+        if known is None:
+            known = self._bounds[id(dim)] = (dim, int(dim.min()), int(dim.max()))
+        return known[1], known[2]
+
+    def require(self, ok: Any, name: str, what: Callable[[], str], fix: str) -> None:
+        """Where `ok` is false: an error in scalar form, a mark in `invalid` in array form."""
+        if ok is True:
+            return
+        if ok is False:
+            raise ArchitectureError(what(), where=self.path(name) or "network", fix=fix)
+        self.invalid = self.invalid | ~ok
+
+    def _at_least_1(self, dim: Dim, name: str, what: str, fix: str) -> None:
+        if self.bounds(dim)[0] < 1:
+            self.require(dim >= 1, name, lambda: f"{what} {dim}", fix)
+
+    def _divides(self, groups: Dim, channels: Dim, name: str) -> None:
+        if is_array(groups) or groups != 1:
+            self.require(
+                channels % groups == 0,
+                name,
+                lambda: f"{channels} channels do not divide into {groups} groups",
+                "choose groups that divide every width, or another growth",
+            )
+
+    # -- recording ---------------------------------------------------------------------------------------------
+
+    def _tensor(self, channels: Dim, size: Dim, *, high: int | None = None, storage: int | None = None) -> Tensor:
+        self._ids += 1
+        if high is None:
+            high = self.bounds(channels)[1]
+        area: Dim = 1
+        if size is not None:
+            known = self._areas.get(id(size)) if is_array(size) else None
+            area = known[1] if known else size * size
+            if is_array(size):
+                self._areas[id(size)] = (size, area)
+            self.high_elements += high * self.bounds(size)[1] ** 2
+        else:
+            self.high_elements += high
+        return Tensor(self._ids, channels, size, area, self._ids if storage is None else storage, high)
+
+    def _record(self, op: Op) -> Tensor:
+        for x in op.inputs:
+            if x.id in self._stale:
+                raise ArchitectureError(
+                    f"reads a value that {self._stale[x.id]} overwrote in place",
+                    where=self.path(op.name),
+                    fix="make that ReLU not in place, or put a norm before it",
+                )
+        if getattr(op, "inplace", False):
+            x = op.x
+            if x.id in self._consumed or x.id in self._kept:
+                raise ArchitectureError(
+                    "overwrites in place a value that another op has read",
+                    where=self.path(op.name),
+                    fix="pass inplace=False",
+                )
+            self._stale[x.id] = self.path(op.name)
+        if isinstance(op, (ReLU, Flatten)):
+            self._kept.add(op.output.id)
+        self._consumed.update(x.id for x in op.inputs)
+        self._stack[-1].steps.append(op)
+        return op.output
+
+    def input(self, channels: Dim, size: Dim) -> Tensor:
+        """The image: `channels` x `size` x `size`. Overwriting it in place is refused like any shared value."""
+        x = self._tensor(channels, size)
+        self._consumed.add(x.id)
+        return x
+
+    def _windowed(self, x: Tensor, name: str, kernel: Dim, stride: Dim, padding: Dim) -> Dim:
+        """The output size of a sliding window; an error where no window fits."""
+        if stride == 1 and not is_array(kernel) and 2 * padding == kernel - 1:
+            return x.size
+        size = (x.size + 2 * padding - kernel) // stride + 1
+        self._at_least_1(
+            size, name, f"the image is {x.size} px here and shrinks to", "use a larger image, fewer stages or stem small"
+        )
+        return size
+
+    def conv(
+        self,
+        name: str,
+        x: Tensor,
+        out: Dim,
+        kernel: Dim = 1,
+        *,
+        stride: int = 1,
+        padding: int | str | None = None,
+        groups: Dim = 1,
+        bias: bool = False,
+    ) -> Tensor:
+        """Convolution to `out` channels. Padding defaults to kernel // 2; `"same"` is that, told to torch so."""
+        same = padding == "same"
+        pad = kernel // 2 if same or padding is None else padding
+        self._at_least_1(out, name, "a width reaches", "raise the ratio, compression, growth or init")
+        self._divides(groups, x.channels, name)
+        self._divides(groups, out, name)
+        y = self._tensor(out, self._windowed(x, name, kernel, stride, pad))
+        work = x.high * y.high * self.bounds(kernel)[1] ** 2
+        self.high_macs += work * self.bounds(y.size)[1] ** 2
+        return self._record(Conv(name, (x,), y, kernel, stride, pad, groups, bias, same))
+
+    def norm(self, name: str, x: Tensor) -> Tensor:
+        """Batch normalisation."""
+        return self._record(Norm(name, (x,), self._tensor(x.channels, x.size, high=x.high)))
+
+    def relu(self, name: str, x: Tensor, *, inplace: bool = True) -> Tensor:
+        """Rectifier. In place it must not touch a value that anything else reads: refused here, not at run time."""
+        storage = x.storage if inplace else None
+        return self._record(ReLU(name, (x,), self._tensor(x.channels, x.size, high=x.high, storage=storage), inplace))
+
+    def max_pool(self, name: str, x: Tensor, kernel: int, *, stride: int, padding: int = 0) -> Tensor:
+        """Max pooling."""
+        size = self._windowed(x, name, kernel, stride, padding)
+        return self._record(MaxPool(name, (x,), self._tensor(x.channels, size, high=x.high), kernel, stride, padding))
+
+    def avg_pool(self, name: str, x: Tensor, kernel: int, *, stride: int) -> Tensor:
+        """Average pooling without padding."""
+        size = self._windowed(x, name, kernel, stride, 0)
+        return self._record(AvgPool(name, (x,), self._tensor(x.channels, size, high=x.high), kernel, stride))
+
+    def global_pool(self, x: Tensor, name: str = "") -> Tensor:
+        """Average over the image, to 1 x 1; a module when named."""
+        return self._record(GlobalPool(name, (x,), self._tensor(x.channels, 1, high=x.high)))
+
+    def flatten(self, x: Tensor) -> Tensor:
+        """A 1 x 1 image as a vector: a view."""
+        return self._record(Flatten("", (x,), self._tensor(x.channels, None, high=x.high, storage=x.storage)))
+
+    def linear(self, name: str, x: Tensor, out: Dim) -> Tensor:
+        """Fully connected layer with bias, on a flat tensor."""
+        y = self._tensor(out, None)
+        self.high_macs += x.high * y.high
+        return self._record(Linear(name, (x,), y))
+
+    def concat(self, *xs: Tensor) -> Tensor:
+        """Concatenation along channels; all must have one image size."""
+        channels = sum((x.channels for x in xs[1:]), start=xs[0].channels)
+        return self._record(Concat("", xs, self._tensor(channels, xs[0].size, high=sum(x.high for x in xs))))
+
+    def add(self, x: Tensor, y: Tensor, *, inplace: bool = True) -> Tensor:
+        """x + y, written into x when in place (`out += identity`)."""
+        storage = x.storage if inplace else None
+        return self._record(Add("", (x, y), self._tensor(x.channels, x.size, high=x.high, storage=storage), inplace))
+
+    def dropout(self, x: Tensor, rate: float) -> Tensor:
+        """Dropout; no op at rate 0."""
+        if rate == 0:
+            return x
+        return self._record(Dropout("", (x,), self._tensor(x.channels, x.size, high=x.high), rate))

@@ -1,0 +1,125 @@
+"""Variant -> Net: the only place where stages are assembled; and the named presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from analyzer.architecture.blocks import BLOCKS, STEMS, Block, Layer, StemNames, transition
+from analyzer.architecture.net import Dim, Net, Tensor, scaled
+from analyzer.architecture.variant import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Many variants of one structure: Variant's fields, where a number may be an int64 (float64) array of variants.
+
+    `block`, `block_config`, `stem`, `drop` and whether growth is `"double"` are one for all; nothing is validated.
+    """
+
+    block: str
+    block_config: tuple[int, ...]
+    growth: Any
+    ratio: Any
+    bn_size: Any
+    compression: Any
+    init: Dim
+    stem: str
+    groups: Dim
+    kernel: Dim
+    drop: float
+    classes: Dim
+    image: Dim
+
+
+def trace(variant: Variant | Columns) -> Net:
+    """The network of one variant, or of a chunk of variants at once.
+
+    Raises ArchitectureError where a single variant makes no network; in array form see `Net.invalid`.
+    """
+    net = Net()
+    block = BLOCKS[variant.block]
+    assemble = {"densenet": _densenet, "resnet": _resnet}[block.family]
+    assemble(net, net.input(3, variant.image), variant, block)
+    return net
+
+
+def _densenet(net: Net, x: Tensor, v: Variant | Columns, block: Block) -> None:
+    """Huang et al. 2017: stem, dense blocks with transitions between, BN, ReLU, global pool, classifier."""
+    net.root.kind = "DenseNet"
+    inplace = block.inplace
+    with net.scope("features", "Sequential"):
+        x = STEMS[v.stem](net, x, v.init, StemNames("conv0", "norm0", "relu0", "pool0"), inplace=inplace)
+        for stage, depth in enumerate(v.block_config):
+            with net.scope(f"denseblock{stage + 1}", "DenseBlock"):
+                growth = v.growth[stage] if isinstance(v.growth, tuple) else v.growth
+                hidden = None if v.bn_size is None or isinstance(growth, str) else v.bn_size * growth
+                for i in range(depth):
+                    with net.scope(f"denselayer{i + 1}", block.kind):
+                        x = block.layer(net, x, _dense_layer(v, x, growth, hidden))
+            if stage + 1 < len(v.block_config):
+                with net.scope(f"transition{stage + 1}", "Transition"):
+                    x = transition(net, x, scaled(x.channels, v.compression), inplace=inplace)
+        x = net.relu("relu5", net.norm("norm5", x), inplace=inplace)
+    net.linear("classifier", net.flatten(net.global_pool(x)), v.classes)
+
+
+def _dense_layer(v: Variant | Columns, x: Tensor, growth: Any, hidden: Dim) -> Layer:
+    grow = x.channels if isinstance(growth, str) else growth
+    if v.ratio is not None:
+        hidden = scaled(x.channels, v.ratio)
+    elif v.bn_size is not None and hidden is None:
+        hidden = v.bn_size * grow
+    return Layer(grow, hidden, v.kernel, v.groups, v.drop)
+
+
+def _resnet(net: Net, x: Tensor, v: Variant | Columns, block: Block) -> None:
+    """He et al. 2015: stem, stages of blocks, each after the first halving the image; global pool, classifier."""
+    net.root.kind = "ResNet"
+    names = StemNames("conv1", "bn1", "relu", "maxpool")
+    x = STEMS[v.stem](net, x, v.init, names, inplace=True)
+    if v.stem == "small":
+        x = net.relu(names.relu, net.norm(names.norm, x))
+    for stage, depth in enumerate(v.block_config):
+        width = v.growth[stage] if isinstance(v.growth, tuple) else v.growth
+        if isinstance(width, str):
+            width = 4 * v.init * 2**stage
+        hidden = scaled(width, v.ratio) if v.ratio is not None else v.bn_size * width
+        with net.scope(f"layer{stage + 1}", "Sequential"):
+            for i in range(depth):
+                stride = 2 if i == 0 and stage > 0 else 1
+                with net.scope(str(i), block.kind):
+                    x = block.layer(net, x, Layer(width, hidden, v.kernel, v.groups, v.drop, stride, i == 0))
+    net.linear("fc", net.flatten(net.global_pool(x, "avgpool")), v.classes)
+
+
+def _densenet_preset(init: int, growth: int, *depths: int) -> Variant:
+    return Variant(block="dense", block_config=depths, growth=growth, bn_size=4, init=init, classes=1000)
+
+
+def _resnet_preset(*depths: int, ratio: float = 0.25, groups: int = 1) -> Variant:
+    return Variant(block="bottleneck", block_config=depths, ratio=ratio, groups=groups, classes=1000)
+
+
+PRESETS: dict[str, Variant] = {
+    "article": Variant(),
+    "densenet121": _densenet_preset(64, 32, 6, 12, 24, 16),
+    "densenet161": _densenet_preset(96, 48, 6, 12, 36, 24),
+    "densenet169": _densenet_preset(64, 32, 6, 12, 32, 32),
+    "densenet201": _densenet_preset(64, 32, 6, 12, 48, 32),
+    "resnet50": _resnet_preset(3, 4, 6, 3),
+    "resnet101": _resnet_preset(3, 4, 23, 3),
+    "wide_resnet50_2": _resnet_preset(3, 4, 6, 3, ratio=0.5),
+    "resnext50_32x4d": _resnet_preset(3, 4, 6, 3, ratio=0.5, groups=32),
+}
+"""The article's network (2 classes) and the published ones (1000 classes), all at 224 px."""
+
+
+def densenet121_like(variant: Variant) -> Variant:
+    """DenseNet121 at the classes and image of `variant`: what every comparison is against."""
+    return replace(PRESETS["densenet121"], classes=variant.classes, image=variant.image)
+
+
+def preset_name(variant: Variant) -> str | None:
+    """The preset equal to `variant`, classes and image included; None where there is none."""
+    return next((name for name, preset in PRESETS.items() if preset == variant), None)

@@ -1,0 +1,238 @@
+"""Net -> torch modules: one module a scope, its class named after the scope's kind, its forward the recorded steps."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from analyzer.architecture import net as ops
+from analyzer.architecture.net import Net, Op, Scope
+from analyzer.architecture.network import trace
+from analyzer.architecture.variant import Variant
+from analyzer.errors import TargetError
+
+# An old torchvision checkpoint says `denselayer1.norm.1.weight` where it now says `denselayer1.norm1.weight`.
+_OLD_KEY = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([123]\..*)")
+
+
+class Step:
+    """One call of a module's forward: a child by name, or a function; which values it reads, writes and ends."""
+
+    __slots__ = ("child", "ends", "function", "reads", "writes")
+
+    def __init__(self, child: str, function: str, reads: tuple[int, ...], writes: tuple[int, ...]) -> None:
+        self.child, self.function, self.reads, self.writes = child, function, reads, writes
+        self.ends: tuple[int, ...] = ()
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self.child, self.function, self.reads, self.writes, self.ends
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.child, self.function, self.reads, self.writes, self.ends = state
+
+
+class TracedModule(nn.Module):
+    """A scope as a module. Subclasses exist only to carry the scope's kind as their class name."""
+
+    def __init__(self, takes: tuple[int, ...], gives: tuple[int, ...], steps: list[Step]) -> None:
+        super().__init__()
+        self.takes, self.gives, self.steps = takes, gives, steps
+        self.rates: dict[int, float] = {}
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """Runs the steps in order. A value is dropped after its last use, as a local variable would be."""
+        values = dict(zip(self.takes, inputs, strict=True))
+        for i, step in enumerate(self.steps):
+            args = [values[key] for key in step.reads]
+            for key in step.ends:
+                del values[key]
+            result = getattr(self, step.child)(*args) if step.child else self._call(step.function, i, args)
+            del args
+            if len(step.writes) == 1:
+                values[step.writes[0]] = result
+            else:
+                values.update(zip(step.writes, result, strict=True))
+            del result
+        if len(self.gives) == 1:
+            return values[self.gives[0]]
+        return tuple(values[key] for key in self.gives)
+
+    def _call(self, function: str, index: int, args: list[Tensor]) -> Tensor:
+        if function == "dropout":
+            return F.dropout(args[0], self.rates[index], self.training)
+        return FUNCTIONS[function](args)
+
+    def __getitem__(self, index: int) -> nn.Module:
+        return list(self.children())[index]
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        for key in list(state_dict):
+            match = _OLD_KEY.fullmatch(key) if key.startswith(prefix) else None
+            if match:
+                state_dict[match[1] + match[2]] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # The class is made at run time: say how to make it again, so that pickle and deepcopy find it.
+        return _blank, (type(self).__name__,), self.__getstate__()  # type: ignore[no-untyped-call]
+
+
+FUNCTIONS: dict[str, Callable[[list[Tensor]], Tensor]] = {
+    "concat": lambda xs: torch.cat(xs, 1),
+    "add": lambda xs: xs[0] + xs[1],
+    "add_": lambda xs: xs[0].add_(xs[1]),
+    "global_pool": lambda xs: F.adaptive_avg_pool2d(xs[0], 1),
+    "flatten": lambda xs: torch.flatten(xs[0], 1),
+    "relu": lambda xs: F.relu(xs[0]),
+    "relu_": lambda xs: F.relu(xs[0], inplace=True),
+}
+
+_kinds: dict[str, type[TracedModule]] = {}
+
+
+def _kind(name: str) -> type[TracedModule]:
+    if name not in _kinds:
+        _kinds[name] = type(name, (TracedModule,), {"__module__": __name__, "__doc__": f"A traced {name}."})
+    return _kinds[name]
+
+
+def _blank(kind: str) -> TracedModule:
+    cls = _kind(kind)
+    return cls.__new__(cls)
+
+
+def build(variant: Variant, *, device: str | torch.device = "cpu", seed: int = 0) -> nn.Module:
+    """The variant's network as a torch module, in training mode, taking (N, 3, image, image) float32.
+
+    Initialised as the article does: Kaiming normal convolutions, BN 1 and 0, zero bias of the classifier; the same
+    `seed` gives the same weights on every device, and torch's own random state is not touched. On the `meta` device
+    nothing is allocated. Raises ArchitectureError where the variant makes no network.
+    """
+    network = trace(variant)
+    where = torch.device(device)
+    with torch.device("meta"):
+        model = _module(network.root, network)
+    if where.type == "meta":
+        return model
+    try:
+        model = model.to_empty(device="cpu")
+        _initialise(model, torch.Generator().manual_seed(seed))
+        return model.to(where)
+    except (RuntimeError, AssertionError) as error:
+        raise TargetError(
+            f"can't be built on {device}: {str(error).splitlines()[0]}", where=variant.name, fix="use --device cpu, or meta"
+        ) from error
+
+
+def _initialise(model: nn.Module, generator: torch.Generator) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
+            nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=generator)  # nn.Linear's own
+            nn.init.zeros_(module.bias)
+
+
+def _leaf(op: Op) -> nn.Module:
+    """The torch module of a named op."""
+    match op:
+        case ops.Conv():
+            padding = "same" if op.same and op.stride == 1 else op.padding
+            return nn.Conv2d(
+                op.x.channels, op.output.channels, op.kernel, op.stride, padding, groups=op.groups, bias=op.bias
+            )
+        case ops.Norm():
+            return nn.BatchNorm2d(op.x.channels)
+        case ops.ReLU():
+            return nn.ReLU(inplace=op.inplace)
+        case ops.MaxPool():
+            return nn.MaxPool2d(op.kernel, op.stride, op.padding)
+        case ops.AvgPool():
+            return nn.AvgPool2d(op.kernel, op.stride)
+        case ops.GlobalPool():
+            return nn.AdaptiveAvgPool2d(1)
+        case ops.Linear():
+            return nn.Linear(op.x.channels, op.output.channels)
+    raise TypeError(f"{type(op).__name__} has no module")
+
+
+def _function(op: Op) -> str:
+    """The key in FUNCTIONS of a functional op."""
+    match op:
+        case ops.Concat():
+            return "concat"
+        case ops.Add():
+            return "add_" if op.inplace else "add"
+        case ops.GlobalPool():
+            return "global_pool"
+        case ops.Flatten():
+            return "flatten"
+        case ops.ReLU():
+            return "relu_" if op.inplace else "relu"
+        case ops.Dropout():
+            return "dropout"
+    raise TypeError(f"{type(op).__name__} can't be functional: give it a name")
+
+
+def _module(scope: Scope, network: Net) -> nn.Module:
+    """A scope's module: nn.Sequential where that is its kind, else a TracedModule of that class name."""
+    children = {s.name: _module(s, network) if isinstance(s, Scope) else _leaf(s) for s in scope.steps if s.name}
+    takes, steps, gives = _wire(scope, network)
+    if scope.kind == "Sequential":
+        chain = nn.Sequential()
+        for name, child in children.items():
+            chain.add_module(name, child)
+        return chain
+    module = _kind(scope.kind)(takes, gives, steps)
+    for name, child in children.items():
+        module.add_module(name, child)
+    for i, step in enumerate(scope.steps):
+        if isinstance(step, ops.Dropout):
+            module.rates[i] = step.rate
+    return module
+
+
+def _reads(step: Op | Scope) -> tuple[int, ...]:
+    """Values a step takes from outside itself, each once, in order of use."""
+    if not isinstance(step, Scope):
+        return tuple(x.id for x in step.inputs)
+    made = {op.output.id for _, op in step.ops()}
+    return tuple(dict.fromkeys(x.id for _, op in step.ops() for x in op.inputs if x.id not in made))
+
+
+def _gives(step: Op | Scope, network: Net) -> tuple[int, ...]:
+    """Values of a step that are used outside it; the network's own result for the root."""
+    if not isinstance(step, Scope):
+        return (step.output.id,)
+    inside = {id(op) for _, op in step.ops()}
+    made = [op.output.id for _, op in step.ops()]
+    used = {x.id for _, op in network.ops() if id(op) not in inside for x in op.inputs}
+    used.add(network.output_tensor.id)
+    return tuple(value for value in made if value in used)
+
+
+def _wire(scope: Scope, network: Net) -> tuple[tuple[int, ...], list[Step], tuple[int, ...]]:
+    steps = [
+        Step(s.name, "" if s.name else _function(s), _reads(s), _gives(s, network))  # type: ignore[arg-type]
+        for s in scope.steps
+    ]
+    gives = _gives(scope, network)
+    last = {key: i for i, step in enumerate(steps) for key in step.reads}
+    for i, step in enumerate(steps):
+        step.ends = tuple(dict.fromkeys(k for k in step.reads if last[k] == i and k not in gives))
+    return _reads(scope), steps, gives

@@ -1,0 +1,169 @@
+"""The figures of a target, measured or predicted, as versioned typed records: what every other part hands on.
+
+Counts are exact integers, bytes are bytes, times are seconds; formatting happens where text is made.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from analyzer.errors import UsageError
+
+SCHEMA = 1
+FIGURES = ("params", "macs", "conv_activations", "saved_bytes", "peak_training_bytes", "peak_inference_bytes")
+"""The figures that comparisons, budgets and objectives may name, in the order in which they are shown."""
+
+
+class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the records: frozen, named fields only, unknown fields refused."""
+
+
+class Target(Frozen):
+    """What was analysed: a display name, and for the family the variant's fields (else None)."""
+
+    name: str
+    variant: dict[str, Any] | None = None
+
+
+class Input(Frozen):
+    """One input of the model: its keyword (None: positional), shape with batch, dtype (`float32`)."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    name: str | None = None
+
+
+class LayerRow(Frozen):
+    """What one module owns and runs itself (children excluded); rows add up to the totals exactly.
+
+    `path` is dotted and empty for the root. `output` is the shape with batch of its last result; None where it
+    returns no tensor or did not run.
+    """
+
+    path: str
+    type: str
+    output: tuple[int, ...] | None
+    params: int
+    macs: int | None
+    conv_activations: int | None
+    saved_bytes: int | None
+
+
+class Uncounted(Frozen):
+    """An operator that did work and has no formula: its name, the module that ran it, how many calls."""
+
+    operator: str
+    module: str
+    calls: int
+
+
+class Environment(Frozen):
+    """Where a figure was measured."""
+
+    device: str
+    device_name: str
+    python: str
+    torch: str
+    analyzer: str
+    platform: str
+    threads: int
+    cpu_count: int
+    cuda: str | None = None
+    cudnn: int | None = None
+    driver: str | None = None
+    dtype: str = "float32"
+    commit: str | None = None
+
+
+class Measurement(Frozen):
+    """Inference times on a device, in interleaved pairs with a baseline; every raw time is kept.
+
+    `seconds_per_batch` and `baseline_seconds_per_batch` hold one time a round, in order. `ratio` is the median of the
+    rounds' own time ratios (above 1: slower than the baseline), `ratio_low` and `ratio_high` the least and largest.
+    """
+
+    protocol: str
+    environment: Environment
+    batch: int
+    asked_batch: int
+    seconds_per_batch: tuple[float, ...]
+    baseline_seconds_per_batch: tuple[float, ...]
+    measured_latency_s: float
+    measured_images_per_s: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    baseline: str
+    time: str
+    measured_peak_bytes: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Failure(Frozen):
+    """Why a row has no figures: an error's three parts."""
+
+    what: str
+    where: str = ""
+    fix: str = ""
+
+
+class Record(Frozen):
+    """All that is known of one target. A figure that is not known is None, never a guess."""
+
+    schema: int = SCHEMA
+    target: Target
+    input: tuple[int, ...] | None = None
+    inputs: tuple[Input, ...] = ()
+    batch: int = 1
+    params: int | None = None
+    trainable_params: int | None = None
+    param_bytes: int | None = None
+    buffer_bytes: int | None = None
+    macs: int | None = None
+    flops: int | None = None
+    conv_activations: int | None = None
+    saved_bytes: int | None = None
+    peak_training_bytes: int | None = None
+    peak_inference_bytes: int | None = None
+    layers: tuple[LayerRow, ...] | None = None
+    uncounted: tuple[Uncounted, ...] = ()
+    notes: tuple[str, ...] = ()
+    measured: Measurement | None = None
+    error: Failure | None = None
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return msgspec.json.encode(self).decode()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready data."""
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        return data
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        rows = "".join(
+            f"<tr><th>{name}</th><td>{'–' if value is None else f'{value:,}'}</td></tr>"
+            for name in ("params", "macs", "flops", "conv_activations", "saved_bytes")
+            for value in [getattr(self, name)]
+        )
+        return f"<table><caption>{escape(self.target.name)}, batch {self.batch}</caption>{rows}</table>"
+
+
+_decoder = msgspec.json.Decoder(Record)
+
+
+def read_record(text: str | bytes, *, where: str = "record") -> Record:
+    """The record of one line of JSON. Raises UsageError on another schema, unknown fields or wrong types."""
+    try:
+        record = _decoder.decode(text)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise UsageError(f"not a result: {error}", where=where, fix="use a results file that analyze wrote") from None
+    if record.schema != SCHEMA:
+        raise UsageError(
+            f"schema {record.schema}, this version reads {SCHEMA}", where=where, fix="use the version that wrote it"
+        )
+    return record

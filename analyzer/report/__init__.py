@@ -1,0 +1,1 @@
+"""Records to figures to one HTML file."""

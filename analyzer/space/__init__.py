@@ -1,0 +1,1 @@
+"""Axes, grids, Pareto fronts: what sweeps and searches share. No torch here."""

@@ -1,0 +1,1 @@
+"""Running a grid of variants, durably."""

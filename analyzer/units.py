@@ -1,0 +1,77 @@
+"""Counts, bytes and durations to text and back. Decimal suffixes are powers of 1000, `i` suffixes of 1024."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from analyzer.errors import UsageError
+
+MIB = 2**20
+_SUFFIXES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": MIB, "gi": 2**30, "ti": 2**40}
+_COUNT = re.compile(r"([0-9]{1,30}(?:,[0-9]{3})*(?:\.[0-9]{1,30})?)\s*([kmgt]?i?)\s*(b|macs|params|flops)?", re.IGNORECASE)
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(ms|s|m|min|h)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+LIMIT = 2**63 - 1
+
+
+def parse_count(text: str, *, where: str = "") -> int:
+    """An exact integer from `8M` (8,000,000), `8Mi` (8 x 2^20), `32 MiB`, `2.8G` or `7,978,856`."""
+    match = _COUNT.fullmatch(text.strip())
+    suffix = match[2].lower() if match else ""
+    if match is None or suffix not in _SUFFIXES:
+        raise UsageError(f"{text!r} is not a number", where=where, fix="write it as 8M, 2.83G, 100MiB or 7978856")
+    value = Fraction(match[1].replace(",", "")) * _SUFFIXES[suffix]
+    if value.denominator != 1:
+        raise UsageError(f"{text!r} is not a whole number", where=where, fix="use a suffix that makes it whole")
+    if value > LIMIT:
+        raise UsageError(f"{text!r} is beyond 2^63-1", where=where, fix="use a smaller number")
+    return int(value)
+
+
+def parse_seconds(text: str, *, where: str = "") -> float:
+    """Seconds from `40s`, `2m`, `1.5h`, `500ms` or a bare number of seconds."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is not a duration", where=where, fix="write it as 40s, 2m or 1h")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def count(value: int | None) -> str:
+    """`149,871,874`; a dash where the figure is absent."""
+    return "–" if value is None else f"{value:,}"
+
+
+def short(value: int | None) -> str:
+    """`149.87 M`: three to five significant digits, for places where the exact figure stands elsewhere."""
+    if value is None:
+        return "–"
+    for power, suffix in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if abs(value) >= power:
+            return f"{value / power:.2f} {suffix}"
+    return str(value)
+
+
+def mib(value: int | None) -> str:
+    """`100.25 MiB` from bytes."""
+    return "–" if value is None else f"{value / MIB:,.2f} MiB"
+
+
+def ratio(value: int | float | None, base: int | float | None) -> str:
+    """`21.55x` of the base; a dash where either is absent or the base is 0."""
+    if value is None or not base:
+        return "–"
+    quotient = value / base
+    return f"{quotient:.2f}x" if quotient >= 0.1 else f"{quotient:.3g}x"
+
+
+def percent(part: int | float | None, whole: int | float | None) -> str:
+    """`47.6 %` of the whole; a dash where either is absent or the whole is 0."""
+    return "–" if part is None or not whole else f"{100 * part / whole:.1f} %"
+
+
+def seconds(value: float | None) -> str:
+    """`12.34 ms` or `1.23 s`."""
+    if value is None:
+        return "–"
+    return f"{value * 1000:.2f} ms" if value < 1 else f"{value:.2f} s"
