@@ -16,18 +16,27 @@ FIGURES = ("params", "macs", "conv_activations", "saved_bytes", "peak_training_b
 """The figures that comparisons, budgets and objectives may name, in the order in which they are shown."""
 
 
-class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the records: frozen, named fields only, unknown fields refused."""
+class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of the records: frozen, unknown fields refused. Each says kw_only for its own fields."""
 
 
-class Target(Frozen):
-    """What was analysed: a display name, and for the family the variant's fields (else None)."""
+class Target(Frozen, kw_only=True):
+    """What was analysed: its name (resolves to it again), for the family the variant's fields (else None).
+
+    `label` is what people call it, where that is not the name: `DenseNet121 at 2 classes`.
+    """
 
     name: str
     variant: dict[str, Any] | None = None
+    label: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """The label, or the name."""
+        return self.label or self.name
 
 
-class Input(Frozen):
+class Input(Frozen, kw_only=True):
     """One input of the model: its keyword (None: positional), shape with batch, dtype (`float32`)."""
 
     shape: tuple[int, ...]
@@ -35,7 +44,7 @@ class Input(Frozen):
     name: str | None = None
 
 
-class LayerRow(Frozen):
+class LayerRow(Frozen, kw_only=True):
     """What one module owns and runs itself (children excluded); rows add up to the totals exactly.
 
     `path` is dotted and empty for the root. `output` is the shape with batch of its last result; None where it
@@ -51,7 +60,7 @@ class LayerRow(Frozen):
     saved_bytes: int | None
 
 
-class Uncounted(Frozen):
+class Uncounted(Frozen, kw_only=True):
     """An operator that did work and has no formula: its name, the module that ran it, how many calls."""
 
     operator: str
@@ -59,7 +68,7 @@ class Uncounted(Frozen):
     calls: int
 
 
-class Environment(Frozen):
+class Environment(Frozen, kw_only=True):
     """Where a figure was measured."""
 
     device: str
@@ -77,7 +86,7 @@ class Environment(Frozen):
     commit: str | None = None
 
 
-class Measurement(Frozen):
+class Measurement(Frozen, kw_only=True):
     """Inference times on a device, in interleaved pairs with a baseline; every raw time is kept.
 
     `seconds_per_batch` and `baseline_seconds_per_batch` hold one time a round, in order. `ratio` is the median of the
@@ -101,7 +110,7 @@ class Measurement(Frozen):
     notes: tuple[str, ...] = ()
 
 
-class Failure(Frozen):
+class Failure(Frozen, kw_only=True):
     """Why a row has no figures: an error's three parts."""
 
     what: str
@@ -109,7 +118,7 @@ class Failure(Frozen):
     fix: str = ""
 
 
-class Record(Frozen):
+class Record(Frozen, kw_only=True):
     """All that is known of one target. A figure that is not known is None, never a guess."""
 
     schema: int = SCHEMA

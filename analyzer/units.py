@@ -8,6 +8,7 @@ from fractions import Fraction
 from analyzer.errors import UsageError
 
 MIB = 2**20
+GIB = 2**30
 _SUFFIXES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": MIB, "gi": 2**30, "ti": 2**40}
 _COUNT = re.compile(r"([0-9]{1,30}(?:,[0-9]{3})*(?:\.[0-9]{1,30})?)\s*([kmgt]?i?)\s*(b|macs|params|flops)?", re.IGNORECASE)
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(ms|s|m|min|h)?")
@@ -55,6 +56,11 @@ def short(value: int | None) -> str:
 def mib(value: int | None) -> str:
     """`100.25 MiB` from bytes."""
     return "–" if value is None else f"{value / MIB:,.2f} MiB"
+
+
+def format_gib(value: int) -> str:
+    """`23.4 GiB` from bytes, for memory sizes."""
+    return f"{value / GIB:.1f} GiB"
 
 
 def ratio(value: int | float | None, base: int | float | None) -> str:

@@ -157,6 +157,11 @@ def is_array(dim: Dim) -> bool:
     return not isinstance(dim, (int, float))
 
 
+def _finite(value: Any) -> int:
+    """An int, also from a float64 trace that ran out of range: then one beyond every limit."""
+    return int(value) if abs(value) < 1e300 else 10**300
+
+
 def scaled(channels: Dim, factor: Any) -> Dim:
     """int(channels x factor): the float64 product, floored, as torchvision's and the article's code do it."""
     if is_array(channels) or is_array(factor):
@@ -236,7 +241,7 @@ class Net:
             return int(dim), int(dim)
         known = self._bounds.get(id(dim))
         if known is None:
-            known = self._bounds[id(dim)] = (dim, int(dim.min()), int(dim.max()))
+            known = self._bounds[id(dim)] = (dim, _finite(dim.min()), _finite(dim.max()))
         return known[1], known[2]
 
     def require(self, ok: Any, name: str, what: Callable[[], str], fix: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from analyzer.architecture.net import INT64_MAX, Conv, Dim, Linear, Net, Norm, Op
+from analyzer.architecture.net import INT64_MAX, Conv, Dim, Linear, Net, Norm, Op, is_array
 from analyzer.errors import ArchitectureError
 
 
@@ -43,17 +43,12 @@ def cost(op: Op) -> Cost:
 
 def total(net: Net) -> Cost:
     """The network's own figures. In scalar form a total beyond int64 raises ArchitectureError."""
-    params: Any = 0
-    macs: Any = 0
-    activations: Any = 0
-    for _, op in net.ops():
-        each = cost(op)
-        if each is not FREE:
-            params = params + each.params
-        if isinstance(op, (Conv, Linear)):
-            macs = macs + each.macs
-            activations = activations + each.conv_activations
-    result = Cost(params, macs, activations)
+    sums: list[Any] = [0, 0, 0]
+    for op, times in _distinct(net):
+        for i, part in enumerate(cost(op)):
+            if is_array(part) or part:
+                sums[i] = sums[i] + (part * times if times > 1 else part)
+    result = Cost(*sums)
     for name, value in result._asdict().items():
         if isinstance(value, int) and value > INT64_MAX:
             raise ArchitectureError(
@@ -62,6 +57,24 @@ def total(net: Net) -> Cost:
     return result
 
 
-def buffer_bytes(net: Net) -> int:
-    """Bytes of BN's running mean and variance (fp32) and its step counter (int64)."""
-    return sum(8 * op.x.channels + 8 for _, op in net.ops() if isinstance(op, Norm))
+def _distinct(net: Net) -> list[tuple[Op, int]]:
+    """Ops that cost something, with how often an op of the very same dimensions occurs: each is costed once."""
+    seen: dict[tuple[object, ...], tuple[Op, int]] = {}
+    for _, op in net.ops():
+        if isinstance(op, (Conv, Norm, Linear)):
+            dims = (op.x.channels, op.output.channels, op.output.area)
+            more = (op.kernel, op.groups, op.bias) if isinstance(op, Conv) else ()
+            key = (type(op), *(id(dim) if is_array(dim) else dim for dim in dims + more))
+            seen[key] = (seen[key][0], seen[key][1] + 1) if key in seen else (op, 1)
+    return list(seen.values())
+
+
+def norm_channels(net: Net) -> tuple[Dim, int]:
+    """Channels of all batch normalisations together, and how many there are."""
+    norms = [op.x.channels for _, op in net.ops() if isinstance(op, Norm)]
+    return sum(norms), len(norms)
+
+
+def buffer_bytes(channels: Dim, norms: int) -> Dim:
+    """Bytes of BN's running mean and variance (fp32, two a channel) and its step counter (int64, one a norm)."""
+    return 8 * channels + 8 * norms

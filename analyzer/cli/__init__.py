@@ -1,0 +1,24 @@
+"""The command `analyze`: one file a verb, loaded when it is called."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+from analyzer.cli.base import LazyGroup, run
+
+COMMANDS = {
+    "show": "One model's layers and what each costs.",
+    "compare": "Models side by side: differences, ratios, and which layers carry them.",
+    "sweep": "Build, count and measure every variant of some axes; write a report.",
+    "report": "An HTML report from results of earlier runs.",
+    "doctor": "Versions, devices, and what would be measured where.",
+}
+"""Verbs and their one-line help, so that `analyze --help` loads none of them."""
+
+cli = LazyGroup(COMMANDS)
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Runs the command and exits with its code."""
+    sys.exit(run(cli, args))

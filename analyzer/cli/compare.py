@@ -1,0 +1,117 @@
+"""`analyze compare`: models side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from analyzer import units
+from analyzer.analysis import analyze_target
+from analyzer.cli import text
+from analyzer.cli.base import Verb, say
+from analyzer.cli.options import TargetName, batch_option, family_options, family_values, format_option
+from analyzer.comparison import LayerChange, compare_records
+from analyzer.errors import UsageError
+from analyzer.records import FIGURES, Record
+from analyzer.targets import resolve
+
+
+@click.command("compare", cls=Verb)
+@click.argument("targets", nargs=-1, required=True, type=TargetName())
+@family_options(many=False)
+@batch_option
+@click.option("--input", "inputs", multiple=True, metavar="SPEC", help="Input of models of your own: [name=]1,3,224,224[:dtype].")
+@click.option("--by", "by", default="params", show_default=True, metavar="FIGURE", help="The figure whose layers are compared.")
+@click.option("--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="Layers to print for each pair.")
+@format_option("table", "json", "md")
+def command(
+    targets: tuple[str, ...], inputs: tuple[str, ...], by: str, top: int, format_: str, **options: Any
+) -> None:
+    """Two or more TARGETs side by side: figures, ratios to the first, and the layers that carry the difference.
+
+    Options of the family (--classes 2) apply to every target of the family.
+    """
+    if len(targets) < 2:
+        raise UsageError("compares two targets or more", where="analyze compare", fix="such as: compare article densenet121")
+    by = _layer_figure(by)
+    batch = options.pop("batch") or 1
+    values = family_values(options, many=False)
+    records = [_record(name, values, inputs, batch) for name in targets]
+    for record in records:
+        for note in record.notes:
+            say(f"note: {record.target.shown}: {note}")
+    changes = [compare_records(records[0], other, by) for other in records[1:]]
+    if format_ == "json":
+        text.show(_json(records, changes, by))
+    else:
+        _print(records, changes, by, top, format_)
+
+
+def _layer_figure(name: str) -> str:
+    from analyzer.errors import did_you_mean
+    from analyzer.layers import SUMMED
+
+    for figure in SUMMED:
+        if name in (figure, figure.removesuffix("_bytes").replace("_", "-")):
+            return figure
+    raise UsageError(f"unknown figure {name!r}", where="--by", fix=did_you_mean(name, SUMMED))
+
+
+def _record(name: str, values: dict[str, Any], inputs: tuple[str, ...], batch: int) -> Record:
+    own = ":" in name
+    return analyze_target(resolve(name, {} if own else values, inputs=inputs if own else ()), batch=batch)
+
+
+def _json(records: list[Record], changes: list[list[LayerChange]], by: str) -> str:
+    import msgspec
+
+    data = {
+        "schema": 1,
+        "records": [msgspec.structs.replace(record, layers=None) for record in records],
+        "by": by,
+        "layers": [{"target": r.target.name, "changes": c} for r, c in zip(records[1:], changes, strict=True)],
+    }
+    return msgspec.json.encode(data).decode()
+
+
+def _print(records: list[Record], changes: list[list[LayerChange]], by: str, top: int, format_: str) -> None:
+    first, *others = records
+    headings = ["figure", first.target.shown]
+    for other in others:
+        headings += [other.target.shown, "difference", "ratio"]
+    rows = []
+    for name in ("params", "macs", "flops", *FIGURES[2:]):
+        if all(getattr(record, name) is None for record in records):
+            continue
+        base = getattr(first, name)
+        cells = [text.LABELS[name], text.figure(name, base)]
+        for other in others:
+            value = getattr(other, name)
+            cells += [text.figure(name, value), _difference(name, value, base), units.ratio(value, base)]
+        rows.append(cells)
+    _table(headings, rows, format_)
+    for other, change in zip(others, changes, strict=True):
+        carried = [c for c in change if c.difference][:top]
+        text.show(f"\nlayers that carry the difference in {text.LABELS[by]}: {other.target.shown} minus {first.target.shown}")
+        layer_rows = [
+            [c.path or "(model)", text.figure(by, c.before), text.figure(by, c.after), _signed(by, c.difference)] for c in carried
+        ]
+        _table(["layer", first.target.shown, other.target.shown, "difference"], layer_rows, format_)
+        if len(carried) < sum(1 for c in change if c.difference):
+            say(f"{sum(1 for c in change if c.difference) - len(carried)} more layers differ (--top)")
+
+
+def _table(headings: list[str], rows: list[list[str]], format_: str) -> None:
+    if format_ == "md":
+        text.show(text.markdown(headings, rows))
+    else:
+        text.show_table(headings, rows)
+
+
+def _difference(name: str, value: int | None, base: int | None) -> str:
+    return "–" if value is None or base is None else _signed(name, value - base)
+
+
+def _signed(name: str, value: int) -> str:
+    return ("+" if value > 0 else "") + text.figure(name, value)

@@ -1,0 +1,147 @@
+"""Options that verbs share, and what they become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from analyzer.architecture.network import PRESETS
+from analyzer.errors import UsageError, did_you_mean
+from analyzer.records import FIGURES
+from analyzer.space.axes import AXES
+from analyzer.units import parse_count, parse_seconds
+
+F = TypeVar("F", bound=Callable[..., Any])
+FORMATS = ("table", "json", "jsonl", "csv", "md")
+MAX_BATCH = 1_000_000
+
+
+def family_options(*, many: bool) -> Callable[[F], F]:
+    """One option an axis of the family, each one value or (`many`) lists, ranges and repeats."""
+
+    def add(function: F) -> F:
+        for axis in reversed(AXES.values()):
+            function = click.option(
+                f"--{axis.option}",
+                f"axis_{axis.field}",
+                multiple=many,
+                metavar="VALUES" if many else "VALUE",
+                help=axis.help + ("; a list or a range low:high:step" if many and axis.lists else "") + ".",
+            )(function)
+        return function
+
+    return add
+
+
+def family_values(options: dict[str, Any], *, many: bool) -> dict[str, Any]:
+    """Takes the axes out of a verb's options: field -> value (or values), only for those given."""
+    values = {}
+    for axis in AXES.values():
+        given = options.pop(f"axis_{axis.field}")
+        if many and given:
+            values[axis.field] = axis.many(given)
+        elif not many and given is not None:
+            values[axis.field] = axis.one(given)
+    return values
+
+
+class Count(click.ParamType):
+    """A count such as 8M, 8Mi or 7,978,856."""
+
+    name = "count"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The exact integer."""
+        return value if isinstance(value, int) else parse_count(value, where=_name(param))
+
+
+class Seconds(click.ParamType):
+    """A duration such as 40s or 2m."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        return float(value) if isinstance(value, (int, float)) else parse_seconds(value, where=_name(param))
+
+
+class Batch(click.ParamType):
+    """A batch size."""
+
+    name = "batch"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """A whole number from 1."""
+        number = value if isinstance(value, int) else parse_count(value, where=_name(param))
+        if not 1 <= number <= MAX_BATCH:
+            raise UsageError(f"{value!r} is out of range", where=_name(param), fix=f"use 1 to {MAX_BATCH:,}")
+        return number
+
+
+class TargetName(click.ParamType):
+    """A target, completed from the presets."""
+
+    name = "target"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """Presets that begin so."""
+        return [click.shell_completion.CompletionItem(name) for name in PRESETS if name.startswith(incomplete)]
+
+
+def _name(param: click.Parameter | None) -> str:
+    return param.opts[0] if param is not None and param.opts else "option"
+
+
+def format_option(*formats: str) -> Callable[[F], F]:
+    """`--format`, one of the given."""
+    return click.option(
+        "--format", "format_", type=click.Choice(formats or FORMATS), default="table", show_default=True, help="How to print."
+    )
+
+
+def batch_option(function: F) -> F:
+    """`--batch`, for saved bytes and measuring."""
+    return click.option("--batch", type=Batch(), default=None, metavar="N", help="Images a batch.  [default: 1]")(function)
+
+
+def device_option(function: F) -> F:
+    """`--device`."""
+    return click.option(
+        "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps."
+    )(function)
+
+
+def limit_options(function: F) -> F:
+    """`--max-params` and its like, a budget a figure."""
+    for figure in reversed(FIGURES):
+        word = limit_word(figure)
+        function = click.option(
+            f"--max-{word}", f"max_{figure}", type=Count(), metavar="N", help=f"Budget for {figure} (8M, 100MiB; inclusive)."
+        )(function)
+    return function
+
+
+def limit_word(figure: str) -> str:
+    """The option's word of a figure: `saved` for saved_bytes."""
+    return figure.removesuffix("_bytes").replace("_", "-")
+
+
+def limits_of(options: dict[str, Any]) -> dict[str, int]:
+    """Takes the budgets out of a verb's options: figure -> limit, only those given."""
+    given = {figure: options.pop(f"max_{figure}") for figure in FIGURES}
+    return {figure: limit for figure, limit in given.items() if limit is not None}
+
+
+def figure_named(name: str) -> str:
+    """The figure that a word means (`saved` or `saved_bytes`). Raises UsageError with the nearest."""
+    for figure in FIGURES:
+        if name in (figure, limit_word(figure)):
+            return figure
+    raise UsageError(f"unknown figure {name!r}", where="figure", fix=did_you_mean(name, FIGURES))
+
+
+seconds_type = Seconds()

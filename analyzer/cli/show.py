@@ -1,0 +1,106 @@
+"""`analyze show`: one model's layers and what each costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from analyzer import units
+from analyzer.analysis import analyze_target
+from analyzer.cli import text
+from analyzer.cli.base import Verb, say, warn
+from analyzer.cli.options import TargetName, batch_option, family_options, family_values, format_option
+from analyzer.family import baseline_for
+from analyzer.layers import SUMMED, Node, tree
+from analyzer.records import FIGURES, Record
+from analyzer.targets import FamilyTarget, resolve
+
+TOTALS = ("params", "trainable_params", "macs", "flops", *FIGURES[2:], "param_bytes", "buffer_bytes")
+
+
+@click.command("show", cls=Verb)
+@click.argument("target", required=False, type=TargetName())
+@family_options(many=False)
+@batch_option
+@click.option("--input", "inputs", multiple=True, metavar="SPEC", help="A model's input: [name=]1,3,224,224[:dtype].")
+@click.option("--kwarg", "kwargs", multiple=True, metavar="K=V", help="An argument of a model's factory.")
+@click.option("--depth", type=click.IntRange(0), default=3, show_default=True, help="Levels of the layer tree to print.")
+@click.option("--backward", is_flag=True, help="Count the backward pass too (a model of your own).")
+@click.option("--strict", is_flag=True, help="An operator that can't be counted is an error (exit 3).")
+@format_option("table", "json", "csv", "md")
+def command(
+    target: str | None, inputs: tuple[str, ...], kwargs: tuple[str, ...], depth: int, format_: str, **options: Any
+) -> None:
+    """Layers of TARGET with params, MACs, activations and shares, its totals, and how it compares with DenseNet121.
+
+    TARGET is a preset (article, densenet121, ...), a variant's name, package.module:attr or path/file.py:attr.
+    Options of the family override a preset's; without TARGET they alone say the variant. Counting a model of your
+    own runs its code.
+    """
+    batch, backward, strict = options.pop("batch") or 1, options.pop("backward"), options.pop("strict")
+    found = resolve(target, family_values(options, many=False), kwargs=kwargs, inputs=inputs)
+    record = analyze_target(found, batch=batch, backward=backward, strict=strict)
+    baseline = baseline_for(found.variant, batch, layers=False) if isinstance(found, FamilyTarget) else None
+    for note in record.notes:
+        say(f"note: {note}")
+    if record.uncounted:
+        calls = ", ".join(f"{u.operator} in {u.module or 'the root'} ({u.calls}x)" for u in record.uncounted[:8])
+        warn(f"not counted, so MACs are a lower bound: {calls}")
+    if format_ == "json":
+        text.show(record.to_json())
+    else:
+        _print(record, baseline, depth, format_)
+
+
+def _print(record: Record, baseline: Record | None, depth: int, format_: str) -> None:
+    headings = ("layer", "type", "output", "params", "share", "MACs", "share", "conv activations", "saved MiB", "share")
+    root = tree(record.layers or ())
+    if format_ == "csv":
+        rows = [(row.path, row.type, text.shape(row.output), *(getattr(row, f) for f in SUMMED)) for row in record.layers or ()]
+        text.show(text.csv_text(("path", "type", "output", *SUMMED), rows))
+        return
+    lines = [_line(level, node, root) for level, node in root.walk(depth)]
+    totals = _totals(record, baseline)
+    if format_ == "md":
+        text.show(f"**{text.title(record)}**\n\n{text.markdown(headings, lines)}\n\n{text.markdown(*totals)}")
+        return
+    text.show(text.title(record) + "\n")
+    text.show_table(headings, lines)
+    text.show("")
+    text.show_table(*totals)
+
+
+def _line(level: int, node: Node, root: Node) -> list[str]:
+    name = "  " * level + (node.name or "(model)")
+    totals, whole = node.totals, root.totals
+    return [
+        name,
+        node.row.type if node.row else "",
+        text.shape(node.row.output) if node.row else "",
+        units.count(totals["params"]),
+        units.percent(totals["params"], whole["params"]),
+        units.count(totals["macs"]),
+        units.percent(totals["macs"], whole["macs"]),
+        units.count(totals["conv_activations"]),
+        units.mib(totals["saved_bytes"]).removesuffix(" MiB"),
+        units.percent(totals["saved_bytes"], whole["saved_bytes"]),
+    ]
+
+
+def _totals(record: Record, baseline: Record | None) -> text.Table:
+    headings = ["total", record.target.shown]
+    rows = []
+    for name in TOTALS:
+        value = getattr(record, name)
+        if value is None and name not in ("macs", "saved_bytes"):
+            continue
+        per = f" at batch {record.batch}" if name in ("saved_bytes", "peak_training_bytes", "peak_inference_bytes") else ""
+        row = [text.LABELS.get(name, name.replace("_", " ")) + per, text.figure(name, value)]
+        if baseline is not None:
+            base = getattr(baseline, name)
+            row += [text.figure(name, base), units.ratio(value, base)]
+        rows.append(row)
+    if baseline is not None:
+        headings += [baseline.target.shown, "ratio"]
+    return headings, rows

@@ -1,0 +1,111 @@
+"""Records as text for a terminal, Markdown or CSV; figures are formatted here and nowhere deeper."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+from analyzer import units
+from analyzer.cli.base import use_color
+from analyzer.records import Record
+
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""Headings and rows of cells; the first column is text, the others are aligned right."""
+
+LABELS = {
+    "params": "params",
+    "macs": "MACs",
+    "flops": "FLOPs (2 x MACs)",
+    "conv_activations": "conv activations",
+    "saved_bytes": "saved for backward",
+    "peak_training_bytes": "peak memory, training",
+    "peak_inference_bytes": "peak memory, inference",
+    "param_bytes": "parameter bytes",
+    "buffer_bytes": "buffer bytes",
+}
+
+
+def figure(name: str, value: int | None) -> str:
+    """A figure in full: thousands separators, MiB for bytes."""
+    if name.endswith("_bytes") and value is not None:
+        return units.mib(value)
+    return units.count(value)
+
+
+def width() -> int:
+    """Columns of the terminal; plenty where there is none."""
+    return shutil.get_terminal_size((160, 40)).columns if sys.stdout.isatty() else 160
+
+
+def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table, the first column left and the others right."""
+    widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
+    return [line(row, widths) for row in [headings, *rows]]
+
+
+def line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """One line of a table of these widths."""
+    first, *rest = zip(cells, widths, strict=True)
+    return "  ".join([f"{first[0]:<{first[1]}}", *(f"{cell:>{size}}" for cell, size in rest)]).rstrip()
+
+
+def show(text: str) -> None:
+    """Data, on stdout."""
+    click.echo(text, color=use_color())
+
+
+def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout, its heading in bold where the terminal shows that."""
+    heading, *lines = aligned(headings, rows)
+    show(click.style(heading, bold=True))
+    for text in lines:
+        show(text)
+
+
+def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; cells from outside can't break out of theirs."""
+    lines = [_md_row(headings), _md_row(["---", *["---:"] * (len(headings) - 1)], escape=False)]
+    return "\n".join([*lines, *(_md_row(row) for row in rows)])
+
+
+def _md_row(cells: Sequence[str], *, escape: bool = True) -> str:
+    return "| " + " | ".join(_md(cell) if escape else cell for cell in cells) + " |"
+
+
+def _md(text: str) -> str:
+    for char in "\\`*_[]<>|#@":
+        text = text.replace(char, "\\" + char)
+    return " ".join(text.split())
+
+
+def csv_text(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """CSV with a heading line."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(headings)
+    writer.writerows(rows)
+    return text.getvalue().rstrip("\n")
+
+
+def shape(sizes: tuple[int, ...] | None) -> str:
+    """`32x64x112x112`."""
+    return "–" if sizes is None else "x".join(map(str, sizes))
+
+
+def title(record: Record) -> str:
+    """`article, input 1x3x224x224`."""
+    text = record.target.shown
+    if record.input is not None:
+        text += f", input {' and '.join(_input(i) for i in record.inputs)}"
+    return text
+
+
+def _input(given: Any) -> str:
+    named = f"{given.name}=" if given.name else ""
+    return f"{named}{shape(given.shape)}{'' if given.dtype == 'float32' else ':' + given.dtype}"

@@ -1,0 +1,103 @@
+"""What machine and software a figure comes from."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analyzer.errors import UsageError
+from analyzer.records import Environment
+
+if TYPE_CHECKING:
+    import torch
+
+
+def package_version(name: str = "analyzer") -> str:
+    """The installed version of a package, or `not installed`."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def pick_device(text: str = "auto") -> torch.device:
+    """The device of `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; auto is CUDA where there is one, else the CPU.
+
+    Raises UsageError where the device is not there.
+    """
+    import torch
+
+    if text == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(text)
+    except RuntimeError:
+        raise UsageError(f"unknown device {text!r}", where="--device", fix="use auto, cpu, cuda, cuda:1 or mps") from None
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there.get(device.type, False):
+        raise UsageError(f"{text} is not there", where="--device", fix="use --device cpu; `analyze doctor` lists devices")
+    return device
+
+
+@lru_cache
+def cpu_name() -> str:
+    """The processor's name as the system tells it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+@lru_cache
+def commit() -> str | None:
+    """The git commit of the current folder, `+` where it has changes; None outside a repository."""
+    try:
+        run = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+            capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return run.stdout.strip() or None
+
+
+def environment(device: torch.device) -> Environment:
+    """The environment record of measurements on a device."""
+    import torch
+
+    on_cuda = device.type == "cuda"
+    return Environment(
+        device=str(device),
+        device_name=torch.cuda.get_device_name(device) if on_cuda else cpu_name(),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        analyzer=package_version(),
+        platform=platform.platform(),
+        threads=torch.get_num_threads(),
+        cpu_count=os.cpu_count() or 1,
+        cuda=torch.version.cuda if on_cuda else None,
+        cudnn=torch.backends.cudnn.version() if on_cuda else None,
+        driver=_driver() if on_cuda else None,
+        commit=commit(),
+    )
+
+
+def _driver() -> str | None:
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return str(pynvml.nvmlSystemGetDriverVersion())
+    except Exception as error:  # NVML raises its own types, and is an extra
+        return f"unknown ({type(error).__name__})"

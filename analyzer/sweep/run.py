@@ -1,0 +1,169 @@
+"""A sweep: count every variant of a grid, measure the ones that matter, keep each row as it is made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from analyzer.architecture.network import PRESETS, densenet121_like
+from analyzer.architecture.variant import Variant
+from analyzer.errors import AnalyzerError, MeasureError, UsageError
+from analyzer.family import baseline_for, failed, records
+from analyzer.records import Measurement, Record
+from analyzer.space.grid import BadVariant, Grid
+from analyzer.space.pareto import front
+from analyzer.sweep.store import Store
+
+Measure = Literal["none", "front", "all"]
+MAX_VARIANTS = 250_000
+STATIC_PER_S = 20_000
+"""Variants counted and written a second, for the plan's estimate (measured on two cores; the truth is printed)."""
+BLOCK = 2_000
+
+MeasureOne = Callable[[Variant, Variant, float], Measurement]
+"""(variant, baseline, seconds) -> its measurement against the baseline."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep will do. `variants` holds the grid's variants; `bad` the combinations that are none."""
+
+    variants: tuple[Variant, ...]
+    bad: tuple[BadVariant, ...]
+    baseline: Variant
+    batch: int
+    measure: Measure
+    seconds: float
+
+    @property
+    def rows(self) -> int:
+        """Rows of the result, the baseline's included."""
+        return len(self.variants) + len(self.bad) + (self.baseline not in self.variants)
+
+    @property
+    def estimated_s(self) -> float:
+        """About how long it takes: counting, and the time given to measuring."""
+        return self.rows / STATIC_PER_S + (0 if self.measure == "none" else self.seconds)
+
+
+    """A row as it stands: `final` when nothing more will be added to it. `done` of `total` rows are final."""
+
+
+def plan(grid: Grid, *, batch: int = 1, measure: Measure = "front", seconds: float = 40.0) -> Plan:
+    """Lists a grid's variants. The baseline is DenseNet121 at the first variant's classes and image.
+
+    Raises UsageError where there are none or too many.
+    """
+    if len(grid) > MAX_VARIANTS:
+        raise UsageError(
+            f"{len(grid):,} variants are too many to sweep one by one", where="axes", fix=f"narrow them to {MAX_VARIANTS:,}"
+        )
+    found = list(grid)
+    variants = tuple(v for v in found if isinstance(v, Variant))
+    bad = tuple(v for v in found if isinstance(v, BadVariant))
+    if not variants:
+        fix = bad[0].error if bad else "give some values"
+        raise UsageError("no variant to sweep", where="axes", fix=str(fix))
+    return Plan(variants, bad, densenet121_like(variants[0]), batch, measure, seconds)
+
+
+def count(plan: Plan, store: Store) -> Iterator[Record]:
+    """Counts and stores every row, the baseline first; each block of rows is durable before it is handed on."""
+    try:
+        base = baseline_for(plan.baseline, plan.batch, layers=False)
+    except AnalyzerError as error:
+        base = failed(plan.baseline.name, error, plan.baseline, plan.batch)
+    store.put([base])
+    yield base
+    bad = [failed(b.name, b.error, batch=plan.batch) for b in plan.bad]
+    store.put(bad)
+    yield from bad
+    others = [v for v in plan.variants if v != plan.baseline]
+    for start in range(0, len(others), BLOCK):
+        block = list(records(others[start : start + BLOCK], plan.batch))
+        store.put(block)
+        yield from block
+
+
+def pareto_names(rows: Sequence[Record]) -> tuple[str, ...]:
+    """Names of the rows on the front of params and MACs, both minimised, ties included, fewest params first."""
+    good = [row for row in rows if row.params is not None and row.macs is not None]
+    if not good:
+        return ()
+    keep = front(np.array([(row.params, row.macs) for row in good], np.int64))
+    best = [row for row, on_front in zip(good, keep, strict=True) if on_front]
+    return tuple(row.target.name for row in sorted(best, key=lambda row: (row.params, row.macs, row.target.name)))
+
+
+def to_measure(plan: Plan, rows: Sequence[Record]) -> list[Record]:
+    """The rows to measure, in order of what matters: the article's network, the baseline, the front, the rest."""
+    if plan.measure == "none":
+        return []
+    good = {row.target.name: row for row in rows if row.error is None}
+    first = [name for name in ("article", rows[0].target.name) if name in good]
+    names = dict.fromkeys([*first, *pareto_names(rows), *(good if plan.measure == "all" else ())])
+    return [good[name] for name in names]
+
+
+def measure(
+    plan: Plan, chosen: Sequence[Record], store: Store, measure_one: MeasureOne, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Record]:
+    """Measures rows one after the other and stores each as it is made; the time left is shared among those left.
+
+    A row that can't be measured, or whose time is spent, comes back with a note that says so.
+    """
+    end = clock() + plan.seconds
+    for i, row in enumerate(chosen):
+        left = end - clock()
+        if left <= 0 and i > 0:
+            yield _noted(row, store, f"not measured: the {plan.seconds:g} s for measuring were spent (--time)")
+            continue
+        variant = Variant.from_dict(row.target.variant or {})
+        try:
+            result = measure_one(variant, plan.baseline, max(left, 0) / (len(chosen) - i))
+        except MeasureError as error:
+            yield _noted(row, store, f"not measured: {error}")
+            continue
+        done = msgspec.structs.replace(row, measured=result)
+        store.put([done])
+        yield done
+
+
+def _noted(row: Record, store: Store, note: str) -> Record:
+    noted = msgspec.structs.replace(row, notes=(*row.notes, note))
+    store.put([noted])
+    return noted
+
+
+def measurer(device_text: str, batch: int | None) -> MeasureOne:
+    """Measuring on a device, at `batch` (None: the device's usual one). Raises UsageError where it isn't there."""
+    from analyzer.measure.environment import pick_device
+    from analyzer.measure.throughput import default_batch, measure_against
+
+    device = pick_device(device_text)
+
+    def one(variant: Variant, baseline: Variant, seconds: float) -> Measurement:
+        return measure_against(
+            variant,
+            baseline,
+            baseline_name=baseline.name,
+            device=device,
+            batch=batch or default_batch(device),
+            seconds=seconds,
+        )
+
+    return one
+
+
+def subject_of(plan: Plan, rows: Sequence[Record]) -> Record | None:
+    """What a sweep's verdict is about: the article's network where it is in it, else the first variant."""
+    by_name = {row.target.name: row for row in rows}
+    if PRESETS["article"] in plan.variants:
+        return by_name.get("article")
+    first = plan.variants[0]
+    return next((row for row in rows if row.target.variant == first.to_dict()), None)

@@ -1,0 +1,150 @@
+"""Where a sweep's rows are kept: durable as they are written, read back whole after any end."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Protocol
+
+from analyzer.errors import UsageError
+from analyzer.records import FIGURES, Record, read_record
+
+
+class Store(Protocol):
+    """Keeps one record a target name; the last one written counts."""
+
+    def put(self, records: Iterable[Record]) -> None:
+        """Writes records; when this returns they outlive the process and the machine."""
+
+    def records(self) -> list[Record]:
+        """Every record, in the order in which their names first came."""
+
+    def close(self) -> None:
+        """Ends writing."""
+
+
+class JsonlStore:
+    """`results.jsonl`: one JSON record a line, appended and synced. A later line of a name replaces an earlier one.
+
+    A file that is already there is kept under a name with its time, never overwritten.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                keep_aside(path)
+            self._file: IO[bytes] = path.open("xb")
+        except OSError as error:
+            raise UsageError(
+                f"can't write results: {error.strerror}", where=str(error.filename or path), fix="choose another --out"
+            ) from error
+        self._records: dict[str, Record] = {}
+
+    def put(self, records: Iterable[Record]) -> None:
+        """Appends and syncs. Raises UsageError where the disk refuses."""
+        records = list(records)
+        try:
+            self._file.write(b"".join(record.to_json().encode() + b"\n" for record in records))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise UsageError(
+                f"can't write results: {error.strerror}", where=str(self.path), fix="free some space or choose another --out"
+            ) from error
+        self._records.update((record.target.name, record) for record in records)
+
+    def records(self) -> list[Record]:
+        """What was put, the latest of each name."""
+        return list(self._records.values())
+
+    def close(self) -> None:
+        """Leaves one line a target, by an atomic replacement."""
+        self._file.close()
+        write_text(self.path, "".join(record.to_json() + "\n" for record in self._records.values()))
+
+
+def keep_aside(path: Path) -> Path:
+    """Renames an earlier run's file after its time of writing, so that it stays."""
+    stamp = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y%m%dT%H%M%S")
+    for i in range(1000):
+        kept = path.with_name(f"{path.stem}-{stamp}{f'-{i}' if i else ''}{path.suffix}")
+        if not kept.exists():
+            return path.rename(kept)
+    raise UsageError("too many earlier results", where=str(path.parent), fix="choose another --out")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise UsageError(f"can't be written: {error.strerror}", where=str(path), fix="choose another place") from error
+
+
+def read_jsonl(path: Path) -> tuple[list[Record], list[str]]:
+    """The records of a results file, the latest of each name, and warnings.
+
+    A last line that a killed process left unfinished is a warning; any other bad line raises UsageError.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise UsageError(f"can't be read: {error.strerror}", where=str(path), fix="name a results.jsonl") from error
+    records: dict[str, Record] = {}
+    warnings = []
+    if lines[-1]:
+        warnings.append(f"{path}: the last line is unfinished (the run was killed) and left out")
+    for number, line in enumerate(lines[:-1], start=1):
+        record = read_record(line, where=f"{path}:{number}")
+        records[record.target.name] = record
+    return list(records.values()), warnings
+
+
+COLUMNS = ("name", "label", "batch", "flops", *FIGURES, "param_bytes", "buffer_bytes")
+VARIANT_COLUMNS = (
+    "block", "block_config", "growth", "ratio", "bn_size", "compression", "init", "stem", "groups", "kernel", "drop",
+    "classes", "image",
+)  # fmt: skip
+MEASURED_COLUMNS = ("batch", "measured_latency_s", "measured_images_per_s", "ratio", "ratio_low", "ratio_high", "baseline")
+
+
+def to_csv(records: Iterable[Record]) -> str:
+    """One row a record: figures as raw integers, the variant's fields, what was measured, the error."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*COLUMNS, *VARIANT_COLUMNS, *(f"measured.{c}" for c in MEASURED_COLUMNS), "device", "error"])
+    for record in records:
+        variant, measured = record.target.variant or {}, record.measured
+        writer.writerow(
+            [
+                *(_cell(getattr(record.target if c in ("name", "label") else record, c)) for c in COLUMNS),
+                *(_cell(variant.get(c)) for c in VARIANT_COLUMNS),
+                *(_cell(getattr(measured, c, None)) for c in MEASURED_COLUMNS),
+                _cell(measured.environment.device_name if measured else None),
+                _cell(f"{record.error.where}: {record.error.what}" if record.error else None),
+            ]
+        )
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    """A CSV cell; text that a spreadsheet would run as a formula is quoted with an apostrophe."""
+    if isinstance(value, list):
+        return "-".join(map(str, value))
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return "'" + value
+    return "" if value is None else value

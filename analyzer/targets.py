@@ -1,0 +1,289 @@
+"""What a user names on the command line -> a variant of the family, or any PyTorch model with its inputs.
+
+Loading `package.module:attr` or `path/file.py:attr` runs that code with the rights of whoever calls this: only name
+code that you would run. Nothing else here executes what it reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import json
+import re
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from analyzer.architecture.blocks import BLOCKS
+from analyzer.architecture.network import PRESETS
+from analyzer.architecture.variant import Variant
+from analyzer.errors import AnalyzerError, TargetError, UsageError, did_you_mean
+from analyzer.records import Input
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+MAX_RANK = 16
+_INPUT = re.compile(r"(?:([A-Za-z_][A-Za-z0-9_]*)=)?([0-9]+(?:,[0-9]+)*|scalar)(?::([a-z0-9_]+))?")
+_DTYPES = (
+    "float32", "float64", "float16", "bfloat16", "complex64", "complex128",
+    "int64", "int32", "int16", "int8", "uint8", "bool",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FamilyTarget:
+    """A variant under the name that the user gave it."""
+
+    name: str
+    variant: Variant
+
+
+@dataclass(frozen=True)
+class ModuleTarget:
+    """Any other model: where it comes from, how it is called, and its inputs (none: they were not given)."""
+
+    name: str
+    location: str
+    attribute: str
+    kwargs: tuple[tuple[str, Any], ...] = ()
+    inputs: tuple[Input, ...] = ()
+
+
+Resolved = FamilyTarget | ModuleTarget
+
+
+def resolve(
+    text: str | None,
+    options: Mapping[str, Any] | None = None,
+    *,
+    kwargs: Sequence[str] = (),
+    inputs: Sequence[str] = (),
+) -> Resolved:
+    """The target that `text` and a variant's options name; with no text the options alone say the variant.
+
+    `options` are Variant's fields; beside a preset or a canonical name they override it. `kwargs` (`k=v`) and
+    `inputs` (`[name=]shape[:dtype]`) belong to a model of the user's own. Loads nothing. Raises UsageError.
+    """
+    options = dict(options or {})
+    if text is not None and ":" in text:
+        if options:
+            raise UsageError(
+                f"--{next(iter(options)).replace('_', '-')} belongs to the family, not to {text!r}",
+                fix="pass the model's own arguments with --kwarg name=value",
+            )
+        location, _, attribute = text.rpartition(":")
+        if not location or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", attribute):
+            raise UsageError(f"{text!r} names no attribute", where="target", fix="write package.module:attr or path/file.py:attr")
+        return ModuleTarget(text, location, attribute, parse_kwargs(kwargs), tuple(parse_input(i) for i in inputs))
+    if kwargs or inputs:
+        raise UsageError(
+            "--kwarg and --input belong to a package.module:attr or path.py:attr target",
+            where=text or "target",
+            fix="say the family's own options: --image, --batch, --classes",
+        )
+    if text is None:
+        variant = Variant(**options)
+        return FamilyTarget(_family_name(variant), variant)
+    variant = named(text)
+    if not options:
+        return FamilyTarget(text, variant)
+    variant = override(variant, options)
+    return FamilyTarget(_family_name(variant), variant)
+
+
+def named(text: str) -> Variant:
+    """The variant of a preset's or a canonical name. Raises UsageError with the nearest name."""
+    if text in PRESETS:
+        return PRESETS[text]
+    if text.split("_")[0] in BLOCKS and "_" in text:
+        return Variant.parse(text)
+    looks_like_file = text.endswith(".py") or "/" in text
+    fix = f"add the attribute: {text}:build" if looks_like_file else did_you_mean(text, PRESETS)
+    raise UsageError(
+        f"unknown target {text[:120]!r}", where="target", fix=f"{fix} (or a variant's name, package.module:attr, path.py:attr)"
+    )
+
+
+def override(variant: Variant, options: Mapping[str, Any]) -> Variant:
+    """The variant with some fields replaced; a new block takes its own defaults for what is left unsaid."""
+    base = {field.name: getattr(variant, field.name) for field in fields(variant)}
+    if options.get("block", variant.block) != variant.block:
+        base.update(ratio=None, bn_size=None, compression=None)
+    if "ratio" in options or "bn_size" in options:
+        base.update(ratio=None, bn_size=None)
+    if isinstance(variant.growth, tuple) and "block_config" in options and "growth" not in options:
+        raise UsageError("growth is one a stage here", where="--blocks", fix="say --growth too")
+    return replace(variant, **{**base, **options})
+
+
+def _family_name(variant: Variant) -> str:
+    from analyzer.architecture.network import preset_name
+
+    return preset_name(variant) or variant.name
+
+
+def parse_kwargs(texts: Sequence[str]) -> tuple[tuple[str, Any], ...]:
+    """Keyword arguments from `name=value`; the value is JSON where it reads as JSON, else text. Nothing is executed."""
+    parsed: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise UsageError(f"{text[:80]!r} is not name=value", where="--kwarg", fix="write it as width=32")
+        try:
+            parsed[name] = json.loads(value)
+        except (ValueError, RecursionError):
+            parsed[name] = {"True": True, "False": False, "None": None}.get(value, value)
+    return tuple(parsed.items())
+
+
+def parse_input(text: str) -> Input:
+    """An input from `[name=]shape[:dtype]`: `1,3,224,224`, `ids=1,7:int64`. Raises UsageError."""
+    match = _INPUT.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(
+            f"{text[:80]!r} is not an input", where="--input", fix="write it as 1,3,224,224 or ids=1,7:int64"
+        )
+    name, sizes, dtype = match[1], match[2], match[3] or "float32"
+    if dtype not in _DTYPES:
+        raise UsageError(f"unknown dtype {dtype!r}", where="--input", fix=did_you_mean(dtype, _DTYPES))
+    shape = () if sizes == "scalar" else tuple(int(size) for size in sizes.split(",") if len(size) < 13)
+    if len(shape) > MAX_RANK or (sizes != "scalar" and len(shape) != sizes.count(",") + 1):
+        raise UsageError(f"{text[:80]!r} is no shape a tensor can have", where="--input", fix="use up to 16 sizes")
+    return Input(shape=shape, dtype=dtype, name=name)
+
+
+# -- loading a user's model ------------------------------------------------------------------------------------
+
+
+def load(target: ModuleTarget, *, device: str = "meta") -> nn.Module | Variant:
+    """Imports the target's code and makes its model, on `device` (on CPU where that fails on meta).
+
+    An attribute may be a module, a Variant, or a class or function that returns one. torch's random state is left as
+    it was. Raises TargetError that says whose line failed.
+    """
+    import torch
+    from torch import nn
+
+    with _code_of(target):
+        found = _attribute(_import(target), target)
+        if isinstance(found, (nn.Module, Variant)):
+            if target.kwargs:
+                raise TargetError("is an instance and takes no --kwarg", where=target.name, fix="name its class or factory")
+            return found
+        if not callable(found):
+            raise TargetError(
+                f"is a {type(found).__name__}, not a model", where=target.name, fix="name an nn.Module, its class or a factory"
+            )
+        with torch.random.fork_rng(devices=[]):
+            made = _construct(found, target, device)
+    if not isinstance(made, (nn.Module, Variant)):
+        raise TargetError(
+            f"returned a {type(made).__name__}, not a model", where=target.name, fix="return an nn.Module"
+        )
+    return made
+
+
+def _construct(factory: Any, target: ModuleTarget, device: str) -> Any:
+    import torch
+
+    kwargs = dict(target.kwargs)
+    try:
+        with torch.device(device):
+            return factory(**kwargs)
+    except Exception as first:
+        if device == "cpu":
+            raise _failed("can't be constructed", target, first) from first
+    # Some constructors look at values (`.item()` in a drop-path schedule), which meta tensors have not.
+    try:
+        with torch.device("cpu"):
+            return factory(**kwargs)
+    except Exception as second:
+        raise _failed("can't be constructed", target, second) from second
+
+
+@contextlib.contextmanager
+def _code_of(target: ModuleTarget) -> Iterator[None]:
+    """The target's own folder (the current one for a package) first on the import path, for as long as it loads."""
+    folder = str(Path(target.location).resolve().parent) if target.location.endswith(".py") else str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(folder)
+
+
+def _import(target: ModuleTarget) -> ModuleType:
+    if not target.location.endswith(".py"):
+        return _import_package(target)
+    path = Path(target.location)
+    if not path.is_file():
+        raise TargetError(f"there is no file {target.location}", where=target.name, fix="check the path")
+    name = re.sub(r"\W", "_", path.stem)
+    spec = importlib.util.spec_from_file_location(f"_analyzed_{name}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # so that its classes can be pickled and its dataclasses made
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        sys.modules.pop(spec.name, None)
+        raise _failed("can't be imported", target, error) from error
+    return module
+
+
+def _import_package(target: ModuleTarget) -> ModuleType:
+    try:
+        return importlib.import_module(target.location)
+    except ModuleNotFoundError as error:
+        if error.name and (target.location == error.name or target.location.startswith(error.name + ".")):
+            raise TargetError(
+                f"there is no module {error.name!r}", where=target.name, fix="run from its folder, install it, or name a path.py"
+            ) from error
+        raise _failed("can't be imported", target, error) from error
+    except (Exception, SystemExit) as error:
+        raise _failed("can't be imported", target, error) from error
+
+
+def _attribute(module: ModuleType, target: ModuleTarget) -> Any:
+    found: Any = module
+    for part in target.attribute.split("."):
+        if not hasattr(found, part):
+            known = [name for name in dir(found) if not name.startswith("_")]
+            raise TargetError(f"has no attribute {part!r}", where=target.location, fix=did_you_mean(part, known[:40]))
+        found = getattr(found, part)
+    return found
+
+
+def _failed(what: str, target: ModuleTarget, error: BaseException) -> AnalyzerError:
+    """A TargetError that shows the user's own line, not ours."""
+    if isinstance(error, AnalyzerError):
+        return error
+    place = ""
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f" at {error.filename}:{error.lineno}"
+    else:
+        ours = str(Path(__file__).parent)
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((ours, "<frozen"))]
+        if frames:
+            place = f" at {frames[-1].filename}:{frames[-1].lineno}" + (f" ({frames[-1].line})" if frames[-1].line else "")
+    message = str(error).strip().splitlines()
+    text = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
+    needs_arguments = isinstance(error, TypeError) and "argument" in text
+    fix = "pass its arguments with --kwarg name=value" if needs_arguments else "make it import and construct on its own first"
+    return TargetError(f"{what}: {text}{place}", where=target.name, fix=fix)
+
+
+def tensors(inputs: Sequence[Input], device: str = "meta") -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
+    """Positional and keyword tensors of the inputs, zeros (nothing is allocated on meta)."""
+    import torch
+
+    made = [(i.name, torch.zeros(i.shape, dtype=getattr(torch, i.dtype), device=device)) for i in inputs]
+    return [t for name, t in made if name is None], {name: t for name, t in made if name is not None}
