@@ -1,0 +1,68 @@
+"""Know what a convolutional network costs before you train it, and hold it to a budget.
+
+>>> import analyzer as an
+>>> an.analyze("article").params
+149871874
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analyzer.analysis import analyze as analyze
+    from analyzer.api import Comparison as Comparison
+    from analyzer.api import Sweep as Sweep
+    from analyzer.api import compare as compare
+    from analyzer.api import frame as frame
+    from analyzer.api import sweep as sweep
+    from analyzer.architecture.network import PRESETS as PRESETS
+    from analyzer.architecture.variant import Variant as Variant
+    from analyzer.build import build as build
+    from analyzer.errors import AnalyzerError as AnalyzerError
+    from analyzer.records import Record as Record
+    from analyzer.space.grid import Grid as Grid
+
+_HOMES = {
+    "analyze": "analyzer.analysis",
+    "compare": "analyzer.api",
+    "frame": "analyzer.api",
+    "sweep": "analyzer.api",
+    "Comparison": "analyzer.api",
+    "Sweep": "analyzer.api",
+    "PRESETS": "analyzer.architecture.network",
+    "Variant": "analyzer.architecture.variant",
+    "build": "analyzer.build",
+    "AnalyzerError": "analyzer.errors",
+    "Record": "analyzer.records",
+    "Grid": "analyzer.space.grid",
+}
+"""Where each public name lives: imported on first use, so that `import analyzer` is instant and loads no torch."""
+
+__all__ = sorted(_HOMES)
+
+
+class _Package(types.ModuleType):
+    """Lets `analyzer.build` and `analyzer.sweep` be the functions, also once the submodules of these names are loaded."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'analyzer' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

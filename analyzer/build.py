@@ -129,7 +129,9 @@ def build(variant: Variant, *, device: str | torch.device = "cpu", seed: int = 0
         return model.to(where)
     except (RuntimeError, AssertionError) as error:
         raise TargetError(
-            f"can't be built on {device}: {str(error).splitlines()[0]}", where=variant.name, fix="use --device cpu, or meta"
+            f"can't be built on {device}: {str(error).splitlines()[0]}",
+            where=variant.name,
+            fix="use --device cpu, or meta",
         ) from error
 
 

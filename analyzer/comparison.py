@@ -6,7 +6,7 @@ from analyzer.layers import tree
 from analyzer.records import Frozen, Record
 
 
-class LayerChange(Frozen, kw_only=True):
+class LayerChange(Frozen, frozen=True, kw_only=True):
     """A layer's figure in two models; None where the model has no such layer."""
 
     path: str
@@ -24,7 +24,8 @@ def compare_records(before: Record, after: Record, figure: str) -> list[LayerCha
     first = _own(before, figure)
     second = _own(after, figure)
     changes = [
-        LayerChange(path=path, before=first.get(path), after=second.get(path)) for path in dict.fromkeys([*first, *second])
+        LayerChange(path=path, before=first.get(path), after=second.get(path))
+        for path in dict.fromkeys([*first, *second])
     ]
     return sorted(changes, key=lambda change: -abs(change.difference))
 

@@ -63,8 +63,7 @@ def records(variants: Sequence[Variant], batch: int = 1) -> Iterator[Record]:
     done: dict[int, Record] = {}
     waiting = 0
     for positions, group in _groups(variants):
-        for position, made in zip(positions, _count(group, batch), strict=True):
-            done[position] = made
+        done.update(zip(positions, _count(group, batch), strict=True))
         while waiting in done:
             yield done.pop(waiting)
             waiting += 1
@@ -84,7 +83,7 @@ def _common(variant: Variant, batch: int, label: str | None = None) -> dict[str,
     return {"target": target(variant, label), "input": shape, "inputs": (Input(shape=shape),), "batch": batch}
 
 
-def _figures(cost: exact.Cost, norm_channels: int, norms: int) -> dict[str, int]:
+def _figures(cost: exact.Cost, norm_channels: int, norms: int) -> dict[str, Any]:
     return {
         "params": cost.params,
         "trainable_params": cost.params,
@@ -169,7 +168,7 @@ def columns_of(variants: Sequence[Variant]) -> Columns:
     first = variants[0]
     growth: Any = first.growth
     if isinstance(growth, tuple):
-        stages = zip(*(v.growth for v in variants), strict=True)  # type: ignore[arg-type]
+        stages = zip(*(v.growth for v in variants), strict=True)
         growth = tuple(column(stage) for stage in stages)
     else:
         growth = column(v.growth for v in variants)
@@ -187,7 +186,8 @@ def columns_of(variants: Sequence[Variant]) -> Columns:
 def _count(variants: list[Variant], batch: int) -> Iterator[Record]:
     counts = count_columns(columns_of(variants), batch)
     saved, untrainable = counts.saved_bytes, counts.untrainable
-    assert saved is not None and untrainable is not None
+    assert saved is not None
+    assert untrainable is not None
     for i, variant in enumerate(variants):
         if counts.invalid[i]:
             yield _failed_variant(variant, batch)

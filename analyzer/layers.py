@@ -53,4 +53,6 @@ def _add_up(node: Node) -> None:
         parts = [child.totals[figure] for child in node.children.values()]
         if node.row is not None:
             parts.append(getattr(node.row, figure))
-        node.totals[figure] = None if any(part is None for part in parts) else sum(part for part in parts if part is not None)
+        node.totals[figure] = (
+            None if any(part is None for part in parts) else sum(part for part in parts if part is not None)
+        )

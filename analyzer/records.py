@@ -17,10 +17,10 @@ FIGURES = ("params", "macs", "conv_activations", "saved_bytes", "peak_training_b
 
 
 class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of the records: frozen, unknown fields refused. Each says kw_only for its own fields."""
+    """Base of the records: frozen, unknown fields refused. Subclasses say frozen and kw_only for their own fields."""
 
 
-class Target(Frozen, kw_only=True):
+class Target(Frozen, frozen=True, kw_only=True):
     """What was analysed: its name (resolves to it again), for the family the variant's fields (else None).
 
     `label` is what people call it, where that is not the name: `DenseNet121 at 2 classes`.
@@ -36,7 +36,7 @@ class Target(Frozen, kw_only=True):
         return self.label or self.name
 
 
-class Input(Frozen, kw_only=True):
+class Input(Frozen, frozen=True, kw_only=True):
     """One input of the model: its keyword (None: positional), shape with batch, dtype (`float32`)."""
 
     shape: tuple[int, ...]
@@ -44,7 +44,7 @@ class Input(Frozen, kw_only=True):
     name: str | None = None
 
 
-class LayerRow(Frozen, kw_only=True):
+class LayerRow(Frozen, frozen=True, kw_only=True):
     """What one module owns and runs itself (children excluded); rows add up to the totals exactly.
 
     `path` is dotted and empty for the root. `output` is the shape with batch of its last result; None where it
@@ -60,7 +60,7 @@ class LayerRow(Frozen, kw_only=True):
     saved_bytes: int | None
 
 
-class Uncounted(Frozen, kw_only=True):
+class Uncounted(Frozen, frozen=True, kw_only=True):
     """An operator that did work and has no formula: its name, the module that ran it, how many calls."""
 
     operator: str
@@ -68,7 +68,7 @@ class Uncounted(Frozen, kw_only=True):
     calls: int
 
 
-class Environment(Frozen, kw_only=True):
+class Environment(Frozen, frozen=True, kw_only=True):
     """Where a figure was measured."""
 
     device: str
@@ -86,7 +86,7 @@ class Environment(Frozen, kw_only=True):
     commit: str | None = None
 
 
-class Measurement(Frozen, kw_only=True):
+class Measurement(Frozen, frozen=True, kw_only=True):
     """Inference times on a device, in interleaved pairs with a baseline; every raw time is kept.
 
     `seconds_per_batch` and `baseline_seconds_per_batch` hold one time a round, in order. `ratio` is the median of the
@@ -110,7 +110,7 @@ class Measurement(Frozen, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-class Failure(Frozen, kw_only=True):
+class Failure(Frozen, frozen=True, kw_only=True):
     """Why a row has no figures: an error's three parts."""
 
     what: str
@@ -118,7 +118,7 @@ class Failure(Frozen, kw_only=True):
     fix: str = ""
 
 
-class Record(Frozen, kw_only=True):
+class Record(Frozen, frozen=True, kw_only=True):
     """All that is known of one target. A figure that is not known is None, never a guess."""
 
     schema: int = SCHEMA

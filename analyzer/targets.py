@@ -80,7 +80,9 @@ def resolve(
             )
         location, _, attribute = text.rpartition(":")
         if not location or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", attribute):
-            raise UsageError(f"{text!r} names no attribute", where="target", fix="write package.module:attr or path/file.py:attr")
+            raise UsageError(
+                f"{text!r} names no attribute", where="target", fix="write package.module:attr or path/file.py:attr"
+            )
         return ModuleTarget(text, location, attribute, parse_kwargs(kwargs), tuple(parse_input(i) for i in inputs))
     if kwargs or inputs:
         raise UsageError(
@@ -107,7 +109,9 @@ def named(text: str) -> Variant:
     looks_like_file = text.endswith(".py") or "/" in text
     fix = f"add the attribute: {text}:build" if looks_like_file else did_you_mean(text, PRESETS)
     raise UsageError(
-        f"unknown target {text[:120]!r}", where="target", fix=f"{fix} (or a variant's name, package.module:attr, path.py:attr)"
+        f"unknown target {text[:120]!r}",
+        where="target",
+        fix=f"{fix} (or a variant's name, package.module:attr, path.py:attr)",
     )
 
 
@@ -175,11 +179,15 @@ def load(target: ModuleTarget, *, device: str = "meta") -> nn.Module | Variant:
         found = _attribute(_import(target), target)
         if isinstance(found, (nn.Module, Variant)):
             if target.kwargs:
-                raise TargetError("is an instance and takes no --kwarg", where=target.name, fix="name its class or factory")
+                raise TargetError(
+                    "is an instance and takes no --kwarg", where=target.name, fix="name its class or factory"
+                )
             return found
         if not callable(found):
             raise TargetError(
-                f"is a {type(found).__name__}, not a model", where=target.name, fix="name an nn.Module, its class or a factory"
+                f"is a {type(found).__name__}, not a model",
+                where=target.name,
+                fix="name an nn.Module, its class or a factory",
             )
         with torch.random.fork_rng(devices=[]):
             made = _construct(found, target, device)
@@ -228,7 +236,8 @@ def _import(target: ModuleTarget) -> ModuleType:
         raise TargetError(f"there is no file {target.location}", where=target.name, fix="check the path")
     name = re.sub(r"\W", "_", path.stem)
     spec = importlib.util.spec_from_file_location(f"_analyzed_{name}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # so that its classes can be pickled and its dataclasses made
     try:
@@ -245,7 +254,9 @@ def _import_package(target: ModuleTarget) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name and (target.location == error.name or target.location.startswith(error.name + ".")):
             raise TargetError(
-                f"there is no module {error.name!r}", where=target.name, fix="run from its folder, install it, or name a path.py"
+                f"there is no module {error.name!r}",
+                where=target.name,
+                fix="run from its folder, install it, or name a path.py",
             ) from error
         raise _failed("can't be imported", target, error) from error
     except (Exception, SystemExit) as error:
@@ -273,11 +284,17 @@ def _failed(what: str, target: ModuleTarget, error: BaseException) -> AnalyzerEr
         ours = str(Path(__file__).parent)
         frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((ours, "<frozen"))]
         if frames:
-            place = f" at {frames[-1].filename}:{frames[-1].lineno}" + (f" ({frames[-1].line})" if frames[-1].line else "")
+            place = f" at {frames[-1].filename}:{frames[-1].lineno}" + (
+                f" ({frames[-1].line})" if frames[-1].line else ""
+            )
     message = str(error).strip().splitlines()
     text = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
     needs_arguments = isinstance(error, TypeError) and "argument" in text
-    fix = "pass its arguments with --kwarg name=value" if needs_arguments else "make it import and construct on its own first"
+    fix = (
+        "pass its arguments with --kwarg name=value"
+        if needs_arguments
+        else "make it import and construct on its own first"
+    )
     return TargetError(f"{what}: {text}{place}", where=target.name, fix=fix)
 
 

@@ -10,7 +10,9 @@ from analyzer.errors import UsageError
 MIB = 2**20
 GIB = 2**30
 _SUFFIXES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": MIB, "gi": 2**30, "ti": 2**40}
-_COUNT = re.compile(r"([0-9]{1,30}(?:,[0-9]{3})*(?:\.[0-9]{1,30})?)\s*([kmgt]?i?)\s*(b|macs|params|flops)?", re.IGNORECASE)
+_COUNT = re.compile(
+    r"([0-9]{1,30}(?:,[0-9]{3})*(?:\.[0-9]{1,30})?)\s*([kmgt]?i?)\s*(b|macs|params|flops)?", re.IGNORECASE
+)
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(ms|s|m|min|h)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 LIMIT = 2**63 - 1

@@ -317,7 +317,10 @@ class Net:
             return x.size
         size = (x.size + 2 * padding - kernel) // stride + 1
         self._at_least_1(
-            size, name, f"the image is {x.size} px here and shrinks to", "use a larger image, fewer stages or stem small"
+            size,
+            name,
+            f"the image is {x.size} px here and shrinks to",
+            "use a larger image, fewer stages or stem small",
         )
         return size
 

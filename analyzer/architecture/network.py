@@ -84,7 +84,7 @@ def _resnet(net: Net, x: Tensor, v: Variant | Columns, block: Block) -> None:
         width = v.growth[stage] if isinstance(v.growth, tuple) else v.growth
         if isinstance(width, str):
             width = 4 * v.init * 2**stage
-        hidden = scaled(width, v.ratio) if v.ratio is not None else v.bn_size * width
+        hidden: Dim = v.bn_size * width if v.bn_size is not None else scaled(width, v.ratio)
         with net.scope(f"layer{stage + 1}", "Sequential"):
             for i in range(depth):
                 stride = 2 if i == 0 and stage > 0 else 1

@@ -110,11 +110,12 @@ class Variant:
         parts = [self.block]
         for field in _FIELDS:
             value = getattr(self, field.name)
-            if field.always and value is not None or not field.always and value != field.default:
+            if (field.always and value is not None) or (not field.always and value != field.default):
                 parts.append(field.tag + field.write(value))
         return "_".join(parts)
 
-    __str__ = name.fget  # type: ignore[attr-defined, assignment]
+    def __str__(self) -> str:
+        return self.name
 
     @classmethod
     def parse(cls, name: str) -> Variant:
@@ -125,14 +126,18 @@ class Variant:
             match = _PART.fullmatch(part)
             field = _BY_TAG.get(match[1]) if match else None
             if match is None or field is None:
-                raise VariantError(f"unknown part {part[:60]!r}", where=name[:120], fix=f"a name looks like {Variant().name}")
+                raise VariantError(
+                    f"unknown part {part[:60]!r}", where=name[:120], fix=f"a name looks like {Variant().name}"
+                )
             if field.name in values:
                 raise VariantError(f"{field.name} is said twice", where=name[:120], fix=f"remove one: {part[:60]!r}")
             try:
                 values[field.name] = field.read(match[2])
             except ValueError:
                 raise VariantError(
-                    f"{part[:60]!r} is no value of {field.name}", where=name[:120], fix=f"a name looks like {Variant().name}"
+                    f"{part[:60]!r} is no value of {field.name}",
+                    where=name[:120],
+                    fix=f"a name looks like {Variant().name}",
                 ) from None
         return cls(**values)
 
@@ -146,12 +151,15 @@ class Variant:
     def from_dict(cls, data: Mapping[str, Any]) -> Variant:
         """The variant of `to_dict`'s result. Unknown fields and wrong types raise VariantError."""
         if not isinstance(data, Mapping):
-            raise VariantError("a variant is an object of fields", where="variant", fix=f"such as {Variant().to_json()}")
+            raise VariantError(
+                "a variant is an object of fields", where="variant", fix=f"such as {Variant().to_json()}"
+            )
         names = [field.name for field in fields(cls)]
         for key in data:
             if key not in names:
                 raise VariantError(f"unknown field {key!r}", where="variant", fix=did_you_mean(str(key), names))
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**values)
 
     def to_json(self) -> str:
         """`to_dict` as JSON text."""
@@ -187,12 +195,14 @@ def _whole(name: str, value: Any) -> int:
     low, high = LIMITS[name]
     number = _int(value)
     if number is None or not low <= number <= high:
-        raise VariantError(f"{name} {value!r} is out of range", where=name, fix=f"use a whole number from {low} to {high:,}")
+        raise VariantError(
+            f"{name} {value!r} is out of range", where=name, fix=f"use a whole number from {low} to {high:,}"
+        )
     return number
 
 
 def _real(name: str, value: Any, ok: Callable[[float], bool], allowed: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) and not hasattr(value, "__float__"):
+    if isinstance(value, bool) or (not isinstance(value, (int, float)) and not hasattr(value, "__float__")):
         raise VariantError(f"{name} {value!r} is not a number", where=name, fix=f"use a number {allowed}")
     try:
         number = float(value)
@@ -216,7 +226,9 @@ def _depths(value: Any) -> tuple[int, ...]:
 def _growth(value: Any, stages: int) -> Growth:
     if isinstance(value, str):
         if value != "double":
-            raise VariantError(f"growth {value!r} is unknown", where="growth", fix="use double, 32, or one a stage: 16/32/64/128")
+            raise VariantError(
+                f"growth {value!r} is unknown", where="growth", fix="use double, 32, or one a stage: 16/32/64/128"
+            )
         return value
     if isinstance(value, (tuple, list)):
         if len(value) != stages:

@@ -23,13 +23,20 @@ class LazyGroup(click.Group):
         super().__init__(
             "analyze",
             help="Know what a convolutional network costs before you train it, and hold it to a budget.",
-            epilog="A target is a preset (article, densenet121, ...), a variant's name, package.module:attr or path.py:attr. "
+            epilog="A target: a preset (article, densenet121), a variant's name, package.module:attr or path.py:attr. "
             'Shell completion: eval "$(_ANALYZE_COMPLETE=bash_source analyze)".',
             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
         )
         self.helps = helps
         self.params.append(
-            click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version.")
+            click.Option(
+                ["--version"],
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=_version,
+                help="Print the version.",
+            )
         )
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -43,12 +50,16 @@ class LazyGroup(click.Group):
         command: click.Command = importlib.import_module(f"analyzer.cli.{name}").command
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click's, with the nearest verb in the error."""
         if args and args[0] not in self.helps and not args[0].startswith("-"):
             from analyzer.errors import UsageError, did_you_mean
 
-            raise UsageError(f"unknown command {args[0][:60]!r}", where="analyze", fix=did_you_mean(args[0], self.helps))
+            raise UsageError(
+                f"unknown command {args[0][:60]!r}", where="analyze", fix=did_you_mean(args[0], self.helps)
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -71,8 +82,12 @@ class Verb(click.Command):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params += [
-            click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=_quiet, help="No words beside the data."),
-            click.Option(["--debug"], is_flag=True, expose_value=False, callback=_debug, help="Add the traceback to an error."),
+            click.Option(
+                ["-q", "--quiet"], is_flag=True, expose_value=False, callback=_quiet, help="No words beside the data."
+            ),
+            click.Option(
+                ["--debug"], is_flag=True, expose_value=False, callback=_debug, help="Add the traceback to an error."
+            ),
         ]
 
 

@@ -21,19 +21,25 @@ from analyzer.targets import resolve
 @click.argument("targets", nargs=-1, required=True, type=TargetName())
 @family_options(many=False)
 @batch_option
-@click.option("--input", "inputs", multiple=True, metavar="SPEC", help="Input of models of your own: [name=]1,3,224,224[:dtype].")
-@click.option("--by", "by", default="params", show_default=True, metavar="FIGURE", help="The figure whose layers are compared.")
-@click.option("--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="Layers to print for each pair.")
+@click.option(
+    "--input", "inputs", multiple=True, metavar="SPEC", help="Input of models of your own: [name=]1,3,224,224[:dtype]."
+)
+@click.option(
+    "--by", "by", default="params", show_default=True, metavar="FIGURE", help="The figure whose layers are compared."
+)
+@click.option(
+    "--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="Layers to print for each pair."
+)
 @format_option("table", "json", "md")
-def command(
-    targets: tuple[str, ...], inputs: tuple[str, ...], by: str, top: int, format_: str, **options: Any
-) -> None:
+def command(targets: tuple[str, ...], inputs: tuple[str, ...], by: str, top: int, format_: str, **options: Any) -> None:
     """Two or more TARGETs side by side: figures, ratios to the first, and the layers that carry the difference.
 
     Options of the family (--classes 2) apply to every target of the family.
     """
     if len(targets) < 2:
-        raise UsageError("compares two targets or more", where="analyze compare", fix="such as: compare article densenet121")
+        raise UsageError(
+            "compares two targets or more", where="analyze compare", fix="such as: compare article densenet121"
+        )
     by = _layer_figure(by)
     batch = options.pop("batch") or 1
     values = family_values(options, many=False)
@@ -93,9 +99,12 @@ def _print(records: list[Record], changes: list[list[LayerChange]], by: str, top
     _table(headings, rows, format_)
     for other, change in zip(others, changes, strict=True):
         carried = [c for c in change if c.difference][:top]
-        text.show(f"\nlayers that carry the difference in {text.LABELS[by]}: {other.target.shown} minus {first.target.shown}")
+        text.show(
+            f"\nlayers that carry the difference in {text.LABELS[by]}: {other.target.shown} minus {first.target.shown}"
+        )
         layer_rows = [
-            [c.path or "(model)", text.figure(by, c.before), text.figure(by, c.after), _signed(by, c.difference)] for c in carried
+            [c.path or "(model)", text.figure(by, c.before), text.figure(by, c.after), _signed(by, c.difference)]
+            for c in carried
         ]
         _table(["layer", first.target.shown, other.target.shown, "difference"], layer_rows, format_)
         if len(carried) < sum(1 for c in change if c.difference):

@@ -15,7 +15,19 @@ from analyzer.measure.environment import cpu_name, package_version, pick_device
 from analyzer.measure.throughput import default_batch
 from analyzer.units import GIB, format_gib
 
-PACKAGES = ("torch", "numpy", "click", "rich", "msgspec", "jinja2", "pandas", "plotly", "torchinfo", "fvcore", "nvidia-ml-py")
+PACKAGES = (
+    "torch",
+    "numpy",
+    "click",
+    "rich",
+    "msgspec",
+    "jinja2",
+    "pandas",
+    "plotly",
+    "torchinfo",
+    "fvcore",
+    "nvidia-ml-py",
+)
 
 
 @click.command("doctor", cls=Verb)

@@ -47,7 +47,7 @@ def family_values(options: dict[str, Any], *, many: bool) -> dict[str, Any]:
     return values
 
 
-class Count(click.ParamType):
+class Count(click.ParamType[int]):
     """A count such as 8M, 8Mi or 7,978,856."""
 
     name = "count"
@@ -57,7 +57,7 @@ class Count(click.ParamType):
         return value if isinstance(value, int) else parse_count(value, where=_name(param))
 
 
-class Seconds(click.ParamType):
+class Seconds(click.ParamType[float]):
     """A duration such as 40s or 2m."""
 
     name = "duration"
@@ -67,7 +67,7 @@ class Seconds(click.ParamType):
         return float(value) if isinstance(value, (int, float)) else parse_seconds(value, where=_name(param))
 
 
-class Batch(click.ParamType):
+class Batch(click.ParamType[int]):
     """A batch size."""
 
     name = "batch"
@@ -80,7 +80,7 @@ class Batch(click.ParamType):
         return number
 
 
-class TargetName(click.ParamType):
+class TargetName(click.ParamType[str]):
     """A target, completed from the presets."""
 
     name = "target"
@@ -99,13 +99,20 @@ def _name(param: click.Parameter | None) -> str:
 def format_option(*formats: str) -> Callable[[F], F]:
     """`--format`, one of the given."""
     return click.option(
-        "--format", "format_", type=click.Choice(formats or FORMATS), default="table", show_default=True, help="How to print."
+        "--format",
+        "format_",
+        type=click.Choice(formats or FORMATS),
+        default="table",
+        show_default=True,
+        help="How to print.",
     )
 
 
 def batch_option(function: F) -> F:
     """`--batch`, for saved bytes and measuring."""
-    return click.option("--batch", type=Batch(), default=None, metavar="N", help="Images a batch.  [default: 1]")(function)
+    return click.option("--batch", type=Batch(), default=None, metavar="N", help="Images a batch.  [default: 1]")(
+        function
+    )
 
 
 def device_option(function: F) -> F:
@@ -120,7 +127,11 @@ def limit_options(function: F) -> F:
     for figure in reversed(FIGURES):
         word = limit_word(figure)
         function = click.option(
-            f"--max-{word}", f"max_{figure}", type=Count(), metavar="N", help=f"Budget for {figure} (8M, 100MiB; inclusive)."
+            f"--max-{word}",
+            f"max_{figure}",
+            type=Count(),
+            metavar="N",
+            help=f"Budget for {figure} (8M, 100MiB; inclusive).",
         )(function)
     return function
 

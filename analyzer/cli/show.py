@@ -25,7 +25,9 @@ TOTALS = ("params", "trainable_params", "macs", "flops", *FIGURES[2:], "param_by
 @batch_option
 @click.option("--input", "inputs", multiple=True, metavar="SPEC", help="A model's input: [name=]1,3,224,224[:dtype].")
 @click.option("--kwarg", "kwargs", multiple=True, metavar="K=V", help="An argument of a model's factory.")
-@click.option("--depth", type=click.IntRange(0), default=3, show_default=True, help="Levels of the layer tree to print.")
+@click.option(
+    "--depth", type=click.IntRange(0), default=3, show_default=True, help="Levels of the layer tree to print."
+)
 @click.option("--backward", is_flag=True, help="Count the backward pass too (a model of your own).")
 @click.option("--strict", is_flag=True, help="An operator that can't be counted is an error (exit 3).")
 @format_option("table", "json", "csv", "md")
@@ -57,7 +59,10 @@ def _print(record: Record, baseline: Record | None, depth: int, format_: str) ->
     headings = ("layer", "type", "output", "params", "share", "MACs", "share", "conv activations", "saved MiB", "share")
     root = tree(record.layers or ())
     if format_ == "csv":
-        rows = [(row.path, row.type, text.shape(row.output), *(getattr(row, f) for f in SUMMED)) for row in record.layers or ()]
+        rows = [
+            (row.path, row.type, text.shape(row.output), *(getattr(row, f) for f in SUMMED))
+            for row in record.layers or ()
+        ]
         text.show(text.csv_text(("path", "type", "output", *SUMMED), rows))
         return
     lines = [_line(level, node, root) for level, node in root.walk(depth)]
@@ -95,7 +100,11 @@ def _totals(record: Record, baseline: Record | None) -> text.Table:
         value = getattr(record, name)
         if value is None and name not in ("macs", "saved_bytes"):
             continue
-        per = f" at batch {record.batch}" if name in ("saved_bytes", "peak_training_bytes", "peak_inference_bytes") else ""
+        per = (
+            f" at batch {record.batch}"
+            if name in ("saved_bytes", "peak_training_bytes", "peak_inference_bytes")
+            else ""
+        )
         row = [text.LABELS.get(name, name.replace("_", " ")) + per, text.figure(name, value)]
         if baseline is not None:
             base = getattr(baseline, name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -26,7 +25,6 @@ from analyzer.cli.options import (
     limits_of,
     seconds_type,
 )
-from analyzer.errors import AnalyzerError
 from analyzer.records import Record
 from analyzer.space.grid import Grid
 from analyzer.sweep import run
@@ -40,12 +38,30 @@ HEADINGS = ("variant", "params", "x base", "MACs", "x base", "saved MiB", "x bas
 @click.command("sweep", cls=Verb)
 @family_options(many=True)
 @batch_option
-@click.option("--measure", type=click.Choice(["none", "front", "all"]), default="front", show_default=True, help="Which variants to time.")
-@click.option("--time", "seconds", type=seconds_type, default="40s", show_default=True, metavar="T", help="Time for measuring.")
+@click.option(
+    "--measure",
+    type=click.Choice(["none", "front", "all"]),
+    default="front",
+    show_default=True,
+    help="Which variants to time.",
+)
+@click.option(
+    "--time", "seconds", type=seconds_type, default="40s", show_default=True, metavar="T", help="Time for measuring."
+)
 @device_option
 @limit_options
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Where results go.  [default: reports/sweep-TIME]")
-@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Where the report goes.  [default: report.html there]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where results go.  [default: reports/sweep-TIME]",
+)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where the report goes.  [default: report.html there]",
+)
 @click.option("--dry-run", is_flag=True, help="Say how many variants and how long, and do nothing.")
 @format_option()
 def command(format_: str, dry_run: bool, device: str, out: Path | None, report: Path | None, **options: Any) -> int:
@@ -76,7 +92,11 @@ def command(format_: str, dry_run: bool, device: str, out: Path | None, report: 
 
 
 def _plan_text(plan: run.Plan) -> str:
-    measured = {"none": "none measured", "front": "the article, DenseNet121 and the front measured", "all": "all measured"}
+    measured = {
+        "none": "none measured",
+        "front": "the article, DenseNet121 and the front measured",
+        "all": "all measured",
+    }
     time_text = "" if plan.measure == "none" else f" in {plan.seconds:g} s"
     return (
         f"{plan.rows:,} rows ({len(plan.variants):,} variants"
@@ -86,9 +106,7 @@ def _plan_text(plan: run.Plan) -> str:
     )
 
 
-def _rows(
-    plan: run.Plan, store: JsonlStore, measure_one: run.MeasureOne | None, table: _Table
-) -> Iterator[Record]:
+def _rows(plan: run.Plan, store: JsonlStore, measure_one: run.MeasureOne | None, table: _Table) -> Iterator[Record]:
     start = time.monotonic()
     rows = []
     for row in run.count(plan, store):
@@ -126,7 +144,9 @@ def _finish(
     failures = [record for record in records if record.error]
     if failures:
         first = failures[0].error
-        warn(f"{len(failures):,} rows have no figures, such as {failures[0].target.shown}: {first.what if first else ''}")
+        warn(
+            f"{len(failures):,} rows have no figures, such as {failures[0].target.shown}: {first.what if first else ''}"
+        )
     if table.hidden:
         say(f"{table.hidden:,} more rows in {folder / 'results.csv'}")
     if interrupted:
@@ -207,9 +227,19 @@ class _Table(contextlib.AbstractContextManager["_Table"]):
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-            columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+            columns = (
+                TextColumn("measuring"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.description}"),
+            )
             self.progress = Progress(
-                *columns, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty(), redirect_stderr=True
+                *columns,
+                console=Console(stderr=True),
+                transient=True,
+                redirect_stdout=sys.stdout.isatty(),
+                redirect_stderr=True,
             )
             self.task = self.progress.add_task("", total=self.total)
             self.progress.start()

@@ -28,8 +28,10 @@ def cost(op: Op) -> Cost:
     if isinstance(op, Conv):
         inputs = op.x.channels if isinstance(op.groups, int) and op.groups == 1 else op.x.channels // op.groups
         kernel_area = op.kernel * op.kernel
-        weight = inputs * op.output.channels if isinstance(kernel_area, int) and kernel_area == 1 else (
-            inputs * op.output.channels * kernel_area
+        weight = (
+            inputs * op.output.channels
+            if isinstance(kernel_area, int) and kernel_area == 1
+            else (inputs * op.output.channels * kernel_area)
         )
         params = weight + op.output.channels if op.bias else weight
         return Cost(params, weight * op.output.area, op.output.elements)

@@ -73,10 +73,7 @@ def trainable(net: Net, batch: int) -> Any:
     for _, op in net.ops():
         if isinstance(op, Norm):
             values = batch * op.x.area
-            if isinstance(values, int):
-                ok = ok and values > 1
-            else:
-                ok = ok & (values > 1)
+            ok = ok and values > 1 if isinstance(values, int) else ok & (values > 1)
     return ok
 
 

@@ -60,11 +60,13 @@ def at(columns: Columns, index: int) -> Columns:
             return tuple(pick(part) for part in value)
         return value[index].item() if isinstance(value, np.ndarray) else value
 
-    return Columns(**{
-        field.name: value if field.name == "block_config" else pick(value)
-        for field in fields(columns)
-        for value in [getattr(columns, field.name)]
-    })
+    return Columns(
+        **{
+            field.name: value if field.name == "block_config" else pick(value)
+            for field in fields(columns)
+            for value in [getattr(columns, field.name)]
+        }
+    )
 
 
 def _parts(value: Any) -> tuple[Any, ...]:
@@ -92,12 +94,14 @@ def _count(columns: Columns, size: int, batch: int | None) -> Counts:
 
     norm_channels, norms = exact.norm_channels(net)
     return Counts(
-        *(full(value) for value in totals),
-        full(norm_channels),
-        norms,
-        invalid,
-        None if batch is None else full(memory.saved_bytes(net, batch)),
-        None if batch is None else np.broadcast_to(~np.asarray(memory.trainable(net, batch)), size),
+        params=full(totals.params),
+        macs=full(totals.macs),
+        conv_activations=full(totals.conv_activations),
+        norm_channels=full(norm_channels),
+        norms=norms,
+        invalid=invalid,
+        saved_bytes=None if batch is None else full(memory.saved_bytes(net, batch)),
+        untrainable=None if batch is None else np.broadcast_to(~np.asarray(memory.trainable(net, batch)), size),
     )
 
 

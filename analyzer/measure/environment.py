@@ -37,14 +37,18 @@ def pick_device(text: str = "auto") -> torch.device:
     try:
         device = torch.device(text)
     except RuntimeError:
-        raise UsageError(f"unknown device {text!r}", where="--device", fix="use auto, cpu, cuda, cuda:1 or mps") from None
+        raise UsageError(
+            f"unknown device {text!r}", where="--device", fix="use auto, cpu, cuda, cuda:1 or mps"
+        ) from None
     there = {
         "cpu": True,
         "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
         "mps": torch.backends.mps.is_available(),
     }
     if not there.get(device.type, False):
-        raise UsageError(f"{text} is not there", where="--device", fix="use --device cpu; `analyze doctor` lists devices")
+        raise UsageError(
+            f"{text} is not there", where="--device", fix="use --device cpu; `analyze doctor` lists devices"
+        )
     return device
 
 
@@ -87,7 +91,7 @@ def environment(device: torch.device) -> Environment:
         threads=torch.get_num_threads(),
         cpu_count=os.cpu_count() or 1,
         cuda=torch.version.cuda if on_cuda else None,
-        cudnn=torch.backends.cudnn.version() if on_cuda else None,
+        cudnn=torch.backends.cudnn.version() if on_cuda else None,  # type: ignore[no-untyped-call]
         driver=_driver() if on_cuda else None,
         commit=commit(),
     )

@@ -32,7 +32,7 @@ Timer = Callable[[], float]
 """Runs one batch to its end and returns its seconds."""
 
 
-class OutOfMemory(Exception):
+class OutOfMemoryError(Exception):
     """The device could not hold the model and its batch."""
 
 
@@ -42,7 +42,7 @@ def default_batch(device: torch.device) -> int:
 
 
 def timer(variant: Variant, device: torch.device, batch: int) -> Timer:
-    """A variant built on a device, warm, with an input of `batch` images. Raises OutOfMemory."""
+    """A variant built on a device, warm, with an input of `batch` images. Raises OutOfMemoryError."""
     import torch
 
     from analyzer.build import build
@@ -57,7 +57,7 @@ def timer(variant: Variant, device: torch.device, batch: int) -> Timer:
             run()
     except Exception as error:
         if _is_out_of_memory(error):
-            raise OutOfMemory from error
+            raise OutOfMemoryError from error
         raise
     return run
 
@@ -80,7 +80,7 @@ def _cuda_timer(model: torch.nn.Module, images: torch.Tensor) -> Timer:
     import torch
 
     def run() -> float:
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         with torch.inference_mode(), torch.cuda.device(images.device):
             torch.cuda.synchronize()
             start.record()
@@ -112,7 +112,7 @@ def _require_memory(variant: Variant, device: torch.device, batch: int) -> None:
     # Weights (twice while they are made) and, generously, every convolution's output with its BN and ReLU.
     needed = 4 * (2 * cost.params + 3 * batch * cost.conv_activations)
     if needed > psutil.virtual_memory().available:
-        raise OutOfMemory
+        raise OutOfMemoryError
 
 
 def measure_against(
@@ -137,15 +137,23 @@ def measure_against(
         try:
             pair = make_timer(baseline, device, batch), make_timer(variant, device, batch)
             break
-        except OutOfMemory:
+        except OutOfMemoryError:
             pass  # freed here, outside the handler's traceback, before the next try
         if batch == 1:
-            raise MeasureError("does not fit the device at batch 1", where=variant.name, fix="use a device with more memory")
+            raise MeasureError(
+                "does not fit the device at batch 1", where=variant.name, fix="use a device with more memory"
+            )
         batch //= 2
         notes.append(f"batch {batch * 2} did not fit, measured at {batch}")
     base_times, times = _rounds(*pair, seconds=seconds, clock=clock)
     return summarise(
-        times, base_times, environment=environment(device), batch=batch, asked=asked, baseline=baseline_name, notes=notes
+        times,
+        base_times,
+        environment=environment(device),
+        batch=batch,
+        asked=asked,
+        baseline=baseline_name,
+        notes=notes,
     )
 
 

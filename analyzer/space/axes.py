@@ -51,11 +51,15 @@ class Axis:
         except InvalidOperation:
             parts = []
         if len(parts) != text.count(":") + 1 or not 2 <= len(parts) <= 3:
-            raise UsageError(f"{text[:80]!r} is not a range", where=f"--{self.option}", fix="write it as low:high:step, 8:64:8")
+            raise UsageError(
+                f"{text[:80]!r} is not a range", where=f"--{self.option}", fix="write it as low:high:step, 8:64:8"
+            )
         low, high, step = (*parts, Decimal(1))[:3]
         if step <= 0 or high < low:
             raise UsageError(
-                f"{text[:80]!r} is an empty range", where=f"--{self.option}", fix="low first, high second, a positive step"
+                f"{text[:80]!r} is an empty range",
+                where=f"--{self.option}",
+                fix="low first, high second, a positive step",
             )
         number = int((high - low) / step) + 1
         if number > MAX_VALUES:
@@ -101,7 +105,13 @@ AXES = {
     axis.option: axis
     for axis in (
         Axis("block", "block", word, "residual, dense, basic or bottleneck"),
-        Axis("blocks", "block_config", depths, "layers a stage, such as 2,4,3,2; repeat the option for several", lists=False),
+        Axis(
+            "blocks",
+            "block_config",
+            depths,
+            "layers a stage, such as 2,4,3,2; repeat the option for several",
+            lists=False,
+        ),
         Axis("growth", "growth", growth, "double, 32, or one a stage: 16/32/64/128"),
         Axis("ratio", "ratio", decimal, "hidden width as a share of the input, such as 0.25"),
         Axis("bn-size", "bn_size", whole, "hidden width as a multiple of the growth, such as 4"),

@@ -85,10 +85,8 @@ class Grid:
 def _values(field: str, values: Any) -> tuple[Any, ...]:
     if isinstance(values, (str, int, float)):
         return (values,)
-    values = tuple(values)
-    if field == "block_config" and values and isinstance(values[0], int):
-        return (values,)
-    return values
+    many: tuple[Any, ...] = tuple(values)
+    return (many,) if field == "block_config" and many and isinstance(many[0], int) else many
 
 
 def _text(fields: Mapping[str, Any]) -> str:

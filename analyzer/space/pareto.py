@@ -18,7 +18,7 @@ def front(points: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
         return np.zeros(0, bool)
     unique, back = np.unique(points, axis=0, return_inverse=True)  # sorted: no row is dominated by a later one
     keep = _two(unique) if unique.shape[1] <= 2 else _many(unique)
-    return keep[back.reshape(-1)]
+    return np.asarray(keep[back.reshape(-1)])
 
 
 def _two(rows: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:

@@ -50,7 +50,6 @@ class Plan:
         """About how long it takes: counting, and the time given to measuring."""
         return self.rows / STATIC_PER_S + (0 if self.measure == "none" else self.seconds)
 
-
     """A row as it stands: `final` when nothing more will be added to it. `done` of `total` rows are final."""
 
 
@@ -61,7 +60,9 @@ def plan(grid: Grid, *, batch: int = 1, measure: Measure = "front", seconds: flo
     """
     if len(grid) > MAX_VARIANTS:
         raise UsageError(
-            f"{len(grid):,} variants are too many to sweep one by one", where="axes", fix=f"narrow them to {MAX_VARIANTS:,}"
+            f"{len(grid):,} variants are too many to sweep one by one",
+            where="axes",
+            fix=f"narrow them to {MAX_VARIANTS:,}",
         )
     found = list(grid)
     variants = tuple(v for v in found if isinstance(v, Variant))
@@ -111,7 +112,11 @@ def to_measure(plan: Plan, rows: Sequence[Record]) -> list[Record]:
 
 
 def measure(
-    plan: Plan, chosen: Sequence[Record], store: Store, measure_one: MeasureOne, clock: Callable[[], float] = time.monotonic
+    plan: Plan,
+    chosen: Sequence[Record],
+    store: Store,
+    measure_one: MeasureOne,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Record]:
     """Measures rows one after the other and stores each as it is made; the time left is shared among those left.
 

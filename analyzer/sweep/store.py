@@ -28,13 +28,32 @@ class Store(Protocol):
         """Ends writing."""
 
 
-class JsonlStore:
+class MemoryStore:
+    """Keeps records for as long as it lives."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, Record] = {}
+
+    def put(self, records: Iterable[Record]) -> None:
+        """Keeps them."""
+        self._records.update((record.target.name, record) for record in records)
+
+    def records(self) -> list[Record]:
+        """What was put, the latest of each name."""
+        return list(self._records.values())
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class JsonlStore(MemoryStore):
     """`results.jsonl`: one JSON record a line, appended and synced. A later line of a name replaces an earlier one.
 
     A file that is already there is kept under a name with its time, never overwritten.
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +64,6 @@ class JsonlStore:
             raise UsageError(
                 f"can't write results: {error.strerror}", where=str(error.filename or path), fix="choose another --out"
             ) from error
-        self._records: dict[str, Record] = {}
 
     def put(self, records: Iterable[Record]) -> None:
         """Appends and syncs. Raises UsageError where the disk refuses."""
@@ -56,13 +74,11 @@ class JsonlStore:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise UsageError(
-                f"can't write results: {error.strerror}", where=str(self.path), fix="free some space or choose another --out"
+                f"can't write results: {error.strerror}",
+                where=str(self.path),
+                fix="free some space or choose another --out",
             ) from error
-        self._records.update((record.target.name, record) for record in records)
-
-    def records(self) -> list[Record]:
-        """What was put, the latest of each name."""
-        return list(self._records.values())
+        super().put(records)
 
     def close(self) -> None:
         """Leaves one line a target, by an atomic replacement."""
@@ -119,7 +135,15 @@ VARIANT_COLUMNS = (
     "block", "block_config", "growth", "ratio", "bn_size", "compression", "init", "stem", "groups", "kernel", "drop",
     "classes", "image",
 )  # fmt: skip
-MEASURED_COLUMNS = ("batch", "measured_latency_s", "measured_images_per_s", "ratio", "ratio_low", "ratio_high", "baseline")
+MEASURED_COLUMNS = (
+    "batch",
+    "measured_latency_s",
+    "measured_images_per_s",
+    "ratio",
+    "ratio_low",
+    "ratio_high",
+    "baseline",
+)
 
 
 def to_csv(records: Iterable[Record]) -> str:

@@ -1,0 +1,50 @@
+# make sweep, make test: the two commands of the README. Everything is installed into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+OUT ?= reports/sweep-$(shell date -u +%Y%m%dT%H%M%SZ)
+
+.PHONY: help sweep test lint types bench gpu wheel-check clean
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; say which: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	@touch $@
+
+.venv/.installed: .venv/.made pyproject.toml constraints.txt
+	$(INSTALL) --editable .
+	@touch $@
+
+.venv/.dev: .venv/.installed
+	$(INSTALL) --group dev
+	@touch $@
+
+sweep: .venv/.installed  ## build, count and measure every variant of the article's block configuration; write a report
+	@$(BIN)/analyze sweep --blocks 2,4,3,2 --out $(OUT)
+
+test: .venv/.dev  ## the tests, on two processes
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: .venv/.dev  ## style
+	$(BIN)/ruff check .
+
+types: .venv/.dev  ## mypy, strict
+	$(BIN)/mypy
+
+bench: .venv/.dev  ## speed, one JSON line a figure
+	@$(BIN)/python tests/bench/bench.py
+
+wheel-check: .venv/.dev  ## the built wheel in a clean environment, outside the checkout
+	BIN=$(CURDIR)/$(BIN) sh tests/wheel_check.sh
+
+# The system's Python, because a GPU machine has its own torch with CUDA: nothing is installed.
+GPU_PYTHON ?= python3
+gpu:  ## on a machine with CUDA: the CUDA tests, and the reference measurements in reports/reference/
+	PYTHONPATH=. $(GPU_PYTHON) -m pytest -m cuda tests/gpu
+	PYTHONPATH=. $(GPU_PYTHON) tests/gpu/reference.py
+
+clean:  ## what make made
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,133 @@
+"""The verbs from Python: the same words as the command, typed results, tables as pandas DataFrames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analyzer.analysis import analyze
+from analyzer.comparison import LayerChange, compare_records
+from analyzer.errors import UsageError
+from analyzer.records import FIGURES, Record
+from analyzer.space.grid import Grid
+from analyzer.sweep import run
+from analyzer.sweep.store import JsonlStore, MemoryStore, to_csv, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def frame(records: Sequence[Record]) -> pd.DataFrame:
+    """One row a record, indexed by name: raw figures, the variant's fields, measured columns, the error's text."""
+    import pandas as pd
+
+    rows = []
+    for record in records:
+        measured = record.measured
+        rows.append(
+            {
+                "name": record.target.name,
+                "label": record.target.label,
+                "batch": record.batch,
+                "flops": record.flops,
+                **{figure: getattr(record, figure) for figure in FIGURES},
+                **(record.target.variant or {}),
+                "measured_latency_s": measured.measured_latency_s if measured else None,
+                "measured_images_per_s": measured.measured_images_per_s if measured else None,
+                "ratio_to_baseline": measured.ratio if measured else None,
+                "error": record.error.what if record.error else None,
+            }
+        )
+    table = pd.DataFrame(rows).set_index("name")
+    counts = ["flops", *FIGURES]
+    table[counts] = table[counts].astype("Int64")  # exact integers also beside missing ones
+    return table
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Records side by side, and for each after the first the layers that carry its difference to the first."""
+
+    records: tuple[Record, ...]
+    layers: tuple[tuple[LayerChange, ...], ...]
+
+    def frame(self) -> pd.DataFrame:
+        """Figures as rows, targets as columns, then each target's ratio to the first."""
+        table = frame(self.records)[["flops", *FIGURES]].T
+        first = table.iloc[:, 0]
+        for record in self.records[1:]:
+            table[f"{record.target.name} / {self.records[0].target.name}"] = table[record.target.name] / first
+        return table
+
+    def _repr_html_(self) -> str:
+        return str(self.frame().to_html(na_rep="–"))
+
+
+def compare(*targets: Any, batch: int = 1, by: str = "params", inputs: Any = None) -> Comparison:
+    """Two or more variants, names or modules (which need `inputs`) side by side; layers compared by a figure."""
+    if len(targets) < 2:
+        raise UsageError("compares two targets or more", where="compare", fix="such as compare(variant, 'densenet121')")
+    records = tuple(_record(target, batch, inputs) for target in targets)
+    return Comparison(records, tuple(tuple(compare_records(records[0], other, by)) for other in records[1:]))
+
+
+def _record(target: Any, batch: int, inputs: Any) -> Record:
+    from analyzer.architecture.variant import Variant
+
+    own = not isinstance(target, (str, Variant))
+    return analyze(target, inputs=inputs if own else None, batch=batch)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A finished sweep: its records (the baseline first), the names on the front of params and MACs, the report."""
+
+    records: tuple[Record, ...]
+    front: tuple[str, ...]
+    report: Path | None
+
+    def frame(self) -> pd.DataFrame:
+        """One row a variant."""
+        return frame(self.records)
+
+    def _repr_html_(self) -> str:
+        return str(self.frame().to_html(na_rep="–"))
+
+
+def sweep(
+    grid: Grid,
+    *,
+    batch: int = 1,
+    measure: run.Measure = "none",
+    seconds: float = 40.0,
+    device: str = "auto",
+    out: str | Path | None = None,
+    limits: dict[str, int] | None = None,
+) -> Sweep:
+    """Counts every variant of a grid, measures the chosen ones, and with `out` keeps results and a report there.
+
+    `limits` are budgets by figure for the report (default: DenseNet121's own). Raises UsageError on a bad grid; a bad
+    variant is a record with an `error`.
+    """
+    plan = run.plan(grid, batch=batch, measure=measure, seconds=seconds)
+    folder = None if out is None else Path(out)
+    store = MemoryStore() if folder is None else JsonlStore(folder / "results.jsonl")
+    measure_one = None if measure == "none" else run.measurer(device, batch)
+    try:
+        rows = list(run.count(plan, store))
+        if measure_one is not None:
+            for _ in run.measure(plan, run.to_measure(plan, rows), store, measure_one):
+                pass
+    finally:
+        store.close()
+    records = store.records()
+    if folder is None:
+        return Sweep(tuple(records), run.pareto_names(records), None)
+    from analyzer.sweep.report import sweep_report
+
+    write_text(folder / "results.csv", to_csv(records))
+    report = folder / "report.html"
+    sweep_report(plan, records, limits or {}, command=["analyzer.sweep"], path=report)
+    return Sweep(tuple(records), run.pareto_names(records), report)

@@ -1,0 +1,143 @@
+"""`make bench`: speed as ratios from one interleaved run, one JSON line a figure on stdout.
+
+Each round runs every contestant once, one after the other, so that slow drifts of the machine hit all; a ratio is the
+median over the rounds of that round's own ratio, its spread the least and largest.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from analyzer.architecture.network import PRESETS, Columns
+from analyzer.count.vector import CHUNK, count_columns
+from analyzer.family import record
+
+ROUNDS = 7
+
+
+def main() -> None:
+    """Prints every figure as it is known."""
+    for line in [*counting(), *command()]:
+        print(json.dumps(line), flush=True)
+
+
+def entry(name: str, values: list[float], unit: str) -> dict[str, object]:
+    """A figure: the median of its rounds, and their least and largest."""
+    return {"bench": name, "value": statistics.median(values), "unit": unit, "spread": [min(values), max(values)]}
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def random_columns(seed: int) -> Columns:
+    """A chunk of random variants at DenseNet121's depth: growth, width, compression, stem width vary."""
+    random = np.random.default_rng(seed)
+    return Columns(
+        block="dense",
+        block_config=(6, 12, 24, 16),
+        growth=random.integers(4, 64, CHUNK),
+        ratio=None,
+        bn_size=random.integers(1, 8, CHUNK),
+        compression=random.choice([0.25, 0.5, 0.75, 1.0], CHUNK),
+        init=random.integers(8, 128, CHUNK),
+        stem="imagenet",
+        groups=1,
+        kernel=3,
+        drop=0.0,
+        classes=1000,
+        image=224,
+    )
+
+
+def counting() -> Iterator[dict[str, object]]:
+    """Variants a second on one core, in array form with masks and overflow bounds, against the other ways to count."""
+    chunks = [random_columns(seed) for seed in range(4)]
+    contestants: dict[str, Callable[[], object]] = {
+        "array": lambda: [count_columns(chunk) for chunk in chunks],
+        "array_with_saved": lambda: [count_columns(chunk, 1) for chunk in chunks],
+        "scalar": lambda: record(PRESETS["densenet121"], layers=False),
+        "torchinfo": torchinfo_run(),
+        "fvcore": fvcore_run(),
+    }
+    variants = {"array": len(chunks) * CHUNK, "array_with_saved": len(chunks) * CHUNK}
+    rates: dict[str, list[float]] = {name: [] for name in contestants}
+    for run in contestants.values():
+        run()
+    for _ in range(ROUNDS):
+        for name, run in contestants.items():
+            rates[name].append(variants.get(name, 1) / seconds(run))
+    yield entry("count.variants_per_s", rates["array"], "variants/s")
+    yield entry("count.with_saved_variants_per_s", rates["array_with_saved"], "variants/s")
+    for other in ("scalar", "torchinfo", "fvcore"):
+        ratios = [a / b for a, b in zip(rates["array"], rates[other], strict=True)]
+        yield entry(f"count.vs_{other}", ratios, "x")
+
+
+def torchinfo_run() -> Callable[[], object]:
+    """torchinfo on DenseNet121 on meta, its construction included: what a sweep by torchinfo costs a variant."""
+    import torch
+    import torchinfo
+
+    from analyzer.build import build
+
+    def run() -> object:
+        model = build(PRESETS["densenet121"], device="meta")
+        return torchinfo.summary(model, input_data=torch.empty(1, 3, 224, 224, device="meta"), device="meta", verbose=0)
+
+    return run
+
+
+def fvcore_run() -> Callable[[], object]:
+    """fvcore on DenseNet121 on meta, its construction included."""
+    import logging
+
+    import torch
+    from fvcore.nn import FlopCountAnalysis
+
+    from analyzer.build import build
+
+    logging.getLogger("fvcore").setLevel(logging.ERROR)
+
+    def run() -> object:
+        model = build(PRESETS["densenet121"], device="meta").eval()
+        return FlopCountAnalysis(model, torch.empty(1, 3, 224, 224, device="meta")).total()
+
+    return run
+
+
+def command() -> Iterator[dict[str, object]]:
+    """The command as a whole process: its help, and a sweep of 10,000 static variants with its report."""
+    analyze = [sys.executable, "-m", "analyzer"]
+    with tempfile.TemporaryDirectory() as folder:
+        sweep = [*analyze, "sweep", "--blocks", "2,4,3,2", "--growth", "4:103", "--compression", "0.26:0.75:0.01"]
+        sweep += ["--measure", "none", "--quiet", "--out", folder]
+        runs: dict[str, list[float]] = {"cli.help_s": [], "cli.static_sweep_10k_s": []}
+        for _ in range(3):
+            runs["cli.help_s"].append(
+                seconds(lambda: subprocess.run([*analyze, "--help"], check=True, capture_output=True))
+            )
+            runs["cli.static_sweep_10k_s"].append(
+                seconds(lambda: subprocess.run(sweep, check=True, capture_output=True))
+            )
+        rows = sum(1 for _ in (Path(folder) / "results.jsonl").open())
+        if rows != 10_001:
+            raise SystemExit(f"the sweep wrote {rows} rows, not 10,001")
+    for name, values in runs.items():
+        yield entry(name, values, "s")
+
+
+if __name__ == "__main__":
+    main()

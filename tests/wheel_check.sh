@@ -1,0 +1,14 @@
+#!/bin/sh
+# Builds the wheel, installs it into a clean environment, and sweeps outside the checkout.
+set -eu
+here=$(pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+"$BIN/python" -m build --wheel --outdir "$work/dist" "$here" >/dev/null
+"$BIN/python" -m venv "$work/venv"
+"$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint "$here/constraints.txt" "$work"/dist/*.whl
+cd "$work"
+"$work/venv/bin/analyze" sweep --blocks 2,4,3,2 --measure none --out out
+test -s out/results.jsonl && test -s out/results.csv && test -s out/report.html
+"$work/venv/bin/python" -m analyzer --version
+echo "wheel: fine"
