@@ -46,7 +46,7 @@ __all__ = sorted(_HOMES)
 
 
 class _Package(types.ModuleType):
-    """Lets `analyzer.build` and `analyzer.sweep` be the functions, also once the submodules of these names are loaded."""
+    """Keeps `analyzer.build` and `analyzer.sweep` the functions, also once submodules of these names are loaded."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (name in _HOMES and isinstance(value, types.ModuleType)):

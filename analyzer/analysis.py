@@ -69,8 +69,7 @@ def analyze_target(target: Resolved, *, batch: int = 1, backward: bool = False, 
     if isinstance(target, FamilyTarget):
         if backward:
             raise UsageError("is for a model of your own", where="--backward", fix="leave it out")
-        label = None if target.name == family.target(target.variant).name else target.name
-        return family.record(target.variant, batch, label=label)
+        return family.record(target.variant, batch, label=target.label)
     return _analyze_module(target, batch, backward, strict)
 
 

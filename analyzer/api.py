@@ -129,5 +129,5 @@ def sweep(
 
     write_text(folder / "results.csv", to_csv(records))
     report = folder / "report.html"
-    sweep_report(plan, records, limits or {}, command=["analyzer.sweep"], path=report)
+    sweep_report(records, limits or {}, command=["analyzer.sweep"], path=report)
     return Sweep(tuple(records), run.pareto_names(records), report)

@@ -24,6 +24,7 @@ from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, TargetError, UsageError, did_you_mean
 from analyzer.records import Input
+from analyzer.space.axes import axis
 
 if TYPE_CHECKING:
     import torch
@@ -39,10 +40,10 @@ _DTYPES = (
 
 @dataclass(frozen=True)
 class FamilyTarget:
-    """A variant under the name that the user gave it."""
+    """A variant, and how the user said it where that is neither a preset's name nor the canonical one."""
 
-    name: str
     variant: Variant
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,13 @@ def resolve(
             fix="say the family's own options: --image, --batch, --classes",
         )
     if text is None:
-        variant = Variant(**options)
-        return FamilyTarget(_family_name(variant), variant)
+        return FamilyTarget(Variant(**options))
     variant = named(text)
     if not options:
-        return FamilyTarget(text, variant)
-    variant = override(variant, options)
-    return FamilyTarget(_family_name(variant), variant)
+        return FamilyTarget(variant)
+    changes = {name: value for name, value in options.items() if getattr(variant, name) != value}
+    said = " ".join(f"{axis(name).option}={_plain(value)}" for name, value in changes.items())
+    return FamilyTarget(override(variant, options), f"{text} {said}" if said else None)
 
 
 def named(text: str) -> Variant:
@@ -127,10 +128,8 @@ def override(variant: Variant, options: Mapping[str, Any]) -> Variant:
     return replace(variant, **{**base, **options})
 
 
-def _family_name(variant: Variant) -> str:
-    from analyzer.architecture.network import preset_name
-
-    return preset_name(variant) or variant.name
+def _plain(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def parse_kwargs(texts: Sequence[str]) -> tuple[tuple[str, Any], ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from analyzer.errors import AnalyzerError
+from analyzer.errors import AnalyzerError, UsageError, did_you_mean
 
 INTERRUPTED, DEFECT = 130, 70
 
@@ -55,8 +55,6 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click's, with the nearest verb in the error."""
         if args and args[0] not in self.helps and not args[0].startswith("-"):
-            from analyzer.errors import UsageError, did_you_mean
-
             raise UsageError(
                 f"unknown command {args[0][:60]!r}", where="analyze", fix=did_you_mean(args[0], self.helps)
             )
@@ -150,7 +148,7 @@ def _click_parts(error: click.ClickException) -> tuple[str, str, str]:
         where = error.ctx.command_path
         fix = f"see {where} --help"
     if isinstance(error, click.NoSuchOption) and error.possibilities:
-        fix = f"did you mean {sorted(error.possibilities)[0]}?"
+        fix = did_you_mean(error.option_name, error.possibilities)
         return f"no such option: {error.option_name}", where, fix
     return error.format_message().rstrip("."), where, fix
 

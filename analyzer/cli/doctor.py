@@ -33,7 +33,7 @@ PACKAGES = (
 @click.command("doctor", cls=Verb)
 def command() -> None:
     """Versions, devices, what would be measured where, and what would make figures untrustworthy here."""
-    text.show_table(("what", "found"), [*_versions(), *_machine(), *_devices()])
+    text.show_table(("what", "found"), [*_versions(), *_machine(), *_devices()], left=2)
     problems = list(_problems())
     for problem in problems:
         text.show(f"note: {problem}")

@@ -71,7 +71,7 @@ def _print(record: Record, baseline: Record | None, depth: int, format_: str) ->
         text.show(f"**{text.title(record)}**\n\n{text.markdown(headings, lines)}\n\n{text.markdown(*totals)}")
         return
     text.show(text.title(record) + "\n")
-    text.show_table(headings, lines)
+    text.show_table(headings, lines, left=3)
     text.show("")
     text.show_table(*totals)
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 import click
 
-from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, say, warn
 from analyzer.cli.options import (
@@ -25,14 +23,11 @@ from analyzer.cli.options import (
     limits_of,
     seconds_type,
 )
+from analyzer.cli.progress import HEADINGS, GrowingTable, cells
 from analyzer.records import Record
 from analyzer.space.grid import Grid
 from analyzer.sweep import run
 from analyzer.sweep.store import JsonlStore, to_csv, write_text
-
-SHOWN = 60
-"""Rows of the table on a terminal; beyond, the front and what was measured, and where the rest is."""
-HEADINGS = ("variant", "params", "x base", "MACs", "x base", "saved MiB", "x base", "time x base", "images/s")
 
 
 @click.command("sweep", cls=Verb)
@@ -81,88 +76,63 @@ def command(format_: str, dry_run: bool, device: str, out: Path | None, report: 
     folder = out or Path("reports") / datetime.now(UTC).strftime("sweep-%Y%m%dT%H%M%SZ")
     store = JsonlStore(folder / "results.jsonl")
     interrupted = False
-    rows: dict[str, Record] = {}
-    with _Table(plan, format_) as table:
-        try:
-            for row in _rows(plan, store, measure_one, table):
-                rows[row.target.name] = row
-        except KeyboardInterrupt:
-            interrupted = True
-    return _finish(plan, store, folder, report, limits, format_, table, interrupted)
+    try:
+        _run(plan, store, measure_one, format_)
+    except KeyboardInterrupt:
+        interrupted = True
+        say("interrupted: what is finished is kept")
+    store.close()
+    code = _finish(store.records(), folder, report or folder / "report.html", limits, format_)
+    return INTERRUPTED if interrupted else code
 
 
 def _plan_text(plan: run.Plan) -> str:
     measured = {
         "none": "none measured",
-        "front": "the article, DenseNet121 and the front measured",
-        "all": "all measured",
+        "front": f"the article, DenseNet121 and the front measured in {plan.seconds:g} s",
+        "all": f"all measured in {plan.seconds:g} s",
     }
-    time_text = "" if plan.measure == "none" else f" in {plan.seconds:g} s"
+    impossible = f", {len(plan.bad):,} impossible combinations" if plan.bad else ""
     return (
-        f"{plan.rows:,} rows ({len(plan.variants):,} variants"
-        + (f", {len(plan.bad):,} impossible combinations" if plan.bad else "")
-        + f", against DenseNet121 at {plan.baseline.classes} classes and {plan.baseline.image} px), "
-        f"{measured[plan.measure]}{time_text}; about {plan.estimated_s:.0f} s in all"
+        f"{plan.rows:,} rows ({len(plan.variants):,} variants{impossible}, against DenseNet121 at "
+        f"{plan.baseline.classes} classes and {plan.baseline.image} px), {measured[plan.measure]}; "
+        f"about {plan.estimated_s:.0f} s in all"
     )
 
 
-def _rows(plan: run.Plan, store: JsonlStore, measure_one: run.MeasureOne | None, table: _Table) -> Iterator[Record]:
+def _run(plan: run.Plan, store: JsonlStore, measure_one: run.MeasureOne | None, format_: str) -> None:
     start = time.monotonic()
-    rows = []
-    for row in run.count(plan, store):
-        rows.append(row)
-        yield row
+    rows = list(run.count(plan, store))
     say(f"counted {len(rows):,} rows in {time.monotonic() - start:.2f} s")
     chosen = run.to_measure(plan, rows)
-    table.start(rows, chosen)
-    if measure_one is None:
-        return
-    for i, row in enumerate(chosen):
-        table.doing(i, row)
-        if i == 0:
+    with GrowingTable(rows, chosen, on=format_ == "table") as table:
+        if measure_one is not None:
             measured = run.measure(plan, chosen, store, measure_one)
-        done = next(measured)
-        table.finish(done)
-        yield done
+            for i in range(len(chosen)):
+                table.doing(i)
+                table.finish(next(measured))
+    if table.hidden:
+        say(f"{table.hidden:,} more rows are in {store.path.with_suffix('.csv')}")
 
 
-def _finish(
-    plan: run.Plan,
-    store: JsonlStore,
-    folder: Path,
-    report: Path | None,
-    limits: dict[str, int],
-    format_: str,
-    table: _Table,
-    interrupted: bool,
-) -> int:
-    store.close()
-    records = store.records()
+def _finish(records: Sequence[Record], folder: Path, report: Path, limits: dict[str, int], format_: str) -> int:
+    if not records:
+        return 3
     write_text(folder / "results.csv", to_csv(records))
-    path = _write_report(plan, records, limits, report or folder / "report.html")
     _print_all(records, format_)
     failures = [record for record in records if record.error]
     if failures:
-        first = failures[0].error
-        warn(
-            f"{len(failures):,} rows have no figures, such as {failures[0].target.shown}: {first.what if first else ''}"
-        )
-    if table.hidden:
-        say(f"{table.hidden:,} more rows in {folder / 'results.csv'}")
-    if interrupted:
-        say("interrupted: what was finished is kept")
-    click.echo(str(path), err=format_ != "table")
-    if interrupted:
-        return INTERRUPTED
-    return 0 if len(failures) < len(records) else 3
-
-
-def _write_report(plan: run.Plan, records: Sequence[Record], limits: dict[str, int], path: Path) -> Path:
+        reason = failures[0].error.what if failures[0].error else ""
+        warn(f"{len(failures):,} rows have no figures, such as {failures[0].target.shown}: {reason}")
+    if len(failures) == len(records):
+        say(f"no row has figures: no report; the reasons are in {folder / 'results.csv'}")
+        return 3
     from analyzer.sweep.report import sweep_report
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sweep_report(plan, records, limits, command=["analyze", *sys.argv[1:]], path=path)
-    return path
+    report.parent.mkdir(parents=True, exist_ok=True)
+    sweep_report(records, limits, command=["analyze", *sys.argv[1:]], path=report)
+    click.echo(str(report), err=format_ != "table")
+    return 0
 
 
 def _print_all(records: Sequence[Record], format_: str) -> None:
@@ -174,84 +144,4 @@ def _print_all(records: Sequence[Record], format_: str) -> None:
     elif format_ == "csv":
         text.show(to_csv(records).rstrip("\n"))
     elif format_ == "md":
-        text.show(text.markdown(HEADINGS, [_cells(record, records[0]) for record in records]))
-
-
-def _cells(row: Record, base: Record) -> list[str]:
-    if row.error is not None:
-        return [row.target.shown, *["–"] * 7, f"error: {row.error.what}"]
-    measured = row.measured
-    return [
-        row.target.shown,
-        units.count(row.params),
-        units.ratio(row.params, base.params),
-        units.count(row.macs),
-        units.ratio(row.macs, base.macs),
-        units.mib(row.saved_bytes).removesuffix(" MiB"),
-        units.ratio(row.saved_bytes, base.saved_bytes),
-        "–" if measured is None else f"{measured.ratio:.2f} ({measured.ratio_low:.2f}–{measured.ratio_high:.2f})",
-        "–" if measured is None else f"{measured.measured_images_per_s:.1f}",
-    ]
-
-
-class _Table(contextlib.AbstractContextManager["_Table"]):
-    """The table as it grows, row by row, on stdout; the progress of measuring on stderr."""
-
-    def __init__(self, plan: run.Plan, format_: str) -> None:
-        self.plan, self.on = plan, format_ == "table"
-        self.hidden = 0
-        self.widths: list[int] = []
-        self.base: Record | None = None
-        self.total = 0
-        self.progress: Any = None
-
-    def __exit__(self, *_: object) -> None:
-        if self.progress is not None:
-            self.progress.stop()
-
-    def start(self, rows: Sequence[Record], chosen: Sequence[Record]) -> None:
-        """Prints the heading and the rows that are complete; those being measured follow as they are."""
-        self.base, self.total = rows[0], len(chosen) if self.plan.measure != "none" else 0
-        waiting = {row.target.name for row in chosen}
-        ready = [row for row in rows if row.target.name not in waiting]
-        shown = ready if len(rows) <= SHOWN else [row for row in ready if row.target.name in run.pareto_names(rows)]
-        self.hidden = len(ready) - len(shown)
-        cells = [_cells(row, rows[0]) for row in [*shown, *chosen]]
-        self.widths = [max(len(c[i]) for c in [HEADINGS, *cells]) for i in range(len(HEADINGS))]
-        self.widths[-2] = max(self.widths[-2], len("10.00 (10.00–10.00)"))
-        if self.on:
-            text.show(click.style(text.line(HEADINGS, self.widths), bold=True))
-        for row in shown if self.total else [*chosen, *shown]:
-            self.finish(row)
-        if self.total and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-            columns = (
-                TextColumn("measuring"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("{task.description}"),
-            )
-            self.progress = Progress(
-                *columns,
-                console=Console(stderr=True),
-                transient=True,
-                redirect_stdout=sys.stdout.isatty(),
-                redirect_stderr=True,
-            )
-            self.task = self.progress.add_task("", total=self.total)
-            self.progress.start()
-
-    def doing(self, index: int, row: Record) -> None:
-        """Says which row is being measured."""
-        if self.progress is not None:
-            self.progress.update(self.task, completed=index, description=row.target.shown)
-        else:
-            say(f"measuring {index + 1} of {self.total}: {row.target.shown}")
-
-    def finish(self, row: Record) -> None:
-        """Prints a row that is complete."""
-        if self.on and self.base is not None:
-            text.show(text.line(_cells(row, self.base), self.widths))
+        text.show(text.markdown(HEADINGS, [cells(record, records[0]) for record in records]))

@@ -43,16 +43,16 @@ def width() -> int:
     return shutil.get_terminal_size((160, 40)).columns if sys.stdout.isatty() else 160
 
 
-def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table, the first column left and the others right."""
+def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Lines of a table, the first `left` columns left and the others right."""
     widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
-    return [line(row, widths) for row in [headings, *rows]]
+    return [line(row, widths, left) for row in [headings, *rows]]
 
 
-def line(cells: Sequence[str], widths: Sequence[int]) -> str:
+def line(cells: Sequence[str], widths: Sequence[int], left: int = 1) -> str:
     """One line of a table of these widths."""
-    first, *rest = zip(cells, widths, strict=True)
-    return "  ".join([f"{first[0]:<{first[1]}}", *(f"{cell:>{size}}" for cell, size in rest)]).rstrip()
+    padded = (f"{c:<{w}}" if i < left else f"{c:>{w}}" for i, (c, w) in enumerate(zip(cells, widths, strict=True)))
+    return "  ".join(padded).rstrip()
 
 
 def show(text: str) -> None:
@@ -60,9 +60,9 @@ def show(text: str) -> None:
     click.echo(text, color=use_color())
 
 
-def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
     """A table on stdout, its heading in bold where the terminal shows that."""
-    heading, *lines = aligned(headings, rows)
+    heading, *lines = aligned(headings, rows, left)
     show(click.style(heading, bold=True))
     for text in lines:
         show(text)

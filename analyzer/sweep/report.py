@@ -12,25 +12,34 @@ from analyzer.architecture.variant import Variant
 from analyzer.records import Record
 from analyzer.report.data import Limit, ReportData, now
 from analyzer.report.page import write_report
-from analyzer.sweep.run import Plan, pareto_names, subject_of
+from analyzer.sweep.run import pareto_names, subject_of
 
 JUDGED = ("params", "macs", "saved_bytes")
 """What DenseNet121 is the budget for, unless limits are given."""
 
 
 def sweep_report(
-    plan: Plan, records: Sequence[Record], limits: Mapping[str, int], *, command: Sequence[str], path: Path
+    records: Sequence[Record],
+    limits: Mapping[str, int],
+    *,
+    command: Sequence[str],
+    path: Path,
+    subject: str | None = None,
 ) -> None:
-    """Writes the report: the verdict on the article's network (or the first variant) under the limits."""
-    baseline, subject = records[0], subject_of(plan, records)
-    detailed = {row.target.name: _with_layers(row) for row in (baseline, subject) if row is not None and not row.error}
+    """Writes the report of a sweep's records, the baseline first.
+
+    The verdict is on the record named `subject` (default: the article's network, else the first variant) under the
+    limits by figure (default: the baseline's own figures). Raises UsageError where the file can't be written.
+    """
+    baseline, judged = records[0], subject_of(records, subject)
+    detailed = {row.target.name: _with_layers(row) for row in (baseline, judged) if row is not None}
     measured = next((row.measured for row in records if row.measured), None)
     data = ReportData(
-        title="Sweep of " + ", ".join(dict.fromkeys("-".join(map(str, v.block_config)) for v in plan.variants[:1000])),
+        title=_title(records),
         command=tuple(command),
         records=tuple(detailed.get(row.target.name, row) for row in records),
-        baseline=detailed.get(baseline.target.name, baseline),
-        subject=detailed.get(subject.target.name, subject) if subject else None,
+        baseline=detailed[baseline.target.name],
+        subject=detailed[judged.target.name] if judged else None,
         limits=_limits(limits, baseline),
         front=pareto_names(records),
         environment=measured.environment if measured else None,
@@ -39,9 +48,17 @@ def sweep_report(
     write_report(data, path)
 
 
+def _title(records: Sequence[Record]) -> str:
+    configs = dict.fromkeys(
+        "-".join(map(str, row.target.variant["block_config"])) for row in records[1:] if row.target.variant
+    )
+    return "Sweep of " + ", ".join(list(configs)[:4]) + (" and more" if len(configs) > 4 else "")
+
+
 def _with_layers(row: Record) -> Record:
-    full = family.record(Variant.from_dict(row.target.variant or {}), row.batch)
-    return msgspec.structs.replace(row, layers=full.layers)
+    if row.error or row.layers or row.target.variant is None:
+        return row
+    return msgspec.structs.replace(row, layers=family.record(Variant.from_dict(row.target.variant), row.batch).layers)
 
 
 def _limits(limits: Mapping[str, int], baseline: Record) -> tuple[Limit, ...]:

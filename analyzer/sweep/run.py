@@ -10,9 +10,9 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from analyzer.architecture.network import PRESETS, densenet121_like
+from analyzer.architecture.network import densenet121_like
 from analyzer.architecture.variant import Variant
-from analyzer.errors import AnalyzerError, MeasureError, UsageError
+from analyzer.errors import AnalyzerError, MeasureError, UsageError, did_you_mean
 from analyzer.family import baseline_for, failed, records
 from analyzer.records import Measurement, Record
 from analyzer.space.grid import BadVariant, Grid
@@ -165,10 +165,14 @@ def measurer(device_text: str, batch: int | None) -> MeasureOne:
     return one
 
 
-def subject_of(plan: Plan, rows: Sequence[Record]) -> Record | None:
-    """What a sweep's verdict is about: the article's network where it is in it, else the first variant."""
+def subject_of(rows: Sequence[Record], name: str | None = None) -> Record | None:
+    """What a verdict is about: the row of that name; by default the article's network, else the first variant.
+
+    The first row is the baseline. Raises UsageError where no row has the name.
+    """
     by_name = {row.target.name: row for row in rows}
-    if PRESETS["article"] in plan.variants:
-        return by_name.get("article")
-    first = plan.variants[0]
-    return next((row for row in rows if row.target.variant == first.to_dict()), None)
+    if name is not None:
+        if name not in by_name:
+            raise UsageError(f"no row is named {name!r}", where="subject", fix=did_you_mean(name, by_name))
+        return by_name[name]
+    return by_name.get("article") or next((row for row in rows[1:] if row.target.variant and not row.error), None)

@@ -68,6 +68,7 @@ class JsonlStore(MemoryStore):
     def put(self, records: Iterable[Record]) -> None:
         """Appends and syncs. Raises UsageError where the disk refuses."""
         records = list(records)
+        super().put(records)
         try:
             self._file.write(b"".join(record.to_json().encode() + b"\n" for record in records))
             self._file.flush()
@@ -78,7 +79,6 @@ class JsonlStore(MemoryStore):
                 where=str(self.path),
                 fix="free some space or choose another --out",
             ) from error
-        super().put(records)
 
     def close(self) -> None:
         """Leaves one line a target, by an atomic replacement."""

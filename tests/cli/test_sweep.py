@@ -1,0 +1,152 @@
+"""`analyze sweep`, as a subprocess: rows, files, interruption, bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STATIC = ("sweep", "--blocks", "2,4,3,2", "--measure", "none")
+
+
+def rows(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+
+
+def test_the_default_grid(analyze, tmp_path: Path) -> None:
+    done = analyze(*STATIC, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    found = rows(tmp_path / "out")
+    assert len(found) == 6 * 3 + 5 * 3 + 1
+    baseline, *others = found
+    assert baseline["params"] == 6_955_906
+    assert sum(row["target"]["variant"]["growth"] == "double" for row in others) == 3
+    article = next(row for row in others if row["target"]["name"] == "article")
+    assert article["macs"] == 18_622_955_520
+    assert done.stdout.splitlines()[-1] == "out/report.html"
+    assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
+    table = list(csv.DictReader((tmp_path / "out" / "results.csv").open()))
+    assert [int(row["params"]) for row in table] == [row["params"] for row in found]
+
+
+def test_axes_as_lists_ranges_and_repeats(analyze, tmp_path: Path) -> None:
+    axes = ["--growth", "8:24:8", "--growth", "40", "--compression", "0.5", "--block", "dense", "--blocks", "2,2"]
+    assert analyze(*STATIC, *axes, "--out", "out").returncode == 0
+    variants = [row["target"]["variant"] for row in rows(tmp_path / "out")[1:]]
+    assert sorted((v["block_config"], v["growth"]) for v in variants) == sorted(
+        (blocks, growth) for blocks in ([2, 4, 3, 2], [2, 2]) for growth in (8, 16, 24, 40)
+    )
+
+
+def test_a_bad_variant_is_an_error_row_not_the_end(analyze, tmp_path: Path) -> None:
+    done = analyze(*STATIC, "--groups", "1,3", "--kernel", "3,4", "--format", "jsonl", "--out", "out")
+    assert done.returncode == 0
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert found == rows(tmp_path / "out")
+    reasons = {row["error"]["what"] for row in found if row["error"]}
+    assert any("even" in reason for reason in reasons)
+    assert any("divide" in reason for reason in reasons)
+    assert any(row["error"] is None for row in found)
+    assert done.stderr.splitlines()[-1] == "out/report.html"
+
+
+def test_no_good_row_is_exit_3(analyze) -> None:
+    done = analyze(*STATIC, "--image", "8", "--out", "out")
+    assert done.returncode == 3
+    assert "shrinks" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_dry_run_does_nothing(analyze, tmp_path: Path) -> None:
+    done = analyze("sweep", "--blocks", "2,4,3,2", "--dry-run")
+    assert done.returncode == 0
+    assert "34 rows" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_earlier_results_are_kept(analyze, tmp_path: Path) -> None:
+    analyze(*STATIC, "--growth", "12", "--out", "out")
+    first = (tmp_path / "out" / "results.jsonl").read_text()
+    analyze(*STATIC, "--growth", "16", "--out", "out")
+    kept = list((tmp_path / "out").glob("results-*.jsonl"))
+    assert [p.read_text() for p in kept] == [first]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--growth", "1:900000", "--compression", "0.1:0.9:0.001"], "too many"),
+        (["--growth", "1:9e9"], "values"),
+        (["--growth", "8:4"], "empty range"),
+        (["--blocks", ""], "whole number"),
+        (["--time", "soon"], "duration"),
+        (["--max-params", "8X"], "not a number"),
+        (["--device", "tpu"], "device"),
+        (["--out", "/proc/nowhere"], "can't"),
+    ],
+)
+def test_bad_input(analyze, options: list[str], says: str) -> None:
+    measure = ["--measure", "front"] if "--device" in options else ["--measure", "none"]
+    done = analyze("sweep", *measure, *options)
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_measuring_the_front(analyze, tmp_path: Path) -> None:
+    small = ["--blocks", "1,1", "--growth", "4,8", "--image", "64", "--init", "8", "--time", "1s", "--out", "out"]
+    done = analyze("sweep", *small, "--device", "cpu", "--compression", "0.5")
+    assert done.returncode == 0, done.stderr
+    measured = [row for row in rows(tmp_path / "out") if row["measured"]]
+    assert measured, "the baseline is always measured"
+    for row in measured:
+        times = row["measured"]
+        assert len(times["seconds_per_batch"]) == len(times["baseline_seconds_per_batch"]) >= 3
+        assert times["ratio_low"] <= times["ratio"] <= times["ratio_high"]
+        assert times["environment"]["device"] == "cpu"
+    assert len({row["target"]["name"] for row in rows(tmp_path / "out")}) == len(rows(tmp_path / "out"))
+
+
+def test_ctrl_c_keeps_what_is_finished_and_exits_130(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "analyzer", "sweep", "--blocks", "2,4,3,2", "--time", "10m", "--out", "out"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("measuring"):
+            break
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert len(rows(tmp_path / "out")) == 34
+    assert (tmp_path / "out" / "report.html").exists()
+    assert (tmp_path / "out" / "results.csv").exists()
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "analyzer", "sweep", "--measure", "none", "--growth", "4:300", "--format", "jsonl"]
+    process = subprocess.Popen(
+        [*command, "--out", "out"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert json.loads(process.stdout.readline())["schema"] == 1
+    process.stdout.close()
+    assert "Traceback" not in process.stderr.read()
+    assert process.wait(timeout=60) == 0

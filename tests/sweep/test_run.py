@@ -1,0 +1,102 @@
+"""What a sweep measures, in which order, and what it says when time is spent; with a clock of our own."""
+
+from __future__ import annotations
+
+import pytest
+
+from analyzer.architecture.network import PRESETS, densenet121_like
+from analyzer.architecture.variant import Variant
+from analyzer.errors import MeasureError, UsageError
+from analyzer.family import record
+from analyzer.measure.environment import environment
+from analyzer.measure.throughput import summarise
+from analyzer.records import Measurement
+from analyzer.space.grid import Grid
+from analyzer.sweep import run
+from analyzer.sweep.store import MemoryStore
+
+GRID = Grid.default({"block_config": [(2, 4, 3, 2)]})
+
+
+def counted(plan: run.Plan) -> tuple[MemoryStore, list]:
+    store = MemoryStore()
+    return store, list(run.count(plan, store))
+
+
+def fake(variant: Variant, baseline: Variant, seconds: float) -> Measurement:
+    import torch
+
+    return summarise(
+        [2.0, 4.0, 3.0],
+        [1.0, 1.0, 1.0],
+        environment=environment(torch.device("cpu")),
+        batch=6,
+        asked=6,
+        baseline=baseline.name,
+        notes=[],
+    )
+
+
+def test_every_row_equals_the_scalar_count() -> None:
+    _, rows = counted(run.plan(GRID))
+    for row in rows[1:]:
+        assert row == record(Variant.from_dict(row.target.variant), layers=False)
+    baseline = Variant.from_dict(rows[0].target.variant)
+    assert baseline == densenet121_like(PRESETS["article"])
+
+
+def test_the_front_of_params_and_macs_by_hand() -> None:
+    _, rows = counted(run.plan(GRID))
+    names = run.pareto_names(rows)
+    points = {row.target.name: (row.params, row.macs) for row in rows}
+    for name, (params, macs) in points.items():
+        beaten = any(p <= params and m <= macs and (p, m) != (params, macs) for p, m in points.values())
+        assert (name in names) == (not beaten)
+
+
+def test_what_matters_is_measured_first() -> None:
+    plan = run.plan(GRID)
+    _, rows = counted(plan)
+    names = [row.target.name for row in run.to_measure(plan, rows)]
+    assert names[:2] == ["article", rows[0].target.name]
+    assert set(names[2:]) == set(run.pareto_names(rows)) - set(names[:2])
+    assert run.to_measure(run.plan(GRID, measure="none"), rows) == []
+    assert len(run.to_measure(run.plan(GRID, measure="all"), rows)) == len(rows)
+
+
+def test_time_spent_leaves_a_note_and_a_failure_is_a_row() -> None:
+    plan = run.plan(GRID, measure="all", seconds=10)
+    store, rows = counted(plan)
+    now = [0.0]
+
+    def one(variant: Variant, baseline: Variant, seconds: float) -> Measurement:
+        now[0] += 4
+        if now[0] == 8:
+            raise MeasureError("does not fit the device at batch 1")
+        return fake(variant, baseline, seconds)
+
+    done = list(run.measure(plan, rows[:5], store, one, clock=lambda: now[0]))
+    assert [row.measured is not None for row in done] == [True, False, True, False, False]
+    assert "does not fit" in done[1].notes[-1]
+    assert "10 s" in done[4].notes[-1]
+    assert store.records()[:5] == done
+
+
+def test_the_summary_is_the_median_of_the_rounds_ratios() -> None:
+    result = fake(Variant(), Variant(), 0)
+    assert (result.ratio, result.ratio_low, result.ratio_high) == (3.0, 2.0, 4.0)
+    assert result.measured_latency_s == 3.0
+    assert result.measured_images_per_s == 2.0
+    assert result.seconds_per_batch == (2.0, 4.0, 3.0)
+
+
+def test_a_grid_of_bad_variants_alone_is_an_error() -> None:
+    with pytest.raises(UsageError, match="no variant"):
+        run.plan(Grid(kernel=[2, 4]))
+
+
+def test_a_verdicts_subject() -> None:
+    _, rows = counted(run.plan(GRID))
+    assert run.subject_of(rows).target.name == "article"
+    with pytest.raises(UsageError, match="no row is named"):
+        run.subject_of(rows, "artcle")
