@@ -1,0 +1,68 @@
+"""What a report shows, as one frozen record: everything else on the page follows from it."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+
+from analyzer.errors import UsageError
+from analyzer.records import Environment, Frozen, Record
+
+
+class Limit(Frozen, frozen=True, kw_only=True):
+    """The most that a figure may be, inclusive, and where that number comes from (`--max-params 8M`)."""
+
+    figure: str
+    maximum: int
+    source: str
+
+
+class Moment(Frozen, frozen=True, kw_only=True):
+    """A step of the memory timeline: the phase, the layer that runs, the bytes alive once it has."""
+
+    phase: str
+    layer: str
+    live_bytes: int
+
+
+class Witness(Frozen, frozen=True, kw_only=True):
+    """Another tool's value of a figure beside ours, and why they differ (empty: they agree)."""
+
+    tool: str
+    figure: str
+    theirs: int | None
+    ours: int | None
+    why: str = ""
+
+
+class ReportData(Frozen, frozen=True, kw_only=True):
+    """A report's content.
+
+    `command` is the exact command line. `records` are all rows, failed ones included. The verdict is about
+    `subject` under `limits`, compared with `baseline`; both have `layers` where they are known. `front` names the
+    rows on the Pareto front of params and MACs. `generated` is an ISO time (see `now`).
+    """
+
+    title: str
+    command: tuple[str, ...]
+    records: tuple[Record, ...]
+    baseline: Record
+    subject: Record | None
+    limits: tuple[Limit, ...]
+    front: tuple[str, ...]
+    environment: Environment | None
+    generated: str
+    timeline: tuple[Moment, ...] | None = None
+    witnesses: tuple[Witness, ...] = ()
+
+
+def now() -> str:
+    """The time as `2026-01-31T12:00:00Z`; SOURCE_DATE_EPOCH (seconds) in its place where that is set."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    try:
+        time = datetime.now(UTC) if epoch is None else datetime.fromtimestamp(int(epoch), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            f"{epoch!r} is no time", where="SOURCE_DATE_EPOCH", fix="give seconds since 1970, or unset it"
+        ) from None
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
