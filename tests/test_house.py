@@ -24,7 +24,7 @@ ROOMS = [
     ["analysis"],
     ["measure"],
     ["report"],
-    ["sweep"],
+    ["sweep", "search"],
     ["api"],
     ["cli"],
     ["__init__", "__main__"],

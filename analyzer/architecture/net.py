@@ -181,11 +181,12 @@ def scaled(channels: Dim, factor: Any) -> Dim:
 class Net:
     """Records a network while an architecture function runs.
 
-    In array form `invalid` marks the variants that can't be built, and `high_macs` and `high_elements` bound the
+    In array form (`vector`) `invalid` marks the variants that can't be built, and `high_macs` and `high_elements` bound the
     totals over all variants, as exact ints, so that int64 overflow is seen before it can wrap.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, vector: bool = False) -> None:
+        self.vector = vector
         self.root = Scope("", "Network", "")
         self.invalid: Any = False
         self.high_macs = 0
@@ -248,9 +249,9 @@ class Net:
         """Where `ok` is false: an error in scalar form, a mark in `invalid` in array form."""
         if ok is True:
             return
-        if ok is False:
+        if ok is False and not self.vector:
             raise ArchitectureError(what(), where=self.path(name) or "network", fix=fix)
-        self.invalid = self.invalid | ~ok
+        self.invalid = True if ok is False else self.invalid | ~ok
 
     def _at_least_1(self, dim: Dim, name: str, what: str, fix: str) -> None:
         if self.bounds(dim)[0] < 1:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from analyzer.architecture.blocks import BLOCKS, STEMS, Block, Layer, StemNames, transition
-from analyzer.architecture.net import Dim, Net, Tensor, scaled
+from analyzer.architecture.net import Dim, Net, Tensor, is_array, scaled
 from analyzer.architecture.variant import Variant
 
 
@@ -14,6 +14,7 @@ from analyzer.architecture.variant import Variant
 class Columns:
     """Many variants of one structure: Variant's fields, where a number may be an int64 (float64) array of variants.
 
+    `init` is an array; where it is none, the columns are one variant.
     `block`, `block_config`, `stem`, `drop` and whether growth is `"double"` are one for all; nothing is validated.
     """
 
@@ -37,7 +38,7 @@ def trace(variant: Variant | Columns) -> Net:
 
     Raises ArchitectureError where a single variant makes no network; in array form see `Net.invalid`.
     """
-    net = Net()
+    net = Net(vector=is_array(variant.init))
     block = BLOCKS[variant.block]
     assemble = {"densenet": _densenet, "resnet": _resnet}[block.family]
     assemble(net, net.input(3, variant.image), variant, block)

@@ -11,6 +11,7 @@ COMMANDS = {
     "show": "One model's layers and what each costs.",
     "compare": "Models side by side: differences, ratios, and which layers carry them.",
     "sweep": "Build, count and measure every variant of some axes; write a report.",
+    "search": "The exact Pareto front of millions of variants under constraints.",
     "report": "An HTML report from results of earlier runs.",
     "doctor": "Versions, devices, and what would be measured where.",
 }

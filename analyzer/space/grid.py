@@ -35,7 +35,7 @@ class Grid:
         self.axes: dict[str, tuple[Any, ...]] = {}
         for name, values in axes.items():
             field = axis(name).field
-            self.axes[field] = _values(field, values)
+            self.axes[field] = values_of(field, values)
             if not self.axes[field]:
                 raise UsageError("has no values", where=name, fix="give at least one, or leave the axis out")
 
@@ -82,7 +82,8 @@ class Grid:
         return said or [None]
 
 
-def _values(field: str, values: Any) -> tuple[Any, ...]:
+def values_of(field: str, values: Any) -> tuple[Any, ...]:
+    """An axis's values from a sequence or a single one."""
     if isinstance(values, (str, int, float)):
         return (values,)
     many: tuple[Any, ...] = tuple(values)

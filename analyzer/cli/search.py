@@ -1,0 +1,243 @@
+"""`analyze search`: the exact front of millions of variants under constraints."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from analyzer import units
+from analyzer.cli import text
+from analyzer.cli.base import INTERRUPTED, Verb, say
+from analyzer.cli.options import Count as CountType
+from analyzer.cli.options import TargetName, batch_option, family_options, family_values, format_option, seconds_type
+from analyzer.errors import UsageError
+from analyzer.search.engine import Progress, Result, search
+from analyzer.search.query import FIGURES, Constraint, Objective, Query
+from analyzer.search.results import Find, finds
+from analyzer.space.space import Space
+
+SHOWN = 40
+WORDS = {figure: figure.removesuffix("_bytes").replace("_", "-") for figure in FIGURES}
+
+
+def _bounds(function: Any) -> Any:
+    for figure in reversed(FIGURES):
+        for side in ("max", "min"):
+            function = click.option(
+                f"--{side}-{WORDS[figure]}",
+                f"{side}_{figure}",
+                type=CountType(),
+                metavar="N",
+                help=f"Least {figure} allowed."
+                if side == "min"
+                else f"Most {figure} allowed (7.98M, 100MiB; inclusive).",
+            )(function)
+    return function
+
+
+@click.command("search", cls=Verb)
+@family_options(many=True)
+@click.option("--space", "space_file", type=click.Path(path_type=Path), metavar="FILE", help="Axes from a TOML file.")
+@_bounds
+@click.option(
+    "--under", type=TargetName(), metavar="TARGET", help="No more than this target's params, MACs, saved bytes."
+)
+@click.option("--minimize", multiple=True, metavar="FIGURES", help="Figures to minimise.  [default: params,macs]")
+@click.option("--maximize", multiple=True, metavar="FIGURES", help="Figures to maximise.")
+@click.option(
+    "--best", type=click.IntRange(0, 10_000), default=0, metavar="K", help="Also the K best for each objective."
+)
+@batch_option
+@click.option(
+    "--time", "seconds", type=seconds_type, default="60s", show_default=True, metavar="T", help="Time to spend."
+)
+@click.option(
+    "--jobs", type=click.IntRange(1, 1024), default=None, metavar="N", help="Processes.  [default: all cores]"
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the sample, where one is drawn.")
+@click.option("--dry-run", is_flag=True, help="Say how many variants, and do nothing.")
+@format_option("table", "jsonl", "json", "csv", "md")
+def command(format_: str, dry_run: bool, **options: Any) -> int:
+    """The exact Pareto front of every combination of the axes that meets the constraints, ties included.
+
+    Axes left out keep their default (the article's); in --blocks commas separate stages, so repeat it for several. A
+    space that does not fit --time is sampled, and the share that was seen is said.
+    """
+    axes = {**_file_axes(options.pop("space_file")), **family_values(options, many=True)}
+    space = Space(**axes)
+    say(f"{space.size:,} variants in {len(space.parts):,} structures")
+    if dry_run:
+        return 0
+    query = _query(options, axes)
+    begin, limit = time.monotonic(), options["seconds"]
+    with _ProgressLine() as line:
+        result = search(
+            space, query, seconds=limit, jobs=options["jobs"], seed=options["seed"], on_progress=line.update
+        )
+    found = finds(result) if result.finds.fitting else []
+    _say_what_was_seen(result, time.monotonic() - begin)
+    _print(found, query, format_)
+    return INTERRUPTED if result.interrupted else 0
+
+
+def _file_axes(path: Path | None) -> dict[str, Any]:
+    """Axes of a TOML file: option names to lists of values (`blocks = [[2, 4, 3, 2]]`)."""
+    if path is None:
+        return {}
+    import tomllib
+
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"can't be read: {error.strerror}", where=str(path), fix="name a TOML file of axes") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"is not TOML: {error}", where=str(path), fix='such as: growth = ["double", 16, 32]'
+        ) from error
+    from analyzer.space.axes import axis
+
+    return {axis(name).field: _file_values(name, values, path) for name, values in data.items()}
+
+
+def _file_values(name: str, values: Any, path: Path) -> tuple[Any, ...]:
+    from analyzer.space.axes import axis
+
+    if not isinstance(values, list):
+        values = [values]
+    found: list[Any] = []
+    for value in values:
+        if isinstance(value, list) and all(isinstance(v, int) for v in value):
+            found.append(tuple(value))
+        elif isinstance(value, str):
+            found += axis(name).many([value])
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            found.append(value)
+        else:
+            raise UsageError(f"{value!r} is no value of {name}", where=str(path), fix=axis(name).help)
+    return tuple(found)
+
+
+def _query(options: dict[str, Any], axes: dict[str, Any]) -> Query:
+    constraints = []
+    for figure in FIGURES:
+        low, high = options.pop(f"min_{figure}"), options.pop(f"max_{figure}")
+        if low is not None and high is not None and low > high:
+            raise UsageError(
+                f"--min-{WORDS[figure]} is above --max-{WORDS[figure]}", where="search", fix="swap or drop one of them"
+            )
+        if low is not None:
+            constraints.append(Constraint(figure, minimum=low, source=f"--min-{WORDS[figure]}"))
+        if high is not None:
+            constraints.append(Constraint(figure, maximum=high, source=f"--max-{WORDS[figure]}"))
+    batch = options.pop("batch") or 1
+    if options["under"]:
+        constraints += _under(options["under"], axes, batch)
+    low_goals, high_goals = _figures(options["minimize"]), _figures(options["maximize"])
+    objectives = [*(Objective(f) for f in low_goals), *(Objective(f, True) for f in high_goals)]
+    if both := set(low_goals) & set(high_goals):
+        raise UsageError(f"{both.pop()} is both minimised and maximised", where="--maximize", fix="choose one")
+    return Query(tuple(objectives) or Query().objectives, tuple(constraints), batch, options["best"])
+
+
+def _figures(texts: tuple[str, ...]) -> list[str]:
+    from analyzer.cli.options import figure_named
+
+    return list(dict.fromkeys(figure_named(word.strip()) for text_ in texts for word in text_.split(",")))
+
+
+def _under(name: str, axes: dict[str, Any], batch: int) -> list[Constraint]:
+    """The target's own params, MACs and saved bytes as limits, at the search's classes and image where it has one."""
+    from analyzer.analysis import analyze_target
+    from analyzer.targets import resolve
+
+    same = {field: axes[field][0] for field in ("classes", "image") if len(axes.get(field, ())) == 1}
+    same.setdefault("classes", 2)
+    limit = analyze_target(resolve(name, same), batch=batch)
+    figures = {figure: getattr(limit, figure) for figure in ("params", "macs", "saved_bytes")}
+    return [
+        Constraint(figure, maximum=value, source=f"--under {name} ({figure} {value:,})")
+        for figure, value in figures.items()
+        if value is not None
+    ]
+
+
+def _say_what_was_seen(result: Result, seconds: float) -> None:
+    finds_ = result.finds
+    rate = finds_.seen / max(seconds, 1e-9)
+    seen = f"{finds_.seen:,} variants in {seconds:.1f} s ({units.short(int(rate))}/s); {finds_.fitting:,} fit"
+    if result.exhaustive:
+        say(f"all {seen}; the front is exact")
+    elif result.interrupted:
+        say(f"interrupted after {seen}: the front is of the {100 * result.share:.3g} % seen")
+    else:
+        say(
+            f"sampled {seen}: {100 * result.share:.3g} % of the space, the same share of every structure, seed "
+            f"{result.seed}; more --time sees more"
+        )
+    invalid = finds_.seen - finds_.valid
+    if invalid:
+        say(f"{invalid:,} make no network (or can't train at this batch) and were left out")
+
+
+def _print(found: list[Find], query: Query, format_: str) -> None:
+    if format_ == "jsonl":
+        for find in found:
+            text.show(json.dumps(find.to_dict()))
+    elif format_ == "json":
+        text.show("[" + ",\n".join(json.dumps(find.to_dict()) for find in found) + "]")
+    elif format_ == "csv":
+        from analyzer.sweep.store import to_csv
+
+        text.show(to_csv(find.record for find in found).rstrip("\n"))
+    else:
+        _print_table(found, query, format_)
+
+
+def _print_table(found: list[Find], query: Query, format_: str) -> None:
+    headings = ("variant", "params", "MACs", "conv activations", f"saved MiB, batch {query.batch}", "")
+    rows = [
+        (
+            find.record.target.name,
+            units.count(find.record.params),
+            units.count(find.record.macs),
+            units.count(find.record.conv_activations),
+            units.mib(find.record.saved_bytes).removesuffix(" MiB"),
+            "front" if find.front else "best " + ",".join(find.best_for),
+        )
+        for find in found
+    ]
+    if format_ == "md":
+        text.show(text.markdown(headings, rows))
+        return
+    text.show_table(headings, rows[:SHOWN])
+    if len(rows) > SHOWN:
+        say(f"{len(rows) - SHOWN:,} more: --format jsonl or csv prints all {len(rows):,}")
+
+
+class _ProgressLine:
+    """One line on a terminal's stderr that is written over; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self.shown = sys.stderr.isatty()
+        self.last = 0.0
+
+    def __enter__(self) -> _ProgressLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.shown and self.last:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+    def update(self, progress: Progress) -> None:
+        """Shows done, rate, time left; five times a second."""
+        now = time.monotonic()
+        if self.shown and now - self.last > 0.2:
+            self.last = now
+            done = f"{100 * progress.done / progress.planned:.0f} % of {progress.planned:,}"
+            left = f"{units.short(int(progress.rate))}/s, {progress.left_s:.0f} s left, front of {progress.front:,}"
+            click.echo(f"\r\x1b[K{done}, {left}", nl=False, err=True)

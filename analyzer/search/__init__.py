@@ -1,0 +1,1 @@
+"""Searching millions of variants exactly, and explaining what moves the figures. No torch here."""

@@ -1,0 +1,133 @@
+"""Space: all combinations of some axes, addressed by index and never listed, as columns of any chunk of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.architecture.blocks import BLOCKS
+from analyzer.architecture.network import Columns
+from analyzer.architecture.variant import Variant
+from analyzer.errors import UsageError, VariantError
+from analyzer.space.axes import axis
+from analyzer.space.grid import values_of
+
+Indices = npt.NDArray[np.int64]
+NUMERIC = ("growth", "ratio", "bn_size", "compression", "init", "groups", "kernel", "classes", "image")
+STRUCTURAL = ("block", "block_config", "stem", "drop")
+LIMIT = 2**62
+"""Variants a space may hold: indices stay int64 with room for a sum of two."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The variants of one structure: a fixed part, and numeric axes that vary, the last one fastest."""
+
+    fixed: Variant
+    axes: tuple[tuple[str, tuple[Any, ...]], ...]
+
+    @property
+    def size(self) -> int:
+        """How many variants."""
+        return math.prod(len(values) for _, values in self.axes)
+
+    def columns(self, indices: Indices) -> Columns:
+        """The variants at these indices, as columns."""
+        fields = {name: getattr(self.fixed, name) for name in (*STRUCTURAL, *NUMERIC)}
+        rest = indices
+        for name, values in reversed(self.axes):
+            rest, digit = np.divmod(rest, len(values))
+            if len(values) == 1:
+                fields[name] = values[0]
+            elif isinstance(values[0], tuple):
+                fields[name] = tuple(np.array(stage)[digit] for stage in zip(*values, strict=True))
+            else:
+                fields[name] = np.array(values)[digit]
+        return Columns(**fields)
+
+    def variant(self, index: int) -> Variant:
+        """The variant at an index. Raises VariantError where its fields can't go together."""
+        fields: dict[str, Any] = {}
+        for name, values in reversed(self.axes):
+            index, digit = divmod(index, len(values))
+            fields[name] = values[digit]
+        return replace(self.fixed, **fields)
+
+
+class Space:
+    """All combinations of the given axes: `Space(blocks=[(2, 4, 3, 2)], growth=range(8, 65), ratio=[0.125, 0.25])`.
+
+    Keywords and values as Grid's. Axes left out keep Variant's default. Combinations that no variant can have (one
+    growth a stage for another number of stages, a hidden width where the block has none) are left out. Raises
+    UsageError on an unknown axis, a value that no variant can have, or an empty space.
+    """
+
+    def __init__(self, **axes: Any) -> None:
+        self.axes: dict[str, tuple[Any, ...]] = {}
+        for name, values in axes.items():
+            field = axis(name).field
+            self.axes[field] = tuple(dict.fromkeys(values_of(field, values)))
+            if not self.axes[field]:
+                raise UsageError("has no values", where=name, fix="give at least one, or leave the axis out")
+        self.parts = tuple(self._parts())
+        self.size = sum(part.size for part in self.parts)
+        if not self.size:
+            raise UsageError(
+                "the space is empty", where="axes", fix="give growths and hidden widths that fit the blocks"
+            )
+        if self.size > LIMIT:
+            raise UsageError(f"the space has {self.size:.3g} variants", where="axes", fix="narrow the axes")
+
+    def __len__(self) -> int:
+        return self.size
+
+    def _parts(self) -> Iterator[Part]:
+        default = Variant()
+        structural = [self.axes.get(name, (getattr(default, name),)) for name in STRUCTURAL]
+        for block, config, stem, drop in itertools.product(*structural):
+            for growths in _growth_kinds(self.axes.get("growth", ("double",)), len(config)):
+                for hidden in self._hidden_kinds(block):
+                    yield self._part(
+                        {"block": block, "block_config": config, "stem": stem, "drop": drop}, growths, hidden
+                    )
+
+    def _part(self, structure: dict[str, Any], growths: Sequence[Any], hidden: dict[str, tuple[Any, ...]]) -> Part:
+        axes = {"growth": tuple(growths), **hidden}
+        axes.update(
+            (name, values) for name, values in self.axes.items() if name not in (*STRUCTURAL, *axes, "ratio", "bn_size")
+        )
+        first = {name: values[0] for name, values in axes.items()}
+        fixed = Variant(**structure, **first)
+        for name, values in axes.items():
+            for value in values:
+                try:
+                    replace(fixed, **{name: value})
+                except VariantError as error:
+                    raise UsageError(error.what, where=f"--{axis(name).option}", fix=error.fix) from None
+        return Part(fixed, tuple(axes.items()))
+
+    def _hidden_kinds(self, block: str) -> Iterator[dict[str, tuple[Any, ...]]]:
+        said = {name: self.axes[name] for name in ("ratio", "bn_size") if name in self.axes}
+        if block not in BLOCKS:
+            Variant(block=block)  # raises, with the nearest name
+        if not said or not BLOCKS[block].has_hidden:
+            yield {}
+            return
+        for name, values in said.items():
+            yield {name: values}
+
+
+def _growth_kinds(growths: Sequence[Any], stages: int) -> Iterator[list[Any]]:
+    """Growths that can share one array: double alone, integers, one a stage."""
+    kinds: tuple[list[Any], ...] = (
+        [g for g in growths if isinstance(g, str)],
+        [g for g in growths if isinstance(g, int)],
+        [g for g in growths if isinstance(g, tuple) and len(g) == stages],
+    )
+    yield from (kind for kind in kinds if kind)

@@ -1,0 +1,226 @@
+"""A search finds exactly what looking at every variant one by one finds."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analyzer.architecture.network import PRESETS
+from analyzer.architecture.variant import Variant
+from analyzer.errors import AnalyzerError, UsageError
+from analyzer.family import record
+from analyzer.search import engine
+from analyzer.search.engine import Task, run_task, search
+from analyzer.search.query import FIGURES, Constraint, Objective, Query, merged
+from analyzer.search.results import finds
+from analyzer.space.space import Space
+
+ROOT = Path(__file__).parents[2]
+
+
+def random_space(chance: random.Random) -> Space:
+    axes = {
+        "block": chance.sample(["residual", "dense", "basic"], chance.randint(1, 3)),
+        "blocks": chance.sample([(1, 1), (2, 1), (2, 2, 1)], chance.randint(1, 2)),
+        "growth": [*chance.sample(["double", 4, 6, 9, (4, 8), (3, 5)], chance.randint(1, 4)), 8],
+        "compression": chance.sample([0.25, 0.5, 1.0], chance.randint(1, 3)),
+        "init": chance.sample([6, 8, 12], chance.randint(1, 3)),
+        "groups": chance.sample([1, 2, 3], chance.randint(1, 2)),
+        "image": [64],
+    }
+    if chance.random() < 0.5:
+        axes["ratio"] = [0.25, 0.5]
+    return Space(**axes)
+
+
+def every(space: Space, batch: int) -> dict[Variant, tuple[int, ...]]:
+    """Each variant's figures by the scalar form; those that make no network are left out."""
+    found = {}
+    for part in space.parts:
+        for index in range(part.size):
+            variant = part.variant(index)
+            try:
+                row = record(variant, batch, layers=False)
+            except AnalyzerError:
+                continue
+            found[variant] = tuple(getattr(row, figure) for figure in FIGURES)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_front_and_the_best_equal_brute_force(seed: int) -> None:
+    chance = random.Random(seed)
+    space = random_space(chance)
+    table = every(space, 2)
+    goals = tuple(Objective(f, chance.random() < 0.3) for f in chance.sample(FIGURES, chance.randint(1, 4)))
+    figure = chance.choice(FIGURES)
+    limit = sorted(row[FIGURES.index(figure)] for row in table.values())[len(table) * 2 // 3]
+    query = Query(goals, (Constraint(figure, maximum=limit, source="--max"),), batch=2, best=3)
+
+    fitting = {v: row for v, row in table.items() if row[FIGURES.index(figure)] <= limit}
+    signed = {
+        v: tuple((-1 if g.maximize else 1) * row[FIGURES.index(g.figure)] for g in goals) for v, row in fitting.items()
+    }
+    expected = {
+        v
+        for v, goal in signed.items()
+        if not any(all(a <= b for a, b in zip(g, goal, strict=True)) and g != goal for g in signed.values())
+    }
+    result = search(space, query, jobs=1)
+    found = finds(result)
+    assert result.exhaustive
+    assert result.finds.fitting == len(fitting)
+    assert {Variant.from_dict(f.record.target.variant) for f in found if f.front} == expected
+    for i, goal in enumerate(goals):
+        best = sorted(row[i] for row in signed.values())[:3]
+        got = sorted(result.finds.best[i][0][:, FIGURES.index(goal.figure)] * (-1 if goal.maximize else 1))
+        assert got == best
+    for find in found:
+        assert tuple(getattr(find.record, f) for f in FIGURES) == table[Variant.from_dict(find.record.target.variant)]
+
+
+def test_two_processes_find_what_one_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "IN_PROCESS", 0)
+    monkeypatch.setattr(engine, "TASK", 3000)
+    space = Space(growth=range(4, 60), compression=[i / 50 for i in range(10, 50)], init=range(16, 64, 8))
+    query = Query((Objective("params"), Objective("conv_activations", True)), best=2)
+    one, two = search(space, query, jobs=1), search(space, query, jobs=2)
+    assert np.array_equal(one.finds.points, two.finds.points)
+    assert np.array_equal(one.finds.where, two.finds.where)
+    assert one.finds.seen == two.finds.seen == space.size
+
+
+def test_a_sample_visits_no_variant_twice_and_says_its_share() -> None:
+    space = Space(growth=range(4, 104), compression=[i / 100 for i in range(1, 101)], init=range(8, 108))
+    query = Query()
+    tasks, planned = engine.plan(space, query, seconds=0.01, jobs=1, seed=7)
+    tasks = list(tasks)
+    assert 0 < planned < space.size
+    steps = [engine._walk(t.start, t.count, t.walk_start, t.stride, space.parts[t.part].size) for t in tasks]
+    visited = np.concatenate(steps)
+    assert len(np.unique(visited)) == len(visited) == planned
+    again = list(engine.plan(space, query, seconds=0.01, jobs=1, seed=7)[0])
+    assert (again[0].walk_start, again[0].stride) == (tasks[0].walk_start, tasks[0].stride)
+
+
+def test_the_walk_is_exact_at_the_largest_sizes() -> None:
+    size, stride = 2**62 - 57, 2**61 + 3
+    got = engine._walk(10**12, 50, 5, stride, size)
+    assert got.tolist() == [(5 + (10**12 + i) * stride) % size for i in range(50)]
+
+
+def test_finds_merge_in_any_order() -> None:
+    space = Space(growth=range(4, 200), init=range(8, 40))
+    query = Query(best=5)
+    parts = [run_task(space, query, Task(0, start, 700)) for start in range(0, 4200, 700)]
+    one = merged(query, parts)
+    other = merged(query, [merged(query, parts[3:]), merged(query, parts[:3])])
+    assert np.array_equal(one.points, other.points)
+    assert np.array_equal(one.where, other.where)
+    assert all(np.array_equal(one.best[i][1], other.best[i][1]) for i in one.best)
+
+
+def test_the_constraint_that_excludes_all_is_named_with_the_nearest_miss() -> None:
+    space = Space(growth=range(4, 20))
+    fine = Constraint("macs", maximum=10**12, source="--max-macs")
+    impossible = Constraint("params", maximum=1000, source="--max-params")
+    with pytest.raises(UsageError, match="--max-params alone excludes all 16") as caught:
+        search(space, Query(constraints=(fine, impossible)))
+    smallest = record(Variant(growth=4), layers=False)
+    assert smallest.target.name in caught.value.fix
+    assert f"{smallest.params:,}" in caught.value.fix
+
+
+def test_constraints_that_only_together_exclude_all() -> None:
+    space = Space(growth=range(4, 20))
+    middle = record(Variant(growth=12), layers=False).params
+    query = Query(
+        constraints=(
+            Constraint("params", maximum=middle, source="a"),
+            Constraint("params", minimum=middle + 1, source="b"),
+        )
+    )
+    with pytest.raises(UsageError, match="together"):
+        search(space, query)
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        {"growth": []},
+        {"growht": [1]},
+        {"kernel": [2]},
+        {"growth": [(1, 2)], "blocks": [(1, 1, 1)]},
+        {"block": ["dens"]},
+    ],
+)
+def test_a_space_that_is_none(axes: dict) -> None:
+    with pytest.raises(UsageError):
+        Space(**axes)
+
+
+def test_limits_are_inclusive() -> None:
+    article = record(PRESETS["article"], layers=False)
+    query = Query(constraints=(Constraint("params", minimum=article.params, maximum=article.params, source="x"),))
+    assert search(Space(), query).finds.fitting == 1
+
+
+def analyze(tmp_path: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", "analyzer", "search", *args],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_command_prints_the_front_and_marks_the_rest(tmp_path: Path) -> None:
+    done = analyze(
+        tmp_path, "--growth", "8:64:8", "--compression", "0.25,0.5", "--under", "densenet121", "--format", "jsonl",
+        "--minimize", "params", "--maximize", "conv_activations", "--best", "2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert any(row["front"] for row in rows)
+    assert "the front is exact" in done.stderr
+    for row in rows:
+        assert row["front"] or row["best_for"]
+        assert row["params"] <= 6_955_906
+        assert Variant.from_dict(row["variant"]).name == row["name"] or row["name"] in PRESETS
+
+
+def test_axes_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "space.toml").write_text(
+        'blocks = [[2, 2], [1, 1]]\ngrowth = ["double", 4, "8:16:4", [4, 8]]\nimage = 64\n'
+    )
+    done = analyze(tmp_path, "--space", "space.toml", "--dry-run")
+    assert "12 variants" in done.stderr  # 2 block configurations x 6 growths
+    (tmp_path / "bad.toml").write_text("growht = [1]")
+    assert analyze(tmp_path, "--space", "bad.toml").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--minimize", "parms"], "did you mean 'params'"),
+        (["--minimize", "params", "--maximize", "params"], "both"),
+        (["--min-params", "2M", "--max-params", "1M"], "above"),
+        (["--max-params", "8X"], "not a number"),
+        (["--space", "absent.toml"], "can't be read"),
+        (["--under", "densnet121"], "did you mean"),
+    ],
+)
+def test_bad_input(tmp_path: Path, args: list[str], says: str) -> None:
+    done = analyze(tmp_path, *args)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
