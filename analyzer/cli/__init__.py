@@ -12,6 +12,7 @@ COMMANDS = {
     "compare": "Models side by side: differences, ratios, and which layers carry them.",
     "sweep": "Build, count and measure every variant of some axes; write a report.",
     "search": "The exact Pareto front of millions of variants under constraints.",
+    "explain": "Where the figures sit, what moves them, the mildest changes that meet a budget.",
     "report": "An HTML report from results of earlier runs.",
     "doctor": "Versions, devices, and what would be measured where.",
 }

@@ -1,0 +1,173 @@
+"""`analyze explain`: where the figures sit and what moves them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from analyzer import family, units
+from analyzer.architecture.variant import Variant
+from analyzer.cli import text
+from analyzer.cli.base import Verb, say
+from analyzer.cli.options import (
+    TargetName,
+    batch_option,
+    family_options,
+    family_values,
+    format_option,
+    limit_options,
+    limits_of,
+)
+from analyzer.errors import UsageError
+from analyzer.records import Record
+from analyzer.search import explain
+from analyzer.search.explain import SHARED, Change, Share
+from analyzer.targets import FamilyTarget, resolve
+
+# Fewer parameters, more memory: a budget for one is none for the other.
+CONTRAST = Variant(block="residual", block_config=(6, 12, 24, 16), growth=32, bn_size=1)
+
+
+@click.command("explain", cls=Verb)
+@click.argument("target", required=False, type=TargetName())
+@family_options(many=False)
+@batch_option
+@limit_options
+@format_option("table", "json", "md")
+def command(target: str | None, format_: str, **options: Any) -> None:
+    """Where TARGET's parameters sit, what moves them, and the mildest single changes that meet a budget.
+
+    The budget is --max-params and its like; without one, DenseNet121's own params at the same classes and image.
+    TARGET is a variant of the family: a preset, a variant's name, or options alone.
+    """
+    batch, limits = options.pop("batch") or 1, limits_of(options)
+    found = resolve(target, family_values(options, many=False))
+    if not isinstance(found, FamilyTarget):
+        raise UsageError("explains variants of the family", where=target or "target", fix="use show for other models")
+    variant = found.variant
+    record = family.record(variant, batch, layers=False, label=found.label)
+    baseline = family.baseline_for(variant, batch, layers=False)
+    budget = limits or {"params": baseline.params or 0}
+    data = {
+        "stages": explain.shares(variant, batch)[0],
+        "roles": explain.shares(variant, batch)[1],
+        "elasticities": explain.elasticities(variant, batch),
+        "levers": explain.levers(variant, batch),
+        "cheapest": explain.cheapest(variant, budget, batch),
+    }
+    if format_ == "json":
+        text.show(_json(record, budget, data))
+    else:
+        _print(variant, record, budget, data, format_)
+
+
+def _json(record: Record, budget: dict[str, int], data: dict[str, Any]) -> str:
+    def changes(found: Sequence[Change]) -> list[dict[str, Any]]:
+        return [
+            {"axis": c.axis, "value": c.value, "kind": c.kind, "name": c.record.target.name}
+            | {figure: getattr(c.record, figure) for figure in SHARED}
+            for c in found
+        ]
+
+    return json.dumps(
+        {
+            "schema": 1,
+            "target": {"name": record.target.name, "variant": record.target.variant},
+            "batch": record.batch,
+            **{figure: getattr(record, figure) for figure in SHARED},
+            "stages": [{"name": s.name, **s.figures} for s in data["stages"]],
+            "roles": [{"name": s.name, **s.figures} for s in data["roles"]],
+            "elasticities": [
+                {"axis": e.axis, "value": e.value, "stepped": e.stepped, "differences": e.differences, **e.elasticities}
+                for e in data["elasticities"]
+            ],
+            "levers": changes(data["levers"]),
+            "budget": budget,
+            "cheapest": changes(data["cheapest"]),
+        }
+    )
+
+
+def _print(variant: Variant, record: Record, budget: dict[str, int], data: dict[str, Any], format_: str) -> None:
+    for title, key in (("by stage", "stages"), ("by role", "roles")):
+        _table(f"Where the figures of {record.target.shown} sit, {title}", *_shares(data[key], record), format_)
+    headings = ("axis", "from", "to", *(f"{text.LABELS[f]} per 1 %" for f in SHARED))
+    rows = [
+        (e.axis, explain.text(e.value), explain.text(e.stepped), *(f"{e.elasticities[f]:+.2f} %" for f in SHARED))
+        for e in data["elasticities"]
+    ]
+    _table("What 1 % more of an axis does (exact differences over a small step)", headings, rows, format_)
+    _table("One change at a time: what is left of each figure", *_changes(data["levers"], record), format_)
+    limits = ", ".join(f"{text.LABELS[f]} at most {text.figure(f, limit)}" for f, limit in budget.items())
+    _table(f"The mildest single changes that meet the budget ({limits})", *_changes(data["cheapest"], record), format_)
+    if not data["cheapest"]:
+        say("no single change meets the budget: combine some (analyze search)")
+    for finding in _findings(variant, record, data["levers"]):
+        text.show(finding)
+
+
+def _shares(shares: Sequence[Share], record: Record) -> text.Table:
+    headings = ["part"]
+    for figure in SHARED:
+        headings += [text.LABELS[figure], "share"]
+    rows = []
+    for share in shares:
+        cells = [share.name]
+        for figure in SHARED:
+            value = share.figures[figure]
+            cells += [text.figure(figure, value), units.percent(value, getattr(record, figure))]
+        rows.append(cells)
+    return headings, rows
+
+
+def _changes(changes: Sequence[Change], record: Record) -> text.Table:
+    headings = ["change", "kind"]
+    for figure in SHARED:
+        headings += [text.LABELS[figure], "left"]
+    rows = []
+    for change in changes:
+        cells = [change.said, change.kind]
+        for figure in SHARED:
+            value = getattr(change.record, figure)
+            cells += [text.figure(figure, value), units.percent(value, getattr(record, figure))]
+        rows.append(cells)
+    return headings, rows
+
+
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], format_: str) -> None:
+    if not rows:
+        return
+    if format_ == "md":
+        text.show(f"### {title}\n\n{text.markdown(headings, rows)}\n")
+        return
+    text.show(click.style(title, bold=True))
+    text.show_table(headings, rows)
+    text.show("")
+
+
+def _findings(variant: Variant, record: Record, levers: Sequence[Change]) -> list[str]:
+    """What the figures say in words; each sentence is made from figures of this run."""
+    found = []
+    integer = [c for c in levers if c.axis == "growth"]
+    if variant.growth == "double" and integer:
+        least = integer[-1]
+        found.append(
+            f"Doubling growth is the cause: with {least.said} and nothing else changed "
+            f"{units.percent(least.record.params, record.params)} of the parameters are left."
+        )
+    for kind, name in (("layer", "inside the layer"), ("topology", "of the topology")):
+        left = [100 * (c.record.params or 0) / (record.params or 1) for c in levers if c.kind == kind]
+        if left:
+            found.append(f"Changes {name} keep {min(left):.2g} to {max(left):.2g} % of the parameters.")
+    contrast = family.record(CONTRAST, record.batch, layers=False)
+    more = (contrast.saved_bytes or 0) > (record.saved_bytes or 0)
+    if more and (contrast.params or 0) < (record.params or 0):
+        found.append(
+            f"A parameter budget is not a memory budget: {contrast.target.name} has {units.short(contrast.params)} params and "
+            f"{units.short(contrast.macs)} MACs, and saves {units.mib(contrast.saved_bytes)} against "
+            f"{units.mib(record.saved_bytes)} here at batch {record.batch}."
+        )
+    return found
