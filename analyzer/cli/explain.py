@@ -158,7 +158,8 @@ def _findings(variant: Variant, record: Record, levers: Sequence[Change]) -> lis
             f"Doubling growth is the cause: with {least.said} and nothing else changed "
             f"{units.percent(least.record.params, record.params)} of the parameters are left."
         )
-    for kind, name in (("layer", "inside the layer"), ("topology", "of the topology")):
+    kinds = (("layer", "inside the layer"), ("topology", "of the topology"), ("size", "of stem width and depth"))
+    for kind, name in kinds:
         left = [100 * (c.record.params or 0) / (record.params or 1) for c in levers if c.kind == kind]
         if left:
             found.append(f"Changes {name} keep {min(left):.2g} to {max(left):.2g} % of the parameters.")

@@ -46,7 +46,7 @@ class Elasticity:
 
 @dataclass(frozen=True)
 class Change:
-    """One axis set to another value, and the record that makes. `kind` is `layer` or `topology`."""
+    """One axis set to another value, and the record that makes. `kind` is `layer`, `topology` or `size`."""
 
     axis: str
     value: Any
@@ -163,8 +163,10 @@ def _try(variant: Variant, name: str, value: Any, batch: int) -> Record | None:
 
 
 def levers(variant: Variant, batch: int = 1) -> list[Change]:
-    """What one usual step of each axis does: widths inside a layer halved (`layer`), growth, compression, stem width
-    and depth (`topology`). Each is the whole variant with that one change.
+    """What a usual step of each axis does, each the whole variant with that one change.
+
+    `layer`: the hidden width, groups and kernel inside a layer; `topology`: growth and compression, which say how
+    widths rise from layer to layer; `size`: stem width and depth.
     """
     return [change for name, value, kind in _usual(variant) for change in _changed(variant, name, value, kind, batch)]
 
@@ -172,13 +174,12 @@ def levers(variant: Variant, batch: int = 1) -> list[Change]:
 def _usual(v: Variant) -> Iterator[tuple[str, Any, str]]:
     if v.ratio is not None:
         yield "ratio", v.ratio / 2, "layer"
+        yield "ratio", v.ratio / 4, "layer"
     if v.bn_size is not None and v.bn_size > 1:
         yield "bn_size", v.bn_size // 2, "layer"
-    for groups in (2, 4):
-        yield "groups", v.groups * groups, "layer"
+    yield "groups", v.groups * 4, "layer"
     if v.kernel > 1:
         yield "kernel", 1, "layer"
-    yield "init", max(1, v.init // 2), "topology"
     if BLOCKS[v.block].family == "densenet":
         yield "compression", v.compression / 2 if v.compression else None, "topology"
     if v.growth == "double":
@@ -186,9 +187,10 @@ def _usual(v: Variant) -> Iterator[tuple[str, Any, str]]:
         yield "growth", 32, "topology"
     elif isinstance(v.growth, int):
         yield "growth", max(1, v.growth // 2), "topology"
+    yield "init", max(1, v.init // 2), "size"
     for stage, depth in enumerate(v.block_config):
         if depth > 1:
-            yield "block_config", (*v.block_config[:stage], depth - 1, *v.block_config[stage + 1 :]), "topology"
+            yield "block_config", (*v.block_config[:stage], depth - 1, *v.block_config[stage + 1 :]), "size"
 
 
 def _changed(variant: Variant, name: str, value: Any, kind: str, batch: int) -> Iterator[Change]:
@@ -224,7 +226,7 @@ def _ranges(v: Variant) -> Iterator[tuple[str, Iterable[Any], str]]:
         yield "bn_size", range(v.bn_size - 1, 0, -1), "layer"
     yield "groups", [v.groups * 2**i for i in range(1, 9)], "layer"
     yield "kernel", range(v.kernel - 2, 0, -2), "layer"
-    yield "init", range(v.init - 1, 0, -1), "topology"
+    yield "init", range(v.init - 1, 0, -1), "size"
     if BLOCKS[v.block].family == "densenet" and v.compression:
         steps = int(v.compression * 100)
         yield "compression", [i / 100 for i in range(steps, 0, -1) if i / 100 < v.compression], "topology"
@@ -232,7 +234,7 @@ def _ranges(v: Variant) -> Iterator[tuple[str, Iterable[Any], str]]:
         yield "growth", range(512, 0, -1), "topology"
     elif isinstance(v.growth, int):
         yield "growth", range(v.growth - 1, 0, -1), "topology"
-    yield "block_config", _shallower(v.block_config), "topology"
+    yield "block_config", _shallower(v.block_config), "size"
 
 
 def _shallower(depths: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
