@@ -85,7 +85,7 @@ def environment(device: torch.device) -> Environment:
         device=str(device),
         device_name=torch.cuda.get_device_name(device) if on_cuda else cpu_name(),
         python=platform.python_version(),
-        torch=torch.__version__,
+        torch=str(torch.__version__),
         analyzer=package_version(),
         platform=platform.platform(),
         threads=torch.get_num_threads(),

@@ -101,3 +101,14 @@ def test_a_model_beyond_the_machines_memory_is_refused_before_it_is_built() -> N
 def test_a_device_that_is_not_there(name: str) -> None:
     with pytest.raises(UsageError, match=r"device|there"):
         pick_device(name)
+
+
+def test_a_measurement_outlives_json() -> None:
+    import msgspec
+
+    from analyzer.family import record
+    from analyzer.records import read_record
+
+    result = measure_against(SMALL, BASE, baseline_name="base", device=CPU, batch=1, seconds=0)
+    row = msgspec.structs.replace(record(SMALL, layers=False), measured=result)
+    assert read_record(row.to_json()) == row
