@@ -91,6 +91,7 @@ FUNCTIONS: dict[str, Callable[[list[Tensor]], Tensor]] = {
     "add": lambda xs: xs[0] + xs[1],
     "add_": lambda xs: xs[0].add_(xs[1]),
     "global_pool": lambda xs: F.adaptive_avg_pool2d(xs[0], 1),
+    "window_pool": lambda xs: F.avg_pool2d(xs[0], xs[0].shape[-2:]),
     "flatten": lambda xs: torch.flatten(xs[0], 1),
     "relu": lambda xs: F.relu(xs[0]),
     "relu_": lambda xs: F.relu(xs[0], inplace=True),
@@ -181,7 +182,7 @@ def _function(op: Op) -> str:
         case ops.Add():
             return "add_" if op.inplace else "add"
         case ops.GlobalPool():
-            return "global_pool"
+            return "window_pool" if op.window else "global_pool"
         case ops.Flatten():
             return "flatten"
         case ops.ReLU():

@@ -43,6 +43,7 @@ class Block:
     ratio: float | None
     bn_size: int | None
     inplace: bool
+    window_pool: bool
 
     @property
     def has_hidden(self) -> bool:
@@ -61,22 +62,24 @@ def block(
     ratio: float | None = None,
     bn_size: int | None = None,
     inplace: bool = True,
+    window_pool: bool = False,
 ) -> Callable[[BlockFunction], BlockFunction]:
     """Registers a block function under `name`, a lower-case word.
 
     `kind` is the class name of the layer's module. `ratio` or `bn_size` is the default of its hidden width (none:
-    the block has no hidden width). `inplace` says whether ReLUs outside the layers are in place. `family` is the
-    assembly it goes into: `densenet` (concatenating stages with transitions) or `resnet` (adding stages).
+    the block has no hidden width). `inplace` says whether ReLUs outside the layers are in place, `window_pool` how the
+    image is averaged before the classifier (see GlobalPool): what the network that it comes from does. `family` is
+    the assembly it goes into: `densenet` (concatenating stages with transitions) or `resnet` (adding stages).
     """
 
     def register(function: BlockFunction) -> BlockFunction:
-        BLOCKS[name] = Block(name, kind, function, family, ratio, bn_size, inplace)
+        BLOCKS[name] = Block(name, kind, function, family, ratio, bn_size, inplace, window_pool)
         return function
 
     return register
 
 
-@block("residual", kind="ResidualBlock", ratio=0.25, inplace=False)
+@block("residual", kind="ResidualBlock", ratio=0.25, inplace=False, window_pool=True)
 def residual(net: Net, x: Tensor, layer: Layer) -> Tensor:
     """The article's layer, a pre-activation ResNet bottleneck: 1x1, 3x3, 1x1, concatenated after its input."""
     y = net.conv("conv1", net.relu("relu1", net.norm("norm1", x)), layer.hidden)

@@ -98,7 +98,12 @@ class AvgPool(Op):
 
 @dataclass(frozen=True, slots=True)
 class GlobalPool(Op):
-    """Average over the whole image, to 1 x 1."""
+    """Average over the whole image, to 1 x 1: torch's adaptive pool, or (`window`) one window as large as the image.
+
+    The two differ in the last bit, and in that the window's backward keeps its input.
+    """
+
+    window: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,9 +372,9 @@ class Net:
         size = self._windowed(x, name, kernel, stride, 0)
         return self._record(AvgPool(name, (x,), self._tensor(x.channels, size, high=x.high), kernel, stride))
 
-    def global_pool(self, x: Tensor, name: str = "") -> Tensor:
+    def global_pool(self, x: Tensor, name: str = "", *, window: bool = False) -> Tensor:
         """Average over the image, to 1 x 1; a module when named."""
-        return self._record(GlobalPool(name, (x,), self._tensor(x.channels, 1, high=x.high)))
+        return self._record(GlobalPool(name, (x,), self._tensor(x.channels, 1, high=x.high), window))
 
     def flatten(self, x: Tensor) -> Tensor:
         """A 1 x 1 image as a vector: a view."""

@@ -62,7 +62,7 @@ def _densenet(net: Net, x: Tensor, v: Variant | Columns, block: Block) -> None:
                 with net.scope(f"transition{stage + 1}", "Transition"):
                     x = transition(net, x, scaled(x.channels, v.compression), inplace=inplace)
         x = net.relu("relu5", net.norm("norm5", x), inplace=inplace)
-    net.linear("classifier", net.flatten(net.global_pool(x)), v.classes)
+    net.linear("classifier", net.flatten(net.global_pool(x, window=block.window_pool)), v.classes)
 
 
 def _dense_layer(v: Variant | Columns, x: Tensor, growth: Any, hidden: Dim) -> Layer:

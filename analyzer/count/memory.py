@@ -14,6 +14,7 @@ from analyzer.architecture.net import (
     Conv,
     Dim,
     Dropout,
+    GlobalPool,
     Linear,
     MaxPool,
     Net,
@@ -29,9 +30,11 @@ FLOAT, INDEX = 4, 8
 
 
 def kept_tensor(op: Op) -> Tensor | None:
-    """The value an op keeps: its input, or a ReLU's result; pooling to 1x1, concat, add and views keep none."""
+    """The value an op keeps: its input, or a ReLU's result; adaptive pooling to 1x1, concat, add and views none."""
     if isinstance(op, ReLU):
         return op.output
+    if isinstance(op, GlobalPool):
+        return op.x if op.window else None
     return op.x if isinstance(op, (Conv, Norm, Linear, MaxPool, AvgPool)) else None
 
 
