@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from analyzer import family
 from analyzer.architecture.variant import Variant
@@ -84,4 +84,12 @@ def _analyze_module(target: ModuleTarget, batch: int, backward: bool, strict: bo
     from analyzer.count.trace import count_module
 
     args, keywords = tensors(target.inputs)
-    return count_module(model, args, keywords, name=target.name, backward=backward, strict=strict)
+    return count_module(
+        model,
+        args,
+        keywords,
+        name=target.name,
+        backward=backward,
+        strict=strict,
+        rebuild=lambda: cast("nn.Module", load(target, device="cpu")),
+    )

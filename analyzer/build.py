@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from analyzer.architecture import net as ops
-from analyzer.architecture.net import Net, Op, Scope
+from analyzer.architecture import ops
+from analyzer.architecture.net import Net
 from analyzer.architecture.network import trace
+from analyzer.architecture.ops import Op, Scope
 from analyzer.architecture.variant import Variant
 from analyzer.errors import TargetError
 
@@ -24,17 +25,17 @@ _OLD_KEY = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([123]\..*)")
 class Step:
     """One call of a module's forward: a child by name, or a function; which values it reads, writes and ends."""
 
-    __slots__ = ("child", "ends", "function", "reads", "writes")
+    __slots__ = ("call", "child", "ends", "reads", "writes")
 
-    def __init__(self, child: str, function: str, reads: tuple[int, ...], writes: tuple[int, ...]) -> None:
-        self.child, self.function, self.reads, self.writes = child, function, reads, writes
+    def __init__(self, child: str, call: tuple[Any, ...], reads: tuple[int, ...], writes: tuple[int, ...]) -> None:
+        self.child, self.call, self.reads, self.writes = child, call, reads, writes
         self.ends: tuple[int, ...] = ()
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self.child, self.function, self.reads, self.writes, self.ends
+        return self.child, self.call, self.reads, self.writes, self.ends
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.child, self.function, self.reads, self.writes, self.ends = state
+        self.child, self.call, self.reads, self.writes, self.ends = state
 
 
 class TracedModule(nn.Module):
@@ -43,16 +44,15 @@ class TracedModule(nn.Module):
     def __init__(self, takes: tuple[int, ...], gives: tuple[int, ...], steps: list[Step]) -> None:
         super().__init__()
         self.takes, self.gives, self.steps = takes, gives, steps
-        self.rates: dict[int, float] = {}
 
     def forward(self, *inputs: Tensor) -> Any:
         """Runs the steps in order. A value is dropped after its last use, as a local variable would be."""
         values = dict(zip(self.takes, inputs, strict=True))
-        for i, step in enumerate(self.steps):
+        for step in self.steps:
             args = [values[key] for key in step.reads]
             for key in step.ends:
                 del values[key]
-            result = getattr(self, step.child)(*args) if step.child else self._call(step.function, i, args)
+            result = getattr(self, step.child)(*args) if step.child else self._call(step.call, args)
             del args
             if len(step.writes) == 1:
                 values[step.writes[0]] = result
@@ -63,10 +63,11 @@ class TracedModule(nn.Module):
             return values[self.gives[0]]
         return tuple(values[key] for key in self.gives)
 
-    def _call(self, function: str, index: int, args: list[Tensor]) -> Tensor:
-        if function == "dropout":
-            return F.dropout(args[0], self.rates[index], self.training)
-        return FUNCTIONS[function](args)
+    def _call(self, call: tuple[Any, ...], args: list[Tensor]) -> Tensor:
+        name, *options = call
+        if name == "dropout":
+            return F.dropout(args[0], options[0], self.training)
+        return FUNCTIONS[name](args, *options)
 
     def __getitem__(self, index: int) -> nn.Module:
         return list(self.children())[index]
@@ -86,12 +87,16 @@ class TracedModule(nn.Module):
         return _blank, (type(self).__name__,), self.__getstate__()  # type: ignore[no-untyped-call]
 
 
-FUNCTIONS: dict[str, Callable[[list[Tensor]], Tensor]] = {
+FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "concat": lambda xs: torch.cat(xs, 1),
     "add": lambda xs: xs[0] + xs[1],
     "add_": lambda xs: xs[0].add_(xs[1]),
     "global_pool": lambda xs: F.adaptive_avg_pool2d(xs[0], 1),
     "window_pool": lambda xs: F.avg_pool2d(xs[0], xs[0].shape[-2:]),
+    "sigmoid": lambda xs: torch.sigmoid(xs[0]),
+    "slice": lambda xs, start, channels: xs[0].narrow(1, start, channels),
+    "shuffle": lambda xs, groups: F.channel_shuffle(xs[0], groups),
+    "scale": lambda xs: xs[0] * xs[1],
     "flatten": lambda xs: torch.flatten(xs[0], 1),
     "relu": lambda xs: F.relu(xs[0]),
     "relu_": lambda xs: F.relu(xs[0], inplace=True),
@@ -164,7 +169,7 @@ def _leaf(op: Op) -> nn.Module:
         case ops.ReLU():
             return nn.ReLU(inplace=op.inplace)
         case ops.MaxPool():
-            return nn.MaxPool2d(op.kernel, op.stride, op.padding)
+            return nn.MaxPool2d(op.kernel, op.stride, op.padding, ceil_mode=op.ceil)
         case ops.AvgPool():
             return nn.AvgPool2d(op.kernel, op.stride)
         case ops.GlobalPool():
@@ -174,21 +179,23 @@ def _leaf(op: Op) -> nn.Module:
     raise TypeError(f"{type(op).__name__} has no module")
 
 
-def _function(op: Op) -> str:
-    """The key in FUNCTIONS of a functional op."""
+def _function(op: Op) -> tuple[Any, ...]:
+    """The key in FUNCTIONS of a functional op, and its options."""
     match op:
-        case ops.Concat():
-            return "concat"
         case ops.Add():
-            return "add_" if op.inplace else "add"
+            return ("add_" if op.inplace else "add",)
         case ops.GlobalPool():
-            return "window_pool" if op.window else "global_pool"
-        case ops.Flatten():
-            return "flatten"
+            return ("window_pool" if op.window else "global_pool",)
         case ops.ReLU():
-            return "relu_" if op.inplace else "relu"
+            return ("relu_" if op.inplace else "relu",)
         case ops.Dropout():
-            return "dropout"
+            return "dropout", op.rate
+        case ops.Slice():
+            return "slice", op.start, op.output.channels
+        case ops.Shuffle():
+            return "shuffle", op.groups
+        case ops.Concat() | ops.Flatten() | ops.Sigmoid() | ops.Scale():
+            return (type(op).__name__.lower(),)
     raise TypeError(f"{type(op).__name__} can't be functional: give it a name")
 
 
@@ -204,9 +211,6 @@ def _module(scope: Scope, network: Net) -> nn.Module:
     module = _kind(scope.kind)(takes, gives, steps)
     for name, child in children.items():
         module.add_module(name, child)
-    for i, step in enumerate(scope.steps):
-        if isinstance(step, ops.Dropout):
-            module.rates[i] = step.rate
     return module
 
 
@@ -231,7 +235,7 @@ def _gives(step: Op | Scope, network: Net) -> tuple[int, ...]:
 
 def _wire(scope: Scope, network: Net) -> tuple[tuple[int, ...], list[Step], tuple[int, ...]]:
     steps = [
-        Step(s.name, "" if s.name else _function(s), _reads(s), _gives(s, network))  # type: ignore[arg-type]
+        Step(s.name, () if isinstance(s, Scope) or s.name else _function(s), _reads(s), _gives(s, network))
         for s in scope.steps
     ]
     gives = _gives(scope, network)

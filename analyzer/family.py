@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from analyzer.architecture import net as ops
-from analyzer.architecture.net import Net, Op, Scope
+from analyzer.architecture import ops
+from analyzer.architecture.net import Net
 from analyzer.architecture.network import Columns, densenet121_like, preset_name, trace
+from analyzer.architecture.ops import Op, Scope
 from analyzer.architecture.variant import Variant
 from analyzer.count import exact, memory
 from analyzer.count.vector import CHUNK, count_columns
@@ -27,6 +28,9 @@ TYPES = {
     ops.Linear: "Linear",
 }
 """Class names of the modules that ops become."""
+
+NUMERIC = ("growth", "ratio", "bn_size", "compression", "init", "groups", "kernel", "classes", "image")
+"""Variant's fields that may vary within one array pass."""
 
 
 def target(variant: Variant, label: str | None = None) -> Target:
@@ -141,9 +145,9 @@ def _shape(tensor: ops.Tensor, batch: int) -> tuple[int, ...]:
 
 
 def _structure(v: Variant) -> tuple[Any, ...]:
-    """What must be one for all variants of an array pass."""
-    growth = "double" if isinstance(v.growth, str) else isinstance(v.growth, tuple)
-    return v.block, v.block_config, growth, v.ratio is None, v.bn_size is None, v.stem, v.drop
+    """What must be one for all variants of an array pass: what is said once, a stage, or not at all included."""
+    kinds = tuple(type(value) for value in (v.growth, v.ratio, v.bn_size, v.compression))
+    return v.block, v.block_config, kinds, v.stem, v.drop, v.groups == 1
 
 
 def _groups(variants: Sequence[Variant]) -> Iterator[tuple[list[int], list[Variant]]]:
@@ -165,21 +169,19 @@ def columns_of(variants: Sequence[Variant]) -> Columns:
             return values[0]
         return np.array(values)
 
+    def field_column(name: str) -> Any:
+        values = [getattr(v, name) for v in variants]
+        if isinstance(values[0], tuple):
+            return tuple(column(stage) for stage in zip(*values, strict=True))
+        return column(values)
+
     first = variants[0]
-    growth: Any = first.growth
-    if isinstance(growth, tuple):
-        stages = zip(*(v.growth for v in variants), strict=True)
-        growth = tuple(column(stage) for stage in stages)
-    else:
-        growth = column(v.growth for v in variants)
-    numeric = ("ratio", "bn_size", "compression", "init", "groups", "kernel", "classes", "image")
     return Columns(
         block=first.block,
         block_config=first.block_config,
-        growth=growth,
         stem=first.stem,
         drop=first.drop,
-        **{name: column(getattr(v, name) for v in variants) for name in numeric},
+        **{name: field_column(name) for name in NUMERIC},
     )
 
 

@@ -56,8 +56,10 @@ def short(value: int | None) -> str:
 
 
 def mib(value: int | None) -> str:
-    """`100.25 MiB` from bytes."""
-    return "–" if value is None else f"{value / MIB:,.2f} MiB"
+    """`100.25 MiB` from bytes; three digits under 1 MiB, so that little is not shown as nothing."""
+    if value is None:
+        return "–"
+    return f"{value / MIB:,.2f} MiB" if value >= MIB or value == 0 else f"{value / MIB:.3g} MiB"
 
 
 def format_gib(value: int) -> str:

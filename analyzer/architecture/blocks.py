@@ -9,25 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from analyzer.architecture.net import Dim, Net, Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """What a block function is told: widths (Dim), the 3x3's kernel and groups, dropout rate, stride.
-
-    `growth` is how many channels the layer adds (in a ResNet, its output width); `hidden` the width inside it;
-    `first` whether it opens its stage.
-    """
-
-    growth: Dim
-    hidden: Dim
-    kernel: Dim = 3
-    groups: Dim = 1
-    drop: float = 0.0
-    stride: int = 1
-    first: bool = False
-
+from analyzer.architecture.net import Net
+from analyzer.architecture.ops import Dim, Tensor
+from analyzer.architecture.wiring import Layer, StageFunction, chain, cross_stage, harmonic, log_dense
 
 BlockFunction = Callable[[Net, Tensor, Layer], Tensor]
 
@@ -44,6 +28,7 @@ class Block:
     bn_size: int | None
     inplace: bool
     window_pool: bool
+    stage: StageFunction
 
     @property
     def has_hidden(self) -> bool:
@@ -63,17 +48,19 @@ def block(
     bn_size: int | None = None,
     inplace: bool = True,
     window_pool: bool = False,
+    stage: StageFunction = chain,
 ) -> Callable[[BlockFunction], BlockFunction]:
     """Registers a block function under `name`, a lower-case word.
 
     `kind` is the class name of the layer's module. `ratio` or `bn_size` is the default of its hidden width (none:
     the block has no hidden width). `inplace` says whether ReLUs outside the layers are in place, `window_pool` how the
     image is averaged before the classifier (see GlobalPool): what the network that it comes from does. `family` is
-    the assembly it goes into: `densenet` (concatenating stages with transitions) or `resnet` (adding stages).
+    the assembly it goes into: `densenet` (stages with transitions between them), `resnet` or `vovnet`. `stage` joins
+    the layers of a densenet stage: see wiring.py.
     """
 
     def register(function: BlockFunction) -> BlockFunction:
-        BLOCKS[name] = Block(name, kind, function, family, ratio, bn_size, inplace, window_pool)
+        BLOCKS[name] = Block(name, kind, function, family, ratio, bn_size, inplace, window_pool, stage)
         return function
 
     return register
@@ -119,6 +106,81 @@ def bottleneck(net: Net, x: Tensor, layer: Layer) -> Tensor:
     return net.relu("relu3", net.add(y, identity))
 
 
+# -- levers: other ways to spend parameters in a dense layer -----------------------------------------------------
+
+
+def dense_features(net: Net, x: Tensor, layer: Layer) -> Tensor:
+    """DenseNet-B's layer without its concatenation: the new features alone."""
+    y = net.conv("conv1", net.relu("relu1", net.norm("norm1", x)), layer.hidden)
+    y = net.relu("relu2", net.norm("norm2", y))
+    return net.dropout(net.conv("conv2", y, layer.growth, layer.kernel, groups=layer.groups), layer.drop)
+
+
+block("logdense", kind="DenseLayer", bn_size=4, stage=log_dense)(dense_features)
+block("harmonic", kind="DenseLayer", bn_size=4, stage=harmonic)(dense_features)
+block("csp", kind="DenseLayer", bn_size=4, stage=cross_stage)(dense)
+
+
+@block("separable", kind="SeparableLayer", bn_size=4)
+def separable(net: Net, x: Tensor, layer: Layer) -> Tensor:
+    """DenseNet-B's layer with its 3x3 made depthwise and pointwise (Howard et al. 2017): 1x1, 3x3 depthwise, 1x1."""
+    y = net.conv("conv1", net.relu("relu1", net.norm("norm1", x)), layer.hidden)
+    y = net.conv("conv2", net.relu("relu2", net.norm("norm2", y)), layer.hidden, layer.kernel, groups=layer.hidden)
+    y = net.conv("conv3", y, layer.growth)
+    return net.concat(x, net.dropout(y, layer.drop))
+
+
+@block("shuffle", kind="ShuffleLayer", bn_size=4)
+def shuffle(net: Net, x: Tensor, layer: Layer) -> Tensor:
+    """Grouped 3x3 whose groups are mixed before it by a channel shuffle (Zhang et al. 2018); set the groups."""
+    y = net.conv("conv1", net.relu("relu1", net.norm("norm1", x)), layer.hidden)
+    y = net.shuffle(net.relu("relu2", net.norm("norm2", y)), layer.groups)
+    y = net.conv("conv2", y, layer.growth, layer.kernel, groups=layer.groups)
+    return net.concat(x, net.dropout(y, layer.drop))
+
+
+@block("squeeze", kind="SqueezeLayer", bn_size=4)
+def squeeze(net: Net, x: Tensor, layer: Layer) -> Tensor:
+    """DenseNet-B's layer with squeeze-and-excitation of its new features (Hu et al. 2018), reduced to a quarter."""
+    y = dense_features(net, x, layer)
+    with net.scope("se", "SqueezeExcitation"):
+        factors = net.conv("fc1", net.global_pool(y), layer.growth // 4, bias=True)
+        factors = net.sigmoid(net.conv("fc2", net.relu("relu", factors), layer.growth, bias=True))
+        y = net.scale(y, factors)
+    return net.concat(x, y)
+
+
+@block("lowrank", kind="LowRankLayer", bn_size=4)
+def lowrank(net: Net, x: Tensor, layer: Layer) -> Tensor:
+    """DenseNet-B's layer with its 1x1 as a pair of rank hidden/4: 1x1 to a quarter, 1x1 up, 3x3."""
+    y = net.conv("conv1a", net.relu("relu1", net.norm("norm1", x)), layer.hidden // 4)
+    y = net.conv("conv1b", y, layer.hidden)
+    y = net.conv("conv2", net.relu("relu2", net.norm("norm2", y)), layer.growth, layer.kernel, groups=layer.groups)
+    return net.concat(x, net.dropout(y, layer.drop))
+
+
+@block("add", kind="ResidualBlock", ratio=0.25, inplace=False, window_pool=True)
+def add(net: Net, x: Tensor, layer: Layer) -> Tensor:
+    """The article's layer at its ResNet end: a stage's first layer concatenates, the others add to their input."""
+    y = net.conv("conv1", net.relu("relu1", net.norm("norm1", x)), layer.hidden)
+    y = net.relu("relu2", net.norm("norm2", y))
+    y = net.conv("conv2", y, layer.hidden, layer.kernel, groups=layer.groups, padding="same")
+    y = net.relu("relu3", net.norm("norm3", y))
+    y = net.dropout(net.conv("conv3", y, layer.growth if layer.first else x.channels), layer.drop)
+    return net.concat(x, y) if layer.first else net.add(y, x, inplace=False)
+
+
+@block("vovnet", kind="OneShotAggregation", family="vovnet", ratio=0.25)
+def vovnet(net: Net, x: Tensor, layer: Layer) -> Tensor:
+    """VoVNet's module (Lee et al. 2019): five 3x3 in a row, all concatenated once after the input, and a 1x1."""
+    outputs = [x]
+    for i in range(1, 6):
+        y = net.conv(f"conv{i}", outputs[-1], layer.hidden, layer.kernel, groups=layer.groups)
+        outputs.append(net.relu(f"relu{i}", net.norm(f"norm{i}", y)))
+    y = net.conv("conv_concat", net.concat(*outputs), layer.growth)
+    return net.relu("relu_concat", net.norm("norm_concat", y))
+
+
 def transition(net: Net, x: Tensor, out: Dim, *, inplace: bool) -> Tensor:
     """Between dense blocks: BN, ReLU, 1x1, 2x2 average pool."""
     y = net.conv("conv", net.relu("relu", net.norm("norm", x), inplace=inplace), out)
@@ -158,4 +220,18 @@ def small_stem(net: Net, x: Tensor, init: Dim, names: StemNames, *, inplace: boo
     return net.conv(names.conv, x, init, 3)
 
 
-STEMS: dict[str, Callable[..., Tensor]] = {"imagenet": imagenet_stem, "deep": deep_stem, "small": small_stem}
+def strided_stem(net: Net, x: Tensor, init: Dim, names: StemNames, *, inplace: bool) -> Tensor:
+    """VoVNet's (Lee et al. 2019): 3x3 stride 2, 3x3, 3x3 stride 2 of init//2, init//2, init; no pool."""
+    half = init // 2
+    for i, (out, stride) in enumerate([(half, 2), (half, 1), (init, 2)]):
+        x = net.conv(f"{names.conv}_{i}", x, out, 3, stride=stride)
+        x = net.relu(f"{names.relu}_{i}", net.norm(f"{names.norm}_{i}", x), inplace=inplace)
+    return x
+
+
+STEMS: dict[str, Callable[..., Tensor]] = {
+    "imagenet": imagenet_stem,
+    "deep": deep_stem,
+    "small": small_stem,
+    "strided": strided_stem,
+}

@@ -1,4 +1,4 @@
-"""The trace of a network: symbolic tensors, small frozen ops, named scopes, and the primitives that record them.
+"""Net: the primitives that record a network as a trace of ops (ops.py) in named scopes.
 
 An architecture is a function that calls these primitives and reads like a `forward`. Channels and image sizes
 are ints (one network) or int64 arrays (one entry a variant), so one run of the function describes one network
@@ -9,152 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
+from analyzer.architecture.ops import (
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    Dim,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    Linear,
+    MaxPool,
+    Norm,
+    Op,
+    ReLU,
+    Scale,
+    Scope,
+    Shuffle,
+    Sigmoid,
+    Slice,
+    Tensor,
+)
 from analyzer.errors import ArchitectureError
 
-Dim = Any
-"""An int, or a NumPy int64 array with one entry a variant."""
-
 INT64_MAX = 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """A symbolic activation of one sample: `channels` x `size` x `size`, or `channels` alone when `size` is None.
-
-    `area` is size x size (1 when flat); `storage` names the memory it lives in, shared by views and by in-place
-    results; `high` bounds `channels` from above as an exact int, whatever `channels` is.
-    """
-
-    id: int
-    channels: Dim
-    size: Dim
-    area: Dim
-    storage: int
-    high: int
-
-    @property
-    def elements(self) -> Dim:
-        """Elements of one sample."""
-        return self.channels * self.area
-
-
-@dataclass(frozen=True, slots=True)
-class Op:
-    """One recorded operation. `name` is its module's name in its scope; empty for a functional call."""
-
-    name: str
-    inputs: tuple[Tensor, ...]
-    output: Tensor
-
-    @property
-    def x(self) -> Tensor:
-        """The first input."""
-        return self.inputs[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Conv(Op):
-    """2d convolution, square kernel. `same` says that torch is told `padding="same"`; `padding` is its integer."""
-
-    kernel: Dim
-    stride: int
-    padding: Dim
-    groups: Dim
-    bias: bool
-    same: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Norm(Op):
-    """Batch normalisation with affine parameters and running statistics."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReLU(Op):
-    """Rectifier, in place or not."""
-
-    inplace: bool
-
-
-@dataclass(frozen=True, slots=True)
-class MaxPool(Op):
-    """Max pooling, square kernel."""
-
-    kernel: int
-    stride: int
-    padding: int
-
-
-@dataclass(frozen=True, slots=True)
-class AvgPool(Op):
-    """Average pooling, square kernel, no padding."""
-
-    kernel: int
-    stride: int
-
-
-@dataclass(frozen=True, slots=True)
-class GlobalPool(Op):
-    """Average over the whole image, to 1 x 1: torch's adaptive pool, or (`window`) one window as large as the image.
-
-    The two differ in the last bit, and in that the window's backward keeps its input.
-    """
-
-    window: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Flatten(Op):
-    """A view of each sample as one vector."""
-
-
-@dataclass(frozen=True, slots=True)
-class Linear(Op):
-    """Fully connected layer with bias."""
-
-
-@dataclass(frozen=True, slots=True)
-class Concat(Op):
-    """Concatenation along channels."""
-
-
-@dataclass(frozen=True, slots=True)
-class Add(Op):
-    """Elementwise sum of two tensors of one shape; `inplace` writes it into the first."""
-
-    inplace: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Dropout(Op):
-    """Elementwise dropout, functional, active in training."""
-
-    rate: float
-
-
-@dataclass(slots=True)
-class Scope:
-    """A named group of steps, built as one module of class `kind`. Its result is the output of its last step."""
-
-    name: str
-    kind: str
-    path: str
-    steps: list[Op | Scope] = field(default_factory=list)
-
-    def ops(self) -> Iterator[tuple[Scope, Op]]:
-        """Every op below, in execution order, with the scope that holds it."""
-        for step in self.steps:
-            if isinstance(step, Scope):
-                yield from step.ops()
-            else:
-                yield self, step
-
-    def path_of(self, op: Op) -> str:
-        """The dotted module path of one of this scope's own ops; a functional op belongs to the scope itself."""
-        return ".".join(part for part in (self.path, op.name) if part)
 
 
 def is_array(dim: Dim) -> bool:
@@ -305,7 +185,7 @@ class Net:
                     fix="pass inplace=False",
                 )
             self._stale[x.id] = self.path(op.name)
-        if isinstance(op, (ReLU, Flatten)):
+        if isinstance(op, (ReLU, Flatten, Slice, Sigmoid)):
             self._kept.add(op.output.id)
         self._consumed.update(x.id for x in op.inputs)
         self._stack[-1].steps.append(op)
@@ -317,8 +197,13 @@ class Net:
         self._consumed.add(x.id)
         return x
 
-    def _windowed(self, x: Tensor, name: str, kernel: Dim, stride: Dim, padding: Dim) -> Dim:
+    def _windowed(self, x: Tensor, name: str, kernel: Dim, stride: Dim, padding: Dim, *, up: bool = False) -> Dim:
         """The output size of a sliding window; an error where no window fits."""
+        if up and padding == 0 and kernel > stride:
+            # Rounding up adds a window that begins inside the image wherever kernel > stride and something is left.
+            size = (x.size - kernel + stride - 1) // stride + 1
+            self._at_least_1(size, name, f"the image is {x.size} px here and shrinks to", "use a larger image")
+            return size
         if stride == 1 and not is_array(kernel) and 2 * padding == kernel - 1:
             return x.size
         size = (x.size + 2 * padding - kernel) // stride + 1
@@ -362,10 +247,13 @@ class Net:
         storage = x.storage if inplace else None
         return self._record(ReLU(name, (x,), self._tensor(x.channels, x.size, high=x.high, storage=storage), inplace))
 
-    def max_pool(self, name: str, x: Tensor, kernel: int, *, stride: int, padding: int = 0) -> Tensor:
-        """Max pooling."""
-        size = self._windowed(x, name, kernel, stride, padding)
-        return self._record(MaxPool(name, (x,), self._tensor(x.channels, size, high=x.high), kernel, stride, padding))
+    def max_pool(
+        self, name: str, x: Tensor, kernel: int, *, stride: int, padding: int = 0, ceil: bool = False
+    ) -> Tensor:
+        """Max pooling. Sizes round down, or up with `ceil` as long as the last window begins inside (torch's rule)."""
+        size = self._windowed(x, name, kernel, stride, padding, up=ceil)
+        y = self._tensor(x.channels, size, high=x.high)
+        return self._record(MaxPool(name, (x,), y, kernel, stride, padding, ceil))
 
     def avg_pool(self, name: str, x: Tensor, kernel: int, *, stride: int) -> Tensor:
         """Average pooling without padding."""
@@ -395,6 +283,30 @@ class Net:
         """x + y, written into x when in place (`out += identity`)."""
         storage = x.storage if inplace else None
         return self._record(Add("", (x, y), self._tensor(x.channels, x.size, high=x.high, storage=storage), inplace))
+
+    def split(self, x: Tensor, first: Dim) -> tuple[Tensor, Tensor]:
+        """x as two views: its first channels, and the rest."""
+        parts = []
+        for start, channels in ((0, first), (first, x.channels - first)):
+            self._at_least_1(channels, "", "a split leaves a width of", "use a larger init or growth")
+            part = self._tensor(channels, x.size, high=x.high, storage=x.storage)
+            parts.append(self._record(Slice("", (x,), part, start)))
+        return parts[0], parts[1]
+
+    def shuffle(self, x: Tensor, groups: Dim) -> Tensor:
+        """Channels dealt out over the groups; no op with one group."""
+        if not is_array(groups) and groups == 1:
+            return x
+        self._divides(groups, x.channels, "")
+        return self._record(Shuffle("", (x,), self._tensor(x.channels, x.size, high=x.high), groups))
+
+    def sigmoid(self, x: Tensor) -> Tensor:
+        """Logistic function."""
+        return self._record(Sigmoid("", (x,), self._tensor(x.channels, x.size, high=x.high)))
+
+    def scale(self, x: Tensor, factors: Tensor) -> Tensor:
+        """Each channel of x times its factor (1 x 1)."""
+        return self._record(Scale("", (x, factors), self._tensor(x.channels, x.size, high=x.high)))
 
     def dropout(self, x: Tensor, rate: float) -> Tensor:
         """Dropout; no op at rate 0."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from analyzer.architecture.blocks import BLOCKS, STEMS, Block, Layer, StemNames, transition
-from analyzer.architecture.net import Dim, Net, Tensor, is_array, scaled
+from analyzer.architecture.blocks import BLOCKS, STEMS, Block, StemNames, transition
+from analyzer.architecture.net import Net, is_array, scaled
+from analyzer.architecture.ops import Dim, Tensor
 from analyzer.architecture.variant import Variant
+from analyzer.architecture.wiring import Layer, LayerAt
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +17,8 @@ class Columns:
     """Many variants of one structure: Variant's fields, where a number may be an int64 (float64) array of variants.
 
     `init` is an array; where it is none, the columns are one variant.
-    `block`, `block_config`, `stem`, `drop` and whether growth is `"double"` are one for all; nothing is validated.
+    `block`, `block_config`, `stem`, `drop`, whether growth is `"double"` and whether groups is 1 are one for all;
+    nothing is validated.
     """
 
     block: str
@@ -40,7 +43,7 @@ def trace(variant: Variant | Columns) -> Net:
     """
     net = Net(vector=is_array(variant.init))
     block = BLOCKS[variant.block]
-    assemble = {"densenet": _densenet, "resnet": _resnet}[block.family]
+    assemble = {"densenet": _densenet, "resnet": _resnet, "vovnet": _vovnet}[block.family]
     assemble(net, net.input(3, variant.image), variant, block)
     return net
 
@@ -53,25 +56,33 @@ def _densenet(net: Net, x: Tensor, v: Variant | Columns, block: Block) -> None:
         x = STEMS[v.stem](net, x, v.init, StemNames("conv0", "norm0", "relu0", "pool0"), inplace=inplace)
         for stage, depth in enumerate(v.block_config):
             with net.scope(f"denseblock{stage + 1}", "DenseBlock"):
-                growth = v.growth[stage] if isinstance(v.growth, tuple) else v.growth
-                hidden = None if v.bn_size is None or isinstance(growth, str) else v.bn_size * growth
-                for i in range(depth):
-                    with net.scope(f"denselayer{i + 1}", block.kind):
-                        x = block.layer(net, x, _dense_layer(v, x, growth, hidden))
+                x = block.stage(net, x, depth, _dense_layers(v, stage), block)
             if stage + 1 < len(v.block_config):
                 with net.scope(f"transition{stage + 1}", "Transition"):
-                    x = transition(net, x, scaled(x.channels, v.compression), inplace=inplace)
+                    x = transition(net, x, scaled(x.channels, _at(v.compression, stage)), inplace=inplace)
         x = net.relu("relu5", net.norm("norm5", x), inplace=inplace)
     net.linear("classifier", net.flatten(net.global_pool(x, window=block.window_pool)), v.classes)
 
 
-def _dense_layer(v: Variant | Columns, x: Tensor, growth: Any, hidden: Dim) -> Layer:
-    grow = x.channels if isinstance(growth, str) else growth
-    if v.ratio is not None:
-        hidden = scaled(x.channels, v.ratio)
-    elif v.bn_size is not None and hidden is None:
-        hidden = v.bn_size * grow
-    return Layer(grow, hidden, v.kernel, v.groups, v.drop)
+def _at(value: Any, stage: int) -> Any:
+    """A stage's value of an axis that may be said once or for each stage."""
+    return value[stage] if isinstance(value, tuple) else value
+
+
+def _dense_layers(v: Variant | Columns, stage: int) -> LayerAt:
+    """What the variant says about a dense stage's layers. Widths that are one for the stage are computed once."""
+    growth, ratio = _at(v.growth, stage), _at(v.ratio, stage)
+    fixed = None if v.bn_size is None or isinstance(growth, str) else v.bn_size * growth
+
+    def layer_at(x: Tensor, i: int) -> Layer:
+        grow = x.channels if isinstance(growth, str) else growth
+        if ratio is not None:
+            hidden = scaled(x.channels, ratio)
+        else:
+            hidden = fixed if fixed is not None or v.bn_size is None else v.bn_size * grow
+        return Layer(grow, hidden, v.kernel, v.groups, v.drop, first=i == 0)
+
+    return layer_at
 
 
 def _resnet(net: Net, x: Tensor, v: Variant | Columns, block: Block) -> None:
@@ -82,16 +93,37 @@ def _resnet(net: Net, x: Tensor, v: Variant | Columns, block: Block) -> None:
     if v.stem == "small":
         x = net.relu(names.relu, net.norm(names.norm, x))
     for stage, depth in enumerate(v.block_config):
-        width = v.growth[stage] if isinstance(v.growth, tuple) else v.growth
-        if isinstance(width, str):
-            width = 4 * v.init * 2**stage
-        hidden: Dim = v.bn_size * width if v.bn_size is not None else scaled(width, v.ratio)
+        layer = _wide_layer(v, stage, 4 * v.init)
         with net.scope(f"layer{stage + 1}", "Sequential"):
             for i in range(depth):
                 stride = 2 if i == 0 and stage > 0 else 1
                 with net.scope(str(i), block.kind):
-                    x = block.layer(net, x, Layer(width, hidden, v.kernel, v.groups, v.drop, stride, i == 0))
+                    x = block.layer(net, x, replace(layer, stride=stride, first=i == 0))
     net.linear("fc", net.flatten(net.global_pool(x, "avgpool")), v.classes)
+
+
+def _wide_layer(v: Variant | Columns, stage: int, first_width: Dim) -> Layer:
+    """A layer whose growth is its output width: the stage's, or `first_width` doubled every stage."""
+    width = _at(v.growth, stage)
+    if isinstance(width, str):
+        width = first_width * 2**stage
+    hidden: Dim = v.bn_size * width if v.bn_size is not None else scaled(width, _at(v.ratio, stage))
+    return Layer(width, hidden, v.kernel, v.groups, v.drop)
+
+
+def _vovnet(net: Net, x: Tensor, v: Variant | Columns, block: Block) -> None:
+    """Lee et al. 2019: stem, stages of one-shot aggregations with 3x3 max pools between, global pool, classifier."""
+    net.root.kind = "VoVNet"
+    x = STEMS[v.stem](net, x, v.init, StemNames("stem_conv", "stem_norm", "stem_relu", "stem_pool"), inplace=True)
+    for stage, depth in enumerate(v.block_config):
+        layer = _wide_layer(v, stage, 2 * v.init)
+        with net.scope(f"stage{stage + 1}", "Sequential"):
+            if stage > 0:
+                x = net.max_pool("pool", x, 3, stride=2, ceil=True)
+            for i in range(depth):
+                with net.scope(f"module{i + 1}", block.kind):
+                    x = block.layer(net, x, layer)
+    net.linear("classifier", net.flatten(net.global_pool(x)), v.classes)
 
 
 def _densenet_preset(init: int, growth: int, *depths: int) -> Variant:
@@ -112,6 +144,15 @@ PRESETS: dict[str, Variant] = {
     "resnet101": _resnet_preset(3, 4, 23, 3),
     "wide_resnet50_2": _resnet_preset(3, 4, 6, 3, ratio=0.5),
     "resnext50_32x4d": _resnet_preset(3, 4, 6, 3, ratio=0.5, groups=32),
+    "vovnet39a": Variant(
+        block="vovnet",
+        block_config=(1, 1, 2, 2),
+        growth=(256, 512, 768, 1024),
+        ratio=(0.5, 0.3125, 0.25, 0.21875),
+        init=128,
+        stem="strided",
+        classes=1000,
+    ),
 }
 """The article's network (2 classes) and the published ones (1000 classes), all at 224 px."""
 

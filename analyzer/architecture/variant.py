@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
+from decimal import Decimal
 from typing import Any
 
 from analyzer.architecture.blocks import BLOCKS, STEMS, Block
 from analyzer.errors import VariantError, did_you_mean
 
 Growth = str | int | tuple[int, ...]
+PerStage = float | tuple[float, ...]
 
 LIMITS: dict[str, tuple[int, int]] = {
     "growth": (1, 1_000_000),
@@ -23,20 +25,21 @@ LIMITS: dict[str, tuple[int, int]] = {
     "image": (1, 65_536),
 }
 MAX_STAGES, MAX_DEPTH = 8, 1000
+MAX_NAME = 240
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
     """One network of the family; equal fields are an equal variant, whatever was left to defaults.
 
-    block: `residual`, `dense`, `basic`, `bottleneck`, or one registered with `@block`.
+    block: `residual`, `dense`, `basic`, `bottleneck` or another name in blocks.py, or registered with `@block`.
     block_config: layers a stage, 1 to 8 stages.
     growth: channels a layer adds: `"double"` (as many as it gets), an int, or one int a stage. In a ResNet the
-        stage's output width; `"double"` there is 4 x init, doubled every stage.
-    ratio: hidden width = int(ratio x input) (in a ResNet: x output); or
+        or VoVNet the stage's output width; `"double"` there is 4 x (2 x) init, doubled every stage.
+    ratio: hidden width = int(ratio x input) (in a ResNet or VoVNet: x output), one or one a stage; or
     bn_size: hidden width = bn_size x growth. At most one of the two; the block's own default when neither.
-    compression: a transition keeps int(compression x channels); 0 < compression <= 1.
-    init: channels after the stem. stem: `imagenet`, `deep` or `small`.
+    compression: a transition keeps int(compression x channels); 0 < compression <= 1; one or one a transition.
+    init: channels after the stem. stem: `imagenet`, `deep`, `small` or `strided`.
     groups, kernel: of the layer's 3x3 convolution; the kernel is odd. drop: dropout rate after each layer.
     classes: outputs of the classifier. image: height = width of the RGB input, px.
 
@@ -46,9 +49,9 @@ class Variant:
     block: str = "residual"
     block_config: tuple[int, ...] = (2, 4, 3, 2)
     growth: Growth = "double"
-    ratio: float | None = None
+    ratio: PerStage | None = None
     bn_size: int | None = None
-    compression: float | None = None
+    compression: PerStage | None = None
     init: int = 64
     stem: str = "imagenet"
     groups: int = 1
@@ -66,11 +69,18 @@ class Variant:
             self._set(name, _whole(name, getattr(self, name)))
         if self.kernel % 2 == 0:
             raise VariantError(f"kernel {self.kernel} is even", where="kernel", fix="use an odd kernel: 1, 3, 5, 7")
-        self._set("drop", _real("drop", self.drop, lambda p: 0 <= p < 1, "0 or more and under 1"))
+        self._set("drop", _real("drop", self.drop, lambda p: p == 0 or 0.0001 <= p < 1, "0, or from 0.0001 to under 1"))
         self._check_hidden(block)
         self._check_compression(block)
-        if block.family == "resnet" and self.drop:
+        if block.family != "densenet" and self.drop:
             raise VariantError(f"block {self.block!r} has no dropout", where="drop", fix="leave drop at 0")
+        said_per_stage = any(isinstance(value, tuple) for value in (self.growth, self.ratio, self.compression))
+        if said_per_stage and len(self.name) > MAX_NAME:
+            raise VariantError(
+                f"its name has {len(self.name)} characters, more than a file's may",
+                where="ratio, compression",
+                fix="use fewer digits",
+            )
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -88,19 +98,37 @@ class Variant:
             self._set("ratio", block.ratio)
             self._set("bn_size", block.bn_size)
         if self.ratio is not None:
-            self._set("ratio", _real("ratio", self.ratio, lambda r: 0.0001 <= r <= 100, "from 0.0001 to 100"))
+            self._set("ratio", self._per_stage("ratio", self.ratio, len(self.block_config), 100))
         if self.bn_size is not None:
             self._set("bn_size", _whole("bn_size", self.bn_size))
 
     def _check_compression(self, block: Block) -> None:
         default = 0.5 if block.family == "densenet" else 1.0
         value = default if self.compression is None else self.compression
-        value = _real("compression", value, lambda c: 0.0001 <= c <= 1, "from 0.0001 to 1")
-        if block.family == "resnet" and value != 1:
+        value = self._per_stage("compression", value, len(self.block_config) - 1, 1)
+        if block.family != "densenet" and value != 1:
             raise VariantError(
                 f"block {self.block!r} has no transitions to compress", where="compression", fix="leave it out"
             )
         self._set("compression", value)
+
+    def _per_stage(self, name: str, value: Any, places: int, high: int) -> PerStage:
+        """One number, or one for each place; equal ones are one."""
+        allowed = f"from 0.0001 to {high}"
+
+        def real(each: Any) -> float:
+            return _real(name, each, lambda number: 0.0001 <= number <= high, allowed)
+
+        if not isinstance(value, (tuple, list)):
+            return real(value)
+        if len(value) != places or not value:
+            raise VariantError(
+                f"{name} has {len(value)} entries for {places} places",
+                where=name,
+                fix="give one, or one for each place",
+            )
+        each = tuple(real(part) for part in value)
+        return each[0] if len(set(each)) == 1 else each
 
     # -- names -------------------------------------------------------------------------------------------------
 
@@ -145,7 +173,8 @@ class Variant:
 
     def to_dict(self) -> dict[str, Any]:
         """Every field, JSON-ready (tuples as lists)."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Variant:
@@ -264,9 +293,22 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _decimal(text: str) -> float:
-    if not re.fullmatch(r"[0-9]{1,20}(\.[0-9]{1,30})?(e-[0-9]{1,2})?", text):
+    if not re.fullmatch(r"[0-9]{1,20}(\.[0-9]{1,30})?", text):
         raise ValueError(text)
     return float(text)
+
+
+def _decimals(text: str) -> PerStage:
+    each = tuple(_decimal(part) for part in text.split("-"))
+    return each if len(each) > 1 else each[0]
+
+
+def _write_decimals(value: PerStage) -> str:
+    return "-".join(map(_write_decimal, value)) if isinstance(value, tuple) else _write_decimal(value)
+
+
+def _write_decimal(value: float) -> str:
+    return format(Decimal(repr(value)), "f")  # never an exponent, whose sign would be a separator
 
 
 def _read_growth(text: str) -> Growth:
@@ -283,14 +325,14 @@ def _write_growth(value: Growth) -> str:
 _FIELDS = (
     _Field("block_config", "b", _numbers, lambda v: "-".join(map(str, v)), always=True),
     _Field("growth", "g", _read_growth, _write_growth, always=True),
-    _Field("ratio", "r", _decimal, repr, always=True),
+    _Field("ratio", "r", _decimals, _write_decimals, always=True),
     _Field("bn_size", "bn", _number, always=True),
-    _Field("compression", "c", _decimal, repr, always=True),
+    _Field("compression", "c", _decimals, _write_decimals, always=True),
     _Field("init", "i", _number, default=64),
     _Field("stem", "stem", str, default="imagenet"),
     _Field("kernel", "k", _number, default=3),
     _Field("groups", "x", _number, default=1),
-    _Field("drop", "d", _decimal, repr, default=0.0),
+    _Field("drop", "d", _decimal, _write_decimal, default=0.0),
     _Field("classes", "n", _number, default=2),
     _Field("image", "s", _number, default=224),
 )

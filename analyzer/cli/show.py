@@ -16,7 +16,7 @@ from analyzer.layers import SUMMED, Node, tree
 from analyzer.records import FIGURES, Record
 from analyzer.targets import FamilyTarget, resolve
 
-TOTALS = ("params", "trainable_params", "macs", "flops", *FIGURES[2:], "param_bytes", "buffer_bytes")
+TOTALS = ("params", "trainable_params", "macs", "flops", "training_macs", *FIGURES[2:], "param_bytes", "buffer_bytes")
 
 
 @click.command("show", cls=Verb)

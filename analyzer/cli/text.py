@@ -22,6 +22,7 @@ LABELS = {
     "params": "params",
     "macs": "MACs",
     "flops": "FLOPs (2 x MACs)",
+    "training_macs": "MACs, forward and backward",
     "conv_activations": "conv activations",
     "saved_bytes": "saved for backward",
     "peak_training_bytes": "peak memory, training",

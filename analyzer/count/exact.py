@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from analyzer.architecture.net import INT64_MAX, Conv, Dim, Linear, Net, Norm, Op, is_array
+from analyzer.architecture.net import INT64_MAX, Net, is_array
+from analyzer.architecture.ops import Conv, Dim, Linear, Norm, Op
 from analyzer.errors import ArchitectureError
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from analyzer.architecture.net import (
+from analyzer.architecture.net import Net
+from analyzer.architecture.ops import (
     AvgPool,
     Conv,
     Dim,
@@ -17,11 +18,12 @@ from analyzer.architecture.net import (
     GlobalPool,
     Linear,
     MaxPool,
-    Net,
     Norm,
     Op,
     ReLU,
+    Scale,
     Scope,
+    Sigmoid,
     Tensor,
 )
 from analyzer.errors import ArchitectureError
@@ -29,13 +31,18 @@ from analyzer.errors import ArchitectureError
 FLOAT, INDEX = 4, 8
 
 
-def kept_tensor(op: Op) -> Tensor | None:
-    """The value an op keeps: its input, or a ReLU's result; adaptive pooling to 1x1, concat, add and views none."""
-    if isinstance(op, ReLU):
-        return op.output
+def kept_tensors(op: Op) -> tuple[Tensor, ...]:
+    """The values an op keeps: its input, its result (ReLU, sigmoid), or both factors of a product.
+
+    Adaptive pooling to 1x1, concat, add, shuffles and views keep none.
+    """
+    if isinstance(op, (ReLU, Sigmoid)):
+        return (op.output,)
+    if isinstance(op, Scale):
+        return op.inputs
     if isinstance(op, GlobalPool):
-        return op.x if op.window else None
-    return op.x if isinstance(op, (Conv, Norm, Linear, MaxPool, AvgPool)) else None
+        return op.inputs if op.window else ()
+    return op.inputs if isinstance(op, (Conv, Norm, Linear, MaxPool, AvgPool)) else ()
 
 
 def kept_beside(op: Op, batch: int) -> Dim:
@@ -52,12 +59,14 @@ def kept_beside(op: Op, batch: int) -> Dim:
 def saved(net: Net, batch: int) -> Iterator[tuple[Scope, Op, Dim]]:
     """Each op in execution order with the bytes that it is the first to keep."""
     kept: set[int] = set()
+    owners: dict[int, Tensor] = {}
     for scope, op in net.ops():
+        owners.update((t.id, t) for t in (*op.inputs, op.output) if t.id == t.storage)
         size = kept_beside(op, batch)
-        value = kept_tensor(op)
-        if value is not None and value.storage not in kept:
-            kept.add(value.storage)
-            size = size + FLOAT * batch * value.elements
+        for value in kept_tensors(op):
+            if value.storage not in kept:
+                kept.add(value.storage)
+                size = size + FLOAT * batch * owners[value.storage].elements
         yield scope, op, size
 
 

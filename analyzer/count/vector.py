@@ -23,7 +23,6 @@ CHUNK = 16_384
 """Variants a pass: arrays of this length stay in a core's cache (measured; 4k and 64k are slower)."""
 
 _SAFELY_BELOW = 2.0**62
-_NUMERIC = ("growth", "ratio", "bn_size", "compression", "init", "groups", "kernel", "classes", "image")
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,8 @@ class Counts:
 
 def length(columns: Columns) -> int:
     """How many variants the columns hold (1 where every field is a scalar)."""
-    return max(
-        (np.size(part) for name in _NUMERIC for part in _parts(getattr(columns, name)) if np.ndim(part)), default=1
-    )
+    values = (getattr(columns, field.name) for field in fields(columns) if field.name != "block_config")
+    return max((len(part) for value in values for part in _parts(value) if isinstance(part, np.ndarray)), default=1)
 
 
 def at(columns: Columns, index: int) -> Columns:
@@ -77,7 +75,7 @@ def count_columns(columns: Columns, batch: int | None = None) -> Counts:
     """Counts every variant of the columns; with `batch`, their saved bytes at that batch too."""
     size = length(columns)
     columns = replace(columns, init=np.broadcast_to(np.asarray(columns.init, np.int64), size))
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         return _count(columns, size, batch)
 
 

@@ -9,10 +9,10 @@ from fractions import Fraction
 from typing import Any
 
 from analyzer import family
-from analyzer.architecture import net as ops
+from analyzer.architecture import ops
 from analyzer.architecture.blocks import BLOCKS
-from analyzer.architecture.net import Op, Scope
 from analyzer.architecture.network import trace
+from analyzer.architecture.ops import Op, Scope
 from analyzer.architecture.variant import Variant
 from analyzer.count import exact, memory
 from analyzer.errors import AnalyzerError
@@ -172,7 +172,7 @@ def levers(variant: Variant, batch: int = 1) -> list[Change]:
 
 
 def _usual(v: Variant) -> Iterator[tuple[str, Any, str]]:
-    if v.ratio is not None:
+    if isinstance(v.ratio, float):
         yield "ratio", v.ratio / 2, "layer"
         yield "ratio", v.ratio / 4, "layer"
     if v.bn_size is not None and v.bn_size > 1:
@@ -181,7 +181,7 @@ def _usual(v: Variant) -> Iterator[tuple[str, Any, str]]:
     if v.kernel > 1:
         yield "kernel", 1, "layer"
     if BLOCKS[v.block].family == "densenet":
-        yield "compression", v.compression / 2 if v.compression else None, "topology"
+        yield "compression", v.compression / 2 if isinstance(v.compression, float) else None, "topology"
     if v.growth == "double":
         yield "growth", 64, "topology"
         yield "growth", 32, "topology"
@@ -220,14 +220,14 @@ def _meets(record: Record, limits: dict[str, int]) -> bool:
 
 def _ranges(v: Variant) -> Iterator[tuple[str, Iterable[Any], str]]:
     """Values of each axis from mild to strong."""
-    if v.ratio is not None:
+    if isinstance(v.ratio, float):
         yield "ratio", [v.ratio * (1 - i / 32) for i in range(1, 32)], "layer"
     if v.bn_size is not None:
         yield "bn_size", range(v.bn_size - 1, 0, -1), "layer"
     yield "groups", [v.groups * 2**i for i in range(1, 9)], "layer"
     yield "kernel", range(v.kernel - 2, 0, -2), "layer"
     yield "init", range(v.init - 1, 0, -1), "size"
-    if BLOCKS[v.block].family == "densenet" and v.compression:
+    if BLOCKS[v.block].family == "densenet" and isinstance(v.compression, float):
         steps = int(v.compression * 100)
         yield "compression", [i / 100 for i in range(steps, 0, -1) if i / 100 < v.compression], "topology"
     if v.growth == "double":

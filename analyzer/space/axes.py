@@ -44,7 +44,7 @@ class Axis:
 
     def _range(self, text: str) -> list[Any]:
         """`low:high:step` (step 1 when left out), both ends in it. Raises UsageError."""
-        if self.read not in (whole, decimal, growth):
+        if self.read not in (whole, decimal, decimals, growth):
             raise UsageError(f"{text[:80]!r} is a range", where=f"--{self.option}", fix="list the values with commas")
         try:
             parts = [Decimal(part) for part in text.split(":") if _DECIMAL.fullmatch(part.strip())]
@@ -88,6 +88,12 @@ def decimal(text: str) -> float:
     return float(text)
 
 
+def decimals(text: str) -> float | tuple[float, ...]:
+    """A decimal number, or one a stage: `0.5/0.25/0.25/0.125`."""
+    parts = tuple(decimal(part.strip()) for part in text.split("/"))
+    return parts if len(parts) > 1 else parts[0]
+
+
 def growth(text: str) -> str | int | tuple[int, ...]:
     """`double`, an integer, or one a stage: `16/32/64/128`."""
     if text == "double":
@@ -104,7 +110,7 @@ def depths(text: str) -> tuple[int, ...]:
 AXES = {
     axis.option: axis
     for axis in (
-        Axis("block", "block", word, "residual, dense, basic or bottleneck"),
+        Axis("block", "block", word, "residual, dense, basic, bottleneck, vovnet, ... (CONTRIBUTING.md lists them)"),
         Axis(
             "blocks",
             "block_config",
@@ -113,11 +119,18 @@ AXES = {
             lists=False,
         ),
         Axis("growth", "growth", growth, "double, 32, or one a stage: 16/32/64/128"),
-        Axis("ratio", "ratio", decimal, "hidden width as a share of the input, such as 0.25"),
+        Axis(
+            "ratio", "ratio", decimals, "hidden width as a share of the input, such as 0.25, or one a stage: 0.5/0.25"
+        ),
         Axis("bn-size", "bn_size", whole, "hidden width as a multiple of the growth, such as 4"),
-        Axis("compression", "compression", decimal, "share of channels a transition keeps, such as 0.5"),
+        Axis(
+            "compression",
+            "compression",
+            decimals,
+            "share of channels a transition keeps: 0.5, or one each: 0.5/0.25/0.5",
+        ),
         Axis("init", "init", whole, "channels after the stem, such as 64"),
-        Axis("stem", "stem", word, "imagenet, deep or small"),
+        Axis("stem", "stem", word, "imagenet, deep, small or strided"),
         Axis("groups", "groups", whole, "groups of the 3x3 convolutions, such as 1"),
         Axis("kernel", "kernel", whole, "kernel of the 3x3 convolutions, odd, such as 3"),
         Axis("drop", "drop", decimal, "dropout rate, such as 0"),

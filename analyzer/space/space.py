@@ -15,12 +15,14 @@ from analyzer.architecture.blocks import BLOCKS
 from analyzer.architecture.network import Columns
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, VariantError
+from analyzer.family import NUMERIC
 from analyzer.space.axes import axis
 from analyzer.space.grid import values_of
 
 Indices = npt.NDArray[np.int64]
-NUMERIC = ("growth", "ratio", "bn_size", "compression", "init", "groups", "kernel", "classes", "image")
 STRUCTURAL = ("block", "block_config", "stem", "drop")
+GROUPED = ("growth", "ratio", "bn_size", "compression", "groups")
+"""Numeric axes whose values may be of several kinds (a word, a number, one a stage; 1 or more), one kind a part."""
 LIMIT = 2**62
 """Variants a space may hold: indices stay int64 with room for a sum of two."""
 
@@ -91,17 +93,17 @@ class Space:
         default = Variant()
         structural = [self.axes.get(name, (getattr(default, name),)) for name in STRUCTURAL]
         for block, config, stem, drop in itertools.product(*structural):
-            for growths in _growth_kinds(self.axes.get("growth", ("double",)), len(config)):
-                for hidden in self._hidden_kinds(block):
-                    yield self._part(
-                        {"block": block, "block_config": config, "stem": stem, "drop": drop}, growths, hidden
-                    )
+            growths = _kinds(self.axes.get("growth", ("double",)), len(config))
+            hidden_kinds = list(self._hidden_kinds(block, len(config)))
+            for growth, hidden, compression in itertools.product(
+                growths, hidden_kinds, self._compressions(block, config)
+            ):
+                varying = {"growth": growth, **hidden, **compression}
+                yield self._part({"block": block, "block_config": config, "stem": stem, "drop": drop}, varying)
 
-    def _part(self, structure: dict[str, Any], growths: Sequence[Any], hidden: dict[str, tuple[Any, ...]]) -> Part:
-        axes = {"growth": tuple(growths), **hidden}
-        axes.update(
-            (name, values) for name, values in self.axes.items() if name not in (*STRUCTURAL, *axes, "ratio", "bn_size")
-        )
+    def _part(self, structure: dict[str, Any], varying: dict[str, tuple[Any, ...]]) -> Part:
+        others = {name: values for name, values in self.axes.items() if name not in (*STRUCTURAL, *GROUPED)}
+        axes = {**varying, **others}
         first = {name: values[0] for name, values in axes.items()}
         fixed = Variant(**structure, **first)
         for name, values in axes.items():
@@ -112,7 +114,7 @@ class Space:
                     raise UsageError(error.what, where=f"--{axis(name).option}", fix=error.fix) from None
         return Part(fixed, tuple(axes.items()))
 
-    def _hidden_kinds(self, block: str) -> Iterator[dict[str, tuple[Any, ...]]]:
+    def _hidden_kinds(self, block: str, stages: int) -> Iterator[dict[str, tuple[Any, ...]]]:
         said = {name: self.axes[name] for name in ("ratio", "bn_size") if name in self.axes}
         if block not in BLOCKS:
             Variant(block=block)  # raises, with the nearest name
@@ -120,14 +122,25 @@ class Space:
             yield {}
             return
         for name, values in said.items():
-            yield {name: values}
+            for kind in _kinds(values, stages):
+                yield {name: kind}
+
+    def _compressions(self, block: str, config: tuple[int, ...]) -> list[dict[str, tuple[Any, ...]]]:
+        if "compression" not in self.axes or BLOCKS[block].family != "densenet":
+            return [{}]
+        return [{"compression": kind} for kind in _kinds(self.axes["compression"], len(config) - 1)]
+
+    def _groups(self) -> list[dict[str, tuple[Any, ...]]]:
+        said = self.axes.get("groups", (1,))
+        kinds = (tuple(g for g in said if g == 1), tuple(g for g in said if g != 1))
+        return [{"groups": kind} for kind in kinds if kind]
 
 
-def _growth_kinds(growths: Sequence[Any], stages: int) -> Iterator[list[Any]]:
-    """Growths that can share one array: double alone, integers, one a stage."""
-    kinds: tuple[list[Any], ...] = (
-        [g for g in growths if isinstance(g, str)],
-        [g for g in growths if isinstance(g, int)],
-        [g for g in growths if isinstance(g, tuple) and len(g) == stages],
+def _kinds(values: Sequence[Any], places: int) -> list[tuple[Any, ...]]:
+    """Values that can share one array: words, numbers, one number for each place (of the right length)."""
+    kinds = (
+        tuple(v for v in values if isinstance(v, str)),
+        tuple(v for v in values if not isinstance(v, (str, tuple))),
+        tuple(v for v in values if isinstance(v, tuple) and len(v) == places),
     )
-    yield from (kind for kind in kinds if kind)
+    return [kind for kind in kinds if kind]

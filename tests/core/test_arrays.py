@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from variants import variants
 
+from analyzer.architecture.blocks import BLOCKS
 from analyzer.architecture.variant import Variant
 from analyzer.errors import ArchitectureError
 from analyzer.family import record, records
@@ -39,7 +40,11 @@ def random_like(first: Variant, chance: random.Random, count: int) -> list[Varia
             fields["ratio"] = chance.choice([0.01, 0.125, 0.25, 0.3, 1.5])
         if first.bn_size is not None:
             fields["bn_size"] = chance.choice([1, 2, 4])
-        if first.block != "bottleneck":
+        if isinstance(first.ratio, tuple):
+            fields["ratio"] = tuple(chance.choice([0.01, 0.125, 0.25, 0.3, 1.5]) for _ in range(stages))
+        if isinstance(first.compression, tuple):
+            fields["compression"] = tuple(chance.choice([0.01, 0.25, 0.5, 0.7, 1.0]) for _ in range(stages - 1))
+        elif BLOCKS[first.block].family == "densenet":
             fields["compression"] = chance.choice([0.01, 0.25, 0.5, 0.7, 1.0])
         found.append(Variant(**fields))
     return found

@@ -20,7 +20,7 @@ from analyzer.targets import named
 def test_the_name_parses_back_and_is_safe_as_a_file_name(variant: Variant) -> None:
     assert Variant.parse(variant.name) == variant
     assert named(variant.name) == variant
-    assert re.fullmatch(r"[a-z0-9._-]{1,200}", variant.name)
+    assert re.fullmatch(r"[a-z0-9._-]{1,240}", variant.name)
 
 
 @given(variants())
@@ -133,3 +133,12 @@ def test_a_relu_in_place_may_not_touch_a_shared_value() -> None:
     net.conv("conv1", x, 4)
     with pytest.raises(ArchitectureError, match="another op has read"):
         net.relu("relu", x)
+
+
+def test_a_name_too_long_for_a_file_is_refused() -> None:
+    with pytest.raises(VariantError, match="characters"):
+        Variant(
+            block_config=(1,) * 8,
+            ratio=tuple(0.1 + i / 7 for i in range(8)),
+            compression=tuple(0.1 + i / 17 for i in range(7)),
+        )

@@ -26,18 +26,18 @@ def test_contributings_block_is_one_short_function_and_works() -> None:
     assert len([line for line in code[1].splitlines() if line.strip()]) < 15
     try:
         exec(code[1], {})  # noqa: S102 - our own document
-        variant = Variant(block="separable", block_config=(2, 1), growth=6, image=64)
+        variant = Variant(block="depthwise", block_config=(2, 1), growth=6, image=64)
         assert Variant.parse(variant.name) == variant
         counted = record(variant, 2)
         model = build(variant)
         assert counted.params == sum(p.numel() for p in model.parameters())
-        # By hand, the first layer: 64 in, hidden 12, growth 6.
+        # By hand, the first layer: 64 in, growth 6.
         first = sum(row.params for row in counted.layers or () if "denseblock1.denselayer1." in row.path)
-        assert first == 2 * 64 + 64 * 12 + 2 * 12 + 12 * 9 + 12 * 6
+        assert first == 2 * 64 + 9 * 64 + 2 * 64 + 64 * 6
         assert model(torch.zeros(2, 3, 64, 64)).shape == (2, 2)
         assert next(records([variant], 2)).macs == counted.macs
     finally:
-        BLOCKS.pop("separable", None)
+        BLOCKS.pop("depthwise", None)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
