@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 OUT ?= reports/sweep-$(shell date -u +%Y%m%dT%H%M%SZ)
 
-.PHONY: help sweep test lint types bench gpu wheel-check clean
+.PHONY: help sweep test lint types bench zoo gpu wheel-check clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -37,12 +37,17 @@ types: .venv/.dev  ## mypy, strict
 bench: .venv/.dev  ## speed, one JSON line a figure
 	@$(BIN)/python tests/bench/bench.py
 
+zoo: .venv/.dev  ## every counter on the model zoo, as reports/reference/zoo.md
+	$(BIN)/python tests/zoo/table.py
+
 wheel-check: .venv/.dev  ## the built wheel in a clean environment, outside the checkout
 	BIN=$(CURDIR)/$(BIN) sh tests/wheel_check.sh
 
 # The system's Python, because a GPU machine has its own torch with CUDA: nothing is installed.
 GPU_PYTHON ?= python3
+GPU_NEEDS := torch, numpy, click, rich, jinja2, msgspec, psutil, pytest, hypothesis
 gpu:  ## on a machine with CUDA: the CUDA tests, and the reference measurements in reports/reference/
+	@$(GPU_PYTHON) -c 'import $(GPU_NEEDS)' || { echo "make gpu runs on $(GPU_PYTHON), which must have: $(GPU_NEEDS)"; exit 1; }
 	PYTHONPATH=. $(GPU_PYTHON) -m pytest -m cuda tests/gpu
 	PYTHONPATH=. $(GPU_PYTHON) tests/gpu/reference.py
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from analyzer.api import Sweep as Sweep
     from analyzer.api import compare as compare
     from analyzer.api import frame as frame
+    from analyzer.api import search as search
     from analyzer.api import sweep as sweep
     from analyzer.architecture.network import PRESETS as PRESETS
     from analyzer.architecture.variant import Variant as Variant
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     from analyzer.errors import AnalyzerError as AnalyzerError
     from analyzer.records import Record as Record
     from analyzer.space.grid import Grid as Grid
+    from analyzer.space.space import Space as Space
 
 _HOMES = {
     "analyze": "analyzer.analysis",
     "compare": "analyzer.api",
     "frame": "analyzer.api",
+    "search": "analyzer.api",
     "sweep": "analyzer.api",
     "Comparison": "analyzer.api",
     "Sweep": "analyzer.api",
@@ -39,6 +42,7 @@ _HOMES = {
     "AnalyzerError": "analyzer.errors",
     "Record": "analyzer.records",
     "Grid": "analyzer.space.grid",
+    "Space": "analyzer.space.space",
 }
 """Where each public name lives: imported on first use, so that `import analyzer` is instant and loads no torch."""
 

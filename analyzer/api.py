@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.analysis import analyze
+from analyzer.architecture.variant import Variant
 from analyzer.comparison import LayerChange, compare_records
 from analyzer.errors import UsageError
 from analyzer.records import FIGURES, Record
+from analyzer.search.query import limits_under
 from analyzer.space.grid import Grid
+from analyzer.space.space import Space
 from analyzer.sweep import run
 from analyzer.sweep.store import JsonlStore, MemoryStore, to_csv, write_text
 
@@ -74,8 +77,6 @@ def compare(*targets: Any, batch: int = 1, by: str = "params", inputs: Any = Non
 
 
 def _record(target: Any, batch: int, inputs: Any) -> Record:
-    from analyzer.architecture.variant import Variant
-
     own = not isinstance(target, (str, Variant))
     return analyze(target, inputs=inputs if own else None, batch=batch)
 
@@ -131,3 +132,42 @@ def sweep(
     report = folder / "report.html"
     sweep_report(records, limits or {}, command=["analyzer.sweep"], path=report)
     return Sweep(tuple(records), run.pareto_names(records), report)
+
+
+def search(
+    space: Space,
+    *,
+    minimize: Sequence[str] = ("params", "macs"),
+    maximize: Sequence[str] = (),
+    limits: Mapping[str, int] | None = None,
+    at_least: Mapping[str, int] | None = None,
+    under: str | Variant | None = None,
+    best: int = 0,
+    batch: int = 1,
+    seconds: float = 60.0,
+    jobs: int | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The Pareto front of a space under limits by figure (inclusive), one row a variant, as a DataFrame.
+
+    `under` adds a variant's own params, MACs and saved bytes as limits. `best` adds the k best of each objective.
+    Columns: the figures, the variant's fields, `front`, `best_for`. `attrs` say the share of the space that was seen
+    (1.0: all, so that the front is exact), how many variants fit, and the seed. Raises UsageError where none fits.
+    """
+    from analyzer.search.engine import search as run_search
+    from analyzer.search.query import Constraint, Objective, Query
+    from analyzer.search.results import finds
+
+    constraints = [Constraint(f, maximum=limit, source=f"limits[{f!r}]") for f, limit in (limits or {}).items()]
+    constraints += [Constraint(f, minimum=least, source=f"at_least[{f!r}]") for f, least in (at_least or {}).items()]
+    if under is not None:
+        constraints += limits_under(analyze(under, batch=batch), str(under))
+    objectives = [*(Objective(f) for f in minimize), *(Objective(f, True) for f in maximize)]
+    query = Query(tuple(objectives), tuple(constraints), batch, best)
+    result = run_search(space, query, seconds=seconds, jobs=jobs, seed=seed)
+    found = finds(result)
+    table = frame([find.record for find in found])
+    table["front"] = [find.front for find in found]
+    table["best_for"] = [",".join(find.best_for) for find in found]
+    table.attrs.update(share=result.share, fitting=result.finds.fitting, seen=result.finds.seen, seed=seed)
+    return table

@@ -119,7 +119,10 @@ class Failure(Frozen, frozen=True, kw_only=True):
 
 
 class Record(Frozen, frozen=True, kw_only=True):
-    """All that is known of one target. A figure that is not known is None, never a guess."""
+    """All that is known of one target. A figure that is not known is None, never a guess.
+
+    `training_macs` are those of a forward in training mode and its backward pass, where that was asked for.
+    """
 
     schema: int = SCHEMA
     target: Target
@@ -132,6 +135,7 @@ class Record(Frozen, frozen=True, kw_only=True):
     buffer_bytes: int | None = None
     macs: int | None = None
     flops: int | None = None
+    training_macs: int | None = None
     conv_activations: int | None = None
     saved_bytes: int | None = None
     peak_training_bytes: int | None = None

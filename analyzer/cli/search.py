@@ -17,7 +17,7 @@ from analyzer.cli.options import Count as CountType
 from analyzer.cli.options import TargetName, batch_option, family_options, family_values, format_option, seconds_type
 from analyzer.errors import UsageError
 from analyzer.search.engine import Progress, Result, search
-from analyzer.search.query import FIGURES, Constraint, Objective, Query
+from analyzer.search.query import FIGURES, Constraint, Objective, Query, limits_under
 from analyzer.search.results import Find, finds
 from analyzer.space.space import Space
 
@@ -157,13 +157,7 @@ def _under(name: str, axes: dict[str, Any], batch: int) -> list[Constraint]:
 
     same = {field: axes[field][0] for field in ("classes", "image") if len(axes.get(field, ())) == 1}
     same.setdefault("classes", 2)
-    limit = analyze_target(resolve(name, same), batch=batch)
-    figures = {figure: getattr(limit, figure) for figure in ("params", "macs", "saved_bytes")}
-    return [
-        Constraint(figure, maximum=value, source=f"--under {name} ({figure} {value:,})")
-        for figure, value in figures.items()
-        if value is not None
-    ]
+    return limits_under(analyze_target(resolve(name, same), batch=batch), name)
 
 
 def _say_what_was_seen(result: Result, seconds: float) -> None:

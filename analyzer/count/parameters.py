@@ -22,7 +22,7 @@ def count_parameters(model: nn.Module, *, name: str) -> Record:
     for path, module in model.named_modules():
         own = [p for p in module._parameters.values() if p is not None]
         for parameter in own:
-            _require_known(parameter, path, module)
+            require_known(parameter, path, module)
         new = {id(p): p.numel() for p in own if id(p) not in seen}
         seen.update(new)
         if path == "" and not own and any(True for _ in module.children()):
@@ -50,10 +50,11 @@ def count_parameters(model: nn.Module, *, name: str) -> Record:
     )
 
 
-def _require_known(parameter: object, path: str, module: nn.Module) -> None:
-    from torch.nn.parameter import UninitializedParameter
+def require_known(parameter: object, path: str, module: nn.Module) -> None:
+    """CountError where a lazy module's parameter or buffer has no shape yet."""
+    from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-    if isinstance(parameter, UninitializedParameter):
+    if isinstance(parameter, (UninitializedParameter, UninitializedBuffer)):
         raise CountError(
             f"{type(module).__name__} has not seen an input yet, so its parameters have no shape",
             where=path or "the root",

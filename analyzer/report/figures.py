@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Any
 
 from analyzer import units
 from analyzer.records import Record
@@ -68,27 +70,27 @@ ALL = (
     ),
     Figure(
         "saved_bytes",
-        "saved for backward",
+        "saved bytes",
         "bytes",
         "Bytes that autograd keeps for the backward pass of one forward (no loss) at the given batch, each storage "
         "once; the input is included, parameters and buffers are not.",
     ),
     Figure(
         "peak_training_bytes",
-        "peak memory, training",
+        "peak training memory",
         "bytes",
         "Predicted peak of live tensor bytes in a steady training step with Adam: parameters, buffers, gradients, "
         "optimizer state, input, saved and transient tensors.",
     ),
     Figure(
         "peak_inference_bytes",
-        "peak memory, inference",
+        "peak inference memory",
         "bytes",
         "Predicted peak of live tensor bytes in an inference forward.",
     ),
     Figure(
         "measured_images_per_s",
-        "throughput, measured",
+        "throughput",
         "rate",
         "Images a second in inference on the named device, from the median time of a batch.",
         better="more",
@@ -99,9 +101,21 @@ LAYERED = tuple(BY_NAME[name] for name in ("params", "macs", "saved_bytes"))
 """Figures that the modules of a network share among them."""
 
 
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+
+
+def visible(content: Any) -> Any:
+    """Text with characters that are not seen, or that reorder what stands beside them, written out: `\\u202e`."""
+    if not isinstance(content, str) or hasattr(content, "__html__"):
+        return content
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", content)
+
+
 def known(name: str) -> Figure:
     """The figure of that name; one that this version does not know is shown under its name."""
-    return BY_NAME.get(name) or Figure(name, name.replace("_", " "), "bytes" if name.endswith("_bytes") else "count", "")
+    return BY_NAME.get(name) or Figure(
+        name, name.replace("_", " "), "bytes" if name.endswith("_bytes") else "count", ""
+    )
 
 
 def times(value: int | float | None, base: int | float | None) -> str:

@@ -94,7 +94,7 @@ def unpack(packed: dict[str, Any]) -> ReportData:
     rows = [_row({key: values[i] for key, values in columns.items()}) for i in range(total)]
     records = [msgspec.convert(row, Record) for row in rows]
     return msgspec.convert(
-        {name: packed[name] for name in _HEAD}
+        {name: packed[name] for name in _HEAD if name in packed}
         | {
             "records": records[: packed["rows"]],
             "baseline": records[packed["baseline"]],
@@ -115,7 +115,19 @@ def _row(flat: dict[str, Any]) -> dict[str, Any]:
 
 def embed(packed: dict[str, Any]) -> str:
     """What the page carries between its `report-data` tags."""
-    return squeeze(msgspec.json.encode(packed))
+    try:
+        return squeeze(msgspec.json.encode(packed))
+    except UnicodeEncodeError:  # a file name that is no text has found its way in
+        return squeeze(msgspec.json.encode(_encodable(packed)))
+
+
+def _encodable(value: Any) -> Any:
+    """The same with lone surrogates written out."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(part) for key, part in value.items()}
+    return [_encodable(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def read_report(path: str | Path) -> ReportData:

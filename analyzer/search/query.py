@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from analyzer.count.vector import Counts
 from analyzer.errors import UsageError, did_you_mean
+from analyzer.records import Record
 from analyzer.space.pareto import front
 
 FIGURES = ("params", "macs", "conv_activations", "saved_bytes")
@@ -35,6 +36,16 @@ class Constraint:
 
     def __post_init__(self) -> None:
         require_figure(self.figure, self.source or "constraint")
+
+
+def limits_under(record: Record, name: str) -> list[Constraint]:
+    """A record's own params, MACs and saved bytes as limits."""
+    figures = {figure: getattr(record, figure) for figure in ("params", "macs", "saved_bytes")}
+    return [
+        Constraint(figure, maximum=value, source=f"under {name} ({figure} {value:,})")
+        for figure, value in figures.items()
+        if value is not None
+    ]
 
 
 @dataclass(frozen=True)

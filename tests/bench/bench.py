@@ -6,6 +6,7 @@ median over the rounds of that round's own ratio, its spread the least and large
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 import subprocess
@@ -20,13 +21,16 @@ import numpy as np
 from analyzer.architecture.network import PRESETS, Columns
 from analyzer.count.vector import CHUNK, count_columns
 from analyzer.family import record
+from analyzer.search.engine import search
+from analyzer.search.query import Query
+from analyzer.space.space import Space
 
 ROUNDS = 7
 
 
 def main() -> None:
     """Prints every figure as it is known."""
-    for line in [*counting(), *command()]:
+    for line in itertools.chain(counting(), searching(), command()):
         print(json.dumps(line), flush=True)
 
 
@@ -113,6 +117,33 @@ def fvcore_run() -> Callable[[], object]:
         return FlopCountAnalysis(model, images).unsupported_ops_warnings(False).total()
 
     return run
+
+
+def searching() -> Iterator[dict[str, object]]:
+    """A search of 2 million variants with its front: on one core and two, against a scalar and a torchinfo loop."""
+    space = Space(
+        block=["residual", "dense"],
+        growth=range(4, 104),
+        compression=[i / 100 for i in range(20, 100, 2)],
+        init=range(16, 116, 2),
+        image=[128, 160, 192, 224, 256],
+    )
+    query = Query()
+    some = [space.parts[0].variant(i) for i in range(0, space.parts[0].size, space.parts[0].size // 50)]
+    contestants: dict[str, Callable[[], object]] = {
+        "one": lambda: search(space, query, jobs=1, seconds=600),
+        "two": lambda: search(space, query, jobs=2, seconds=600),
+        "scalar": lambda: [record(variant, layers=False) for variant in some],
+        "torchinfo": torchinfo_run(),
+    }
+    variants = {"one": space.size, "two": space.size, "scalar": len(some), "torchinfo": 1}
+    rates: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(3):
+        for name, run in contestants.items():
+            rates[name].append(variants[name] / seconds(run))
+    yield entry("search.variants_per_s_two_cores", rates["two"], "variants/s")
+    for other, name in (("scalar", "vs_scalar"), ("torchinfo", "vs_torchinfo"), ("one", "two_cores_vs_one")):
+        yield entry(f"search.{name}", [a / b for a, b in zip(rates["two"], rates[other], strict=True)], "x")
 
 
 def command() -> Iterator[dict[str, object]]:

@@ -224,3 +224,15 @@ def test_bad_input(tmp_path: Path, args: list[str], says: str) -> None:
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_from_python_the_front_is_a_data_frame() -> None:
+    import analyzer as an
+
+    space = an.Space(growth=range(8, 40, 4), compression=[0.25, 0.5])
+    front = an.search(space, minimize=["params"], maximize=["conv_activations"], under="densenet121", best=1, jobs=1)
+    assert front.attrs["share"] == 1.0
+    assert front["front"].any()
+    assert (front["params"] <= 7_978_856).all()
+    name = front.index[0]
+    assert an.analyze(name).params == front.loc[name, "params"]

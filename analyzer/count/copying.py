@@ -1,0 +1,160 @@
+"""A model and its inputs -> copies to run, so that the user's own are never touched.
+
+On meta a copy has the shapes, dtypes, ties and modes of the original and no memory; the original's storage is not
+even read. On CPU it has the original's values.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections import OrderedDict
+from collections.abc import Callable
+from types import CellType, FunctionType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
+
+from analyzer.errors import CountError
+
+Convert = Callable[[Tensor], Tensor]
+
+
+def to_meta(tensor: Tensor) -> Tensor:
+    """A tensor of the same shape, strides, dtype and `requires_grad` without memory."""
+    if tensor.layout != torch.strided or tensor.is_quantized:
+        return tensor.detach().to("meta")
+    made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    return made.requires_grad_(tensor.requires_grad)
+
+
+def to_cpu(tensor: Tensor) -> Tensor:
+    """The tensor's values on CPU; zeros where it has none (it is on meta)."""
+    if tensor.device.type == "meta":
+        made = torch.zeros(tensor.shape, dtype=tensor.dtype)
+    else:
+        made = tensor.detach().to("cpu", copy=True)
+    return made.requires_grad_(tensor.requires_grad)
+
+
+class _Converting(TorchFunctionMode):
+    """Makes `deepcopy` convert the tensors that it meets outside of parameters and buffers."""
+
+    def __init__(self, convert: Convert) -> None:
+        super().__init__()
+        self.convert = convert
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.__deepcopy__:
+            tensor, memo = args
+            if id(tensor) not in memo:
+                memo[id(tensor)] = self.convert(tensor)
+            return memo[id(tensor)]
+        if func is Tensor.clone:  # how a Parameter copies itself
+            return self.convert(args[0].detach())
+        with torch._C.DisableTorchFunction():
+            return func(*args, **(kwargs or {}))
+
+
+def copy_model(model: nn.Module, convert: Convert) -> nn.Module:
+    """A deep copy whose tensors went through `convert` (to_meta, to_cpu); tied parameters stay tied.
+
+    What can't be copied (a lock, an open file) is shared with the original. Raises CountError where a module itself
+    can't be copied.
+    """
+    memo: dict[int, Any] = {id(tensor): _converted(tensor, convert) for tensor in _registered(model)}
+    memo.update(_empty_hooks(model))
+    try:
+        return _deepcopy(model, memo, convert)
+    except Exception:
+        shared = {id(value): value for value in _uncopyable(model)}
+    try:
+        return _deepcopy(model, {**memo, **shared}, convert)
+    except Exception as error:
+        raise CountError(
+            f"the model can't be copied: {type(error).__name__}: {error}",
+            where=type(model).__name__,
+            fix="make it survive copy.deepcopy, because it is counted on a copy",
+        ) from error
+
+
+def _deepcopy(model: nn.Module, memo: dict[int, Any], convert: Convert) -> nn.Module:
+    memo = dict(memo)
+    with _Converting(convert):
+        copied: nn.Module = copy.deepcopy(model, memo)
+    for module in copied.modules():
+        for holder in (vars(module), *(value for value in vars(module).values() if type(value) is OrderedDict)):
+            for name, value in list(holder.items()):
+                if isinstance(value, FunctionType) and value.__closure__:
+                    holder[name] = _rebound(value, memo)
+    return copied
+
+
+def _rebound(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
+    """A function of a module's or a hook, which `deepcopy` takes as it is, over what its closure became in the copy."""
+    if id(function) in memo and memo[id(function)] is not function:
+        found: FunctionType = memo[id(function)]
+        return found
+    cells = tuple(CellType() for _ in function.__closure__ or ())
+    rebound = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, cells)
+    rebound.__kwdefaults__ = function.__kwdefaults__
+    rebound.__dict__.update(function.__dict__)
+    memo[id(function)] = rebound
+    for old, new in zip(function.__closure__ or (), cells, strict=True):
+        with contextlib.suppress(ValueError):  # a cell that is still empty
+            value = old.cell_contents
+            closes = isinstance(value, FunctionType) and value.__closure__
+            new.cell_contents = _rebound(value, memo) if closes else memo.get(id(value), value)
+    return rebound
+
+
+def _empty_hooks(model: nn.Module) -> dict[int, Any]:
+    """Copies of the dozen hook dictionaries of each module that are empty: to `deepcopy` they are most of the work."""
+    return {
+        id(value): OrderedDict()
+        for module in model.modules()
+        for value in vars(module).values()
+        if type(value) is OrderedDict and not value
+    }
+
+
+def _registered(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]
+
+
+def _converted(tensor: Tensor, convert: Convert) -> Tensor:
+    made = convert(tensor.detach())
+    if isinstance(tensor, nn.Parameter):
+        made = nn.Parameter(made, requires_grad=tensor.requires_grad)
+    made.__dict__.update(tensor.__dict__)  # what a user hung on it
+    return made.requires_grad_(tensor.requires_grad)
+
+
+def _uncopyable(model: nn.Module) -> list[Any]:
+    """Attributes of modules that `deepcopy` refuses: locks, files, generators."""
+    found = []
+    for module in model.modules():
+        for name, value in vars(module).items():
+            if name in ("_parameters", "_buffers", "_modules") or isinstance(value, Tensor):
+                continue
+            try:
+                with _Converting(to_meta):
+                    copy.deepcopy(value, {id(m): m for m in model.modules()})
+            except Exception:
+                found.append(value)
+    return found
+
+
+def copy_inputs(inputs: Any, convert: Convert) -> Any:
+    """Nested inputs with their tensors converted, one given twice still one."""
+    made: dict[int, Tensor] = {}
+
+    def once(tensor: Tensor) -> Tensor:
+        if id(tensor) not in made:
+            made[id(tensor)] = convert(tensor)
+        return made[id(tensor)]
+
+    return tree_map_only(Tensor, once, inputs)

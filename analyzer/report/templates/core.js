@@ -1,0 +1,107 @@
+// Reading the embedded data, numbers to text, building elements. Names are only ever set as text, never as markup.
+const byId = (id) => document.getElementById(id);
+const SVG = 'http://www.w3.org/2000/svg';
+
+function fill(node, attributes, children) {
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === 'on') for (const [event, act] of Object.entries(value)) node.addEventListener(event, act);
+    else if (value !== null && value !== undefined && value !== false) node.setAttribute(key, value === true ? '' : value);
+  }
+  node.append(...children.filter((child) => child !== null).map((child) => (child.nodeType ? child : visible(child))));
+  return node;
+}
+// Characters that are not seen, or that reorder what stands beside them, are written out.
+function visible(text) {
+  const unseen = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+  return String(text).replace(unseen, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+const h = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
+const s = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+
+// The text that a `report-data` or `plotly-js` element holds: base64 of gzip.
+async function inflate(id) {
+  const bytes = Uint8Array.from(atob(byId(id).textContent), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
+  return new Response(stream).text();
+}
+
+// -- the report's rows, kept as columns ---------------------------------------------------------------------------
+let report = null;
+const columns = new Map();
+
+function column(name) {
+  if (!columns.has(name)) {
+    const stored = report.columns[name] ?? { all: null };
+    const values = stored.each ?? new Array(report.total).fill('all' in stored ? stored.all : stored.most);
+    for (const [i, value] of Object.entries(stored.but ?? {})) values[i] = value;
+    columns.set(name, values);
+  }
+  return columns.get(name);
+}
+const variantOf = (i, field) => (column('target.variant')[i] ? column('target.variant')[i][field] : column(`variant.${field}`)[i]) ?? null;
+const nameOf = (i) => column('target.name')[i];
+const shownOf = (i) => column('target.label')[i] || nameOf(i);
+function valueOf(i, figure) {
+  if (figure === 'measured_images_per_s') return column('measured')[i]?.measured_images_per_s ?? null;
+  return column(figure)[i];
+}
+// Digits in full: numbers beyond 2^53 are kept as text beside the columns.
+const digitsOf = (i, figure) => report.view.huge[figure]?.[i] ?? String(valueOf(i, figure) ?? '');
+
+// -- text, as the rest of the page writes it ----------------------------------------------------------------------
+const grouped = (digits) => digits.replace(/\B(?=(\d{3})+(?!\d))/g, ',');
+const decimals = (value, n) => value.toLocaleString('en-US', { minimumFractionDigits: n, maximumFractionDigits: n });
+function mibText(bytes) {
+  const mib = bytes / 2 ** 20;
+  return `${mib >= 1 || bytes === 0 ? decimals(mib, 2) : Number(mib.toPrecision(3))} MiB`;
+}
+function figureText(i, figure) {
+  const value = valueOf(i, figure.name);
+  if (value === null) return '–';
+  if (figure.unit === 'bytes') return mibText(value);
+  return figure.unit === 'rate' ? `${decimals(value, 1)} images/s` : grouped(digitsOf(i, figure.name));
+}
+function timesText(value, base) {
+  if (value === null || !base) return '–';
+  const ratio = value / base;
+  return `${ratio >= 0.1 ? ratio.toFixed(2) : Number(ratio.toPrecision(3))}×`;
+}
+function fieldText(value) {
+  if (value === null || value === undefined) return '–';
+  return Array.isArray(value) ? value.join(',') : String(value);
+}
+function shortText(value, unit) {
+  if (unit === 'bytes') return mibText(value);
+  if (unit === 'rate') return decimals(value, 1);
+  for (const [power, suffix] of [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']]) {
+    if (value >= power) return `${(value / power).toFixed(2)} ${suffix}`;
+  }
+  return String(value);
+}
+
+// -- taking data away ---------------------------------------------------------------------------------------------
+function csvCell(value) {
+  let text = value === null || value === undefined ? '' : String(value);
+  if (typeof value === 'string' && /^[=+\-@\t\r]/.test(text)) text = `'${text}`; // a spreadsheet would run it
+  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+const csvText = (rows) => rows.map((row) => row.map(csvCell).join(',')).join('\n') + '\n';
+
+function download(name, type, text) {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  h('a', { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+}
+
+// A header cell's text becomes a button; `act` gets the direction that it now asks for.
+function sortable(cell, first, act) {
+  const words = cell.textContent;
+  const button = h('button', { type: 'button' }, words);
+  button.addEventListener('click', () => {
+    const next = cell.getAttribute('aria-sort') === first ? (first === 'descending' ? 'ascending' : 'descending') : first;
+    for (const other of cell.parentNode.children) other.removeAttribute('aria-sort');
+    cell.setAttribute('aria-sort', next);
+    act(next);
+  });
+  cell.replaceChildren(button);
+}
