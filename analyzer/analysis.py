@@ -14,6 +14,8 @@ from analyzer.targets import FamilyTarget, ModuleTarget, Resolved, load, named, 
 if TYPE_CHECKING:
     from torch import nn
 
+    from analyzer.count.witnesses import Witness
+
 
 def analyze(
     target: Variant | str | nn.Module,
@@ -71,6 +73,27 @@ def analyze_target(target: Resolved, *, batch: int = 1, backward: bool = False, 
             raise UsageError("is for a model of your own", where="--backward", fix="leave it out")
         return family.record(target.variant, batch, label=target.label)
     return _analyze_module(target, batch, backward, strict)
+
+
+def witnesses_of(target: Resolved, ours: Record) -> tuple[Witness, ...]:
+    """What torchinfo, fvcore and torch's own counter say of a target, beside our record of it.
+
+    Raises UsageError for a model without inputs.
+    """
+    from analyzer.count.witnesses import witnesses
+
+    model = target.variant if isinstance(target, FamilyTarget) else load(target)
+    if isinstance(model, Variant):
+        import torch
+
+        from analyzer.build import build
+
+        image = torch.empty(1, 3, model.image, model.image, device="meta")
+        return witnesses(build(model, device="meta"), [image], ours=ours)
+    if isinstance(target, FamilyTarget) or not target.inputs:
+        raise UsageError("need an input", where="--witnesses", fix="give --input, such as --input 1,3,224,224")
+    args, keywords = tensors(target.inputs)
+    return witnesses(model, args, keywords, ours=ours)
 
 
 def _analyze_module(target: ModuleTarget, batch: int, backward: bool, strict: bool) -> Record:

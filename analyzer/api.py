@@ -126,11 +126,12 @@ def sweep(
     records = store.records()
     if folder is None:
         return Sweep(tuple(records), run.pareto_names(records), None)
-    from analyzer.sweep.report import sweep_report
+    from analyzer.report.page import write_report
+    from analyzer.sweep.report import report_data
 
     write_text(folder / "results.csv", to_csv(records))
     report = folder / "report.html"
-    sweep_report(records, limits or {}, command=["analyzer.sweep"], path=report)
+    write_report(report_data(records, limits or {}, command=["analyzer.sweep"]), report)
     return Sweep(tuple(records), run.pareto_names(records), report)
 
 

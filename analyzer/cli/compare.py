@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -30,6 +32,12 @@ from analyzer.targets import resolve
 @click.option(
     "--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="Layers to print for each pair."
 )
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write an HTML report on the second against the first.",
+)
 @format_option("table", "json", "md")
 def command(targets: tuple[str, ...], inputs: tuple[str, ...], by: str, top: int, format_: str, **options: Any) -> None:
     """Two or more TARGETs side by side: figures, ratios to the first, and the layers that carry the difference.
@@ -41,7 +49,7 @@ def command(targets: tuple[str, ...], inputs: tuple[str, ...], by: str, top: int
             "compares two targets or more", where="analyze compare", fix="such as: compare article densenet121"
         )
     by = _layer_figure(by)
-    batch = options.pop("batch") or 1
+    batch, report = options.pop("batch") or 1, options.pop("report")
     values = family_values(options, many=False)
     records = [_record(name, values, inputs, batch) for name in targets]
     for record in records:
@@ -52,6 +60,17 @@ def command(targets: tuple[str, ...], inputs: tuple[str, ...], by: str, top: int
         text.show(_json(records, changes, by))
     else:
         _print(records, changes, by, top, format_)
+    if report is not None:
+        _write_report(records, report)
+
+
+def _write_report(records: list[Record], path: Path) -> None:
+    from analyzer.report.against import against
+    from analyzer.report.data import now
+    from analyzer.report.page import write_report
+
+    write_report(against(records[0], records[1], command=["analyze", *sys.argv[1:]], generated=now()), path)
+    say(str(path))
 
 
 def _layer_figure(name: str) -> str:

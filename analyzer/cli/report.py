@@ -1,4 +1,4 @@
-"""`analyze report`: an HTML report from results of earlier runs."""
+"""`analyze report`: a report from results of earlier runs, or on what changed between two reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from analyzer.cli.base import Verb, warn
 from analyzer.cli.options import limit_options, limits_of
 from analyzer.errors import UsageError
 from analyzer.records import Record
-from analyzer.sweep.report import sweep_report
+from analyzer.report.against import compare_reports
+from analyzer.report.data import ReportData, now
+from analyzer.report.page import read_report, write_report
+from analyzer.sweep.report import report_data
 from analyzer.sweep.store import read_jsonl
 
 
@@ -23,24 +26,58 @@ from analyzer.sweep.store import read_jsonl
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Where it goes.  [default: report.html beside]",
+    help="Where the page goes.  [default: report.html beside]",
 )
 @click.option(
     "--subject", metavar="NAME", help="The row that the verdict is about.  [default: the article, else the first]"
 )
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["html", "md"]),
+    default="html",
+    show_default=True,
+    help="A page, or Markdown on stdout.",
+)
 @limit_options
-def command(results: tuple[Path, ...], out: Path | None, subject: str | None, **options: Any) -> None:
-    """One report from one or more results.jsonl of sweeps; the first row of the first is the baseline."""
+def command(results: tuple[Path, ...], out: Path | None, subject: str | None, format_: str, **options: Any) -> None:
+    """One report from RESULTS: results.jsonl of sweeps (or their folders), or report.html files.
+
+    The first row of the first is the baseline. Two report.html files give a report on what changed from the first's
+    subject to the second's.
+    """
+    line = ["analyze", *sys.argv[1:]]
+    pages = [path for path in results if path.suffix == ".html"]
+    if pages and len(pages) == len(results) == 2:
+        before, after = (read_report(path) for path in pages)
+        data = compare_reports(before, after, command=line, generated=now())
+    else:
+        data = _merged(results, limits_of(options), line, subject)
+    if format_ == "md":
+        from analyzer.report.markdown import render_markdown
+
+        text.show(render_markdown(data))
+        return
+    first = results[0]
+    target = out or (first if first.is_dir() else first.parent) / ("changes.html" if pages else "report.html")
+    write_report(data, target)
+    text.show(str(target))
+
+
+def _merged(results: tuple[Path, ...], limits: dict[str, int], line: list[str], subject: str | None) -> ReportData:
     records: dict[str, Record] = {}
     for path in results:
-        found, warnings = read_jsonl(path / "results.jsonl" if path.is_dir() else path)
-        for warning in warnings:
-            warn(warning)
-        records.update((record.target.name, record) for record in found)
+        records.update((record.target.name, record) for record in _records(path))
     if not records:
         raise UsageError("has no results", where=str(results[0]), fix="run a sweep first")
-    target = out or (results[0] if results[0].is_dir() else results[0].parent) / "report.html"
-    sweep_report(
-        list(records.values()), limits_of(options), command=["analyze", *sys.argv[1:]], path=target, subject=subject
-    )
-    text.show(str(target))
+    return report_data(list(records.values()), limits, command=line, subject=subject)
+
+
+def _records(path: Path) -> list[Record]:
+    if path.suffix == ".html":
+        data = read_report(path)
+        return [data.baseline, *data.records]
+    found, warnings = read_jsonl(path / "results.jsonl" if path.is_dir() else path)
+    for warning in warnings:
+        warn(warning)
+    return found

@@ -60,6 +60,12 @@ def _bounds(function: Any) -> Any:
     "--jobs", type=click.IntRange(1, 1024), default=None, metavar="N", help="Processes.  [default: all cores]"
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the sample, where one is drawn.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write an HTML report on what was found.",
+)
 @click.option("--dry-run", is_flag=True, help="Say how many variants, and do nothing.")
 @format_option("table", "jsonl", "json", "csv", "md")
 def command(format_: str, dry_run: bool, **options: Any) -> int:
@@ -82,6 +88,8 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
     found = finds(result) if result.finds.fitting else []
     _say_what_was_seen(result, time.monotonic() - begin)
     _print(found, query, format_)
+    if options["report"] is not None and found:
+        _write_report(found, query, options["report"])
     return INTERRUPTED if result.interrupted else 0
 
 
@@ -176,6 +184,24 @@ def _say_what_was_seen(result: Result, seconds: float) -> None:
     invalid = finds_.seen - finds_.valid
     if invalid:
         say(f"{invalid:,} make no network (or can't train at this batch) and were left out")
+
+
+def _write_report(found: list[Find], query: Query, path: Path) -> None:
+    """The finds against DenseNet121 at their classes and image; the verdict is on the first of the front."""
+    from analyzer.architecture.variant import Variant
+    from analyzer.family import baseline_for
+    from analyzer.report.page import write_report
+    from analyzer.sweep.report import report_data
+
+    records = [find.record for find in found]
+    baseline = baseline_for(Variant.from_dict(records[0].target.variant or {}), query.batch)
+    rows = [baseline, *(record for record in records if record.target.name != baseline.target.name)]
+    limits = {c.figure: c.maximum for c in query.constraints if c.maximum is not None}
+    data = report_data(
+        rows, limits, command=["analyze", *sys.argv[1:]], subject=rows[min(1, len(rows) - 1)].target.name
+    )
+    write_report(data, path)
+    say(str(path))
 
 
 def _print(found: list[Find], query: Query, format_: str) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from analyzer import units
-from analyzer.analysis import analyze_target
+from analyzer.analysis import analyze_target, witnesses_of
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
 from analyzer.cli.options import TargetName, batch_option, family_options, family_values, format_option
@@ -15,6 +20,9 @@ from analyzer.family import baseline_for
 from analyzer.layers import SUMMED, Node, tree
 from analyzer.records import FIGURES, Record
 from analyzer.targets import FamilyTarget, resolve
+
+if TYPE_CHECKING:
+    from analyzer.count.witnesses import Witness
 
 TOTALS = ("params", "trainable_params", "macs", "flops", "training_macs", *FIGURES[2:], "param_bytes", "buffer_bytes")
 
@@ -29,6 +37,10 @@ TOTALS = ("params", "trainable_params", "macs", "flops", "training_macs", *FIGUR
     "--depth", type=click.IntRange(0), default=3, show_default=True, help="Levels of the layer tree to print."
 )
 @click.option("--backward", is_flag=True, help="Count the backward pass too (a model of your own).")
+@click.option("--witnesses", is_flag=True, help="What torchinfo, fvcore and torch's counter say, and why they differ.")
+@click.option(
+    "--report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write an HTML report too."
+)
 @click.option("--strict", is_flag=True, help="An operator that can't be counted is an error (exit 3).")
 @format_option("table", "json", "csv", "md")
 def command(
@@ -41,6 +53,7 @@ def command(
     own runs its code.
     """
     batch, backward, strict = options.pop("batch") or 1, options.pop("backward"), options.pop("strict")
+    wanted, report = options.pop("witnesses"), options.pop("report")
     found = resolve(target, family_values(options, many=False), kwargs=kwargs, inputs=inputs)
     record = analyze_target(found, batch=batch, backward=backward, strict=strict)
     baseline = baseline_for(found.variant, batch, layers=False) if isinstance(found, FamilyTarget) else None
@@ -49,10 +62,66 @@ def command(
     if record.uncounted:
         calls = ", ".join(f"{u.operator} in {u.module or 'the root'} ({u.calls}x)" for u in record.uncounted[:8])
         warn(f"not counted, so MACs are a lower bound: {calls}")
+    seen = witnesses_of(found, record) if wanted else ()
     if format_ == "json":
-        text.show(record.to_json())
+        text.show(_json(record, seen if wanted else None))
     else:
         _print(record, baseline, depth, format_)
+        if wanted:
+            _print_witnesses(seen, format_)
+    if report is not None:
+        _write_report(record, baseline, seen, report)
+
+
+def _json(record: Record, seen: Sequence[Witness] | None) -> str:
+    if seen is None:
+        return record.to_json()
+    return json.dumps({**record.to_dict(), "witnesses": msgspec.to_builtins(seen)})
+
+
+def _print_witnesses(seen: Sequence[Witness], format_: str) -> None:
+    headings = ("witness", "version", "reports", "its figure", "as MACs", "minus ours", "ratio")
+    rows = [
+        (
+            w.name,
+            w.version or "–",
+            w.reports,
+            units.count(w.figure),
+            units.count(w.macs),
+            units.count(w.difference),
+            "–" if w.ratio is None else f"{w.ratio:.4f}x",
+        )
+        for w in seen
+    ]
+    reasons = [f"{w.name}: {w.error}" for w in seen if w.error]
+    reasons += [f"{w.name}: {e.macs:+,} {e.reason}" for w in seen for e in w.explanations]
+    if format_ == "md":
+        text.show("\n" + text.markdown(headings, rows) + "\n\n" + "\n".join(f"- {text.escaped(r)}" for r in reasons))
+    elif format_ == "table":
+        text.show("")
+        text.show_table(headings, rows, left=3)
+        for reason in reasons:
+            text.show(f"  {reason}")
+
+
+def _write_report(record: Record, baseline: Record | None, seen: Sequence[Witness], path: Path) -> None:
+    from analyzer.report import data
+    from analyzer.report.against import against
+    from analyzer.report.page import write_report
+
+    page = against(baseline or record, record, command=["analyze", *sys.argv[1:]], generated=data.now())
+    rows = tuple(
+        data.Witness(
+            tool=f"{w.name} {w.version or ''}".strip(),
+            figure="macs",
+            theirs=w.macs,
+            ours=record.macs,
+            why=w.error or "; ".join(f"{e.macs:+,} {e.reason}" for e in w.explanations),
+        )
+        for w in seen
+    )
+    write_report(msgspec.structs.replace(page, witnesses=rows, limits=page.limits if baseline else ()), path)
+    say(str(path))
 
 
 def _print(record: Record, baseline: Record | None, depth: int, format_: str) -> None:

@@ -127,10 +127,11 @@ def _finish(records: Sequence[Record], folder: Path, report: Path, limits: dict[
     if len(failures) == len(records):
         say(f"no row has figures: no report; the reasons are in {folder / 'results.csv'}")
         return 3
-    from analyzer.sweep.report import sweep_report
+    from analyzer.report.page import write_report
+    from analyzer.sweep.report import report_data
 
     report.parent.mkdir(parents=True, exist_ok=True)
-    sweep_report(records, limits, command=["analyze", *sys.argv[1:]], path=report)
+    write_report(report_data(records, limits, command=["analyze", *sys.argv[1:]]), report)
     click.echo(str(report), err=format_ != "table")
     return 0
 

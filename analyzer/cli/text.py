@@ -76,10 +76,11 @@ def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _md_row(cells: Sequence[str], *, escape: bool = True) -> str:
-    return "| " + " | ".join(_md(cell) if escape else cell for cell in cells) + " |"
+    return "| " + " | ".join(escaped(cell) if escape else cell for cell in cells) + " |"
 
 
-def _md(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text from outside as plain Markdown text."""
     for char in "\\`*_[]<>|#@":
         text = text.replace(char, "\\" + char)
     return " ".join(text.split())

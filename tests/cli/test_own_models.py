@@ -1,0 +1,125 @@
+"""Models of the user's own, counted through the command; witnesses; reports from any verb."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+MODEL = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, width=8):
+        super().__init__()
+        self.conv = nn.Conv2d(3, width, 3)
+        self.head = nn.Linear(width, 2)
+    def forward(self, x, scale=None):
+        y = self.head(self.conv(x).mean((2, 3)))
+        return y if scale is None else y @ scale
+
+class Odd(Net):
+    def forward(self, x):
+        return torch.linalg.inv(super().forward(x).mT @ super().forward(x))
+
+class Boom(Net):
+    def forward(self, x):
+        raise RuntimeError("the user's own error")
+
+def lazy():
+    return nn.Sequential(nn.LazyLinear(4))
+"""
+CONV, HEAD = 27 * 8 * 30 * 30, 16
+
+
+@pytest.fixture(autouse=True)
+def model(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(MODEL)
+
+
+def test_figures_by_hand(analyze) -> None:
+    done = analyze("show", "net.py:Net", "--input", "2,3,32,32", "--format", "json", "--backward")
+    data = json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert data["macs"] == 2 * (CONV + HEAD)
+    assert data["conv_activations"] == 2 * (8 * 900 + 2)
+    # Backward: the weight's gradient everywhere, the input's but for the first layer's.
+    assert data["training_macs"] == 2 * (CONV + HEAD) + 2 * (CONV + 2 * HEAD)
+    assert data["batch"] == 2
+    assert data["uncounted"] == []
+    for figure in ("params", "macs", "conv_activations", "saved_bytes"):
+        assert sum(row[figure] for row in data["layers"]) == data[figure]
+
+
+def test_several_inputs_by_name_and_dtype(analyze) -> None:
+    done = analyze(
+        "show", "net.py:Net", "--kwarg", "width=4", "--input", "1,3,32,32", "--input", "scale=2,5", "--format", "json"
+    )
+    assert json.loads(done.stdout)["macs"] == CONV // 2 + HEAD // 2 + 2 * 5
+
+
+def test_what_has_no_formula_is_said_and_strict_makes_it_an_error(analyze) -> None:
+    done = analyze("show", "net.py:Odd", "--input", "2,3,32,32", "--format", "json")
+    assert done.returncode == 0
+    assert any("inv" in entry["operator"] for entry in json.loads(done.stdout)["uncounted"])
+    assert "not counted" in done.stderr
+    strict = analyze("show", "net.py:Odd", "--input", "2,3,32,32", "--strict")
+    assert strict.returncode == 3
+    assert "inv" in strict.stderr
+    assert strict.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["net.py:Net", "--input", "2,4,32,32"], 3, "conv"),
+        (["net.py:Boom", "--input", "2,3,32,32"], 3, "the user's own error"),
+        (["net.py:lazy", "--input", "2,3"], 3, "run the model once"),
+        (["net.py:Net", "--input", "2,x"], 2, "not an input"),
+        (["net.py:Net", "--input", "2,3:float99"], 2, "did you mean"),
+        (["net.py:Net", "--classes", "2"], 2, "--kwarg"),
+        (["net.py:Net", "--kwarg", "width"], 2, "name=value"),
+    ],
+)
+def test_bad_input(analyze, args: list[str], code: int, says: str) -> None:
+    done = analyze("show", *args)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert "fix:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_witnesses_explain_the_articles_missing_third(analyze) -> None:
+    done = analyze("show", "article", "--witnesses", "--format", "json")
+    seen = {w["name"]: w for w in json.loads(done.stdout)["witnesses"]}
+    assert seen["torch"]["difference"] == 0
+    assert round(seen["fvcore"]["macs"] / 1e9, 2) == 13.29
+    assert any("_convolution_mode" in e["reason"] for e in seen["fvcore"]["explanations"])
+    for witness in seen.values():
+        assert sum(e["macs"] for e in witness["explanations"]) == witness["difference"]
+
+
+def test_reports_from_show_compare_and_search_and_what_changed_between_two(analyze, tmp_path: Path) -> None:
+    assert analyze("show", "resnet50", "--report", "a.html").returncode == 0
+    assert analyze("compare", "densenet121", "resnet101", "--report", "b.html").returncode == 0
+    assert analyze("search", "--growth", "8:32:8", "--under", "densenet121", "--report", "c.html").returncode == 0
+    assert analyze("show", "net.py:Net", "--input", "1,3,32,32", "--report", "own.html").returncode == 0
+    done = analyze("report", "a.html", "b.html", "--out", "changed.html")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "changed.html"
+    text = analyze("report", "a.html", "b.html", "--format", "md").stdout
+    assert "25,557,032" in text
+    assert "44,549,160" in text
+    for name in ("a", "b", "c", "own", "changed"):
+        assert (tmp_path / f"{name}.html").read_text().startswith("<!doctype html>")
+
+
+def test_a_report_that_is_none(analyze, tmp_path: Path) -> None:
+    (tmp_path / "x.html").write_text("<p>no report</p>")
+    (tmp_path / "y.html").write_text("<p>no report</p>")
+    for args in (["x.html", "y.html"], ["absent.jsonl"], ["x.html"]):
+        done = analyze("report", *args)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
