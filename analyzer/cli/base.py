@@ -134,11 +134,19 @@ def run(group: click.Group, args: Sequence[str] | None = None) -> int:
         click.echo("interrupted", err=True)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away (`| head`): not an error. Keep the interpreter from flushing into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _reader_went_away()
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # click turned it into exit 1, our code for budgets
+            return _reader_went_away()
+        return error.code if isinstance(error.code, int) else 0
     except Exception as error:
         return _defect(error)
+
+
+def _reader_went_away() -> int:
+    """`| head` is not an error. Keeps the interpreter from flushing into the closed pipe at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    return 0
 
 
 def _click_parts(error: click.ClickException) -> tuple[str, str, str]:

@@ -119,12 +119,12 @@ def _finish(records: Sequence[Record], folder: Path, report: Path, limits: dict[
     if not records:
         return 3
     write_text(folder / "results.csv", to_csv(records))
-    _print_all(records, format_)
     failures = [record for record in records if record.error]
     if failures:
         reason = failures[0].error.what if failures[0].error else ""
         warn(f"{len(failures):,} rows have no figures, such as {failures[0].target.shown}: {reason}")
     if len(failures) == len(records):
+        _print_all(records, format_)
         say(f"no row has figures: no report; the reasons are in {folder / 'results.csv'}")
         return 3
     from analyzer.report.page import write_report
@@ -132,6 +132,7 @@ def _finish(records: Sequence[Record], folder: Path, report: Path, limits: dict[
 
     report.parent.mkdir(parents=True, exist_ok=True)
     write_report(report_data(records, limits, command=["analyze", *sys.argv[1:]]), report)
+    _print_all(records, format_)  # last: the reader of a pipe may go away
     click.echo(str(report), err=format_ != "table")
     return 0
 

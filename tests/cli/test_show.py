@@ -94,7 +94,7 @@ def test_a_factorys_arguments(analyze, model: str) -> None:
         ("model.py:boom", 3, "no good at"),
         ("model.py:number", 3, "not a model"),
         ("model.py:lazy", 3, "run the model once"),
-        ("model.py:Tyni", 3, "did you mean 'Tiny'?"),
+        ("model.py:Tinny", 3, "did you mean 'Tiny'?"),
         ("absent.py:Tiny", 3, "no file"),
         ("absent_package:Tiny", 3, "no module"),
         ("densnet121", 2, "did you mean 'densenet121'?"),
