@@ -136,7 +136,8 @@ def run(group: click.Group, args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _reader_went_away()
     except SystemExit as error:
-        if isinstance(error.__context__, BrokenPipeError):  # click turned it into exit 1, our code for budgets
+        # click exits by itself for shell completion, and with 1 (our code for budgets) where stdout's reader is gone.
+        if "_ANALYZE_COMPLETE" not in os.environ:
             return _reader_went_away()
         return error.code if isinstance(error.code, int) else 0
     except Exception as error:
