@@ -87,7 +87,7 @@ def environment(device: torch.device) -> Environment:
         python=platform.python_version(),
         torch=str(torch.__version__),
         analyzer=package_version(),
-        platform=platform.platform(),
+        platform=f"{platform.system()} {platform.machine()}",
         threads=torch.get_num_threads(),
         cpu_count=os.cpu_count() or 1,
         cuda=torch.version.cuda if on_cuda else None,

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,12 +26,15 @@ from analyzer.search.engine import search
 from analyzer.search.query import Query
 from analyzer.space.space import Space
 
+if TYPE_CHECKING:
+    import torch
+
 ROUNDS = 7
 
 
 def main() -> None:
     """Prints every figure as it is known."""
-    for line in itertools.chain(counting(), searching(), command()):
+    for line in itertools.chain(counting(), tracing(), searching(), command()):
         print(json.dumps(line), flush=True)
 
 
@@ -117,6 +121,61 @@ def fvcore_run() -> Callable[[], object]:
         return FlopCountAnalysis(model, images).unsupported_ops_warnings(False).total()
 
     return run
+
+
+def tracing() -> Iterator[dict[str, object]]:
+    """Counting a built module by tracing (all figures), against torchinfo on meta and fvcore on the CPU, all prebuilt."""
+    import torch
+    import torchinfo
+    from fvcore.nn import FlopCountAnalysis
+
+    from analyzer.build import build
+    from analyzer.count.trace import count_module
+
+    shape = (1, 3, 224, 224)
+    makers: dict[str, Callable[[str], torch.nn.Module]] = {
+        "article": lambda device: build(PRESETS["article"], device=device),
+        "densenet121": lambda device: build(PRESETS["densenet121"], device=device),
+        "vit_b": vit_b,
+    }
+    for name, make in makers.items():
+        on_meta, on_cpu = make("meta").eval(), make("cpu").eval()
+        ghost, real = torch.empty(shape, device="meta"), torch.zeros(shape)
+        contestants: dict[str, Callable[[], object]] = {
+            "ours": lambda m=on_meta, x=ghost: count_module(m, [x], name="model"),
+            "torchinfo": lambda m=on_meta, x=ghost: torchinfo.summary(m, input_data=x, device="meta", verbose=0),
+            "fvcore": lambda m=on_cpu, x=real: FlopCountAnalysis(m, x).unsupported_ops_warnings(False).total(),
+        }
+        times: dict[str, list[float]] = {key: [] for key in contestants}
+        for run in contestants.values():
+            run()
+        for _ in range(5):
+            for key, run in contestants.items():
+                times[key].append(seconds(run))
+        for other in ("torchinfo", "fvcore"):
+            yield entry(
+                f"trace.{name}_vs_{other}", [a / b for a, b in zip(times[other], times["ours"], strict=True)], "x"
+            )
+
+
+def vit_b(device: str) -> torch.nn.Module:
+    """ViT-B/16 (Dosovitskiy et al. 2020): 12 layers of 768, 12 heads, 16-pixel patches; without its class token."""
+    import torch
+    from torch import nn
+
+    class ViT(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patch = nn.Conv2d(3, 768, 16, 16)
+            layer = nn.TransformerEncoderLayer(768, 12, 3072, 0.0, "gelu", batch_first=True, norm_first=True)
+            self.layers = nn.TransformerEncoder(layer, 12, enable_nested_tensor=False)
+            self.head = nn.Linear(768, 1000)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.layers(self.patch(x).flatten(2).transpose(1, 2)).mean(1))
+
+    with torch.device(device):
+        return ViT()
 
 
 def searching() -> Iterator[dict[str, object]]:
