@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import statistics
 import subprocess
 import sys
@@ -20,8 +21,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyzer.architecture.network import PRESETS, Columns
+from analyzer.architecture.variant import Variant
 from analyzer.count.vector import CHUNK, count_columns
-from analyzer.family import record
+from analyzer.family import record, records
 from analyzer.search.engine import search
 from analyzer.search.query import Query
 from analyzer.space.space import Space
@@ -132,6 +134,7 @@ def tracing() -> Iterator[dict[str, object]]:
     from analyzer.build import build
     from analyzer.count.trace import count_module
 
+    logging.getLogger("fvcore").setLevel(logging.ERROR)
     shape = (1, 3, 224, 224)
     makers: dict[str, Callable[[str], torch.nn.Module]] = {
         "article": lambda device: build(PRESETS["article"], device=device),
@@ -188,7 +191,9 @@ def searching() -> Iterator[dict[str, object]]:
         image=[128, 160, 192, 224, 256],
     )
     query = Query()
-    some = [space.parts[0].variant(i) for i in range(0, space.parts[0].size, space.parts[0].size // 50)]
+    part = space.parts[0]
+    counted = records([part.variant(i) for i in range(0, part.size, part.size // 80)])
+    some = [Variant.from_dict(row.target.variant or {}) for row in counted if not row.error]
     contestants: dict[str, Callable[[], object]] = {
         "one": lambda: search(space, query, jobs=1, seconds=600),
         "two": lambda: search(space, query, jobs=2, seconds=600),
