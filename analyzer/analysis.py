@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from analyzer import family
 from analyzer.architecture.variant import Variant
-from analyzer.errors import UsageError
+from analyzer.errors import TargetError, UsageError
 from analyzer.records import Record
 from analyzer.targets import FamilyTarget, ModuleTarget, Resolved, load, named, tensors
 
@@ -72,7 +74,22 @@ def analyze_target(target: Resolved, *, batch: int = 1, backward: bool = False, 
         if backward:
             raise UsageError("is for a model of your own", where="--backward", fix="leave it out")
         return family.record(target.variant, batch, label=target.label)
-    return _analyze_module(target, batch, backward, strict)
+    if batch != 1:
+        raise UsageError("is for the family", where="--batch", fix="say a model's own batch in its --input")
+    with users_code(target):
+        return _analyze_module(target, batch, backward, strict)
+
+
+@contextlib.contextmanager
+def users_code(target: ModuleTarget) -> Iterator[None]:
+    """Runs a user's code: what it prints goes to stderr, beside our data; where it exits, a TargetError says so."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except SystemExit as error:
+        raise TargetError(
+            f"the model's own code exits the program (code {error.code})", where=target.name, fix="remove that call"
+        ) from error
 
 
 def witnesses_of(target: Resolved, ours: Record) -> tuple[Witness, ...]:
@@ -80,20 +97,32 @@ def witnesses_of(target: Resolved, ours: Record) -> tuple[Witness, ...]:
 
     Raises UsageError for a model without inputs.
     """
+    if isinstance(target, FamilyTarget):
+        return _witnesses_of_variant(target.variant, ours)
+    with users_code(target):
+        return _witnesses_of_module(target, ours)
+
+
+def _witnesses_of_module(target: ModuleTarget, ours: Record) -> tuple[Witness, ...]:
     from analyzer.count.witnesses import witnesses
 
-    model = target.variant if isinstance(target, FamilyTarget) else load(target)
+    model = load(target)
     if isinstance(model, Variant):
-        import torch
-
-        from analyzer.build import build
-
-        image = torch.empty(1, 3, model.image, model.image, device="meta")
-        return witnesses(build(model, device="meta"), [image], ours=ours)
-    if isinstance(target, FamilyTarget) or not target.inputs:
+        return _witnesses_of_variant(model, ours)
+    if not target.inputs:
         raise UsageError("need an input", where="--witnesses", fix="give --input, such as --input 1,3,224,224")
     args, keywords = tensors(target.inputs)
     return witnesses(model, args, keywords, ours=ours)
+
+
+def _witnesses_of_variant(variant: Variant, ours: Record) -> tuple[Witness, ...]:
+    import torch
+
+    from analyzer.build import build
+    from analyzer.count.witnesses import witnesses
+
+    image = torch.empty(1, 3, variant.image, variant.image, device="meta")
+    return witnesses(build(variant, device="meta"), [image], ours=ours)
 
 
 def _analyze_module(target: ModuleTarget, batch: int, backward: bool, strict: bool) -> Record:

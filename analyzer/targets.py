@@ -204,14 +204,14 @@ def _construct(factory: Any, target: ModuleTarget, device: str) -> Any:
     try:
         with torch.device(device):
             return factory(**kwargs)
-    except Exception as first:
+    except (Exception, SystemExit) as first:
         if device == "cpu":
             raise _failed("can't be constructed", target, first) from first
     # Some constructors look at values (`.item()` in a drop-path schedule), which meta tensors have not.
     try:
         with torch.device("cpu"):
             return factory(**kwargs)
-    except Exception as second:
+    except (Exception, SystemExit) as second:
         raise _failed("can't be constructed", target, second) from second
 
 
@@ -282,6 +282,7 @@ def _failed(what: str, target: ModuleTarget, error: BaseException) -> AnalyzerEr
     else:
         ours = str(Path(__file__).parent)
         frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((ours, "<frozen"))]
+        frames = [f for f in frames if "site-packages" not in f.filename] or frames
         if frames:
             place = f" at {frames[-1].filename}:{frames[-1].lineno}" + (
                 f" ({frames[-1].line})" if frames[-1].line else ""
@@ -289,11 +290,11 @@ def _failed(what: str, target: ModuleTarget, error: BaseException) -> AnalyzerEr
     message = str(error).strip().splitlines()
     text = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
     needs_arguments = isinstance(error, TypeError) and "argument" in text
-    fix = (
-        "pass its arguments with --kwarg name=value"
-        if needs_arguments
-        else "make it import and construct on its own first"
-    )
+    fix = "make it import and construct on its own first"
+    if needs_arguments:
+        fix = "pass its arguments with --kwarg name=value"
+    elif "CUDA" in text:
+        fix = "leave the device to whoever uses the model (no .cuda() in it): counting needs no GPU"
     return TargetError(f"{what}: {text}{place}", where=target.name, fix=fix)
 
 

@@ -50,6 +50,8 @@ def diagnose(error: Exception, failed: Failed | None, root: str) -> CountError:
             where=where,
             fix="use batch 2 or more, or a larger image",
         )
+    if "CUDA" in message:
+        return CountError(f"{kind} can't be run: {message}", where=where, fix=NEEDS_NO_GPU)
     if failed is None or isinstance(error, TypeError):
         return CountError(
             f"{kind} can't be run: {message}", where=where, fix="check the inputs: their number and names"
@@ -60,6 +62,7 @@ def diagnose(error: Exception, failed: Failed | None, root: str) -> CountError:
     return CountError(f"{kind} fails on {got or 'no tensor'}: {message}", where=where, fix=_FIX)
 
 
+NEEDS_NO_GPU = "leave the device to whoever uses the model (no .cuda() in it): counting needs no GPU"
 _FIX = "give inputs of the shape and dtype that the model takes (--input)"
 
 

@@ -123,3 +123,41 @@ def test_a_report_that_is_none(analyze, tmp_path: Path) -> None:
         done = analyze("report", *args)
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("place", ["import", "constructor", "forward"])
+def test_a_model_that_exits_is_an_error_and_what_it_prints_is_not_our_data(analyze, tmp_path: Path, place: str) -> None:
+    lines = {
+        "import": "print('hello'); raise SystemExit(0)",
+        "constructor": "print('hello'); raise SystemExit(0)",
+        "forward": "print('hello'); raise SystemExit(0)",
+    }
+    code = "from torch import nn\n"
+    code += lines["import"] + "\n" if place == "import" else ""
+    code += "class Exits(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    code += f"        {lines['constructor']}\n" if place == "constructor" else ""
+    code += f"    def forward(self, x):\n        {lines['forward']}\n"
+    (tmp_path / "exits.py").write_text(code)
+    done = analyze("show", "exits.py:Exits", "--input", "1,3", "--format", "json")
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert "hello" in done.stderr
+    assert "fix:" in done.stderr
+
+
+def test_a_model_that_wants_a_gpu_gets_a_hint(analyze, tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    (tmp_path / "gpu.py").write_text("from torch import nn\ndef build():\n    return nn.Linear(2, 2).cuda()\n")
+    done = analyze("show", "gpu.py:build", "--input", "1,2")
+    assert done.returncode == 3
+    assert "no .cuda()" in done.stderr
+    assert "gpu.py:3" in done.stderr
+
+
+def test_batch_is_not_silently_ignored(analyze) -> None:
+    done = analyze("show", "net.py:Net", "--input", "1,3,32,32", "--batch", "8")
+    assert done.returncode == 2
+    assert "--input" in done.stderr
