@@ -45,6 +45,14 @@ def baseline_for(variant: Variant, batch: int = 1, *, layers: bool = True) -> Re
     return record(baseline, batch, layers=layers, label=label)
 
 
+def baseline_or_none(variant: Variant, batch: int = 1) -> Record | None:
+    """DenseNet121's record beside a variant's; None where DenseNet121 makes no network at that image."""
+    try:
+        return baseline_for(variant, batch, layers=False)
+    except ArchitectureError:
+        return None
+
+
 def record(variant: Variant, batch: int = 1, *, layers: bool = True, label: str | None = None) -> Record:
     """Every static figure of one variant: MACs and activations of one sample, saved bytes at `batch`.
 

@@ -49,14 +49,16 @@ def command(target: str | None, format_: str, **options: Any) -> None:
         raise UsageError("explains variants of the family", where=target or "target", fix="use show for other models")
     variant = found.variant
     record = family.record(variant, batch, layers=False, label=found.label)
-    baseline = family.baseline_for(variant, batch, layers=False)
-    budget = limits or {"params": baseline.params or 0}
+    baseline = family.baseline_or_none(variant, batch)
+    if not limits and baseline is None:
+        say(f"note: no budget: DenseNet121 makes no network at {variant.image} px; give --max-params")
+    budget = limits or ({"params": baseline.params or 0} if baseline else {})
     data = {
         "stages": explain.shares(variant, batch)[0],
         "roles": explain.shares(variant, batch)[1],
         "elasticities": explain.elasticities(variant, batch),
         "levers": explain.levers(variant, batch),
-        "cheapest": explain.cheapest(variant, budget, batch),
+        "cheapest": explain.cheapest(variant, budget, batch) if budget else [],
     }
     if format_ == "json":
         text.show(_json(record, budget, data))
@@ -103,7 +105,7 @@ def _print(variant: Variant, record: Record, budget: dict[str, int], data: dict[
     _table("One change at a time: what is left of each figure", *_changes(data["levers"], record), format_)
     limits = ", ".join(f"{text.LABELS[f]} at most {text.figure(f, limit)}" for f, limit in budget.items())
     _table(f"The mildest single changes that meet the budget ({limits})", *_changes(data["cheapest"], record), format_)
-    if not data["cheapest"]:
+    if budget and not data["cheapest"]:
         say("no single change meets the budget: combine some (analyze search)")
     for finding in _findings(variant, record, data["levers"]):
         text.show(finding)

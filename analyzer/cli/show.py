@@ -16,7 +16,7 @@ from analyzer.analysis import analyze_target, witnesses_of
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
 from analyzer.cli.options import TargetName, batch_option, family_options, family_values, format_option
-from analyzer.family import baseline_for
+from analyzer.family import baseline_or_none
 from analyzer.layers import SUMMED, Node, tree
 from analyzer.records import FIGURES, Record
 from analyzer.targets import FamilyTarget, resolve
@@ -56,7 +56,9 @@ def command(
     wanted, report = options.pop("witnesses"), options.pop("report")
     found = resolve(target, family_values(options, many=False), kwargs=kwargs, inputs=inputs)
     record = analyze_target(found, batch=batch, backward=backward, strict=strict)
-    baseline = baseline_for(found.variant, batch, layers=False) if isinstance(found, FamilyTarget) else None
+    baseline = baseline_or_none(found.variant, batch) if isinstance(found, FamilyTarget) else None
+    if baseline is None and isinstance(found, FamilyTarget):
+        say(f"note: not compared: DenseNet121 makes no network at {found.variant.image} px")
     for note in record.notes:
         say(f"note: {note}")
     if record.uncounted:

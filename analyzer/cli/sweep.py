@@ -105,6 +105,8 @@ def _run(plan: run.Plan, store: JsonlStore, measure_one: run.MeasureOne | None, 
     rows = list(run.count(plan, store))
     say(f"counted {len(rows):,} rows in {time.monotonic() - start:.2f} s")
     chosen = run.to_measure(plan, rows)
+    if chosen and rows[0].error:
+        say(f"DenseNet121 makes no network at this image: times are against {chosen[0].target.shown}")
     with GrowingTable(rows, chosen, on=format_ == "table") as table:
         if measure_one is not None:
             measured = run.measure(plan, chosen, store, measure_one)

@@ -120,9 +120,11 @@ def measure(
 ) -> Iterator[Record]:
     """Measures rows one after the other and stores each as it is made; the time left is shared among those left.
 
-    A row that can't be measured, or whose time is spent, comes back with a note that says so.
+    Times are against the plan's baseline, or, where that makes no network, against the first of the chosen. A row
+    that can't be measured, or whose time is spent, comes back with a note that says so.
     """
     end = clock() + plan.seconds
+    against = reference(plan, store.records(), chosen)
     for i, row in enumerate(chosen):
         left = end - clock()
         if left <= 0 and i > 0:
@@ -130,13 +132,20 @@ def measure(
             continue
         variant = Variant.from_dict(row.target.variant or {})
         try:
-            result = measure_one(variant, plan.baseline, max(left, 0) / (len(chosen) - i))
+            result = measure_one(variant, against, max(left, 0) / (len(chosen) - i))
         except MeasureError as error:
             yield _noted(row, store, f"not measured: {error}")
             continue
         done = msgspec.structs.replace(row, measured=result)
         store.put([done])
         yield done
+
+
+def reference(plan: Plan, rows: Sequence[Record], chosen: Sequence[Record]) -> Variant:
+    """What times are compared with."""
+    if rows and rows[0].error is None or not chosen:
+        return plan.baseline
+    return Variant.from_dict(chosen[0].target.variant or {})
 
 
 def _noted(row: Record, store: Store, note: str) -> Record:

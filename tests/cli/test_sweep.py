@@ -150,3 +150,18 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     process.stdout.close()
     assert "Traceback" not in process.stderr.read()
     assert process.wait(timeout=60) == 0
+
+
+def test_images_too_small_for_densenet121_are_still_swept_shown_and_explained(analyze, tmp_path: Path) -> None:
+    small = ["--stem", "small", "--image", "16", "--blocks", "2,2", "--block", "dense"]
+    done = analyze("sweep", *small, "--growth", "4", "--compression", "0.5", "--time", "1s", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert "times are against" in done.stderr
+    baseline, row = rows(tmp_path / "out")
+    assert baseline["error"] is not None
+    assert row["measured"]["baseline"] == row["target"]["name"]
+    assert done.stdout.splitlines()[-1] == "out/report.html"
+    for verb in ("show", "explain"):
+        done = analyze(verb, *small, "--growth", "4")
+        assert done.returncode == 0, done.stderr
+        assert "DenseNet121 makes no network at 16 px" in done.stderr
