@@ -143,7 +143,7 @@ def measure(
 
 def reference(plan: Plan, rows: Sequence[Record], chosen: Sequence[Record]) -> Variant:
     """What times are compared with."""
-    if rows and rows[0].error is None or not chosen:
+    if (rows and rows[0].error is None) or not chosen:
         return plan.baseline
     return Variant.from_dict(chosen[0].target.variant or {})
 
