@@ -11,12 +11,13 @@ from analyzer.analysis import analyze
 from analyzer.architecture.variant import Variant
 from analyzer.comparison import LayerChange, compare_records
 from analyzer.errors import UsageError
+from analyzer.files import write_text
 from analyzer.records import FIGURES, Record
 from analyzer.search.query import limits_under
 from analyzer.space.grid import Grid
 from analyzer.space.space import Space
 from analyzer.sweep import run
-from analyzer.sweep.store import JsonlStore, MemoryStore, to_csv, write_text
+from analyzer.sweep.store import JsonlStore, MemoryStore, to_csv
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 ROOMS = [
     ["errors"],
-    ["units"],
+    ["units", "files"],
     ["records"],
     ["layers", "comparison"],
     ["architecture"],

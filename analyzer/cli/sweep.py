@@ -24,10 +24,11 @@ from analyzer.cli.options import (
     seconds_type,
 )
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
+from analyzer.files import write_text
 from analyzer.records import Record
 from analyzer.space.grid import Grid
 from analyzer.sweep import run
-from analyzer.sweep.store import JsonlStore, to_csv, write_text
+from analyzer.sweep.store import JsonlStore, to_csv
 
 
 @click.command("sweep", cls=Verb)
@@ -132,7 +133,6 @@ def _finish(records: Sequence[Record], folder: Path, report: Path, limits: dict[
     from analyzer.report.page import write_report
     from analyzer.sweep.report import report_data
 
-    report.parent.mkdir(parents=True, exist_ok=True)
     write_report(report_data(records, limits, command=["analyze", *sys.argv[1:]]), report)
     _print_all(records, format_)  # last: the reader of a pipe may go away
     click.echo(str(report), err=format_ != "table")

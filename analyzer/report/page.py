@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shlex
 from functools import cache
 from importlib import resources
@@ -14,7 +12,6 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
-from analyzer.errors import UsageError
 from analyzer.measure.environment import package_version
 from analyzer.report import plots, points, tables
 from analyzer.report.changes import module_changes, stages, waterfall
@@ -36,18 +33,7 @@ _PLOTTED = 3  # rows from which on a plot of rows says more than the table
 
 def write_report(data: ReportData, path: str | Path) -> None:
     """Writes the report's file whole or not at all. Raises UsageError where it can't be written."""
-    path, text = Path(path), render(data)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise UsageError(f"can't be written: {error.strerror}", where=str(path), fix="choose another place") from error
+    write_text(Path(path), render(data))
 
 
 def render(data: ReportData) -> str:

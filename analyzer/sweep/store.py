@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from analyzer.errors import UsageError
+from analyzer.files import write_text
 from analyzer.records import FIGURES, Record, read_record
 
 
@@ -94,21 +94,6 @@ def keep_aside(path: Path) -> Path:
         if not kept.exists():
             return path.rename(kept)
     raise UsageError("too many earlier results", where=str(path.parent), fix="choose another --out")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise UsageError(f"can't be written: {error.strerror}", where=str(path), fix="choose another place") from error
 
 
 def read_jsonl(path: Path) -> tuple[list[Record], list[str]]:

@@ -1,0 +1,25 @@
+"""Writing files so that what was there, or what is written, is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from analyzer.errors import UsageError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all, its folder made where it is missing. Raises UsageError where it can't be."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise UsageError(f"can't be written: {error.strerror}", where=str(path), fix="choose another place") from error
