@@ -12,6 +12,7 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
+from analyzer.files import write_text
 from analyzer.measure.environment import package_version
 from analyzer.report import plots, points, tables
 from analyzer.report.changes import module_changes, stages, waterfall
