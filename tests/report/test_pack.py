@@ -75,9 +75,12 @@ def test_embedding_is_compact_and_holds_no_markup() -> None:
     assert not set(text) & set("<>&\"'")
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path, sweep: ReportData) -> None:
+def test_a_missing_folder_is_made_and_one_that_cannot_be_is_an_error(tmp_path: Path, sweep: ReportData) -> None:
+    write_report(sweep, tmp_path / "new" / "report.html")
+    assert read_report(tmp_path / "new" / "report.html") == sweep
+    (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="can't be written"):
-        write_report(sweep, tmp_path / "no" / "report.html")
+        write_report(sweep, tmp_path / "file" / "report.html")
 
 
 def page_with(content: bytes) -> str:
