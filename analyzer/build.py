@@ -31,6 +31,9 @@ class Step:
         self.child, self.call, self.reads, self.writes = child, call, reads, writes
         self.ends: tuple[int, ...] = ()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Step:
+        return self  # nothing changes a step once it is wired: copies of a module share them
+
     def __getstate__(self) -> tuple[Any, ...]:
         return self.child, self.call, self.reads, self.writes, self.ends
 
