@@ -16,10 +16,10 @@ from analyzer.architecture.net import Net
 from analyzer.architecture.network import trace
 from analyzer.architecture.ops import Op, Scope
 from analyzer.architecture.variant import Variant
-from analyzer.errors import TargetError
+from analyzer.errors import ArchitectureError, TargetError
 
 # An old torchvision checkpoint says `denselayer1.norm.1.weight` where it now says `denselayer1.norm1.weight`.
-_OLD_KEY = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([123]\..*)")
+_OLD_KEY = re.compile(r"(norm|relu|conv)\.([123]\..*)")
 
 
 class Step:
@@ -80,9 +80,9 @@ class TracedModule(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         for key in list(state_dict):
-            match = _OLD_KEY.fullmatch(key) if key.startswith(prefix) else None
-            if match:
-                state_dict[match[1] + match[2]] = state_dict.pop(key)
+            match = _OLD_KEY.fullmatch(key, len(prefix)) if key.startswith(prefix) else None
+            if match and match[1] not in self._modules:
+                state_dict[prefix + match[1] + match[2]] = state_dict.pop(key)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -127,12 +127,12 @@ def build(variant: Variant, *, device: str | torch.device = "cpu", seed: int = 0
     nothing is allocated. Raises ArchitectureError where the variant makes no network.
     """
     network = trace(variant)
-    where = torch.device(device)
     with torch.device("meta"):
-        model = _module(network.root, network)
-    if where.type == "meta":
-        return model
+        model = _module(network.root, network).float()  # whatever torch's default dtype is
     try:
+        where = torch.device(device)
+        if where.type == "meta":
+            return model
         model = model.to_empty(device="cpu")
         _initialise(model, torch.Generator().manual_seed(seed))
         return model.to(where)
@@ -207,6 +207,7 @@ def _module(scope: Scope, network: Net) -> nn.Module:
     children = {s.name: _module(s, network) if isinstance(s, Scope) else _leaf(s) for s in scope.steps if s.name}
     takes, steps, gives = _wire(scope, network)
     if scope.kind == "Sequential":
+        _require_chain(scope, takes, steps, gives)
         chain = nn.Sequential()
         for name, child in children.items():
             chain.add_module(name, child)
@@ -215,6 +216,18 @@ def _module(scope: Scope, network: Net) -> nn.Module:
     for name, child in children.items():
         module.add_module(name, child)
     return module
+
+
+def _require_chain(scope: Scope, takes: tuple[int, ...], steps: list[Step], gives: tuple[int, ...]) -> None:
+    """ArchitectureError unless each step is a module that takes what the one before it gives: nn.Sequential's forward."""
+    links = [takes, *(step.writes for step in steps)]
+    reads = [*(step.reads for step in steps), gives]
+    if links != reads or len(takes) != 1 or not all(step.child for step in steps):
+        raise ArchitectureError(
+            "a Sequential can only chain modules, each reading the one before it alone",
+            where=scope.path,
+            fix="give the scope another kind, such as Branch",
+        )
 
 
 def _reads(step: Op | Scope) -> tuple[int, ...]:

@@ -35,6 +35,7 @@ from analyzer.architecture.ops import (
 from analyzer.errors import ArchitectureError
 
 INT64_MAX = 2**63 - 1
+_MODULES = (Conv, Norm, MaxPool, AvgPool, Linear)  # always modules, so always named
 
 
 def is_array(dim: Dim) -> bool:
@@ -81,6 +82,8 @@ class Net:
         self._consumed: set[int] = set()
         self._stale: dict[int, str] = {}
         self._kept: set[int] = set()  # values whose producer keeps them for backward, and views
+        self._unread: dict[int, str] = {}
+        self._names: list[set[str]] = [set()]
         self._bounds: dict[int, tuple[Any, int, int]] = {}
         self._areas: dict[int, tuple[Any, Dim]] = {}
 
@@ -90,13 +93,24 @@ class Net:
     def scope(self, name: str, kind: str) -> Iterator[None]:
         """Steps recorded inside belong to a module `name` of class `kind`."""
         parent = self._stack[-1]
+        self._claim(name, kind)
         scope = Scope(name, kind, f"{parent.path}.{name}" if parent.path else name)
         parent.steps.append(scope)
         self._stack.append(scope)
+        self._names.append(set())
         try:
             yield
         finally:
             self._stack.pop()
+            self._names.pop()
+        if not scope.steps:
+            raise ArchitectureError("records nothing", where=scope.path, fix="leave the scope out, or compute in it")
+
+    def close(self) -> None:
+        """Ends the recording. ArchitectureError where a result but the last is read by nothing: it would be counted."""
+        for value, path in self._unread.items():
+            if value != self.output_tensor.id:
+                raise ArchitectureError("its result is never read", where=path, fix="use it, or leave it out")
 
     def ops(self) -> Iterator[tuple[Scope, Op]]:
         """Every op in execution order with its scope."""
@@ -138,7 +152,26 @@ class Net:
             raise ArchitectureError(what(), where=self.path(name) or "network", fix=fix)
         self.invalid = True if ok is False else self.invalid | ~ok
 
+    def _claim(self, name: str, kind: str) -> None:
+        """A child's name in the scope being recorded: one that a module can have, and no other child has."""
+        names = self._names[-1]
+        if not name or "." in name or name in names:
+            what = f"two children are called {name!r}" if name in names else f"a {kind} can't be called {name!r}"
+            raise ArchitectureError(what, where=self.path() or "network", fix="give each its own name, without a dot")
+        names.add(name)
+
+    def _one_size(self, *xs: Tensor) -> None:
+        for x in xs[1:]:
+            if x.size is not xs[0].size:
+                self._equal("image sizes", x.size, xs[0].size)
+
+    def _equal(self, what: str, a: Dim, b: Dim) -> None:
+        if a is not b:
+            self.require(a == b, "", lambda: f"{what} {a} and {b} don't fit", "make them equal before they meet")
+
     def _at_least_1(self, dim: Dim, name: str, what: str, fix: str) -> None:
+        if isinstance(dim, float):
+            raise ArchitectureError(f"{what} {dim}, no whole number", where=self.path(name), fix="use // or scaled")
         if self.bounds(dim)[0] < 1:
             self.require(dim >= 1, name, lambda: f"{what} {dim}", fix)
 
@@ -169,7 +202,10 @@ class Net:
         return Tensor(self._ids, channels, size, area, self._ids if storage is None else storage, high)
 
     def _record(self, op: Op) -> Tensor:
+        if op.name or isinstance(op, _MODULES):
+            self._claim(op.name, type(op).__name__)
         for x in op.inputs:
+            self._unread.pop(x.id, None)
             if x.id in self._stale:
                 raise ArchitectureError(
                     f"reads a value that {self._stale[x.id]} overwrote in place",
@@ -188,6 +224,7 @@ class Net:
         if isinstance(op, (ReLU, Flatten, Slice, Sigmoid)):
             self._kept.add(op.output.id)
         self._consumed.update(x.id for x in op.inputs)
+        self._unread[op.output.id] = self.path(op.name)
         self._stack[-1].steps.append(op)
         return op.output
 
@@ -229,6 +266,8 @@ class Net:
     ) -> Tensor:
         """Convolution to `out` channels. Padding defaults to kernel // 2; `"same"` is that, told to torch so."""
         same = padding == "same"
+        if same and not is_array(kernel) and kernel % 2 == 0:
+            raise ArchitectureError(f"kernel {kernel} is even", where=self.path(name), fix="use an odd kernel")
         pad = kernel // 2 if same or padding is None else padding
         self._at_least_1(out, name, "a width reaches", "raise the ratio, compression, growth or init")
         self._divides(groups, x.channels, name)
@@ -270,17 +309,23 @@ class Net:
 
     def linear(self, name: str, x: Tensor, out: Dim) -> Tensor:
         """Fully connected layer with bias, on a flat tensor."""
+        if x.size is not None:
+            raise ArchitectureError("reads an image", where=self.path(name), fix="pool it to 1 x 1 and flatten it")
+        self._at_least_1(out, name, "a width reaches", "use at least one output")
         y = self._tensor(out, None)
         self.high_macs += x.high * y.high
         return self._record(Linear(name, (x,), y))
 
     def concat(self, *xs: Tensor) -> Tensor:
         """Concatenation along channels; all must have one image size."""
+        self._one_size(*xs)
         channels = sum((x.channels for x in xs[1:]), start=xs[0].channels)
         return self._record(Concat("", xs, self._tensor(channels, xs[0].size, high=sum(x.high for x in xs))))
 
     def add(self, x: Tensor, y: Tensor, *, inplace: bool = True) -> Tensor:
-        """x + y, written into x when in place (`out += identity`)."""
+        """x + y, of one shape, written into x when in place (`out += identity`)."""
+        self._one_size(x, y)
+        self._equal("channels", x.channels, y.channels)
         storage = x.storage if inplace else None
         return self._record(Add("", (x, y), self._tensor(x.channels, x.size, high=x.high, storage=storage), inplace))
 
@@ -306,6 +351,7 @@ class Net:
 
     def scale(self, x: Tensor, factors: Tensor) -> Tensor:
         """Each channel of x times its factor (1 x 1)."""
+        self._equal("channels", x.channels, factors.channels)
         return self._record(Scale("", (x, factors), self._tensor(x.channels, x.size, high=x.high)))
 
     def dropout(self, x: Tensor, rate: float) -> Tensor:

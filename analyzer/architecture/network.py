@@ -45,6 +45,7 @@ def trace(variant: Variant | Columns) -> Net:
     block = BLOCKS[variant.block]
     assemble = {"densenet": _densenet, "resnet": _resnet, "vovnet": _vovnet}[block.family]
     assemble(net, net.input(3, variant.image), variant, block)
+    net.close()
     return net
 
 

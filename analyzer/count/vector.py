@@ -23,6 +23,7 @@ CHUNK = 16_384
 """Variants a pass: arrays of this length stay in a core's cache (measured; 4k and 64k are slower)."""
 
 _SAFELY_BELOW = 2.0**62
+_DIMENSIONS = ("growth", "bn_size", "init", "classes", "image")
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,12 @@ def count_columns(columns: Columns, batch: int | None = None) -> Counts:
 
 def _count(columns: Columns, size: int, batch: int | None) -> Counts:
     net = trace(columns)
-    totals = exact.total(net)
     invalid = np.broadcast_to(np.asarray(net.invalid, bool), size).copy()
     bytes_bound = 16 * (batch or 1) * net.high_elements
     if max(4 * net.high_macs, bytes_bound) > INT64_MAX:
         invalid |= _overflows(columns, size, batch)
+        net = trace(_arrays(columns, size, np.int64))
+    totals = exact.total(net)
 
     def full(value: Any) -> Ints:
         return np.broadcast_to(np.asarray(value, np.int64), size)
@@ -105,8 +107,7 @@ def _count(columns: Columns, size: int, batch: int | None) -> Counts:
 
 def _overflows(columns: Columns, size: int, batch: int | None) -> Mask:
     """Which variants have a figure beyond int64: by float64, exactly by Python ints where that is too close."""
-    floating = replace(columns, init=columns.init.astype(np.float64))
-    net = trace(floating)
+    net = trace(_arrays(columns, size, np.float64))
     figures = [*exact.total(net), *([] if batch is None else [memory.saved_bytes(net, batch)])]
     largest = np.broadcast_to(np.max([np.broadcast_to(f, size) for f in figures], axis=0), size)
     risky = ~(largest < _SAFELY_BELOW)  # NaN is risky too
@@ -114,6 +115,21 @@ def _overflows(columns: Columns, size: int, batch: int | None) -> Mask:
     for index in np.flatnonzero(close):
         risky[index] = not _fits(at(columns, int(index)), batch)
     return risky
+
+
+def _arrays(columns: Columns, size: int, dtype: type) -> Columns:
+    """The columns with every dimension as an array of `dtype`, the ones that all variants share too.
+
+    A product of shared Python ints beyond int64 can't be added to an int64 array, and one of int64 arrays wraps
+    unseen in a float64 trace.
+    """
+
+    def array(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(array(part) for part in value)
+        return value if value is None or isinstance(value, str) else np.broadcast_to(np.asarray(value, dtype), size)
+
+    return replace(columns, **{name: array(getattr(columns, name)) for name in _DIMENSIONS})
 
 
 def _fits(one: Columns, batch: int | None) -> bool:

@@ -86,3 +86,9 @@ def test_overflow_is_an_error_exactly_where_it_begins(depth: int) -> None:
 def test_widths_beyond_float_are_an_error_too() -> None:
     group = [Variant(block_config=(1000, 1000), growth="double", init=i) for i in (64, 128)]
     assert all(counted.error for counted in records(group))
+
+
+def test_dimensions_shared_by_all_variants_overflow_as_an_error_too() -> None:
+    shared = {"block": "dense", "block_config": (900, 900), "growth": 1_000_000, "bn_size": 10_000, "image": 65_536}
+    group = [Variant(**shared, compression=c) for c in (0.5, 0.6)]
+    assert all(counted.error and "2^63" in counted.error.what for counted in records(group))
