@@ -1,0 +1,1 @@
+"""Budgets: configuration, lock file, check, one file an output format."""

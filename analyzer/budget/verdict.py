@@ -1,0 +1,126 @@
+"""What a check found, as frozen typed records: the one thing that every output format is made of."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from analyzer.records import Frozen, Record
+
+SCHEMA = 1
+
+Kind = Literal[
+    "excess",  # above max, or below min
+    "growth",  # grew more than its growth allows
+    "ratio",  # above max-ratio of its reference
+    "improved",  # smaller than the baseline: tighten
+    "changed",  # grew within its budget, or with none
+    "moved",  # modules renamed or moved, matched by structure
+    "relocked",  # the branch's own lock file raises a figure
+    "budget-changed",  # the branch edits its own budget or waiver
+    "waived",  # would fail, and is waived
+    "waiver-expired",
+    "waiver-unused",
+    "unmatched",  # a budget that matches nothing
+    "configuration",
+    "broken",  # a model can't be loaded or built
+    "uncounted",  # a model can't be fully counted
+    "no-baseline",
+    "stale",  # the baseline has another schema, target, kwargs or input
+]
+Level = Literal["error", "warning", "note"]
+
+EXIT_CODES: dict[str, int] = {
+    "excess": 1, "growth": 1, "ratio": 1, "waiver-expired": 1,
+    "unmatched": 2, "configuration": 2, "broken": 3, "uncounted": 3, "no-baseline": 4, "stale": 4,
+}  # fmt: skip
+"""What an error of a kind ends the check with."""
+ORDER = (2, 3, 4, 1)
+"""Which of several exit codes wins."""
+
+
+class Change(Frozen, frozen=True, kw_only=True):
+    """One module's figure before and after (None: the module was not there), for who pays."""
+
+    path: str
+    type: str
+    before: int | None
+    after: int | None
+
+    @property
+    def delta(self) -> int:
+        """How much it grew."""
+        return (self.after or 0) - (self.before or 0)
+
+
+class Finding(Frozen, frozen=True, kw_only=True):
+    """One thing found. `what` is a sentence with its figures, `where` a place, `fix` what to do.
+
+    `figure`, `value`, `limit` (inclusive) and `base` are given where they apply; `group` is the layers' glob of the
+    budget. `changes` are the modules that pay, the largest growth first. `message` is the configured text. `file`
+    (relative to the project's root, with slashes) and `line` say where the class of the first paying module, or of
+    the model, or the configuration's entry, stands.
+    """
+
+    kind: Kind
+    level: Level
+    model: str
+    what: str
+    where: str = ""
+    fix: str = ""
+    figure: str | None = None
+    group: str | None = None
+    value: int | None = None
+    limit: int | None = None
+    base: int | None = None
+    changes: tuple[Change, ...] = ()
+    message: str | None = None
+    file: str | None = None
+    line: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 unless it is an error."""
+        return EXIT_CODES.get(self.kind, 1) if self.level == "error" else 0
+
+
+class Budgeted(Frozen, frozen=True, kw_only=True):
+    """One figure of one model (or of a group of its layers): value, baseline, and the limit that binds (the least)."""
+
+    figure: str
+    value: int | None
+    base: int | None = None
+    limit: int | None = None
+    group: str | None = None
+
+
+class ModelVerdict(Frozen, frozen=True, kw_only=True):
+    """A model's outcome. `record` is what was counted (None: it could not be), `before` the baseline's."""
+
+    name: str
+    target: str
+    figures: tuple[Budgeted, ...]
+    record: Record | None = None
+    before: Record | None = None
+
+
+class Verdict(Frozen, frozen=True, kw_only=True):
+    """A check's outcome over all models. `baseline` says what was compared with (`analyzer.lock`, `main at 1a2b3c`)."""
+
+    schema: int = SCHEMA
+    models: tuple[ModelVerdict, ...]
+    findings: tuple[Finding, ...]
+    baseline: str
+    configuration: str
+    command: tuple[str, ...] = ()
+    generated: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """0, or the first of 2, 3, 4, 1 that an error asks for."""
+        asked = {finding.exit_code for finding in self.findings}
+        return next((code for code in ORDER if code in asked), 0)
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that fail the check."""
+        return tuple(finding for finding in self.findings if finding.exit_code)
