@@ -24,7 +24,7 @@ ROOMS = [
     ["analysis"],
     ["measure"],
     ["report"],
-    ["sweep", "search"],
+    ["sweep", "search", "budget"],
     ["api"],
     ["cli"],
     ["__init__", "__main__"],
@@ -32,7 +32,7 @@ ROOMS = [
 """From top to bottom; a file may import from rooms above its own and from its own."""
 LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names}
 HEAVY = {"torch", "pandas", "plotly", "fvcore", "torchinfo"}
-LIGHT = ["architecture", "count/exact.py", "count/memory.py", "count/vector.py", "space", "family.py", "records.py"]
+LIGHT = ["architecture", "count/exact.py", "count/memory.py", "count/vector.py", "space", "budget", "search", "family.py", "records.py"]
 
 
 def room(path: Path) -> str:
