@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from analyzer import family
 from analyzer.architecture.variant import Variant
+from analyzer.count.peak import Training
 from analyzer.errors import TargetError, UsageError
+from analyzer.prediction import MemoryPrediction, predict_memory, predict_module
 from analyzer.records import Record
 from analyzer.targets import FamilyTarget, ModuleTarget, Resolved, load, named, tensors
 
@@ -78,6 +80,20 @@ def analyze_target(target: Resolved, *, batch: int = 1, backward: bool = False, 
         raise UsageError("is for the family", where="--batch", fix="say a model's own batch in its --input")
     with users_code(target):
         return _analyze_module(target, batch, backward, strict)
+
+
+def predict(target: Resolved, record: Record, training: Training) -> MemoryPrediction:
+    """The memory of a resolved target whose record is known, with the timeline of a training step."""
+    if isinstance(target, FamilyTarget):
+        return predict_memory(target.variant, record.batch, training, timeline=True)
+    with users_code(target):
+        model = load(target)
+        if isinstance(model, Variant):
+            return predict_memory(model, record.batch, training, timeline=True)
+        if not target.inputs:
+            raise UsageError("needs an input", where="--peak", fix="give --input, such as --input 1,3,224,224")
+        args, kwargs = tensors(target.inputs)
+        return predict_module(model, args, kwargs, record, training)
 
 
 @contextlib.contextmanager

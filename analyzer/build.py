@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from analyzer.architecture import ops
-from analyzer.architecture.net import Net
 from analyzer.architecture.network import trace
 from analyzer.architecture.ops import Op, Scope
+from analyzer.architecture.schedule import Call, Plan, plan
 from analyzer.architecture.variant import Variant
 from analyzer.errors import ArchitectureError, TargetError
 
@@ -27,9 +28,10 @@ class Step:
 
     __slots__ = ("call", "child", "ends", "reads", "writes")
 
-    def __init__(self, child: str, call: tuple[Any, ...], reads: tuple[int, ...], writes: tuple[int, ...]) -> None:
-        self.child, self.call, self.reads, self.writes = child, call, reads, writes
-        self.ends: tuple[int, ...] = ()
+    def __init__(
+        self, child: str, call: tuple[Any, ...], reads: tuple[int, ...], writes: tuple[int, ...], ends: tuple[int, ...]
+    ) -> None:
+        self.child, self.call, self.reads, self.writes, self.ends = child, call, reads, writes, ends
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Step:
         return self  # nothing changes a step once it is wired: copies of a module share them
@@ -44,11 +46,19 @@ class Step:
 class TracedModule(nn.Module):
     """A scope as a module. Subclasses exist only to carry the scope's kind as their class name."""
 
+    checkpointed = False
+
     def __init__(self, takes: tuple[int, ...], gives: tuple[int, ...], steps: list[Step]) -> None:
         super().__init__()
         self.takes, self.gives, self.steps = takes, gives, steps
 
     def forward(self, *inputs: Tensor) -> Any:
+        """Runs the steps, under torch's checkpoint where it is `checkpointed` and trains."""
+        if self.checkpointed and self.training and torch.is_grad_enabled():
+            return checkpoint(self._run, *inputs, use_reentrant=False)
+        return self._run(*inputs)
+
+    def _run(self, *inputs: Tensor) -> Any:
         """Runs the steps in order. A value is dropped after its last use, as a local variable would be."""
         values = dict(zip(self.takes, inputs, strict=True))
         for step in self.steps:
@@ -119,16 +129,22 @@ def _blank(kind: str) -> TracedModule:
     return cls.__new__(cls)
 
 
-def build(variant: Variant, *, device: str | torch.device = "cpu", seed: int = 0) -> nn.Module:
+def build(
+    variant: Variant, *, device: str | torch.device = "cpu", seed: int = 0, checkpoint_layers: bool = False
+) -> nn.Module:
     """The variant's network as a torch module, in training mode, taking (N, 3, image, image) float32.
 
     Initialised as the article does: Kaiming normal convolutions, BN 1 and 0, zero bias of the classifier; the same
     `seed` gives the same weights on every device, and torch's own random state is not touched. On the `meta` device
-    nothing is allocated. Raises ArchitectureError where the variant makes no network.
+    nothing is allocated. With `checkpoint_layers` each layer keeps its input alone for the backward pass, and is run
+    again there: less memory for more time, the same result. Raises ArchitectureError where the variant makes no network.
     """
     network = trace(variant)
     with torch.device("meta"):
-        model = _module(network.root, network).float()  # whatever torch's default dtype is
+        model = _module(plan(network)).float()  # whatever torch's default dtype is
+    for module in model.modules() if checkpoint_layers else ():
+        if type(module).__name__ == network.layer_kind and isinstance(module, TracedModule):
+            module.checkpointed = True
     try:
         where = torch.device(device)
         if where.type == "meta":
@@ -202,60 +218,38 @@ def _function(op: Op) -> tuple[Any, ...]:
     raise TypeError(f"{type(op).__name__} can't be functional: give it a name")
 
 
-def _module(scope: Scope, network: Net) -> nn.Module:
-    """A scope's module: nn.Sequential where that is its kind, else a TracedModule of that class name."""
-    children = {s.name: _module(s, network) if isinstance(s, Scope) else _leaf(s) for s in scope.steps if s.name}
-    takes, steps, gives = _wire(scope, network)
+def _module(plan: Plan) -> nn.Module:
+    """A plan's module: nn.Sequential where that is the scope's kind, else a TracedModule of that class name."""
+    scope = plan.scope
+    children: dict[str, nn.Module] = {}
+    for call in plan.calls:
+        if call.plan is not None:
+            children[call.step.name] = _module(call.plan)
+        elif isinstance(call.step, Op) and call.step.name:
+            children[call.step.name] = _leaf(call.step)
     if scope.kind == "Sequential":
-        _require_chain(scope, takes, steps, gives)
+        _require_chain(plan)
         chain = nn.Sequential()
         for name, child in children.items():
             chain.add_module(name, child)
         return chain
-    module = _kind(scope.kind)(takes, gives, steps)
+    module = _kind(scope.kind)(plan.takes, plan.gives, [_step(call) for call in plan.calls])
     for name, child in children.items():
         module.add_module(name, child)
     return module
 
 
-def _require_chain(scope: Scope, takes: tuple[int, ...], steps: list[Step], gives: tuple[int, ...]) -> None:
-    """ArchitectureError unless each step is a module that takes what the one before it gives: nn.Sequential's forward."""
-    links = [takes, *(step.writes for step in steps)]
-    reads = [*(step.reads for step in steps), gives]
-    if links != reads or len(takes) != 1 or not all(step.child for step in steps):
+def _require_chain(plan: Plan) -> None:
+    """ArchitectureError unless nn.Sequential's forward does what the plan says."""
+    if not plan.chains:
         raise ArchitectureError(
             "a Sequential can only chain modules, each reading the one before it alone",
-            where=scope.path,
+            where=plan.scope.path,
             fix="give the scope another kind, such as Branch",
         )
 
 
-def _reads(step: Op | Scope) -> tuple[int, ...]:
-    """Values a step takes from outside itself, each once, in order of use."""
-    if not isinstance(step, Scope):
-        return tuple(x.id for x in step.inputs)
-    made = {op.output.id for _, op in step.ops()}
-    return tuple(dict.fromkeys(x.id for _, op in step.ops() for x in op.inputs if x.id not in made))
-
-
-def _gives(step: Op | Scope, network: Net) -> tuple[int, ...]:
-    """Values of a step that are used outside it; the network's own result for the root."""
-    if not isinstance(step, Scope):
-        return (step.output.id,)
-    inside = {id(op) for _, op in step.ops()}
-    made = [op.output.id for _, op in step.ops()]
-    used = {x.id for _, op in network.ops() if id(op) not in inside for x in op.inputs}
-    used.add(network.output_tensor.id)
-    return tuple(value for value in made if value in used)
-
-
-def _wire(scope: Scope, network: Net) -> tuple[tuple[int, ...], list[Step], tuple[int, ...]]:
-    steps = [
-        Step(s.name, () if isinstance(s, Scope) or s.name else _function(s), _reads(s), _gives(s, network))
-        for s in scope.steps
-    ]
-    gives = _gives(scope, network)
-    last = {key: i for i, step in enumerate(steps) for key in step.reads}
-    for i, step in enumerate(steps):
-        step.ends = tuple(dict.fromkeys(k for k in step.reads if last[k] == i and k not in gives))
-    return _reads(scope), steps, gives
+def _step(call: Call) -> Step:
+    step = call.step
+    function = () if isinstance(step, Scope) or step.name else _function(step)
+    return Step(step.name, function, call.reads, call.writes, call.ends)

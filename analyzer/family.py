@@ -13,8 +13,8 @@ from analyzer.architecture.net import Net
 from analyzer.architecture.network import Columns, densenet121_like, preset_name, trace
 from analyzer.architecture.ops import Op, Scope
 from analyzer.architecture.variant import Variant
-from analyzer.count import exact, memory
-from analyzer.count.vector import CHUNK, count_columns
+from analyzer.count import exact, memory, peak
+from analyzer.count.vector import CHUNK, MEMORY, TRAINING, count_columns
 from analyzer.errors import AnalyzerError, ArchitectureError
 from analyzer.records import Failure, Input, LayerRow, Record, Target
 
@@ -60,13 +60,12 @@ def record(variant: Variant, batch: int = 1, *, layers: bool = True, label: str 
     """
     net = trace(variant)
     cost = exact.total(net)
-    saved, notes = _saved(net, batch)
+    used = _memory(net, batch)
     return Record(
         **_common(variant, batch, label),
         **_figures(cost, *exact.norm_channels(net)),
-        saved_bytes=saved,
-        notes=notes,
-        layers=tuple(_rows(net, batch, saved is not None)) if layers else None,
+        **used,
+        layers=tuple(_rows(net, batch, "saved_bytes" in used)) if layers else None,
     )
 
 
@@ -107,12 +106,18 @@ def _figures(cost: exact.Cost, norm_channels: int, norms: int) -> dict[str, Any]
     }
 
 
-def _saved(net: Net, batch: int) -> tuple[int | None, tuple[str, ...]]:
+def _memory(net: Net, batch: int) -> dict[str, Any]:
+    """The figures of memory; of training none, with a note, where batch normalisation can't train."""
+    figures: dict[str, Any] = {"peak_inference_bytes": peak.inference_peak(net, batch).bytes}
     try:
         memory.require_trainable(net, batch)
     except ArchitectureError as error:
-        return None, (f"no saved_bytes: {error}",)
-    return memory.saved_bytes(net, batch), ()
+        return {**figures, "notes": (f"no saved_bytes and no training peak: {error}",)}
+    return {
+        **figures,
+        "saved_bytes": memory.saved_bytes(net, batch),
+        "peak_training_bytes": peak.training_peak(net, batch).bytes,
+    }
 
 
 # -- layers ----------------------------------------------------------------------------------------------------
@@ -194,20 +199,21 @@ def columns_of(variants: Sequence[Variant]) -> Columns:
 
 
 def _count(variants: list[Variant], batch: int) -> Iterator[Record]:
-    counts = count_columns(columns_of(variants), batch)
-    saved, untrainable = counts.saved_bytes, counts.untrainable
-    assert saved is not None
-    assert untrainable is not None
+    counts = count_columns(columns_of(variants), batch, MEMORY)
+    assert counts.untrainable is not None
+    note = f"no saved_bytes and no training peak: batch normalisation can't train at batch {batch}"
     for i, variant in enumerate(variants):
         if counts.invalid[i]:
             yield _failed_variant(variant, batch)
             continue
         cost = exact.Cost(int(counts.params[i]), int(counts.macs[i]), int(counts.conv_activations[i]))
+        trains = not counts.untrainable[i]
+        used: dict[str, Any] = {n: int(getattr(counts, n)[i]) for n in MEMORY if trains or n not in TRAINING}
         yield Record(
             **_common(variant, batch),
             **_figures(cost, int(counts.norm_channels[i]), counts.norms),
-            saved_bytes=None if untrainable[i] else int(saved[i]),
-            notes=(f"no saved_bytes: batch normalisation can't train at batch {batch}",) if untrainable[i] else (),
+            **used,
+            notes=() if trains else (note,),
         )
 
 

@@ -74,6 +74,7 @@ class Net:
     def __init__(self, *, vector: bool = False) -> None:
         self.vector = vector
         self.root = Scope("", "Network", "")
+        self.layer_kind = ""  # class name of the modules that are its layers
         self.invalid: Any = False
         self.high_macs = 0
         self.high_elements = 0
@@ -343,6 +344,12 @@ class Net:
         if not is_array(groups) and groups == 1:
             return x
         self._divides(groups, x.channels, "")
+        self.require(
+            x.channels // groups > 1,
+            "",
+            lambda: f"{groups} groups of one channel each leave nothing to shuffle",
+            "use fewer groups, or block separable",
+        )
         return self._record(Shuffle("", (x,), self._tensor(x.channels, x.size, high=x.high), groups))
 
     def sigmoid(self, x: Tensor) -> Tensor:

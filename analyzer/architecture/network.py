@@ -43,6 +43,7 @@ def trace(variant: Variant | Columns) -> Net:
     """
     net = Net(vector=is_array(variant.init))
     block = BLOCKS[variant.block]
+    net.layer_kind = block.kind
     assemble = {"densenet": _densenet, "resnet": _resnet, "vovnet": _vovnet}[block.family]
     assemble(net, net.input(3, variant.image), variant, block)
     net.close()

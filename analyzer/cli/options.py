@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import fields
+from typing import Any, TypeVar, get_args
 
 import click
 
 from analyzer.architecture.network import PRESETS
+from analyzer.count.peak import Dtype, Form, Optimizer, Training, ZeroGrad
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.records import FIGURES
 from analyzer.space.axes import AXES
@@ -113,6 +115,35 @@ def batch_option(function: F) -> F:
     return click.option("--batch", type=Batch(), default=None, metavar="N", help="Images a batch.  [default: 1]")(
         function
     )
+
+
+def training_options(function: F) -> F:
+    """How a step trains: `--dtype`, `--optimizer` and what else decides its memory."""
+    options = [
+        click.option("--dtype", type=click.Choice(get_args(Dtype)), default="float32", show_default=True,
+                     help="Of parameters and activations alike (no autocast)."),
+        click.option("--optimizer", type=click.Choice([o.replace("_", "-") for o in get_args(Optimizer)]),
+                     default="adam", show_default=True, help="Whose state and transients count."),
+        click.option("--form", type=click.Choice(get_args(Form)), default="foreach", show_default=True,
+                     help="The optimizer's form; foreach is CUDA's default."),
+        click.option("--weight-decay", is_flag=True, help="With weight decay."),
+        click.option("--zero-grad", type=click.Choice([z.replace("_", "-") for z in get_args(ZeroGrad)]),
+                     default="before-forward", show_default=True, help="When gradients are dropped."),
+        click.option("--accumulate", type=click.IntRange(1), default=1, metavar="N",
+                     help="Batches that add to one step's gradients.  [default: 1]"),
+        click.option("--checkpoint", is_flag=True, help="Run every layer again in the backward pass (the family)."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def training_of(options: dict[str, Any]) -> Training:
+    """Takes the training options out of a verb's options."""
+    names = [field.name for field in fields(Training)]
+    values = {name: options.pop(name) for name in names}
+    words = {name: value.replace("-", "_") for name, value in values.items() if isinstance(value, str)}
+    return Training(**{**values, **words})
 
 
 def device_option(function: F) -> F:

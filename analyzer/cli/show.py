@@ -12,14 +12,26 @@ import click
 import msgspec
 
 from analyzer import units
-from analyzer.analysis import analyze_target, witnesses_of
+from analyzer.analysis import analyze_target, predict, witnesses_of
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
-from analyzer.cli.options import TargetName, batch_option, family_options, family_values, format_option
+from analyzer.cli.memory import show_memory
+from analyzer.cli.options import (
+    TargetName,
+    batch_option,
+    family_options,
+    family_values,
+    format_option,
+    training_of,
+    training_options,
+)
+from analyzer.count.peak import DEFAULT
+from analyzer.errors import UsageError
 from analyzer.family import baseline_or_none
 from analyzer.layers import SUMMED, Node, tree
+from analyzer.prediction import MemoryPrediction
 from analyzer.records import FIGURES, Record
-from analyzer.targets import FamilyTarget, resolve
+from analyzer.targets import FamilyTarget, Resolved, resolve
 
 if TYPE_CHECKING:
     from analyzer.count.witnesses import Witness
@@ -41,6 +53,8 @@ TOTALS = ("params", "trainable_params", "macs", "flops", "training_macs", *FIGUR
 @click.option(
     "--report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write an HTML report too."
 )
+@click.option("--peak", is_flag=True, help="Peak memory as these say, where it stands, and what is alive then:")
+@training_options
 @click.option("--strict", is_flag=True, help="An operator that can't be counted is an error (exit 3).")
 @format_option("table", "json", "csv", "md")
 def command(
@@ -53,32 +67,50 @@ def command(
     own runs its code.
     """
     batch, backward, strict = options.pop("batch") or 1, options.pop("backward"), options.pop("strict")
+    peak, training = options.pop("peak"), training_of(options)
+    if not peak and training != DEFAULT:
+        raise UsageError("say how a peak is reached", where="--dtype and the like", fix="add --peak")
     wanted, report = options.pop("witnesses"), options.pop("report")
     found = resolve(target, family_values(options, many=False), kwargs=kwargs, inputs=inputs)
     record = analyze_target(found, batch=batch, backward=backward, strict=strict)
     baseline = baseline_or_none(found.variant, batch) if isinstance(found, FamilyTarget) else None
     if baseline is None and isinstance(found, FamilyTarget):
         say(f"note: not compared: DenseNet121 makes no network at {found.variant.image} px")
-    for note in record.notes:
+    memory = predict(found, record, training) if peak else None
+    if memory is not None and training == DEFAULT:
+        peaks = (memory.peak_training_bytes, memory.peak_inference_bytes)
+        record = msgspec.structs.replace(record, peak_training_bytes=peaks[0], peak_inference_bytes=peaks[1])
+    for note in (*record.notes, *(memory.notes if memory else ())):
         say(f"note: {note}")
     if record.uncounted:
         calls = ", ".join(f"{u.operator} in {u.module or 'the root'} ({u.calls}x)" for u in record.uncounted[:8])
         warn(f"not counted, so MACs are a lower bound: {calls}")
     seen = witnesses_of(found, record) if wanted else ()
     if format_ == "json":
-        text.show(_json(record, seen if wanted else None))
+        text.show(_json(record, seen if wanted else None, memory))
     else:
         _print(record, baseline, depth, format_)
+        if memory is not None:
+            show_memory(memory, format_)
         if wanted:
             _print_witnesses(seen, format_)
     if report is not None:
-        _write_report(record, baseline, seen, report)
+        _write_report(record, baseline, seen, report, memory or _default_memory(found, record))
 
 
-def _json(record: Record, seen: Sequence[Witness] | None) -> str:
-    if seen is None:
+def _default_memory(found: Resolved, record: Record) -> MemoryPrediction | None:
+    return predict(found, record, DEFAULT) if isinstance(found, FamilyTarget) else None
+
+
+def _json(record: Record, seen: Sequence[Witness] | None, memory: MemoryPrediction | None) -> str:
+    if seen is None and memory is None:
         return record.to_json()
-    return json.dumps({**record.to_dict(), "witnesses": msgspec.to_builtins(seen)})
+    data = record.to_dict()
+    if memory is not None:
+        data["memory"] = msgspec.to_builtins(msgspec.structs.replace(memory, timeline=None))
+    if seen is not None:
+        data["witnesses"] = msgspec.to_builtins(seen)
+    return json.dumps(data)
 
 
 def _print_witnesses(seen: Sequence[Witness], format_: str) -> None:
@@ -106,7 +138,9 @@ def _print_witnesses(seen: Sequence[Witness], format_: str) -> None:
             text.show(f"  {reason}")
 
 
-def _write_report(record: Record, baseline: Record | None, seen: Sequence[Witness], path: Path) -> None:
+def _write_report(
+    record: Record, baseline: Record | None, seen: Sequence[Witness], path: Path, memory: MemoryPrediction | None
+) -> None:
     from analyzer.report import data
     from analyzer.report.against import against
     from analyzer.report.page import write_report
@@ -122,7 +156,9 @@ def _write_report(record: Record, baseline: Record | None, seen: Sequence[Witnes
         )
         for w in seen
     )
-    write_report(msgspec.structs.replace(page, witnesses=rows, limits=page.limits if baseline else ()), path)
+    steps = data.timeline_of(memory.timeline) if memory and memory.timeline else None
+    limits = page.limits if baseline else ()
+    write_report(msgspec.structs.replace(page, witnesses=rows, limits=limits, timeline=steps), path)
     say(str(path))
 
 

@@ -44,6 +44,16 @@ def cost(op: Op) -> Cost:
     return FREE
 
 
+def parameters(op: Op) -> tuple[Dim, ...]:
+    """Elements of each of an op's parameters, in the order of its module's: weight, then bias."""
+    params = cost(op).params
+    if isinstance(op, Norm):
+        return op.x.channels, op.x.channels
+    if isinstance(op, Linear) or (isinstance(op, Conv) and op.bias):
+        return params - op.output.channels, op.output.channels
+    return (params,) if isinstance(op, Conv) else ()
+
+
 def total(net: Net) -> Cost:
     """The network's own figures. In scalar form a total beyond int64 raises ArchitectureError."""
     sums: list[Any] = [0, 0, 0]

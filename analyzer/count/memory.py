@@ -45,14 +45,17 @@ def kept_tensors(op: Op) -> tuple[Tensor, ...]:
     return op.inputs if isinstance(op, (Conv, Norm, Linear, MaxPool, AvgPool)) else ()
 
 
-def kept_beside(op: Op, batch: int) -> Dim:
-    """Bytes an op keeps that are no activation: BN's mean and 1/std, max pooling's indices, dropout's fp32 noise."""
+def kept_beside(op: Op, batch: int, itemsize: int = FLOAT) -> Dim:
+    """Bytes an op keeps that are no activation: BN's mean and 1/std, max pooling's indices, dropout's noise.
+
+    The mean and 1/std are fp32 whatever the activations are.
+    """
     if isinstance(op, Norm):
         return 2 * FLOAT * op.x.channels
     if isinstance(op, MaxPool):
         return INDEX * batch * op.output.elements
     if isinstance(op, Dropout):
-        return FLOAT * batch * op.output.elements
+        return itemsize * batch * op.output.elements
     return 0
 
 

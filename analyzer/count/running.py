@@ -121,7 +121,7 @@ class Ladder:
             modules.begin()
             tracer = Tracer(modules, modules.parameters, self._untouchable, self._shapes if rung.redirect else None)
             saved = SavedBytes(modules, [*modules.parameters, *modules.buffers])
-            with _plain_kernels(), tracer:
+            with plain_kernels(), tracer:
                 with saved if training else contextlib.nullcontext():
                     result = copy(*args, **kwargs)
                 tracer.backward = True
@@ -162,7 +162,7 @@ def _needs_values(error: Exception) -> bool:
 
 
 @contextlib.contextmanager
-def _plain_kernels() -> Iterator[None]:
+def plain_kernels() -> Iterator[None]:
     """Operators as they are written: nothing fused, compiled or handed to another library."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 

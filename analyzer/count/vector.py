@@ -6,21 +6,30 @@ beyond int64, a float64 trace tells which variants are concerned.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.architecture.net import INT64_MAX
+from analyzer.architecture.net import INT64_MAX, Net
 from analyzer.architecture.network import Columns, trace
-from analyzer.count import exact, memory
+from analyzer.count import exact, memory, peak
 from analyzer.errors import ArchitectureError
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 CHUNK = 16_384
 """Variants a pass: arrays of this length stay in a core's cache (measured; 4k and 64k are slower)."""
+
+MEMORY: dict[str, Callable[[Net, int], Any]] = {
+    "saved_bytes": memory.saved_bytes,
+    "peak_training_bytes": lambda net, batch: peak.training_peak(net, batch).bytes,
+    "peak_inference_bytes": lambda net, batch: peak.inference_peak(net, batch).bytes,
+}
+"""The figures that a batch decides."""
+TRAINING = frozenset({"saved_bytes", "peak_training_bytes"})
 
 _SAFELY_BELOW = 2.0**62
 _DIMENSIONS = ("growth", "bn_size", "init", "classes", "image")
@@ -31,8 +40,8 @@ class Counts:
     """Figures of n variants as int64 arrays of length n.
 
     Entries where `invalid` holds mean nothing: that variant makes no network or its figures are beyond int64, and
-    the scalar form raises the reason. `saved_bytes` is None where it was not asked for, and means nothing where
-    `untrainable` holds (batch normalisation would get one value a channel).
+    the scalar form raises the reason. The memory figures are None where they were not asked for; those of training
+    mean nothing where `untrainable` holds (batch normalisation would get one value a channel).
     """
 
     params: Ints
@@ -42,6 +51,8 @@ class Counts:
     norms: int
     invalid: Mask
     saved_bytes: Ints | None = None
+    peak_training_bytes: Ints | None = None
+    peak_inference_bytes: Ints | None = None
     untrainable: Mask | None = None
 
 
@@ -72,20 +83,19 @@ def _parts(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def count_columns(columns: Columns, batch: int | None = None) -> Counts:
-    """Counts every variant of the columns; with `batch`, their saved bytes at that batch too."""
+def count_columns(columns: Columns, batch: int = 1, figures: Collection[str] = ()) -> Counts:
+    """Counts every variant of the columns; `figures` are those of MEMORY that are wanted too, at `batch`."""
     size = length(columns)
     columns = replace(columns, init=np.broadcast_to(np.asarray(columns.init, np.int64), size))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return _count(columns, size, batch)
+        return _count(columns, size, batch, figures)
 
 
-def _count(columns: Columns, size: int, batch: int | None) -> Counts:
+def _count(columns: Columns, size: int, batch: int, figures: Collection[str]) -> Counts:
     net = trace(columns)
     invalid = np.broadcast_to(np.asarray(net.invalid, bool), size).copy()
-    bytes_bound = 16 * (batch or 1) * net.high_elements
-    if max(4 * net.high_macs, bytes_bound) > INT64_MAX:
-        invalid |= _overflows(columns, size, batch)
+    if _bound(net, batch, figures) > INT64_MAX:
+        invalid |= _overflows(columns, size, batch, figures)
         net = trace(_arrays(columns, size, np.int64))
     totals = exact.total(net)
 
@@ -93,6 +103,8 @@ def _count(columns: Columns, size: int, batch: int | None) -> Counts:
         return np.broadcast_to(np.asarray(value, np.int64), size)
 
     norm_channels, norms = exact.norm_channels(net)
+    trains = TRAINING.intersection(figures)
+    asked: dict[str, Any] = {name: full(MEMORY[name](net, batch)) for name in figures}
     return Counts(
         params=full(totals.params),
         macs=full(totals.macs),
@@ -100,20 +112,31 @@ def _count(columns: Columns, size: int, batch: int | None) -> Counts:
         norm_channels=full(norm_channels),
         norms=norms,
         invalid=invalid,
-        saved_bytes=None if batch is None else full(memory.saved_bytes(net, batch)),
-        untrainable=None if batch is None else np.broadcast_to(~np.asarray(memory.trainable(net, batch)), size),
+        untrainable=np.broadcast_to(~np.asarray(memory.trainable(net, batch)), size) if trains else None,
+        **asked,
     )
 
 
-def _overflows(columns: Columns, size: int, batch: int | None) -> Mask:
+def _bound(net: Net, batch: int, figures: Collection[str]) -> int:
+    """An exact int above every figure, whatever the variant.
+
+    Of an activation's elements, at most 16 bytes are saved (fp32, int64 indices), and 64 alive (with gradients and
+    their sums); of a parameter's, 32 (gradient, Adam's state, transients). Each parameter but BN's does some MACs.
+    """
+    if {"peak_training_bytes", "peak_inference_bytes"}.intersection(figures):
+        return 64 * batch * net.high_elements + 32 * (net.high_macs + net.high_elements)
+    return max(4 * net.high_macs, 16 * batch * net.high_elements if figures else 0)
+
+
+def _overflows(columns: Columns, size: int, batch: int, figures: Collection[str]) -> Mask:
     """Which variants have a figure beyond int64: by float64, exactly by Python ints where that is too close."""
     net = trace(_arrays(columns, size, np.float64))
-    figures = [*exact.total(net), *([] if batch is None else [memory.saved_bytes(net, batch)])]
-    largest = np.broadcast_to(np.max([np.broadcast_to(f, size) for f in figures], axis=0), size)
+    values = [*exact.total(net), *(MEMORY[name](net, batch) for name in figures)]
+    largest = np.broadcast_to(np.max([np.broadcast_to(f, size) for f in values], axis=0), size)
     risky = ~(largest < _SAFELY_BELOW)  # NaN is risky too
     close = risky & (largest < 4 * _SAFELY_BELOW)
     for index in np.flatnonzero(close):
-        risky[index] = not _fits(at(columns, int(index)), batch)
+        risky[index] = not _fits(at(columns, int(index)), batch, figures)
     return risky
 
 
@@ -132,10 +155,10 @@ def _arrays(columns: Columns, size: int, dtype: type) -> Columns:
     return replace(columns, **{name: array(getattr(columns, name)) for name in _DIMENSIONS})
 
 
-def _fits(one: Columns, batch: int | None) -> bool:
+def _fits(one: Columns, batch: int, figures: Collection[str]) -> bool:
     try:
         net = trace(one)
         exact.total(net)
+        return all(MEMORY[name](net, batch) <= INT64_MAX for name in figures)
     except ArchitectureError:
         return False
-    return batch is None or memory.saved_bytes(net, batch) <= INT64_MAX

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from analyzer.errors import UsageError
@@ -18,7 +19,7 @@ class Limit(Frozen, frozen=True, kw_only=True):
 
 
 class Moment(Frozen, frozen=True, kw_only=True):
-    """A step of the memory timeline: the phase, the layer that runs, the bytes alive once it has."""
+    """A step of the memory timeline: the phase, the layer that runs, the most bytes alive while it does."""
 
     phase: str
     layer: str
@@ -54,6 +55,11 @@ class ReportData(Frozen, frozen=True, kw_only=True):
     generated: str
     timeline: tuple[Moment, ...] | None = None
     witnesses: tuple[Witness, ...] = ()
+
+
+def timeline_of(moments: Sequence[tuple[str, str, int]]) -> tuple[Moment, ...]:
+    """A prediction's timeline as a report's."""
+    return tuple(Moment(phase=phase, layer=layer, live_bytes=int(size)) for phase, layer, size in moments)
 
 
 def now() -> str:

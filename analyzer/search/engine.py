@@ -21,7 +21,7 @@ import numpy as np
 
 from analyzer.count.vector import CHUNK, count_columns
 from analyzer.errors import UsageError
-from analyzer.search.query import FIGURES, Finds, Ints, Query, judge, merged
+from analyzer.search.query import FIGURES, Finds, Ints, Query, figures_of, judge, merged
 from analyzer.space.space import Space
 
 TASK = 8 * CHUNK
@@ -164,7 +164,7 @@ def run_task(space: Space, query: Query, task: Task) -> Finds:
     for start in range(task.start, task.start + task.count, CHUNK):
         count = min(CHUNK, task.start + task.count - start)
         indices = _walk(start, count, task.walk_start, task.stride, part.size)
-        counts = count_columns(part.columns(indices), query.batch if query.needs_saved else None)
+        counts = count_columns(part.columns(indices), query.batch, query.memory)
         finds.append(judge(query, counts, task.part, indices))
     return merged(query, finds)
 
@@ -233,9 +233,8 @@ def _nearest(result: Result) -> str:
         return "relax a constraint"
     variant = result.space.parts[part].variant(index)
     indices = np.array([index], np.int64)
-    counts = count_columns(result.space.parts[part].columns(indices), result.query.batch)
-    saved = counts.saved_bytes
-    values = [counts.params[0], counts.macs[0], counts.conv_activations[0], 0 if saved is None else saved[0]]
+    query = result.query
+    values = figures_of(count_columns(result.space.parts[part].columns(indices), query.batch, query.memory))[0]
     used = dict.fromkeys(c.figure for c in result.query.constraints)
     text = ", ".join(f"{figure} {int(values[FIGURES.index(figure)]):,}" for figure in used)
     return f"relax it: the nearest miss is {variant.name} ({text}), {100 * excess:.1f} % beyond"

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.count.vector import Counts
+from analyzer.count.vector import MEMORY, TRAINING, Counts
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.records import Record
 from analyzer.space.pareto import front
 
-FIGURES = ("params", "macs", "conv_activations", "saved_bytes")
+FIGURES = ("params", "macs", "conv_activations", *MEMORY)
 """What a search can constrain and optimise: figures that exist in array form."""
 
 Ints = npt.NDArray[np.int64]
@@ -61,7 +61,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class Query:
-    """What to look for. Saved bytes are at `batch`; `best` variants are kept for each objective."""
+    """What to look for. Memory is at `batch`; `best` variants are kept for each objective."""
 
     objectives: tuple[Objective, ...] = (Objective("params"), Objective("macs"))
     constraints: tuple[Constraint, ...] = ()
@@ -73,9 +73,10 @@ class Query:
             raise UsageError("has no objective", where="search", fix="such as --minimize params,macs")
 
     @property
-    def needs_saved(self) -> bool:
-        """Whether saved bytes must be counted."""
-        return "saved_bytes" in {*(o.figure for o in self.objectives), *(c.figure for c in self.constraints)}
+    def memory(self) -> tuple[str, ...]:
+        """The figures of memory that must be counted."""
+        used = {*(o.figure for o in self.objectives), *(c.figure for c in self.constraints)}
+        return tuple(figure for figure in MEMORY if figure in used)
 
 
 @dataclass
@@ -98,9 +99,9 @@ class Finds:
 
 def judge(query: Query, counts: Counts, part: int, indices: Ints) -> Finds:
     """The finds of one chunk of a part."""
-    figures = _figures(counts)
+    figures = figures_of(counts)
     valid = ~counts.invalid
-    if query.needs_saved and counts.untrainable is not None:
+    if counts.untrainable is not None and TRAINING.intersection(query.memory):
         valid &= ~counts.untrainable
     excess = [_excess(constraint, figures) for constraint in query.constraints]
     meets = [(each <= 0) & valid for each in excess]
@@ -123,9 +124,10 @@ def judge(query: Query, counts: Counts, part: int, indices: Ints) -> Finds:
     return finds
 
 
-def _figures(counts: Counts) -> Ints:
-    saved = counts.saved_bytes if counts.saved_bytes is not None else np.zeros(len(counts.params), np.int64)
-    return np.column_stack([counts.params, counts.macs, counts.conv_activations, saved])
+def figures_of(counts: Counts) -> Ints:
+    """One row a variant, the figures in FIGURES' order; 0 where one was not counted."""
+    columns = [getattr(counts, figure) for figure in FIGURES]
+    return np.column_stack([np.zeros_like(counts.params) if column is None else column for column in columns])
 
 
 def _excess(constraint: Constraint, figures: Ints) -> Floats:

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from analyzer import family
+from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
+from analyzer.count.peak import training_peak
 from analyzer.records import Record
 from analyzer.report.against import own_limits
-from analyzer.report.data import Limit, ReportData, now
+from analyzer.report.data import Limit, Moment, ReportData, now, timeline_of
 from analyzer.sweep.run import pareto_names, subject_of
 
 
@@ -35,7 +37,16 @@ def report_data(
         front=pareto_names(records),
         environment=measured.environment if measured else None,
         generated=now(),
+        timeline=_timeline(judged),
     )
+
+
+def _timeline(row: Record | None) -> tuple[Moment, ...] | None:
+    """A training step of the subject, where it can train."""
+    if row is None or row.target.variant is None or row.peak_training_bytes is None:
+        return None
+    step = training_peak(trace(Variant.from_dict(row.target.variant)), row.batch, timeline=True)
+    return timeline_of(step.moments)
 
 
 def asked_limits(limits: Mapping[str, int]) -> tuple[Limit, ...]:

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyzer.architecture.network import PRESETS, Columns
+from analyzer.architecture.network import PRESETS, Columns, trace
 from analyzer.architecture.variant import Variant
+from analyzer.count.exact import total
 from analyzer.count.vector import CHUNK, count_columns
 from analyzer.family import record, records
 from analyzer.search.engine import search
@@ -77,8 +78,8 @@ def counting() -> Iterator[dict[str, object]]:
     chunks = [random_columns(seed) for seed in range(4)]
     contestants: dict[str, Callable[[], object]] = {
         "array": lambda: [count_columns(chunk) for chunk in chunks],
-        "array_with_saved": lambda: [count_columns(chunk, 1) for chunk in chunks],
-        "scalar": lambda: record(PRESETS["densenet121"], layers=False),
+        "array_with_saved": lambda: [count_columns(chunk, 1, ["saved_bytes"]) for chunk in chunks],
+        "scalar": lambda: total(trace(PRESETS["densenet121"])),
         "torchinfo": torchinfo_run(),
         "fvcore": fvcore_run(),
     }

@@ -1,0 +1,57 @@
+"""A prediction of memory as text."""
+
+from __future__ import annotations
+
+from analyzer import units
+from analyzer.cli import text
+from analyzer.prediction import MemoryPrediction, Place
+
+
+def training_words(training: dict[str, object]) -> str:
+    """`float32, adam (foreach), zero_grad before forward`."""
+    words = [
+        str(training["dtype"]),
+        f"{str(training['optimizer']).replace('_', ' with ')} ({training['form']})",
+        f"zero_grad {str(training['zero_grad']).replace('_', ' ')}",
+    ]
+    words += ["weight decay"] if training["weight_decay"] else []
+    words += [f"{training['accumulate']} batches a step"] if training["accumulate"] != 1 else []
+    words += ["layers checkpointed"] if training["checkpoint"] else []
+    return ", ".join(words)
+
+
+def show_memory(memory: MemoryPrediction, format_: str) -> None:
+    """The peaks, where they stand, what is alive all the time, what CUDA's allocator makes of them."""
+    rows = [
+        ("peak, training", units.mib(memory.peak_training_bytes), _where(memory.training_peak_at)),
+        ("peak, inference", units.mib(memory.peak_inference_bytes), _where(memory.inference_peak_at)),
+        ("parameters", units.mib(memory.param_bytes), "and their gradients as much again in training"),
+        ("buffers", units.mib(memory.buffer_bytes), ""),
+        ("optimizer state", units.mib(memory.optimizer_bytes), "in training"),
+        ("saved for backward", units.mib(memory.saved_bytes), "by a forward in training mode"),
+    ]
+    if memory.recomputed_macs:
+        rows.append(("MACs run again", units.count(memory.recomputed_macs), "by checkpointing, each sample"))
+    if memory.cuda_inference_allocated_bytes is not None:
+        rows += [
+            _on_cuda("training", memory.cuda_training_allocated_bytes, memory.cuda_training_reserved_bytes),
+            _on_cuda("inference", memory.cuda_inference_allocated_bytes, memory.cuda_inference_reserved_bytes),
+        ]
+    headings = ("memory", f"batch {memory.batch}", training_words(memory.training))
+    if format_ == "md":
+        text.show("\n" + text.markdown(headings, rows))
+    elif format_ == "table":
+        text.show("")
+        heading, *lines = text.aligned(headings, [(a, b, "") for a, b, _ in rows])
+        text.show(heading)
+        for line, (_, _, words) in zip(lines, rows, strict=True):
+            text.show(f"{line}  {words}".rstrip())
+
+
+def _where(place: Place | None) -> str:
+    return "" if place is None else f"in {place.phase}, {place.layer or 'the root'}"
+
+
+def _on_cuda(mode: str, allocated: int | None, reserved: int | None) -> tuple[str, str, str]:
+    more = f"allocated, about {units.mib(reserved)} reserved (simulated; workspaces and context on top)"
+    return f"CUDA, {mode}", units.mib(allocated), more if allocated is not None else ""

@@ -1,0 +1,224 @@
+"""Any nn.Module -> its peak memory: every storage that torch makes on the meta device, from its birth to its death.
+
+The model runs as it is (a copy of it, on meta), with torch's own autograd and optimizer; nothing is modelled. It is
+the second witness of the family's prediction (peak.py), and the only one of any other model.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from analyzer.count.attribution import Modules, tensors_in
+from analyzer.count.copying import copy_inputs, copy_model, to_meta
+from analyzer.count.diagnosis import diagnose
+from analyzer.count.heap import Moment
+from analyzer.count.peak import DEFAULT, Peak, Training
+from analyzer.count.running import plain_kernels, untouched
+from analyzer.errors import CountError
+
+_META = torch.device("meta")
+_NORMS = {"native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training"}
+
+
+class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of the meta storages alive, and the most (`peak`) there were since `begin`.
+
+    `modules` says which module runs. Tensors that the code makes on a named device are put on meta too.
+    """
+
+    def __init__(self, modules: Modules) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live = self.peak = self.least = 0
+        self.phase = ""
+        self.moments: list[Moment] = []
+        self.modules = modules
+        self._known: dict[int, weakref.ref[Any]] = {}
+
+    def begin(self, phase: str) -> None:
+        """Forgets the peak so far."""
+        self.phase, self.peak, self.least, self.moments = phase, self.live, self.live, []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Runs the operator, and counts what it made."""
+        kwargs = kwargs or {}
+        if kwargs.get("device") is not None:
+            kwargs = {**kwargs, "device": _META, **({"pin_memory": False} if kwargs.get("pin_memory") else {})}
+        self.modules.failed = None  # the code goes on: it has handled what failed, and we hold no traceback's frames
+        out = func(*args, **kwargs)
+        # In eval mode BN's saved mean and 1/std are empty on every real device; meta alone makes them.
+        empty = (
+            func._schema.name.removeprefix("aten::") in _NORMS and not out[1].requires_grad and _evaluates(func, args)
+        )
+        for leaf in tree_leaves(out[0] if empty else out):
+            if isinstance(leaf, Tensor):
+                self.see(leaf, in_place=self.phase == "backward" and func is torch.ops.aten.add.Tensor)
+        high = self.live
+        if self.moments and self.moments[-1][:2] == (self.phase, self.modules.path):
+            high = max(high, self.moments.pop().live_bytes)
+        self.moments.append(Moment(self.phase, self.modules.path, high))
+        return out
+
+    def see(self, tensor: Tensor, *, in_place: bool = False) -> None:
+        """Counts a tensor's storage, once, for as long as it lives.
+
+        `in_place` says that torch may have added into an operand where no mode watches: `least` leaves that sum out.
+        """
+        if tensor.device.type != "meta" or tensor.layout != torch.strided:
+            return
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self._known:
+            self._known[key] = weakref.ref(storage, functools.partial(self._freed, key, size))
+            self.live += size
+            self.peak = max(self.peak, self.live)
+            self.least = max(self.least, self.live - size if in_place else self.live)
+
+    def _freed(self, key: int, size: int, _: Any) -> None:
+        del self._known[key]
+        self.live -= size
+
+
+def _evaluates(func: Any, args: Any) -> bool:
+    """Whether a batch normalisation uses its running statistics."""
+    return "no_training" in func._schema.name or not args[5]
+
+
+@dataclass(frozen=True)
+class ModulePeaks:
+    """A model's peaks; `training` is None where it can't train, and `notes` say why, and what its loss was."""
+
+    training: Peak | None
+    inference: Peak
+    notes: tuple[str, ...]
+
+
+def module_peaks(
+    model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None, training: Training = DEFAULT
+) -> ModulePeaks:
+    """A model's peaks in training (a steady step of `training`, in the model's own dtypes) and in inference.
+
+    The loss is the cross-entropy where the model returns one (N, classes) tensor, else the sum of what it returns.
+    Raises CountError where the model can't run on meta: its peak isn't known then.
+    """
+    inputs = (args, kwargs or {})
+    with untouched(), torch.inference_mode(False):
+        inference, _ = _run(model, inputs, None)
+        try:
+            step, notes = _run(model, inputs, training)
+        except CountError as error:
+            return ModulePeaks(None, inference, (f"no training step: {error}",))
+    return ModulePeaks(step, inference, notes)
+
+
+def _run(model: nn.Module, inputs: Any, training: Training | None) -> tuple[Peak, tuple[str, ...]]:
+    copy = copy_model(model, to_meta).train(training is not None)
+    modules = Modules(copy)
+    lifetimes = Lifetimes(modules)
+    args, kwargs = copy_inputs(inputs, to_meta)
+    for tensor in (*modules.parameters, *modules.buffers, *tensors_in((args, kwargs))):
+        lifetimes.see(tensor)
+    notes: list[str] = []
+    try:
+        with plain_kernels(), lifetimes:
+            if training is None:
+                lifetimes.begin("forward")
+                with torch.no_grad():
+                    copy(*args, **kwargs)
+            else:
+                with torch.enable_grad():
+                    notes = train(copy, args, kwargs, training, lifetimes)
+    except Exception as error:
+        told = diagnose(error, modules.failed, type(model).__name__)
+        raise CountError(
+            f"the peak isn't known: {told.what}", where=told.where, fix="it takes a model that runs on the meta device"
+        ) from error
+    if lifetimes.least < lifetimes.peak:
+        notes.append(
+            f"the training peak is at most that, and at least {lifetimes.least:,} bytes: "
+            "gradients that meet are added in place where torch can, and never while storages are tracked"
+        )
+    return Peak(lifetimes.peak, tuple(lifetimes.moments)), tuple(notes)
+
+
+def train(model: nn.Module, args: Any, kwargs: Any, training: Training, lifetimes: Lifetimes) -> list[str]:
+    """Two steps as peak.py describes them; the second is steady. Returns what is to be said of the loss."""
+    optimizer = make_optimizer([p for p in model.parameters() if p.requires_grad], training)
+    targets: list[Tensor] = []
+    for _ in range(2):
+        lifetimes.begin("forward")
+        _step(model, args, kwargs, training, lifetimes, optimizer, targets)
+    return [] if targets else ["the training peak is with the sum of what the model returns as its loss"]
+
+
+def _step(
+    model: nn.Module, args: Any, kwargs: Any, training: Training, lifetimes: Lifetimes, optimizer: Any, targets: Any
+) -> None:
+    if training.zero_grad == "before_forward":
+        optimizer.zero_grad()
+    for _ in range(training.accumulate):
+        lifetimes.phase = "forward"
+        out = model(*args, **kwargs)
+        if training.zero_grad == "after_forward":
+            optimizer.zero_grad()
+        lifetimes.phase = "loss"
+        loss = _loss(out, targets)
+        lifetimes.phase = "backward"
+        loss.backward()  # type: ignore[no-untyped-call]
+    lifetimes.phase = "optimizer"
+    optimizer.step()
+
+
+def _loss(out: Any, targets: list[Tensor]) -> Tensor:
+    if isinstance(out, Tensor) and out.dim() == 2 and out.is_floating_point():
+        if not targets:
+            targets.append(torch.empty(out.shape[0], dtype=torch.long, device="meta"))
+        return F.cross_entropy(out, targets[0])
+    outputs = [tensor for tensor in tensors_in(out) if tensor.requires_grad]
+    if not outputs:
+        raise CountError("no output needs a gradient, so there is no training step")
+    return torch.stack([tensor.sum() for tensor in outputs]).sum()
+
+
+class _FusedState:
+    """What torch's fused optimizers hold and do: their state beside the parameters, and a step without a transient.
+
+    torch itself refuses them on meta.
+    """
+
+    def __init__(self, parameters: list[Tensor], training: Training) -> None:
+        adam = training.optimizer in ("adam", "adamw")
+        copies = 2 if adam else int(training.optimizer == "sgd_momentum")
+        self.parameters = parameters
+        self.state = [torch.empty_like(p) for p in parameters for _ in range(copies)]
+        self.state += [torch.empty((), device="meta") for _ in parameters if adam]
+
+    def zero_grad(self) -> None:
+        """Drops the gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def step(self) -> None:
+        """Changes everything in place."""
+
+
+def make_optimizer(parameters: list[Tensor], training: Training) -> Any:
+    """torch's optimizer of a Training."""
+    if training.form == "fused":
+        return _FusedState(parameters, training)
+    decay = 0.01 if training.weight_decay else 0.0
+    foreach = training.form == "foreach"
+    if training.optimizer in ("adam", "adamw"):
+        make = torch.optim.Adam if training.optimizer == "adam" else torch.optim.AdamW
+        return make(parameters, weight_decay=decay, foreach=foreach)
+    momentum = 0.9 if training.optimizer == "sgd_momentum" else 0.0
+    return torch.optim.SGD(parameters, momentum=momentum, weight_decay=decay, foreach=foreach)

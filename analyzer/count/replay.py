@@ -1,0 +1,304 @@
+"""Net -> its forward and backward pass, replayed on a heap as torch's autograd would run them.
+
+The modules' own schedule (architecture/schedule.py) is followed with Python's own references: a module call keeps its
+arguments until it returns, a value goes after its last use. The backward pass runs in exact reverse order; a node
+allocates all its gradients, then its incoming gradient goes, then what it saved, then its gradients are handed on.
+Source: torch/csrc/autograd/{engine,input_buffer}.cpp and derivatives.yaml of torch 2.13.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from analyzer.architecture import ops
+from analyzer.architecture.net import Net
+from analyzer.architecture.ops import Dim, Op
+from analyzer.architecture.schedule import Call, Plan, plan
+from analyzer.count.exact import parameters
+from analyzer.count.heap import Heap, Storage
+from analyzer.count.memory import kept_beside, kept_tensors
+
+OWN_GRADIENT = (
+    ops.Norm, ops.ReLU, ops.Sigmoid, ops.Dropout, ops.MaxPool, ops.AvgPool, ops.GlobalPool, ops.Shuffle, ops.Slice,
+    ops.Conv, ops.Linear,
+)  # fmt: skip
+"""Ops whose backward allocates a gradient as large as their input (a slice's is padded with zeros)."""
+
+
+@dataclass(slots=True)
+class Tensor:
+    """A value or a gradient: its storage and own size in bytes. `dense` says that it fills its storage in order."""
+
+    storage: Storage
+    size: Dim
+    dense: bool = True
+
+
+@dataclass(slots=True)
+class Node:
+    """An op that the backward pass will undo, the module it belongs to, and the storages it keeps.
+
+    In a checkpointed `region` it keeps none until the region is run again.
+    """
+
+    op: Op
+    layer: str
+    saved: list[Storage]
+    region: Region | None = None
+
+
+@dataclass(slots=True)
+class Region:
+    """A module call under torch.utils.checkpoint (use_reentrant=False): it keeps its inputs, and its nodes nothing.
+
+    The first node that needs what it would have kept runs the call again, up to the last value that any node keeps.
+    """
+
+    plan: Plan
+    inputs: list[Tensor]
+    nodes: dict[int, Node] = field(default_factory=dict)
+    again: bool = False
+
+    @property
+    def last(self) -> Node:
+        """The node that keeps the last value."""
+        return next(node for node in reversed(self.nodes.values()) if keeps(node.op))
+
+
+class _KeptAllError(Exception):
+    """Ends the second run of a region."""
+
+
+def keeps(op: Op) -> bool:
+    """Whether an op keeps anything for its backward."""
+    return bool(kept_tensors(op)) or isinstance(op, ops.Dropout)
+
+
+def keeps_before_it_runs(op: Op) -> bool:
+    """Whether all that an op keeps is there before its result is."""
+    return isinstance(op, (ops.Conv, ops.Linear, ops.AvgPool, ops.GlobalPool, ops.Scale, ops.Dropout))
+
+
+class Replay:
+    """One network's passes at a batch, with elements of `itemsize` bytes, on `heap`.
+
+    Modules of class `checkpoint` are run under torch.utils.checkpoint. `accumulates_in_place` is torch's own way; under
+    any dispatch mode (which a tracker of storages is) it adds out of place.
+    """
+
+    def __init__(
+        self,
+        net: Net,
+        heap: Heap,
+        batch: int,
+        itemsize: int,
+        *,
+        training: bool,
+        checkpoint: str | None = None,
+        accumulates_in_place: bool = True,
+    ) -> None:
+        self.net, self.heap, self.batch, self.itemsize = net, heap, batch, itemsize
+        self.training, self.checkpoint, self.accumulates_in_place = training, checkpoint, accumulates_in_place
+        self.plan = plan(net)
+        self.tape: list[Node] = []
+        self.gradients: dict[tuple[int, int], Storage] = {}
+        self.recomputed: list[Op] = []
+        self._needs_grad: set[int] = set()
+        self._region: Region | None = None
+
+    def size(self, tensor: ops.Tensor) -> Dim:
+        """A tensor's bytes."""
+        return self.batch * self.itemsize * tensor.elements
+
+    def _new(self, size: Dim) -> Tensor:
+        return Tensor(self.heap.allocate(size), size)
+
+    def image(self) -> Tensor:
+        """The input: alive for as long as its caller holds it."""
+        return self._new(self.size(self.net.input_tensor))
+
+    # -- forward -------------------------------------------------------------------------------------------------
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Runs the network on an image; in training the tape is left for `backward`."""
+        self.heap.phase = "forward"
+        return self._module(self.plan, image)[0]
+
+    def _module(self, plan: Plan, *inputs: Tensor) -> list[Tensor]:
+        values = dict(zip(plan.takes, inputs, strict=True))
+        for call in plan.calls:
+            arguments = [values[value] for value in call.reads]
+            for value in call.ends:
+                del values[value]
+            results = self._call(plan, call, arguments)
+            del arguments
+            values.update(zip(call.writes, results, strict=True))
+            del results
+        return [values[value] for value in plan.gives]
+
+    def _call(self, plan: Plan, call: Call, arguments: list[Tensor]) -> list[Tensor]:
+        if call.plan is not None:
+            if self.training and self._region is None and call.plan.scope.kind == self.checkpoint:
+                return self._checkpointed(call.plan, arguments)
+            return self._module(call.plan, *arguments)
+        assert isinstance(call.step, Op)
+        layer = plan.scope.path_of(call.step)
+        result = self._op(call.step, layer, arguments)
+        self.heap.mark(layer)
+        return [result]
+
+    def _checkpointed(self, plan: Plan, arguments: list[Tensor]) -> list[Tensor]:
+        self._region = Region(plan, list(arguments))
+        try:
+            return self._module(plan, *arguments)
+        finally:
+            self._region = None
+
+    def _op(self, op: Op, layer: str, inputs: list[Tensor]) -> Tensor:
+        again = self._region is not None and self._region.again
+        stop = again and self._region is not None and op is self._region.last.op
+        beside = []
+        if stop and keeps_before_it_runs(op):
+            if isinstance(op, ops.Dropout):
+                beside.append(self.heap.allocate(kept_beside(op, self.batch, self.itemsize)))
+            self._keep(op, layer, beside, inputs, None)
+            raise _KeptAllError
+        output = (
+            Tensor(inputs[0].storage, self.size(op.output)) if self._is_view(op) else self._new(self.size(op.output))
+        )
+        if (size := self._beside(op)) is not None:
+            beside.append(self.heap.allocate(size))
+        if self.training and (parameters(op) or any(x.id in self._needs_grad for x in op.inputs)):
+            self._needs_grad.add(op.output.id)
+            self._keep(op, layer, beside, inputs, output)
+        if again:
+            self.recomputed.append(op)
+        if stop:
+            raise _KeptAllError
+        return output
+
+    def _keep(self, op: Op, layer: str, beside: list[Storage], inputs: list[Tensor], output: Tensor | None) -> None:
+        """Records the op's node with what it keeps; in a region the node keeps it in the second run only."""
+        values = dict(zip((x.id for x in op.inputs), inputs, strict=True))
+        if output is not None:
+            values[op.output.id] = output
+        saved = [*beside, *(values[x.id].storage for x in kept_tensors(op))]
+        if self._region is None:
+            self.tape.append(Node(op, layer, saved))
+        elif self._region.again:
+            self._region.nodes[op.output.id].saved = saved
+        else:
+            self._region.nodes[op.output.id] = node = Node(op, layer, [], self._region if keeps(op) else None)
+            self.tape.append(node)
+
+    def _is_view(self, op: Op) -> bool:
+        if isinstance(op, ops.Dropout):
+            return not self.training
+        return isinstance(op, (ops.Flatten, ops.Slice)) or getattr(op, "inplace", False)
+
+    def _beside(self, op: Op) -> Dim | None:
+        """Bytes made beside the result. Max pooling makes its indices in inference too."""
+        if not self.training and not isinstance(op, ops.MaxPool):
+            return None
+        size = kept_beside(op, self.batch, self.itemsize)
+        return None if isinstance(size, int) and size == 0 else size
+
+    @property
+    def saved_bytes(self) -> Dim:
+        """Bytes of the storages that the tape keeps, each once: after a forward, what autograd keeps of it."""
+        kept = [storage for node in self.tape for storage in node.saved]
+        kept += [value.storage for node in self.tape if node.region for value in node.region.inputs]
+        return sum({id(storage): storage.size for storage in kept}.values())
+
+    # -- loss and backward ---------------------------------------------------------------------------------------
+
+    def backward(self, logits: Tensor) -> Tensor:
+        """Cross-entropy of the logits, and the backward pass; each parameter's gradient is left in `gradients`.
+
+        Saved: the log-probabilities, once, and the total weight. The root gradient, a scalar, lives through the
+        backward pass. Returns the loss.
+        """
+        self.heap.phase = "loss"
+        probabilities = [self._new(logits.size)]
+        loss, weight = self._new(self.itemsize), [self._new(self.itemsize)]
+        self.heap.mark("cross_entropy")
+        self.heap.phase = "backward"
+        root = self._new(self.itemsize)
+        of_probabilities = self._new(logits.size)
+        weight.clear()
+        grad = self._new(logits.size)
+        del of_probabilities
+        probabilities.clear()
+        self.heap.mark("cross_entropy")
+        self._pending = {self.net.output_tensor.id: grad}
+        del grad
+        while self.tape:
+            node = self.tape.pop()
+            self._undo(node)
+            self.heap.mark(node.layer)
+        del root
+        return loss
+
+    def _undo(self, node: Node) -> None:
+        """One node: all its gradients, then the incoming one goes, then what was saved, then they are handed on."""
+        grad = self._pending.pop(node.op.output.id)
+        if node.region is not None and not node.region.again and keeps(node.op):
+            self._run_again(node.region)
+        made = list(self._input_gradients(node.op, grad))
+        own = [self.heap.allocate(self.itemsize * count) for count in parameters(node.op)]
+        del grad
+        node.saved.clear()
+        node.region = None
+        made.reverse()
+        while made:
+            self._hand_on(*made.pop())
+        for i, storage in enumerate(own):
+            # The first gradient is taken over, a later one is added into it and goes.
+            self.gradients.setdefault((node.op.output.id, i), storage)
+
+    def _run_again(self, region: Region) -> None:
+        region.again = True
+        self._region, self.heap.phase = region, "recompute"
+        with contextlib.suppress(_KeptAllError):
+            self._module(region.plan, *region.inputs)
+        self._region, self.heap.phase = None, "backward"
+
+    def _input_gradients(self, op: Op, grad: Tensor) -> Iterator[tuple[int, Tensor]]:
+        inputs = [x for x in op.inputs if x.id in self._needs_grad]
+        if isinstance(op, ops.Concat):
+            # Views that keep the whole gradient alive; of one sample, each is dense.
+            for x in inputs:
+                yield x.id, Tensor(grad.storage, self.size(x), dense=self.batch == 1)
+        elif isinstance(op, (ops.Add, ops.Flatten)):
+            for x in inputs:
+                yield x.id, Tensor(grad.storage, self.size(x))
+        elif isinstance(op, ops.Scale):
+            yield from self._scale_gradients(op, inputs)
+        else:
+            assert isinstance(op, OWN_GRADIENT), f"no backward is known of {type(op).__name__}"
+            for x in inputs:
+                yield x.id, self._new(self.size(x))
+
+    def _scale_gradients(self, op: Op, inputs: list[ops.Tensor]) -> Iterator[tuple[int, Tensor]]:
+        """Both products are as large as the image; the factors' is then summed over it."""
+        full = [(x, self._new(self.size(op.output))) for x in inputs]
+        for x, product in full:
+            yield x.id, product if x is op.x else self._new(self.size(x))
+
+    def _hand_on(self, value: int, grad: Tensor) -> None:
+        """Adds to what has come for a value: in place where that is dense and nothing else refers to its storage."""
+        old = self._pending.pop(value, None)
+        if old is None:
+            self._pending[value] = grad
+        elif self.accumulates_in_place and old.dense and _alone(old):
+            self._pending[value] = old
+        else:
+            self._pending[value] = self._new(old.size)
+
+
+def _alone(tensor: Tensor) -> bool:
+    """Whether no other tensor and no node holds the storage: it is referred to by this tensor, and by the call."""
+    return sys.getrefcount(tensor.storage) == 2

@@ -1,0 +1,317 @@
+"""Predicted peaks against torch's own storages on meta, the published table, and hand arithmetic."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "core"))
+from variants import variants
+
+from analyzer.architecture.network import PRESETS, trace
+from analyzer.architecture.variant import Variant
+from analyzer.build import build
+from analyzer.count import lifetimes, peak
+from analyzer.count.cuda_allocator import CudaHeap
+from analyzer.count.lifetimes import module_peaks
+from analyzer.count.memory import saved_bytes
+from analyzer.count.peak import Training, inference_peak, training_peak
+from analyzer.errors import ArchitectureError, CountError, UsageError
+from analyzer.family import columns_of, record
+from analyzer.prediction import fitting_batches, largest_batch, predict_memory, smaller_growth, ways_to_fit
+
+MIB = 2**20
+
+# Peaks at 224 px in MiB with Adam, from an independent tracker of storage lifetimes on torch's meta device.
+PUBLISHED = {
+    ("article", "foreach"): {1: 2859.6, 8: 2951.3, 16: 3718.5, 32: 5252.8, 64: 8490.4, 128: 15264.7},
+    ("article", "single"): {1: 2575.9},
+    ("article", "fused"): {1: 2345.9},
+    ("densenet121", "foreach"): {1: 225.8, 8: 1093.5, 16: 2091.1, 32: 4086.4, 64: 8077.0, 128: 16058.1},
+}
+INFERENCE = {("article", 1): 591.1, ("article", 32): 1178.5, ("densenet121", 1): 39.0, ("densenet121", 32): 294.1}
+
+
+@pytest.mark.parametrize(("name", "form"), PUBLISHED)
+def test_training_peaks_are_the_published_ones(name: str, form: peak.Form) -> None:
+    net = trace(PRESETS[name])
+    for batch, mib in PUBLISHED[name, form].items():
+        assert round(training_peak(net, batch, Training(form=form)).bytes / MIB, 1) == mib
+
+
+@pytest.mark.parametrize(("name", "batch"), INFERENCE)
+def test_inference_peaks_are_the_published_ones(name: str, batch: int) -> None:
+    assert round(inference_peak(trace(PRESETS[name]), batch).bytes / MIB, 1) == INFERENCE[name, batch]
+
+
+def test_the_articles_peak_is_in_the_optimizer_at_batch_1_and_in_the_backward_pass_from_8() -> None:
+    net = trace(PRESETS["article"])
+    assert [training_peak(net, batch, timeline=True).at.phase for batch in (1, 8)] == ["optimizer", "backward"]
+
+
+def test_gradients_kept_through_the_forward_cost_what_was_found() -> None:
+    net = trace(PRESETS["article"])
+    early, late = (
+        training_peak(net, 32, Training(zero_grad=when)).bytes for when in ("before_forward", "after_forward")
+    )
+    assert (early // 10**6, late // 10**6) == (5507, 5747) or (round(early / 1e6), round(late / 1e6)) == (5508, 5747)
+
+
+@st.composite
+def trainings(draw: st.DrawFn) -> Training:
+    accumulate = draw(st.sampled_from([1, 1, 2, 3]))
+    return Training(
+        dtype=draw(st.sampled_from(["float32", "bfloat16", "float16"])),
+        optimizer=draw(st.sampled_from(["sgd", "sgd_momentum", "adam", "adamw"])),
+        form=draw(st.sampled_from(["single", "foreach", "fused"])),
+        zero_grad="before_forward" if accumulate > 1 else draw(st.sampled_from(["before_forward", "after_forward"])),
+        weight_decay=draw(st.booleans()),
+        accumulate=accumulate,
+        checkpoint=draw(st.booleans()),
+    )
+
+
+def on_meta(variant: Variant, batch: int, training: Training) -> tuple[nn.Module, list[torch.Tensor]]:
+    dtype = getattr(torch, training.dtype)
+    model = build(variant, device="meta", checkpoint_layers=training.checkpoint).to(dtype)
+    return model, [torch.empty(batch, 3, variant.image, variant.image, device="meta", dtype=dtype)]
+
+
+RANDOM = settings(max_examples=110, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def require_equal(variant: Variant, batch: int, training: Training) -> None:
+    try:
+        net = trace(variant)
+        # A tracker is a dispatch mode, under which torch adds gradients out of place.
+        predicted = training_peak(net, batch, training, accumulates_in_place=False).bytes
+    except ArchitectureError:
+        assume(False)
+    model, images = on_meta(variant, batch, training)
+    found = module_peaks(model, images, training=training)
+    assert found.training is not None, found.notes
+    assert predicted == found.training.bytes
+    assert training_peak(net, batch, training).bytes <= predicted
+    assert inference_peak(net, batch, training.dtype).bytes == found.inference.bytes
+
+
+@RANDOM
+@given(variants(buildable=True), st.integers(1, 5), trainings())
+def test_random_variants_in_random_training_need_what_torch_says(
+    variant: Variant, batch: int, training: Training
+) -> None:
+    require_equal(variant, batch, training)
+
+
+@RANDOM
+@given(variants(buildable=True), st.integers(1, 33))
+def test_random_variants_in_the_default_training_need_what_torch_says(variant: Variant, batch: int) -> None:
+    require_equal(variant, batch, Training())
+
+
+@pytest.mark.parametrize("form", ["single", "foreach", "fused"])
+@pytest.mark.parametrize("optimizer", ["sgd", "sgd_momentum", "adam", "adamw"])
+@pytest.mark.parametrize("decay", [False, True])
+def test_every_optimizer_where_its_own_step_is_the_peak(
+    form: peak.Form, optimizer: peak.Optimizer, decay: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wide layers on a small image: parameters outweigh activations. Fused Adam is torch's own here."""
+    variant = Variant(block_config=(2, 1), growth=64, init=48, image=32)
+    training = Training(optimizer=optimizer, form=form, weight_decay=decay)
+    if form == "fused" and "adam" in optimizer:  # fused SGD has no kernel on meta at all
+        allow_fused_on_meta(monkeypatch)
+    model, images = on_meta(variant, 2, training)
+    found = module_peaks(model, images, training=training)
+    assert found.training is not None
+    assert training_peak(trace(variant), 2, training, accumulates_in_place=False).bytes == found.training.bytes
+
+
+def allow_fused_on_meta(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch has meta kernels of its fused optimizers, and a list of devices that refuses them."""
+    import importlib
+
+    home = importlib.import_module("torch.optim.optimizer")
+    monkeypatch.setattr(home, "_get_fused_kernels_supported_devices", lambda: ["meta"])
+
+    def fused(parameters: list[torch.Tensor], training: Training) -> torch.optim.Optimizer:
+        make = torch.optim.Adam if training.optimizer == "adam" else torch.optim.AdamW
+        return make(parameters, weight_decay=0.01 if training.weight_decay else 0.0, fused=True)
+
+    monkeypatch.setattr(lifetimes, "make_optimizer", fused)
+
+
+def test_what_a_linear_model_needs_by_hand() -> None:
+    """Batch 3 of 5 floats into 2 classes, plain SGD: the peak stands in the backward pass of the classifier."""
+    found = module_peaks(nn.Linear(5, 2), [torch.empty(3, 5, device="meta")], training=Training(optimizer="sgd"))
+    fixed = 4 * (5 * 2 + 2) + 4 * 3 * 5 + 8 * 3  # parameters, input, targets
+    logits, loss, root = 4 * 3 * 2, 4, 4
+    gradients = 4 * (5 * 2 + 2)
+    assert found.training is not None
+    assert found.training.bytes == fixed + logits + loss + root + logits + gradients
+    assert found.inference.bytes == 4 * (5 * 2 + 2) + 4 * 3 * 5 + logits
+
+
+def test_gradients_that_meet_are_added_in_place_by_torch_itself() -> None:
+    """Why the prediction is under the tracker's: without a mode, the first owned gradient takes the second one in."""
+    x = torch.ones(64, requires_grad=True)
+    y = x * 1.0
+    seen: list[int] = []
+    y.register_hook(lambda grad: seen.append(grad.untyped_storage().data_ptr()))
+    made: list[int] = []
+    second, first = y * 2.0, y * 3.0
+    for branch in (first, second):
+        branch.grad_fn.register_hook(lambda grads, _: made.append(grads[0].untyped_storage().data_ptr()))
+    (first + second).sum().backward()
+    assert seen == made[:1]
+
+
+def test_array_form_equals_scalar_form() -> None:
+    for block in ("residual", "dense", "bottleneck", "vovnet", "csp", "squeeze"):
+        some = [
+            Variant(block=block, block_config=(2, 1), init=init, growth=24, image=64, classes=3) for init in (8, 12, 32)
+        ]
+        net = trace(columns_of(some))
+        together = [training_peak(net, 2).bytes, inference_peak(net, 2).bytes]
+        for i, variant in enumerate(some):
+            one = trace(variant)
+            assert [int(np.broadcast_to(t, 3)[i]) for t in together] == [
+                training_peak(one, 2).bytes, inference_peak(one, 2).bytes,
+            ]  # fmt: skip
+            assert record(variant, 2).peak_training_bytes == training_peak(one, 2).bytes
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(variants(buildable=True), st.integers(1, 4))
+def test_what_the_replay_keeps_is_what_is_counted_as_saved(variant: Variant, batch: int) -> None:
+    try:
+        net = trace(variant)
+        kept = peak.saved_bytes(net, batch)
+    except ArchitectureError:
+        assume(False)
+    assert kept == saved_bytes(net, batch)
+
+
+def test_a_timeline_reaches_the_peak_and_ends_with_the_optimizer() -> None:
+    found = training_peak(trace(PRESETS["article"]), 8, timeline=True)
+    assert max(moment.live_bytes for moment in found.moments) == found.bytes
+    phases = list(dict.fromkeys(moment.phase for moment in found.moments))
+    assert phases == ["forward", "loss", "backward", "optimizer"]
+
+
+# -- CUDA's allocator ------------------------------------------------------------------------------------------
+
+
+def test_cudas_allocator_by_hand() -> None:
+    heap = CudaHeap()
+    small = heap.allocate(1)
+    assert (heap.live, heap.reserved) == (512, 2 * MIB)
+    medium = heap.allocate(3 * MIB)
+    assert (heap.live, heap.reserved) == (512 + 3 * MIB, 22 * MIB)
+    large = heap.allocate(11 * MIB + 1)  # 12 MiB of the 17 left would fit, and the rest is split off
+    assert heap.reserved == 22 * MIB
+    assert heap.live == 512 + 3 * MIB + 11 * MIB + 512
+    huge = heap.allocate(101 * MIB + 1)  # a segment of 102 MiB; under 1 MiB would be left, so it counts whole
+    assert heap.live == 512 + 14 * MIB + 512 + 102 * MIB
+    del medium, large
+    again = heap.allocate(20 * MIB)  # the freed neighbours are one block of 20 MiB again
+    assert heap.reserved == 124 * MIB
+    del small, again, huge
+    assert heap.live == 0
+
+
+@pytest.mark.parametrize("name", ["article", "densenet121"])
+def test_cudas_allocator_needs_a_little_more_than_the_tensors(name: str) -> None:
+    net = trace(PRESETS[name])
+    for batch in (1, 8, 64):
+        heap = CudaHeap()
+        exact, allocated = training_peak(net, batch).bytes, training_peak(net, batch, heap=heap).bytes
+        assert exact <= allocated <= 1.03 * exact
+        assert allocated <= heap.reserved
+        assert heap.live == 0
+
+
+# -- predictions and what fits ---------------------------------------------------------------------------------
+
+
+def test_a_prediction_says_where_and_adds_up() -> None:
+    found = predict_memory(PRESETS["article"], 8, timeline=True)
+    assert found.training_peak_at is not None
+    assert (found.training_peak_at.phase, found.training_peak_at.layer) == ("backward", "features.transition3.relu")
+    assert found.param_bytes == 4 * 149_871_874
+    assert found.optimizer_bytes == 2 * found.param_bytes
+    assert found.timeline is not None
+
+
+def test_no_training_at_batch_1_of_one_value_a_channel_is_said() -> None:
+    found = predict_memory(Variant(block_config=(1, 1), growth=8, image=32), 1)
+    if found.peak_training_bytes is None:
+        assert any("batch normalisation" in note for note in found.notes)
+    assert found.peak_inference_bytes > 0
+
+
+@pytest.mark.parametrize("budget", [300 * MIB, 2**30, 2**33])
+def test_the_largest_batch_fits_and_one_more_does_not(budget: int) -> None:
+    net = trace(PRESETS["densenet121"])
+    trains, infers = fitting_batches(PRESETS["densenet121"], budget)
+    assert trains is not None
+    assert infers is not None
+    assert training_peak(net, trains).bytes <= budget < training_peak(net, trains + 1).bytes
+    assert inference_peak(net, infers).bytes <= budget < inference_peak(net, infers + 1).bytes
+
+
+def test_nothing_fits_in_nothing() -> None:
+    assert fitting_batches(PRESETS["article"], MIB) == (None, None)
+    assert largest_batch(lambda batch: None if batch == 1 else batch, 7) == 7
+    assert largest_batch(lambda batch: batch, 10**9, most=100) == 100
+
+
+def test_a_smaller_growth_is_the_largest_that_fits() -> None:
+    budget = 2**32
+    smaller = smaller_growth(PRESETS["densenet121"], budget, 64)
+    assert smaller is not None
+    assert isinstance(smaller.growth, int)
+    larger = Variant.from_dict({**smaller.to_dict(), "growth": smaller.growth + 1})
+    assert training_peak(trace(smaller), 64).bytes <= budget < training_peak(trace(larger), 64).bytes
+
+
+def test_ways_to_fit_have_their_figures() -> None:
+    ways = list(ways_to_fit(PRESETS["article"], 11 * 2**30, 128))
+    assert ways[0].change == ""
+    assert all(way.peak_bytes < ways[0].peak_bytes for way in ways[1:])
+    checkpointed = next(way for way in ways if way.change == "checkpointed layers")
+    assert checkpointed.more_macs > 0
+
+
+def test_checkpointing_runs_again_all_but_each_layers_last_convolution() -> None:
+    """The last value that a layer keeps is its last convolution's input: there the second run ends."""
+    net = trace(PRESETS["densenet121"])
+    expected = sum(
+        conv.macs
+        for conv in record(PRESETS["densenet121"]).layers or ()
+        if ".denselayer" in conv.path and conv.path.endswith("conv1")
+    )
+    assert training_peak(net, 2, Training(checkpoint=True)).recomputed_macs == expected
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"dtype": "int8"}, {"optimizer": "lion"}, {"form": "tensor"}, {"accumulate": 0}, {"zero_grad": "never"}]
+)
+def test_what_is_not_verified_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        Training(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_model_that_reads_values_has_no_peak_and_says_so() -> None:
+    class Reads(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x if x.sum().item() > 0 else -x
+
+    with pytest.raises(CountError, match="isn't known"):
+        module_peaks(Reads(), [torch.empty(2, device="meta")])
