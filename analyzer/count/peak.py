@@ -172,7 +172,8 @@ def _step(replay: Replay, training: Training, sizes: list[Dim]) -> None:
         logits = replay.forward(image)
         if training.zero_grad == "after_forward":
             replay.gradients.clear()
-        loss = replay.backward(logits)
+        loss = replay.loss(logits)
+        replay.backward()
     replay.heap.phase = "optimizer"
     _optimizer_step(replay.heap, training, sizes)
     del loss, logits

@@ -215,32 +215,33 @@ class Replay:
 
     # -- loss and backward ---------------------------------------------------------------------------------------
 
-    def backward(self, logits: Tensor) -> Tensor:
-        """Cross-entropy of the logits, and the backward pass; each parameter's gradient is left in `gradients`.
-
-        Saved: the log-probabilities, once, and the total weight. The root gradient, a scalar, lives through the
-        backward pass. Returns the loss.
-        """
+    def loss(self, logits: Tensor) -> Tensor:
+        """Cross-entropy of the logits. Kept for its backward: the log-probabilities, once, and the total weight."""
         self.heap.phase = "loss"
-        probabilities = [self._new(logits.size)]
-        loss, weight = self._new(self.itemsize), [self._new(self.itemsize)]
+        self._of_loss = [self._new(logits.size), self._new(self.itemsize)]
+        loss = self._new(self.itemsize)
         self.heap.mark("cross_entropy")
+        return loss
+
+    def backward(self) -> None:
+        """The backward pass from the loss; each parameter's gradient is left in `gradients`.
+
+        The root gradient, a scalar, lives through it.
+        """
         self.heap.phase = "backward"
         root = self._new(self.itemsize)
-        of_probabilities = self._new(logits.size)
-        weight.clear()
-        grad = self._new(logits.size)
+        size = self._of_loss[0].size
+        of_probabilities = self._new(size)
+        self._of_loss.pop()  # the total weight
+        self._pending = {self.net.output_tensor.id: self._new(size)}
         del of_probabilities
-        probabilities.clear()
+        self._of_loss.pop()
         self.heap.mark("cross_entropy")
-        self._pending = {self.net.output_tensor.id: grad}
-        del grad
         while self.tape:
             node = self.tape.pop()
             self._undo(node)
             self.heap.mark(node.layer)
         del root
-        return loss
 
     def _undo(self, node: Node) -> None:
         """One node: all its gradients, then the incoming one goes, then what was saved, then they are handed on."""

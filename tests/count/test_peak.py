@@ -56,12 +56,17 @@ def test_the_articles_peak_is_in_the_optimizer_at_batch_1_and_in_the_backward_pa
     assert [training_peak(net, batch, timeline=True).at.phase for batch in (1, 8)] == ["optimizer", "backward"]
 
 
-def test_gradients_kept_through_the_forward_cost_what_was_found() -> None:
-    net = trace(PRESETS["article"])
-    early, late = (
-        training_peak(net, 32, Training(zero_grad=when)).bytes for when in ("before_forward", "after_forward")
-    )
-    assert (early // 10**6, late // 10**6) == (5507, 5747) or (round(early / 1e6), round(late / 1e6)) == (5508, 5747)
+def test_gradients_kept_through_the_forward_cost_what_torch_says() -> None:
+    """At batch 32, 5,747 MB are alive when the forward ends; its last ReLU, not in place, needs 101 MB more."""
+    article, late = PRESETS["article"], Training(zero_grad="after_forward")
+    net = trace(article)
+    assert round(training_peak(net, 32).bytes / 1e6) == 5508
+    found = record(article, 32, layers=False)
+    assert round((4 * found.param_bytes + found.buffer_bytes + found.saved_bytes) / 1e6) == 5747
+    model, images = on_meta(article, 32, late)
+    tracked = module_peaks(model, images, training=late).training
+    assert tracked is not None
+    assert training_peak(net, 32, late).bytes == tracked.bytes == 5_847_796_816
 
 
 @st.composite
@@ -84,7 +89,7 @@ def on_meta(variant: Variant, batch: int, training: Training) -> tuple[nn.Module
     return model, [torch.empty(batch, 3, variant.image, variant.image, device="meta", dtype=dtype)]
 
 
-RANDOM = settings(max_examples=110, deadline=None, suppress_health_check=list(HealthCheck))
+RANDOM = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def require_equal(variant: Variant, batch: int, training: Training) -> None:
@@ -159,17 +164,22 @@ def test_what_a_linear_model_needs_by_hand() -> None:
 
 
 def test_gradients_that_meet_are_added_in_place_by_torch_itself() -> None:
-    """Why the prediction is under the tracker's: without a mode, the first owned gradient takes the second one in."""
-    x = torch.ones(64, requires_grad=True)
-    y = x * 1.0
-    seen: list[int] = []
-    y.register_hook(lambda grad: seen.append(grad.untyped_storage().data_ptr()))
-    made: list[int] = []
-    second, first = y * 2.0, y * 3.0
-    for branch in (first, second):
-        branch.grad_fn.register_hook(lambda grads, _: made.append(grads[0].untyped_storage().data_ptr()))
-    (first + second).sum().backward()
-    assert seen == made[:1]
+    """Why the prediction may be under the tracker's: no mode watches here. A view of another gradient can't be."""
+    x = torch.ones(4, 64, 2, 2, requires_grad=True)
+
+    def owned(y: torch.Tensor) -> torch.Tensor:
+        return (y * 2.0).sum() + (y * 3.0).sum()
+
+    def viewed_first(y: torch.Tensor) -> torch.Tensor:
+        return (y * 2.0).sum() + torch.cat([x * 1.0, y], 1).sum()  # the backward pass begins with the last
+
+    # The loss itself is a sum of two: its gradient goes to both as it is. x is reached twice by the second.
+    for loss, expected in ((owned, {"add_": 1, "add": 0}), (viewed_first, {"add_": 1, "add": 1})):
+        value = loss(x * 1.0)
+        with torch.autograd.profiler.profile() as profile:
+            torch.autograd.grad(value, x)
+        names = [event.name for event in profile.function_events or ()]
+        assert {name: names.count(f"aten::{name}") for name in expected} == expected
 
 
 def test_array_form_equals_scalar_form() -> None:
