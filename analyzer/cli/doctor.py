@@ -12,7 +12,7 @@ import click
 from analyzer.cli import text
 from analyzer.cli.base import Verb
 from analyzer.measure.environment import cpu_name, package_version, pick_device
-from analyzer.measure.throughput import default_batch
+from analyzer.measure.measure import default_batch
 from analyzer.units import GIB, format_gib
 
 PACKAGES = (
@@ -67,7 +67,7 @@ def _devices() -> Iterator[tuple[str, str]]:
     if not torch.cuda.is_available():
         yield "cuda", "none: measurements run on the CPU"
     device = pick_device()
-    yield "measured on", f"{device}, batch {default_batch(device)} (--device and --batch change it)"
+    yield "measured on", f"{device}, batch {default_batch(device.type)} (--device and --batch change it)"
 
 
 def _problems() -> Iterator[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analyzer.errors import UsageError
+from analyzer.measure.gpu import Readings
 from analyzer.records import Environment
 
 if TYPE_CHECKING:
@@ -94,7 +95,26 @@ def environment(device: torch.device) -> Environment:
         cudnn=torch.backends.cudnn.version() if on_cuda else None,  # type: ignore[no-untyped-call]
         driver=_driver() if on_cuda else None,
         commit=commit(),
+        governor=governor(),
+        processes_on_gpu=Readings(device).processes,
+        environment_variables={name: os.environ[name] for name in VARIABLES if name in os.environ},
     )
+
+
+VARIABLES = (
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "KMP_AFFINITY", "GOMP_CPU_AFFINITY", "MALLOC_ARENA_MAX", "LD_PRELOAD",
+    "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF", "CUDA_VISIBLE_DEVICES", "CUDA_LAUNCH_BLOCKING",
+    "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+)  # fmt: skip
+"""Variables that change times or memory."""
+
+
+def governor() -> str | None:
+    """The CPU's frequency governor (`performance`, `powersave`), where the system tells it."""
+    try:
+        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
+    except OSError:
+        return None
 
 
 def _driver() -> str | None:

@@ -157,19 +157,12 @@ def _noted(row: Record, store: Store, note: str) -> Record:
 def measurer(device_text: str, batch: int | None) -> MeasureOne:
     """Measuring on a device, at `batch` (None: the device's usual one). Raises UsageError where it isn't there."""
     from analyzer.measure.environment import pick_device
-    from analyzer.measure.throughput import default_batch, measure_against
+    from analyzer.measure.measure import measure_variant
 
-    device = pick_device(device_text)
+    pick_device(device_text)
 
     def one(variant: Variant, baseline: Variant, seconds: float) -> Measurement:
-        return measure_against(
-            variant,
-            baseline,
-            baseline_name=baseline.name,
-            device=device,
-            batch=batch or default_batch(device),
-            seconds=seconds,
-        )
+        return measure_variant(variant, baseline, device=device_text, batch=batch, seconds=seconds)
 
     return one
 

@@ -1,0 +1,214 @@
+"""`analyze measure`: throughput, latency and memory on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from analyzer import units
+from analyzer.architecture.network import densenet121_like
+from analyzer.cli import text
+from analyzer.cli.base import INTERRUPTED, Verb, say, warn
+from analyzer.cli.options import (
+    Batch,
+    TargetName,
+    device_option,
+    family_options,
+    family_values,
+    format_option,
+    seconds_type,
+)
+from analyzer.errors import MeasureError
+from analyzer.family import failed
+from analyzer.measure.job import Subject
+from analyzer.measure.measure import best_batch, default_batch, measure_all, measure_memory, subject_of
+from analyzer.measure.protocol import Protocol
+from analyzer.measure.statistics import percentiles
+from analyzer.records import Conditions, Measurement, Record, Target
+from analyzer.sweep.store import JsonlStore
+from analyzer.targets import FamilyTarget, Resolved, resolve
+
+HEADINGS = ("model", "batch", "time x base", "95 %", "verdict", "images/s", "p50", "p90", "p99", "processes")
+
+
+@click.command("measure", cls=Verb)
+@click.argument("targets", nargs=-1, required=True, type=TargetName())
+@click.option("--against", metavar="TARGET", help="The baseline.  [default: densenet121 at the same classes and image]")
+@click.option("--batch", metavar="N", help="Images a batch, or auto.  [default: 2; 64 on CUDA]")
+@device_option
+@click.option("--training", is_flag=True, help="A training step with Adam in place of an inference forward.")
+@click.option(
+    "--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True,
+    help="Of parameters and activations.",
+)  # fmt: skip
+@click.option("--channels-last", is_flag=True, help="In channels_last memory format.")
+@click.option("--compile", is_flag=True, help="Under torch.compile.")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [default: torch's own choice]")
+@click.option("--malloc", type=click.Choice(["default", "tuned"]), default="default", show_default=True,
+              help="tuned keeps freed memory, as long-running servers do.")  # fmt: skip
+@click.option("--flush-l2", is_flag=True, help="Empty CUDA's L2 cache before each time.")
+@click.option("--time", "seconds", type=seconds_type, default="10m", show_default=True, metavar="T", help="At most.")
+@click.option("--rounds", type=click.IntRange(1, 1000), default=24, show_default=True, help="Processes at most.")
+@click.option("--precision", type=click.FloatRange(0.001, 1), default=0.03, show_default=True,
+              help="The interval's half-width, relative, at which to stop.")  # fmt: skip
+@click.option("--latency", is_flag=True, help="Single forwards at batch 1 too: p50, p90, p99.")
+@click.option("--memory", is_flag=True, help="What the allocator says, beside the prediction, in place of times.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Keep each row here (JSON lines) as soon as it is made.")  # fmt: skip
+@click.option("--input", "inputs", multiple=True, metavar="SPEC", help="Input of models of your own: 8,3,224,224.")
+@family_options(many=False)
+@format_option("table", "json", "jsonl", "md")
+def command(targets: tuple[str, ...], format_: str, out: Path | None, **options: Any) -> int:
+    """Times of TARGETs against a baseline on this machine, with what they are worth.
+
+    Every round is a fresh process, which times both models in alternating pairs; the ratio is the median over processes
+    with its 95 % interval. Ctrl-C keeps what is finished. Options of the family (--classes 2) apply to every target.
+    """
+    values, inputs = family_values(options, many=False), options.pop("inputs")
+    found = [resolve(name, values if ":" not in name else {}, inputs=inputs if ":" in name else ()) for name in targets]
+    baseline = _baseline(options.pop("against"), found, values)
+    conditions = Conditions(
+        mode="training" if options.pop("training") else "inference",
+        **{name: options.pop(name) for name in ("dtype", "channels_last", "compile", "threads", "malloc", "flush_l2")},
+    )
+    subjects = [subject_of(target) for target in found]
+    batch = _batch(options.pop("batch"), subjects, options["device"], conditions)
+    if options.pop("memory"):
+        return _memory(subjects, batch, options["device"], conditions, format_)
+    protocol = Protocol(
+        seconds=options["seconds"], most=options["rounds"], least=min(8, options["rounds"]),
+        target=options["precision"], singles=10 if options["latency"] else 0,
+    )  # fmt: skip
+    return _times(subjects, baseline, found, batch, conditions, protocol, options["device"], out, format_)
+
+
+def _baseline(text_: str | None, found: Sequence[Resolved], values: dict[str, Any]) -> Subject:
+    if text_ is not None:
+        return subject_of(resolve(text_, values))
+    first = next((target for target in found if isinstance(target, FamilyTarget)), None)
+    if first is None:
+        return subject_of(resolve("densenet121", values))
+    return subject_of(densenet121_like(first.variant))
+
+
+def _batch(text_: str | None, subjects: Sequence[Subject], device: str, conditions: Conditions) -> int | None:
+    if text_ != "auto":
+        own = next((s.inputs[0].shape[0] for s in subjects if s.inputs), None)
+        return own if text_ is None else Batch().convert(text_, None, None)
+    chosen = []
+    for subject in subjects:
+        choice = best_batch(subject, device=device, conditions=conditions)
+        rates = ", ".join(f"{b}: {rate:.1f}" for b, rate in choice.images_per_s.items())
+        say(f"{subject.name}: most images/s at batch {choice.best}, largest run {choice.largest} ({rates})")
+        chosen.append(choice.best)
+    return min(chosen)
+
+
+def _times(
+    subjects: Sequence[Subject], baseline: Subject, found: Sequence[Resolved], batch: int | None,
+    conditions: Conditions, protocol: Protocol, device: str, out: Path | None, format_: str,
+) -> int:  # fmt: skip
+    store = JsonlStore(out) if out is not None else None
+    rows: list[Record] = []
+    interrupted = False
+    say(f"against {baseline.name}, {conditions.mode}, {conditions.dtype}; at most {protocol.seconds:g} s")
+    try:
+        for name, made in measure_all(
+            subjects, baseline, device=device, batch=batch, conditions=conditions, protocol=protocol
+        ):
+            rows.append(_record(name, made, subjects))
+            say(f"{name}: {'failed' if rows[-1].error else 'done'} ({len(rows)} of {len(subjects)})")
+            if store is not None:
+                store.put([rows[-1]])
+    except KeyboardInterrupt:
+        interrupted = True
+        say("interrupted: what is finished is kept")
+    finally:
+        if store is not None:
+            store.close()
+    _print(rows, format_)
+    if interrupted:
+        return INTERRUPTED
+    return 3 if all(row.error for row in rows) else 0
+
+
+def _record(name: str, made: Measurement | MeasureError, subjects: Sequence[Subject]) -> Record:
+    subject = next(subject for subject in subjects if subject.name == name)
+    if isinstance(made, MeasureError):
+        return failed(name, made)
+    return Record(
+        target=Target(name=name, variant=subject.variant), batch=made.batch, inputs=subject.inputs, measured=made
+    )
+
+
+def _print(rows: Sequence[Record], format_: str) -> None:
+    if format_ == "json":
+        text.show("[" + ",\n".join(row.to_json() for row in rows) + "]")
+        return
+    if format_ == "jsonl":
+        for row in rows:
+            text.show(row.to_json())
+        return
+    good = sorted((r for r in rows if r.measured), key=lambda r: r.measured.ratio if r.measured else 0.0)
+    lines = [_line(row.target.name, row.measured) for row in good if row.measured]
+    if format_ == "md":
+        text.show(text.markdown(HEADINGS, lines))
+    elif lines:
+        text.show_table(HEADINGS, lines)
+    for row in rows:
+        for caveat in row.measured.caveats if row.measured else ():
+            warn(f"{row.target.name}: {caveat.kind}: {caveat.what}; {caveat.fix}")
+        for note in row.measured.notes if row.measured else ():
+            say(f"note: {row.target.name}: {note}")
+        if row.error is not None:
+            warn(f"{row.target.name}: {row.error.what}; {row.error.fix}")
+
+
+def _line(name: str, made: Measurement) -> tuple[str, ...]:
+    times = percentiles(made.latency_s or made.seconds_per_batch)
+    ends = f"{made.ratio_low:.2f}–{made.ratio_high:.2f}"
+    return (
+        name,
+        str(made.batch),
+        f"{made.ratio:.2f}",
+        ends if made.interval == "bootstrap95" else f"range {ends}",
+        made.verdict,
+        f"{made.measured_images_per_s:.1f}",
+        *(units.seconds(t) for t in times),
+        str(made.processes),
+    )
+
+
+def _memory(subjects: Sequence[Subject], batch: int | None, device: str, conditions: Conditions, format_: str) -> int:
+    rows = []
+    for subject in subjects:
+        try:
+            size = batch or default_batch("cuda" if device.startswith("cuda") else "cpu")
+            rows.append(measure_memory(subject, batch=size, device=device, conditions=conditions))
+        except MeasureError as error:
+            warn(str(error))
+    if format_ in ("json", "jsonl"):
+        text.show(msgspec.json.encode(rows).decode())
+        return 0 if rows else 3
+    headings = ("model", "batch", "measured", "predicted", "difference", "why", "RSS")
+    lines = [
+        (
+            row.name,
+            str(row.batch),
+            units.mib(row.measured_bytes),
+            units.mib(row.predicted_allocated_bytes or row.predicted_bytes),
+            units.percent(
+                row.measured_bytes - (row.predicted_allocated_bytes or row.predicted_bytes or row.measured_bytes),
+                row.predicted_allocated_bytes or row.predicted_bytes,
+            ),
+            row.why,
+            units.mib(row.rss_bytes),
+        )
+        for row in rows
+    ]
+    text.show(text.markdown(headings, lines)) if format_ == "md" else text.show_table(headings, lines)
+    return 0 if rows else 3

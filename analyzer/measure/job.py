@@ -1,0 +1,61 @@
+"""What one fresh process is asked to time, and what it answers: JSON on its stdin and stdout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from analyzer.records import Conditions, Frozen, Input
+
+
+class Subject(Frozen, frozen=True, kw_only=True):
+    """A model to run: a variant's fields, or a target with its arguments and inputs (see targets.py)."""
+
+    name: str
+    variant: dict[str, Any] | None = None
+    location: str = ""
+    attribute: str = ""
+    kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
+    inputs: tuple[Input, ...] = ()
+
+
+class Job(Frozen, frozen=True, kw_only=True):
+    """One process's work: warm both up with `discard` pairs, then time `pairs` in alternating order.
+
+    `first` says whether the baseline begins. `singles` forwards at batch 1 are timed after that, of the model alone.
+    `memory` asks for the allocator's peaks in place of times.
+    """
+
+    model: Subject
+    baseline: Subject
+    device: str
+    batch: int
+    conditions: Conditions
+    discard: int = 3
+    pairs: int = 6
+    first: bool = True
+    singles: int = 0
+    memory: bool = False
+
+
+class Answer(Frozen, frozen=True, kw_only=True):
+    """What came out. `out_of_memory` says that the batch doesn't fit; `error` is any other failure's text.
+
+    Bytes are of the model alone: phases of a step -> the allocator's peak in it.
+    """
+
+    seconds: tuple[float, ...] = ()
+    baseline_seconds: tuple[float, ...] = ()
+    first_seconds: float | None = None
+    latency_s: tuple[float, ...] = ()
+    peak_bytes: dict[str, int] = msgspec.field(default_factory=dict)
+    reserved_bytes: int | None = None
+    rss_bytes: int | None = None
+    threads: int = 0
+    clock_mhz: tuple[int, ...] = ()
+    celsius: tuple[int, ...] = ()
+    throttled: bool = False
+    gpu_processes: int | None = None
+    out_of_memory: bool = False
+    error: str | None = None

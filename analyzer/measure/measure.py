@@ -1,0 +1,231 @@
+"""Measuring as users ask for it: models against a baseline, the best batch, memory beside its prediction."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from analyzer.architecture.network import preset_name, trace
+from analyzer.architecture.variant import Variant
+from analyzer.count.cuda_allocator import CudaHeap
+from analyzer.count.peak import Training, inference_peak, training_peak
+from analyzer.errors import MeasureError, UsageError
+from analyzer.measure.environment import environment, pick_device
+from analyzer.measure.job import Answer, Job, Subject
+from analyzer.measure.protocol import Protocol, Series, Worker, in_a_process, measurement, refused, rounds
+from analyzer.records import Conditions, Frozen, Measurement
+from analyzer.targets import FamilyTarget, Resolved
+from analyzer.units import mib
+
+SWEEP = Protocol(discard=1, pairs=3, enough=3)
+"""For many models in little time: fewer pairs a process, and no 95 % interval where there is no time for 8."""
+MAX_AUTO_BATCH = 4096
+
+
+def default_batch(device_type: str) -> int:
+    """The batch of a measurement that was not told one."""
+    return 64 if device_type == "cuda" else 2
+
+
+def subject_of(target: Resolved | Variant) -> Subject:
+    """What a worker is told to build. Raises UsageError for a model of the user's own without inputs."""
+    if isinstance(target, FamilyTarget):
+        target = target.variant
+    if isinstance(target, Variant):
+        return Subject(name=preset_name(target) or target.name, variant=target.to_dict())
+    if not target.inputs or not all(i.shape for i in target.inputs):
+        raise UsageError(
+            "needs inputs with a batch", where=target.name, fix="give --input, such as --input 8,3,224,224"
+        )
+    return Subject(
+        name=target.name,
+        location=target.location,
+        attribute=target.attribute,
+        kwargs=dict(target.kwargs),
+        inputs=target.inputs,
+    )
+
+
+def measure_all(
+    subjects: Sequence[Subject],
+    baseline: Subject,
+    *,
+    device: str = "auto",
+    batch: int | None = None,
+    conditions: Conditions | None = None,
+    protocol: Protocol | None = None,
+    worker: Worker = in_a_process,
+) -> Iterator[tuple[str, Measurement | MeasureError]]:
+    """Each subject's name with its measurement against the baseline, as soon as it has enough rounds.
+
+    Raises UsageError where the device isn't there or can't do the dtype.
+    """
+    conditions, protocol = conditions or Conditions(), protocol or Protocol()
+    where = pick_device(device)
+    require_dtype(str(where), conditions.dtype)
+    place = environment(where)
+    for found in rounds(
+        subjects, baseline, device=str(where), batch=batch or default_batch(where.type), conditions=conditions,
+        protocol=protocol, worker=worker,
+    ):  # fmt: skip
+        if isinstance(found, Series):
+            made = measurement(
+                found, baseline=baseline.name, environment=place, conditions=conditions, protocol=protocol
+            )
+            yield found.subject.name, made
+        else:
+            yield found.where, found
+
+
+def require_dtype(device: str, dtype: str) -> None:
+    """UsageError where a device has no arithmetic in a dtype."""
+    import torch
+
+    if device.startswith("cuda") and dtype == "bfloat16" and not torch.cuda.is_bf16_supported():
+        raise UsageError(f"{device} has no bfloat16", where="--dtype", fix="use float16 or float32")
+    if device == "cpu" and dtype == "float16":
+        raise UsageError("the CPU is slow and imprecise in float16", where="--dtype", fix="use bfloat16 or float32")
+
+
+# -- the best batch --------------------------------------------------------------------------------------------
+
+
+class BatchChoice(Frozen, frozen=True, kw_only=True):
+    """The batch with the most images a second among powers of two, the largest that ran, and every rate."""
+
+    best: int
+    largest: int
+    images_per_s: dict[int, float]
+
+
+def best_batch(
+    subject: Subject, *, device: str = "auto", conditions: Conditions | None = None, most: int = MAX_AUTO_BATCH,
+    worker: Worker = in_a_process, patience: int = 2,
+) -> BatchChoice:  # fmt: skip
+    """Doubles the batch until it doesn't fit, or until the rate has not risen by 2 % for `patience` doublings.
+
+    Raises MeasureError where not even one image runs.
+    """
+    conditions = conditions or Conditions()
+    where = str(pick_device(device))
+    rates: dict[int, float] = {}
+    batch, behind = 1, 0
+    while batch <= most and behind < patience:
+        job = Job(model=subject, baseline=subject, device=where, batch=batch, conditions=conditions, discard=1, pairs=2)
+        answer = refused(job) or worker(job)
+        if answer.out_of_memory:
+            break
+        if answer.error is not None:
+            raise MeasureError(answer.error, where=subject.name, fix="see that it runs on this device by itself")
+        so_far = max(rates.values(), default=0.0)
+        rates[batch] = batch / statistics.median([*answer.seconds, *answer.baseline_seconds])
+        behind = 0 if rates[batch] > 1.02 * so_far else behind + 1
+        batch *= 2
+    if not rates:
+        raise MeasureError("does not fit at batch 1", where=subject.name, fix="`analyze fit` says what would")
+    return BatchChoice(best=max(rates, key=lambda b: rates[b]), largest=max(rates), images_per_s=rates)
+
+
+# -- memory ----------------------------------------------------------------------------------------------------
+
+
+class MemoryMeasurement(Frozen, frozen=True, kw_only=True):
+    """A device's allocator beside the prediction; bytes.
+
+    `phases` has the allocator's peak in each phase of a warm step. `predicted_bytes` are of live tensors,
+    `predicted_allocated_bytes` what CUDA's allocator would make of them (None on the CPU, and of models that are not of
+    the family).
+    """
+
+    name: str
+    device: str
+    batch: int
+    mode: str
+    phases: dict[str, int]
+    reserved_bytes: int | None
+    rss_bytes: int | None
+    predicted_bytes: int | None
+    predicted_allocated_bytes: int | None
+    why: str
+
+    @property
+    def measured_bytes(self) -> int:
+        """The peak of all phases."""
+        return max(self.phases.values())
+
+
+def measure_memory(
+    subject: Subject, *, batch: int, device: str = "auto", conditions: Conditions | None = None,
+    worker: Worker = in_a_process,
+) -> MemoryMeasurement:  # fmt: skip
+    """Runs warm steps in a fresh process and reads the allocator. Raises MeasureError where it can't."""
+    conditions = conditions or Conditions()
+    where = pick_device(device)
+    job = Job(model=subject, baseline=subject, device=str(where), batch=batch, conditions=conditions, memory=True)
+    answer = refused(job) or worker(job)
+    if answer.out_of_memory or answer.error is not None:
+        what = answer.error or f"batch {batch} does not fit"
+        raise MeasureError(what, where=subject.name, fix="`analyze fit` says which batch does")
+    exact, allocated = _predicted(subject, batch, conditions, on_cuda=where.type == "cuda")
+    return MemoryMeasurement(
+        name=subject.name,
+        device=str(where),
+        batch=batch,
+        mode=conditions.mode,
+        phases=answer.peak_bytes,
+        reserved_bytes=answer.reserved_bytes,
+        rss_bytes=answer.rss_bytes,
+        predicted_bytes=exact,
+        predicted_allocated_bytes=allocated,
+        why=_why(answer, exact, allocated, where.type),
+    )
+
+
+def _predicted(subject: Subject, batch: int, conditions: Conditions, *, on_cuda: bool) -> tuple[int | None, int | None]:
+    if subject.variant is None:
+        return None, None
+    net = trace(Variant.from_dict(subject.variant))
+    training = Training(dtype=conditions.dtype)  # type: ignore[arg-type]
+
+    def peak(heap: CudaHeap | None) -> int:
+        if conditions.mode == "training":
+            return int(training_peak(net, batch, training, heap=heap).bytes)
+        return int(inference_peak(net, batch, training.dtype, heap=heap).bytes)
+
+    return peak(None), peak(CudaHeap()) if on_cuda else None
+
+
+def _why(answer: Answer, exact: int | None, allocated: int | None, device: str) -> str:
+    """What stands between the prediction and the allocator's figure."""
+    measured = max(answer.peak_bytes.values())
+    if exact is None:
+        return "no prediction of a model of your own here: `analyze show --peak` tracks it"
+    if device == "cuda" and allocated is not None:
+        rounding, rest = allocated - exact, measured - allocated
+        return f"{mib(rounding)} rounded up by the allocator, {_signed(rest)} workspaces of cuBLAS and cuDNN"
+    return f"{_signed(measured - exact)} kernels' own buffers (im2col, oneDNN's reordered weights and scratch)"
+
+
+def _signed(size: int) -> str:
+    return f"{'-' if size < 0 else ''}{mib(abs(size))}"
+
+
+# -- for a sweep -----------------------------------------------------------------------------------------------
+
+
+def measure_variant(
+    variant: Variant, baseline: Variant, *, device: str, batch: int | None, seconds: float
+) -> Measurement:
+    """One variant against another within about `seconds`. Raises MeasureError where it can't be measured."""
+    found = measure_all(
+        [subject_of(variant)],
+        subject_of(baseline),
+        device=device,
+        batch=batch,
+        protocol=replace(SWEEP, seconds=seconds),
+    )
+    _, made = next(iter(found))
+    if isinstance(made, MeasureError):
+        raise made
+    return made
