@@ -24,7 +24,7 @@ ROOMS = [
     ["analysis"],
     ["measure"],
     ["report"],
-    ["sweep", "search"],
+    ["sweep", "search", "budget"],
     ["api"],
     ["cli"],
     ["__init__", "__main__"],
