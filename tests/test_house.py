@@ -25,7 +25,7 @@ ROOMS = [
     ["measure"],
     ["report"],
     ["sweep", "search", "budget"],
-    ["api"],
+    ["api", "pytest_plugin"],
     ["cli"],
     ["__init__", "__main__"],
 ]

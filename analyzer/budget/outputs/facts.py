@@ -117,8 +117,8 @@ def place(finding: Finding) -> str:
 
 def location(verdict: Verdict, finding: Finding) -> tuple[str, int]:
     """File and line for formats that must have one: the configuration's first line where nothing nearer is known."""
-    if finding.file:
-        return plain(finding.file), max(finding.line or 1, 1)
+    if file := plain(finding.file or ""):
+        return file, max(finding.line or 1, 1)
     return plain(verdict.configuration) or "pyproject.toml", 1
 
 
