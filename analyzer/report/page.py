@@ -46,6 +46,7 @@ def render(data: ReportData, *, lead: Markup = _NO_LEAD) -> str:
 
 
 _SECTIONS = (
+    ("check", "Budgets", "lead"),
     ("verdict", "Verdict", "verdict"),
     ("findings", "What to do", "findings"),
     ("changes", "What changed", "falls"),

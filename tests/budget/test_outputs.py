@@ -134,7 +134,8 @@ def test_markdown_is_found_again_by_its_first_line_and_fits_a_comment() -> None:
     assert "## ✅ Within budget: 1 model" in render(PASSED, "md")
     long = render(verdict(*[GREW] * 2000), "md")
     assert len(long) < 65_536
-    assert "Cut here" in long
+    assert long.endswith("Cut here: the other formats have everything.\n")
+    assert long.count("❌ **tiny: params excess**") > 100
 
 
 def test_junit_is_valid_and_counts_its_cases() -> None:

@@ -10,6 +10,7 @@ from analyzer.budget.verdict import Budgeted, Change, Finding, ModelVerdict, Ver
 from analyzer.report.figures import Figure, known, visible
 
 SHOWN_CHANGES = 5
+_OUTSIDE = ("excess", "growth", "ratio", "waived", "waiver-expired")
 _BREAKS = re.compile(r"[\t\n\r\x0b\x0c\x85\u2028\u2029]+")
 _NONCHARACTERS = re.compile("[\ufdd0-\ufdef\ufffe\uffff]")
 
@@ -61,7 +62,7 @@ def growth(figure: Figure, value: int | None, base: int | None) -> str:
     delta = grown(value, base)
     if delta is None:
         return "–"
-    share = f" ({100 * delta / base:+.1f} %)" if base else ""
+    share = f" ({100 * delta / base:+.1f} %)".replace("-", "−") if base else ""
     return figure.signed(delta) + share
 
 
@@ -89,9 +90,27 @@ def numbers(finding: Finding) -> list[tuple[str, str]]:
     """Figure, layers, value, limit, baseline and growth, those that apply, by their names."""
     figure = figure_of(finding.figure)
     found = [("figure", figure.label if finding.figure else ""), ("layers", plain(finding.group or ""))]
-    found += [("value", figure.exact(finding.value)), ("limit", figure.exact(finding.limit))]
+    found += [("value", figure.exact(finding.value)), ("limit", figure.exact(finding.limit)), _beyond(figure, finding)]
     found += [("baseline", figure.exact(finding.base)), ("growth", growth(figure, finding.value, finding.base))]
     return [(name, text) for name, text in found if text not in ("", "–")]
+
+
+def _beyond(figure: Figure, finding: Finding) -> tuple[str, str]:
+    over = grown(finding.value, finding.limit)
+    if over is None or finding.kind not in _OUTSIDE:
+        return "over", ""
+    return "over" if over > 0 else "under", figure.exact(abs(over))
+
+
+def numbers_line(finding: Finding) -> str:
+    """`figure params, value 2,500, limit 2,000, ...`, for formats with room for one line."""
+    return ", ".join(f"{name} {text}" for name, text in numbers(finding))
+
+
+def others(finding: Finding) -> list[tuple[str, str]]:
+    """The parts that are neither numbers, nor the model, nor who pays."""
+    told = {"model", "paid by", *(name for name, _ in numbers(finding))}
+    return [(name, text) for name, text in parts(finding) if name not in told]
 
 
 def parts(finding: Finding) -> list[tuple[str, str]]:

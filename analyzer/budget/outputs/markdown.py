@@ -20,7 +20,8 @@ def render(verdict: Verdict) -> str:
     text = MARKER + "\n" + "\n".join(_lines(verdict)) + "\n"
     if len(text) <= LONGEST:
         return text
-    return text[: text.rindex("\n\n", 0, LONGEST)] + "\n\nCut here: the other formats have everything.\n"
+    end = max(text.rfind(start, 0, LONGEST) for start in ("\n\n", "\n- "))
+    return text[:end] + "\n\nCut here: the other formats have everything.\n"
 
 
 def _lines(verdict: Verdict) -> Iterator[str]:
@@ -42,12 +43,10 @@ def _lines(verdict: Verdict) -> Iterator[str]:
 
 def _finding(finding: Finding) -> Iterator[str]:
     yield f"- {_ICONS[finding.level]} **{escape(facts.title(finding))}**: {escape(facts.plain(finding.what))}"
-    for name, text in facts.parts(finding):
-        if name == "paid by":
-            yield "  - paid by:"
-            yield from (f"    - {escape(line)}" for line in facts.changes(finding))
-        elif name != "model":
-            yield f"  - {name}: {escape(text)}"
+    if numbers := facts.numbers_line(finding):
+        yield f"  - {escape(numbers)}"
+    yield from (f"  - paid by: {escape(line)}" for line in facts.changes(finding))
+    yield from (f"  - {name}: {escape(text)}" for name, text in facts.others(finding))
 
 
 def _model(model: ModelVerdict) -> Iterator[str]:
