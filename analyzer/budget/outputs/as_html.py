@@ -12,7 +12,7 @@ from analyzer.report.against import against
 from analyzer.report.data import Limit, ReportData
 from analyzer.report.page import render as render_page
 
-_WORDS = {"error": "Error", "warning": "Warning", "note": "Note"}
+_WORDS = {"error": "Error", "warning": "Warn", "note": "Note"}
 _UNCOUNTED = "it could not be counted"
 
 
@@ -61,8 +61,8 @@ def _lead(verdict: Verdict) -> Markup:
 
 
 def _finding(finding: Finding) -> Markup:
-    lines = Markup("").join(Markup('<p class="muted">{}: {}</p>').format(*part) for part in facts.parts(finding))
-    kind = {"error": "do", "warning": "trust", "note": "cost"}[finding.level]
+    lines = Markup("").join(Markup('<p class="muted">{}</p>').format(line) for line in facts.lines(finding))
+    kind = "cost" if finding.level == "note" else "trust"
     return Markup(
         '<li class="kind-{}"><span class="kind">{}</span><div><p><strong>{}</strong>: {}</p>{}</div></li>'
     ).format(kind, _WORDS[finding.level], facts.title(finding), facts.plain(finding.what), lines)

@@ -102,15 +102,13 @@ def _beyond(figure: Figure, finding: Finding) -> tuple[str, str]:
     return "over" if over > 0 else "under", figure.exact(abs(over))
 
 
-def numbers_line(finding: Finding) -> str:
-    """`figure params, value 2,500, limit 2,000, ...`, for formats with room for one line."""
-    return ", ".join(f"{name} {text}" for name, text in numbers(finding))
-
-
-def others(finding: Finding) -> list[tuple[str, str]]:
-    """The parts that are neither numbers, nor the model, nor who pays."""
-    told = {"model", "paid by", *(name for name, _ in numbers(finding))}
-    return [(name, text) for name, text in parts(finding) if name not in told]
+def lines(finding: Finding) -> list[str]:
+    """The parts below a title: the numbers in one line, a line a module that pays, the others by name."""
+    together = numbers(finding)
+    told = {"model", "paid by", *(name for name, _ in together)}
+    first = [", ".join(f"{name} {text}" for name, text in together)] if together else []
+    others = [f"{name}: {text}" for name, text in parts(finding) if name not in told]
+    return [*first, *(f"paid by: {line}" for line in changes(finding)), *others]
 
 
 def parts(finding: Finding) -> list[tuple[str, str]]:

@@ -43,10 +43,7 @@ def _lines(verdict: Verdict) -> Iterator[str]:
 
 def _finding(finding: Finding) -> Iterator[str]:
     yield f"- {_ICONS[finding.level]} **{escape(facts.title(finding))}**: {escape(facts.plain(finding.what))}"
-    if numbers := facts.numbers_line(finding):
-        yield f"  - {escape(numbers)}"
-    yield from (f"  - paid by: {escape(line)}" for line in facts.changes(finding))
-    yield from (f"  - {name}: {escape(text)}" for name, text in facts.others(finding))
+    yield from (f"  - {escape(line)}" for line in facts.lines(finding))
 
 
 def _model(model: ModelVerdict) -> Iterator[str]:

@@ -46,10 +46,8 @@ def _finding(console: Console, finding: Finding) -> None:
     head = Text(f"{finding.level} ", _STYLES[finding.level])
     console.print(head.append(facts.title(finding), "bold"), soft_wrap=True)
     console.print(Text(f"  {facts.plain(finding.what)}"), soft_wrap=True)
-    lines = [facts.numbers_line(finding), *(f"paid by: {line}" for line in facts.changes(finding))]
-    for line in (*lines, *(f"{name}: {text}" for name, text in facts.others(finding))):
-        if line:
-            console.print(Text(f"  {line}"), soft_wrap=True)
+    for line in facts.lines(finding):
+        console.print(Text(f"  {line}"), soft_wrap=True)
     console.print()
 
 
