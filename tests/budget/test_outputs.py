@@ -107,7 +107,7 @@ def test_table_shows_figures_in_columns() -> None:
     lines = [line.split() for line in render(FAILED, "table").splitlines()]
     assert ["params", "2,500", "1,800", "+700", "(+38.9", "%)", "2,000", "−500"] in lines
     assert render(FAILED, "table").splitlines()[-1] == (
-        "Over budget: 1 error and 1 warning in 1 model, compared with analyzer.lock"
+        "Over budget: 1 error and 1 warning in 1 model. Compared with analyzer.lock."
     )
     assert "\x1b" not in render(FAILED, "table")
 
@@ -188,11 +188,25 @@ def test_github_annotates_ten_at_most_and_says_how_many_more() -> None:
     lines = render(FAILED, "github").splitlines()
     assert lines[0].startswith("::error file=net.py,line=12,title=tiny%3A params excess::params 2,500 are 500 above")
     assert "%0Apaid by: features.conv2 (Conv2d): +600, from 1,000 to 1,600" in lines[0]
-    assert [line.split(" ")[0] for line in lines] == ["::error", "::warning", "::notice", "::notice", "analyzer:"]
+    assert [line.split(" ")[0] for line in lines] == ["::error", "::warning", "::notice", "::notice", "Over"]
     many = render(verdict(SMALLER, *[GREW] * 24), "github").splitlines()
     assert sum(line.startswith("::") for line in many) == 10
     assert "16 more findings" in many[9]
     assert all(line.startswith("::error") for line in many[:10])
+
+
+@pytest.mark.parametrize("variable", ["GITHUB_WORKSPACE", "CI_PROJECT_DIR"])
+def test_files_are_named_from_the_checkout(variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = tmp_path / "sub"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    monkeypatch.setenv(variable, str(tmp_path))
+    assert "::error file=sub/net.py,line=12" in render(FAILED, "github")
+    assert json.loads(render(FAILED, "gitlab"))[1]["location"]["path"] == "sub/pyproject.toml"
+    (tmp_path / "net.py").touch()
+    assert "::error file=net.py,line=12" in render(FAILED, "github")
+    monkeypatch.setenv(variable, str(tmp_path / "other"))
+    assert "::warning file=pyproject.toml" in render(FAILED, "github")
 
 
 def test_github_appends_the_summary_where_a_workflow_runs(

@@ -34,7 +34,7 @@ UNSEEN = {*map(chr, (*range(9), *range(11, 32), *range(0x7F, 0xA0), *range(0x202
 texts = st.one_of(
     st.text(st.characters(exclude_categories=()), max_size=40),
     st.lists(
-        st.sampled_from(["|", "`", "::error::", "]]>", "<", "&", "\n", "\x1b[2J", "=", "%", "\ud800", "#", '"'])
+        st.sampled_from(["|", "`", "::error::", "]]>", "<", "&", "\n", "\x1b[2J", "=", "%", "\ud800", "##[", '"'])
     ).map("".join),
 )
 
@@ -42,7 +42,7 @@ texts = st.one_of(
 def attacked(test):
     """Runs a test on a verdict of hostile texts: the attack, formulas, and whatever hypothesis finds."""
     run = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))(given(text=texts)(test))
-    for text in ("", ATTACK, *FORMULAS):
+    for text in ("", ATTACK, "::error::x", *FORMULAS):
         run = example(text=text)(run)
     return run
 
@@ -93,11 +93,19 @@ def test_gitlab_names_a_file_in_one_line(text: str) -> None:
 def test_github_runs_no_command_but_its_own(text: str) -> None:
     lines = render(hostile(text), "github").splitlines()
     assert len(lines) == 3
-    for line, command in zip(lines, ("::error file=", "::warning file=", "analyzer: "), strict=True):
+    for line, command in zip(lines, ("::error file=", "::warning file=", "Over budget: "), strict=True):
         assert line.startswith(command)
+    assert "##[" not in lines[2]
     for line in lines[:2]:
         properties = line.split("::", 2)[1].split(" ", 1)[1]
         assert [pair.split("=")[0] for pair in properties.split(",")] == ["file", "line", "title"]
+
+
+@attacked
+def test_the_terminals_text_is_no_command_in_a_ci_log(text: str) -> None:
+    for line in render(hostile(text + "##[error]x"), "table").splitlines():
+        assert not line.lstrip().startswith("::")
+        assert "##[" not in line
 
 
 @attacked

@@ -10,6 +10,7 @@ from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
 from analyzer.records import Failure, Record, Target
 from analyzer.report.against import against
 from analyzer.report.data import Limit, ReportData
+from analyzer.report.figures import BY_NAME
 from analyzer.report.page import render as render_page
 
 _WORDS = {"error": "Error", "warning": "Warn", "note": "Note"}
@@ -24,7 +25,7 @@ def render(verdict: Verdict) -> str:
 def _report(verdict: Verdict) -> ReportData:
     model = _shown(verdict)
     subject = _named(model.record, model, model.name)
-    known = [b for b in model.figures if b.limit is not None and b.group is None and hasattr(subject, b.figure)]
+    known = [b for b in model.figures if b.limit is not None and b.group is None and b.figure in BY_NAME]
     return against(
         _named(model.before, model, f"{model.name} in {verdict.baseline}") if model.before else subject,
         subject,
@@ -52,7 +53,7 @@ def _lead(verdict: Verdict) -> Markup:
     head = Markup(
         '<section id="check" aria-labelledby="check-title" tabindex="-1"><div class="verdict {}">'
         '<h2 id="check-title">{}</h2><p class="sentence">{}</p></div>'
-    ).format(state, facts.headline(verdict), facts.compared(verdict).capitalize() + ".")
+    ).format(state, facts.headline(verdict), facts.compared(verdict))
     found = Markup("").join(
         _finding(finding) for level in _WORDS for finding in verdict.findings if finding.level == level
     )

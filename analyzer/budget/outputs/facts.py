@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import Counter
+from pathlib import Path
 
 from analyzer.budget.verdict import Budgeted, Change, Finding, ModelVerdict, Verdict
 from analyzer.report.figures import Figure, known, visible
@@ -12,6 +14,7 @@ from analyzer.report.figures import Figure, known, visible
 SHOWN_CHANGES = 5
 _OUTSIDE = ("excess", "growth", "ratio", "waived", "waiver-expired")
 _BREAKS = re.compile(r"[\t\n\r\x0b\x0c\x85\u2028\u2029]+")
+_COMMAND = re.compile(r"^(\s*)::", re.MULTILINE)
 _NONCHARACTERS = re.compile("[\ufdd0-\ufdef\ufffe\uffff]")
 
 
@@ -19,6 +22,11 @@ def plain(text: object) -> str:
     """Text in one line, characters that are not seen, or that no encoding has, written out: `\\u001b`."""
     shown: str = visible(_BREAKS.sub(" ", str(text)).strip())
     return _NONCHARACTERS.sub(lambda match: f"\\u{ord(match[0]):04x}", shown)
+
+
+def inert(text: str) -> str:
+    """Lines for a CI service's log, which reads `::` at a line's start, and `##[` anywhere, as commands."""
+    return _COMMAND.sub(r"\1: :", text).replace("##[", "## [")
 
 
 def headline(verdict: Verdict) -> str:
@@ -37,8 +45,8 @@ def _several(number: int, noun: str) -> str:
 
 
 def compared(verdict: Verdict) -> str:
-    """What the models were compared with."""
-    return f"compared with {plain(verdict.baseline)}" if verdict.baseline else "compared with nothing"
+    """What the models were compared with, as a sentence."""
+    return f"Compared with {plain(verdict.baseline) or 'nothing'}."
 
 
 def figure_of(name: str | None) -> Figure:
@@ -135,8 +143,17 @@ def place(finding: Finding) -> str:
 def location(verdict: Verdict, finding: Finding) -> tuple[str, int]:
     """File and line for formats that must have one: the configuration's first line where nothing nearer is known."""
     if file := plain(finding.file or ""):
-        return file, max(finding.line or 1, 1)
-    return plain(verdict.configuration) or "pyproject.toml", 1
+        return _from_checkout(file), max(finding.line or 1, 1)
+    return _from_checkout(plain(verdict.configuration) or "pyproject.toml"), 1
+
+
+def _from_checkout(file: str) -> str:
+    """The path as a CI service wants it: from the checkout's root, where the check runs in a folder below that."""
+    root = os.environ.get("GITHUB_WORKSPACE") or os.environ.get("CI_PROJECT_DIR")
+    here = Path.cwd().resolve()
+    if not root or os.path.exists(os.path.join(root, file)) or not here.is_relative_to(Path(root).resolve()):
+        return file
+    return (here.relative_to(Path(root).resolve()) / file).as_posix()
 
 
 def fingerprints(verdict: Verdict) -> list[str]:

@@ -21,8 +21,7 @@ def render(verdict: Verdict) -> str:
     lines = [_annotation(verdict, finding) for finding in shown]
     if more := len(ranked) - len(shown):
         lines.append(f"::{_COMMANDS[ranked[len(shown)].level]} title=analyzer::{more} more findings: see the summary")
-    # The headline starts with a fixed word, so that no name can begin a line.
-    return "\n".join([*lines, f"analyzer: {facts.headline(verdict)}, {facts.compared(verdict)}"])
+    return "\n".join([*lines, facts.inert(f"{facts.headline(verdict)}. {facts.compared(verdict)}")])
 
 
 def _annotation(verdict: Verdict, finding: Finding) -> str:

@@ -28,7 +28,7 @@ def _lines(verdict: Verdict) -> Iterator[str]:
     icon = "✅" if verdict.exit_code == 0 else "❌"
     yield f"## {icon} {escape(facts.headline(verdict))}"
     yield ""
-    yield escape(facts.compared(verdict).capitalize() + ".")
+    yield escape(facts.compared(verdict))
     yield ""
     for level in _ICONS:
         for finding in verdict.findings:
@@ -38,7 +38,7 @@ def _lines(verdict: Verdict) -> Iterator[str]:
     for model in verdict.models:
         yield from _model(model)
     if verdict.command:
-        yield f"Made by: {escape(shlex.join(verdict.command))}"
+        yield f"Made by: {escape(facts.plain(shlex.join(verdict.command)))}"
 
 
 def _finding(finding: Finding) -> Iterator[str]:

@@ -20,8 +20,9 @@ _PLAIN_WIDTH = 160
 
 def render(verdict: Verdict, *, color: bool = False, width: int = _PLAIN_WIDTH) -> str:
     """Plain text; control characters of names are written out, so that none moves the cursor."""
+    file = io.StringIO()
     console = Console(
-        file=io.StringIO(), width=width, force_terminal=color, color_system="standard" if color else None,
+        file=file, width=width, force_terminal=color, color_system="standard" if color else None,
         legacy_windows=False, highlight=False, emoji=False, markup=False,
     )  # fmt: skip
     for level in _STYLES:
@@ -31,8 +32,8 @@ def render(verdict: Verdict, *, color: bool = False, width: int = _PLAIN_WIDTH) 
     for model in verdict.models:
         _model(console, model)
     style = "bold green" if verdict.exit_code == 0 else "bold red"
-    console.print(Text(f"{facts.headline(verdict)}, {facts.compared(verdict)}", style))
-    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+    console.print(Text(f"{facts.headline(verdict)}. {facts.compared(verdict)}", style), soft_wrap=True)
+    return facts.inert(file.getvalue())
 
 
 def for_terminal(verdict: Verdict) -> str:
