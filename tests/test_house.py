@@ -32,7 +32,16 @@ ROOMS = [
 """From top to bottom; a file may import from rooms above its own and from its own."""
 LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names}
 HEAVY = {"torch", "pandas", "plotly", "fvcore", "torchinfo"}
-LIGHT = ["architecture", "count/exact.py", "count/memory.py", "count/vector.py", "space", "family.py", "records.py", "budget"]
+LIGHT = [
+    "architecture",
+    "count/exact.py",
+    "count/memory.py",
+    "count/vector.py",
+    "space",
+    "family.py",
+    "records.py",
+    "budget",
+]
 
 
 def room(path: Path) -> str:

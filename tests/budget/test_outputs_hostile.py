@@ -6,10 +6,12 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import jsonschema
 import msgspec
@@ -78,6 +80,9 @@ def test_sarif_stays_valid_and_its_messages_link_nowhere(text: str) -> None:
     data = json.loads(render(hostile(text), "sarif"))
     SARIF.validate(data)
     for result in data["runs"][0]["results"]:
+        uri = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        assert re.fullmatch(r"[A-Za-z0-9_.~/%-]+", uri)
+        assert not urlsplit(uri).scheme
         message = result["message"]["text"].replace("\\\\", "")
         assert "[" not in message.replace("\\[", "")
 

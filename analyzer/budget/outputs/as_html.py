@@ -29,7 +29,7 @@ def _report(verdict: Verdict) -> ReportData:
     return against(
         _named(model.before, model, f"{model.name} in {verdict.baseline}") if model.before else subject,
         subject,
-        command=verdict.command,
+        command=verdict.command or ("analyze", "check"),
         generated=verdict.generated,
         limits=[Limit(figure=b.figure, maximum=b.limit or 0, source=verdict.configuration) for b in known],
     )
