@@ -112,6 +112,11 @@ def test_table_shows_figures_in_columns() -> None:
     assert "\x1b" not in render(FAILED, "table")
 
 
+def test_what_is_below_its_least_is_under_and_not_over() -> None:
+    small = msgspec.structs.replace(GREW, what="params are below min", value=1500, limit=2000, base=None, changes=())
+    assert "figure params, value 1,500, limit 2,000, under 500\n" in render(verdict(small), "table")
+
+
 def test_csv_has_a_row_a_paying_layer_and_a_figure() -> None:
     rows = list(csv.DictReader(io.StringIO(render(FAILED, "csv"))))
     assert [(row["level"], row["layer"], row["layer_growth"]) for row in rows[:3]] == [

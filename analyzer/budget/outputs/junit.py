@@ -1,4 +1,4 @@
-"""The verdict as JUnit XML: a suite a model, a case a budgeted figure or finding. Valid for Ant's and Jenkins' schema."""
+"""The verdict as JUnit XML: a suite a model, a case a budgeted figure or finding. Valid by Jenkins' schema."""
 
 from __future__ import annotations
 
