@@ -10,11 +10,11 @@ _SEVERITIES = {"error": "major", "warning": "minor", "note": "info"}
 
 
 def render(verdict: Verdict) -> str:
-    """One issue a finding."""
-    issues = []
+    """One entry a finding."""
+    entries = []
     for finding, fingerprint in zip(verdict.findings, facts.fingerprints(verdict), strict=True):
         file, line = facts.location(verdict, finding)
-        issues.append(
+        entries.append(
             {
                 "description": facts.sentence(finding),
                 "check_name": f"analyzer-{finding.kind}",
@@ -23,4 +23,4 @@ def render(verdict: Verdict) -> str:
                 "location": {"path": file, "lines": {"begin": line}},
             }
         )
-    return dump(issues)
+    return dump(entries)
