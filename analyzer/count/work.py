@@ -23,7 +23,7 @@ def work(net: Net, batch: int, itemsize: int = 4) -> Work:
     moved: Any = 0
     count = 0
     for _, op in net.ops():
-        if isinstance(op, (ops.Flatten, ops.Slice)) or isinstance(op, ops.Dropout):
+        if isinstance(op, (ops.Flatten, ops.Slice, ops.Dropout)):
             continue
         count += 1
         moved = moved + batch * itemsize * op.output.elements

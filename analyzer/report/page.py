@@ -29,6 +29,7 @@ __all__ = ["policy", "read_report", "render", "write_report"]
 
 SCRIPTS = ("core.js", "layers.js", "variants.js", "parallel.js", "pareto.js", "heat.js", "start.js")
 FAILED_ROWS, NOTES = 200, 30
+_NO_LEAD = Markup("")
 _PLOTTED = 3  # rows from which on a plot of rows says more than the table
 
 
@@ -37,14 +38,15 @@ def write_report(data: ReportData, path: str | Path) -> None:
     write_text(Path(path), render(data))
 
 
-def render(data: ReportData) -> str:
-    """The report as HTML. Equal data give equal text."""
+def render(data: ReportData, *, lead: Markup = _NO_LEAD) -> str:
+    """The report as HTML, `lead` before its sections. Equal data give equal text."""
     template = _environment().get_template("page.html.j2")
-    context = _context(data)
+    context = {**_context(data), "lead": lead}
     return template.render(context, sections=[(i, title) for i, title, there in _SECTIONS if context.get(there)])
 
 
 _SECTIONS = (
+    ("check", "Budgets", "lead"),
     ("verdict", "Verdict", "verdict"),
     ("findings", "What to do", "findings"),
     ("changes", "What changed", "falls"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from analyzer.errors import UsageError
-from analyzer.files import write_text
+from analyzer.files import csv_cell, write_text
 from analyzer.records import FIGURES, Record, read_record
 
 
@@ -140,20 +140,11 @@ def to_csv(records: Iterable[Record]) -> str:
         variant, measured = record.target.variant or {}, record.measured
         writer.writerow(
             [
-                *(_cell(getattr(record.target if c in ("name", "label") else record, c)) for c in COLUMNS),
-                *(_cell(variant.get(c)) for c in VARIANT_COLUMNS),
-                *(_cell(getattr(measured, c, None)) for c in MEASURED_COLUMNS),
-                _cell(measured.environment.device_name if measured else None),
-                _cell(f"{record.error.where}: {record.error.what}" if record.error else None),
+                *(csv_cell(getattr(record.target if c in ("name", "label") else record, c)) for c in COLUMNS),
+                *(csv_cell(variant.get(c)) for c in VARIANT_COLUMNS),
+                *(csv_cell(getattr(measured, c, None)) for c in MEASURED_COLUMNS),
+                csv_cell(measured.environment.device_name if measured else None),
+                csv_cell(f"{record.error.where}: {record.error.what}" if record.error else None),
             ]
         )
     return text.getvalue()
-
-
-def _cell(value: object) -> object:
-    """A CSV cell; text that a spreadsheet would run as a formula is quoted with an apostrophe."""
-    if isinstance(value, list):
-        return "-".join(map(str, value))
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return "'" + value
-    return "" if value is None else value

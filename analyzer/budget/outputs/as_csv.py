@@ -1,0 +1,61 @@
+"""The verdict as CSV: a row a finding and layer that pays, then a row a figure; no cell is a spreadsheet's formula."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+
+from analyzer.budget.outputs import facts
+from analyzer.budget.verdict import Change, Finding, Verdict
+from analyzer.files import csv_cell
+
+COLUMNS = (
+    *("level", "kind", "model", "figure", "layers", "value", "limit", "baseline", "growth"),
+    *("layer", "layer_type", "layer_before", "layer_after", "layer_growth"),
+    *("what", "fix", "message", "where", "file", "line"),
+)
+
+
+def render(verdict: Verdict) -> str:
+    """Raw integers, so that a spreadsheet can work with them; rows of figures have the level `figure`."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in (*_findings(verdict), *_figures(verdict)):
+        writer.writerow({name: csv_cell(_plain(value)) for name, value in row.items()})
+    return text.getvalue()
+
+
+def _plain(value: object) -> object:
+    return facts.plain(value) if isinstance(value, str) else value
+
+
+def _findings(verdict: Verdict) -> Iterator[dict[str, object]]:
+    for finding in verdict.findings:
+        yield from ({**_finding(finding), **_layer(change)} for change in finding.changes or (None,))
+
+
+def _finding(finding: Finding) -> dict[str, object]:
+    numbers = _numbers(finding.value, finding.limit, finding.base)
+    named = {"level": finding.level, "kind": finding.kind, "model": finding.model, "figure": finding.figure}
+    texts = {name: getattr(finding, name) for name in ("what", "fix", "message", "where", "file", "line")}
+    return {**named, "layers": finding.group, **numbers, **texts}
+
+
+def _layer(change: Change | None) -> dict[str, object]:
+    if change is None:
+        return {}
+    sizes = {"layer_before": change.before, "layer_after": change.after, "layer_growth": change.delta}
+    return {"layer": change.path or "(root)", "layer_type": change.type, **sizes}
+
+
+def _figures(verdict: Verdict) -> Iterator[dict[str, object]]:
+    for model in verdict.models:
+        for found in model.figures:
+            named = {"level": "figure", "model": model.name, "figure": found.figure, "layers": found.group}
+            yield {**named, **_numbers(found.value, found.limit, found.base)}
+
+
+def _numbers(value: int | None, limit: int | None, base: int | None) -> dict[str, object]:
+    return {"value": value, "limit": limit, "baseline": base, "growth": facts.grown(value, base)}

@@ -1,0 +1,85 @@
+"""The verdict as an HTML page: the check's findings and figures, then the report on one model against its baseline."""
+
+from __future__ import annotations
+
+import msgspec
+from markupsafe import Markup
+
+from analyzer.budget.outputs import facts
+from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
+from analyzer.records import Failure, Record, Target
+from analyzer.report.against import against
+from analyzer.report.data import Limit, ReportData
+from analyzer.report.figures import BY_NAME
+from analyzer.report.page import render as render_page
+
+_WORDS = {"error": "Error", "warning": "Warn", "note": "Note"}
+_UNCOUNTED = "it could not be counted"
+
+
+def render(verdict: Verdict) -> str:
+    """One file that needs nothing else; of several models the first with errors is the one that is drawn."""
+    return render_page(_report(verdict), lead=_lead(verdict))
+
+
+def _report(verdict: Verdict) -> ReportData:
+    model = _shown(verdict)
+    subject = _named(model.record, model, model.name)
+    known = [b for b in model.figures if b.limit is not None and b.group is None and b.figure in BY_NAME]
+    return against(
+        _named(model.before, model, f"{model.name} in {verdict.baseline}") if model.before else subject,
+        subject,
+        command=verdict.command or ("analyze", "check"),
+        generated=verdict.generated,
+        limits=[Limit(figure=b.figure, maximum=b.limit or 0, source=verdict.configuration) for b in known],
+    )
+
+
+def _shown(verdict: Verdict) -> ModelVerdict:
+    failed = {finding.model for finding in verdict.errors}
+    # A model that was counted is worth drawing before one that was not.
+    ranked = sorted(verdict.models, key=lambda model: (model.record is None, model.name not in failed))
+    return ranked[0] if ranked else ModelVerdict(name="no model", target="", figures=())
+
+
+def _named(record: Record | None, model: ModelVerdict, label: str) -> Record:
+    if record is None:
+        return Record(target=Target(name=model.target, label=label), error=Failure(what=_UNCOUNTED))
+    return msgspec.structs.replace(record, target=msgspec.structs.replace(record.target, label=label))
+
+
+def _lead(verdict: Verdict) -> Markup:
+    state = "within" if verdict.exit_code == 0 else "over"
+    head = Markup(
+        '<section id="check" aria-labelledby="check-title" tabindex="-1"><div class="verdict {}">'
+        '<h2 id="check-title">{}</h2><p class="sentence">{}</p></div>'
+    ).format(state, facts.headline(verdict), facts.compared(verdict))
+    found = Markup("").join(
+        _finding(finding) for level in _WORDS for finding in verdict.findings if finding.level == level
+    )
+    items = Markup('<ol class="findings">{}</ol>').format(found) if found else Markup("")
+    return head + items + Markup("").join(map(_model, verdict.models)) + Markup("</section>")
+
+
+def _finding(finding: Finding) -> Markup:
+    lines = Markup("").join(Markup('<p class="muted">{}</p>').format(line) for line in facts.lines(finding))
+    kind = "cost" if finding.level == "note" else "trust"
+    return Markup(
+        '<li class="kind-{}"><span class="kind">{}</span><div><p><strong>{}</strong>: {}</p>{}</div></li>'
+    ).format(kind, _WORDS[finding.level], facts.title(finding), facts.plain(finding.what), lines)
+
+
+def _model(model: ModelVerdict) -> Markup:
+    if not model.figures:
+        return Markup("")
+    heads = Markup("").join(Markup('<th scope="col">{}</th>').format(heading) for heading in facts.HEADINGS)
+    rows = Markup("").join(_row(facts.row(budgeted)) for budgeted in model.figures)
+    return Markup(
+        '<h3>{}</h3><div class="scroll"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
+    ).format(facts.name_of(model), heads, rows)
+
+
+def _row(cells: list[str]) -> Markup:
+    first, *others = cells
+    numbers = Markup("").join(Markup('<td class="n">{}</td>').format(cell) for cell in others)
+    return Markup('<tr><th scope="row">{}</th>{}</tr>').format(first, numbers)

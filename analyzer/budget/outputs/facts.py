@@ -1,0 +1,185 @@
+"""What every format says of a finding, as plain one-line text: the sinks escape it, and none leaves a part out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+from analyzer.budget.verdict import Budgeted, Change, Finding, ModelVerdict, Verdict
+from analyzer.report.figures import Figure, known, visible
+
+SHOWN_CHANGES = 5
+_OUTSIDE = ("excess", "growth", "ratio", "waived", "waiver-expired")
+_BREAKS = re.compile(r"[\t\n\r\x0b\x0c\x85\u2028\u2029]+")
+_COMMAND = re.compile(r"^(\s*)::", re.MULTILINE)
+_NONCHARACTERS = re.compile("[\ufdd0-\ufdef\ufffe\uffff]")
+
+
+def plain(text: object) -> str:
+    """Text in one line, characters that are not seen, or that no encoding has, written out: `\\u001b`."""
+    shown: str = visible(_BREAKS.sub(" ", str(text)).strip())
+    return _NONCHARACTERS.sub(lambda match: f"\\u{ord(match[0]):04x}", shown)
+
+
+def inert(text: str) -> str:
+    """Lines for a CI service's log, which reads `::` at a line's start, and `##[` anywhere, as commands."""
+    return _COMMAND.sub(r"\1: :", text).replace("##[", "## [")
+
+
+def headline(verdict: Verdict) -> str:
+    """`Over budget: 2 errors and 1 warning in 3 models`."""
+    levels = Counter(finding.level for finding in verdict.findings)
+    found = [_several(levels[level], level) for level in ("error", "warning") if levels[level]]
+    models = _several(len(verdict.models), "model")
+    if not found:
+        return f"Within budget: {models}"
+    word = {0: "Within budget", 1: "Over budget"}.get(verdict.exit_code, "Not checked")
+    return f"{word}: {' and '.join(found)} in {models}"
+
+
+def _several(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def compared(verdict: Verdict) -> str:
+    """What the models were compared with, as a sentence."""
+    return f"Compared with {plain(verdict.baseline) or 'nothing'}."
+
+
+def figure_of(name: str | None) -> Figure:
+    """The figure of a finding; one without a name counts."""
+    return known(plain(name or ""))
+
+
+def title(finding: Finding) -> str:
+    """`tiny: params growth`, in a few words, for headings."""
+    about = figure_of(finding.figure).label + " " if finding.figure else ""
+    return f"{plain(finding.model)}: {about}{finding.kind}" if finding.model else f"{about}{finding.kind}"
+
+
+def grown(value: int | None, base: int | None) -> int | None:
+    """Value minus baseline; None where either is not known."""
+    return None if value is None or base is None else value - base
+
+
+def growth(figure: Figure, value: int | None, base: int | None) -> str:
+    """`+9,600 (+5.0 %)` of the baseline; a dash where either is not known."""
+    delta = grown(value, base)
+    if delta is None:
+        return "–"
+    share = f" ({100 * delta / base:+.1f} %)".replace("-", "−") if base else ""
+    return figure.signed(delta) + share
+
+
+def change(finding: Finding, paying: Change) -> str:
+    """`features.conv2 (Conv2d): +9,600, from 1,200 to 10,800`."""
+    figure = figure_of(finding.figure)
+    before, after = figure.text(paying.before), figure.text(paying.after)
+    if paying.before is None:
+        moved = f"new, {after}"
+    elif paying.after is None:
+        moved = f"removed, was {before}"
+    else:
+        moved = f"from {before} to {after}"
+    return f"{plain(paying.path) or '(root)'} ({plain(paying.type)}): {figure.signed(paying.delta)}, {moved}"
+
+
+def changes(finding: Finding) -> list[str]:
+    """The modules that pay, the first few, and how many more there are."""
+    lines = [change(finding, paying) for paying in finding.changes[:SHOWN_CHANGES]]
+    more = len(finding.changes) - len(lines)
+    return [*lines, f"and {more:,} more"] if more else lines
+
+
+def numbers(finding: Finding) -> list[tuple[str, str]]:
+    """Figure, layers, value, limit, baseline and growth, those that apply, by their names."""
+    figure = figure_of(finding.figure)
+    found = [("figure", figure.label if finding.figure else ""), ("layers", plain(finding.group or ""))]
+    found += [("value", figure.exact(finding.value)), ("limit", figure.exact(finding.limit)), _beyond(figure, finding)]
+    found += [("baseline", figure.exact(finding.base)), ("growth", growth(figure, finding.value, finding.base))]
+    return [(name, text) for name, text in found if text not in ("", "–")]
+
+
+def _beyond(figure: Figure, finding: Finding) -> tuple[str, str]:
+    over = grown(finding.value, finding.limit)
+    if over is None or finding.kind not in _OUTSIDE:
+        return "over", ""
+    return "over" if over > 0 else "under", figure.exact(abs(over))
+
+
+def lines(finding: Finding) -> list[str]:
+    """The parts below a title: the numbers in one line, a line a module that pays, the others by name."""
+    together = numbers(finding)
+    told = {"model", "paid by", *(name for name, _ in together)}
+    first = [", ".join(f"{name} {text}" for name, text in together)] if together else []
+    others = [f"{name}: {text}" for name, text in parts(finding) if name not in told]
+    return [*first, *(f"paid by: {line}" for line in changes(finding)), *others]
+
+
+def parts(finding: Finding) -> list[tuple[str, str]]:
+    """Everything about a finding but its sentence, by name: numbers, who pays, the fix, the message, the place."""
+    found = [("model", plain(finding.model)), *numbers(finding)]
+    found += [("paid by", "; ".join(changes(finding)))]
+    found += [("fix", plain(finding.fix)), ("message", plain(finding.message or ""))]
+    found += [("where", plain(finding.where)), ("at", place(finding))]
+    return [(name, text) for name, text in found if text]
+
+
+def sentence(finding: Finding) -> str:
+    """The finding and all its parts in one line of plain text."""
+    return ". ".join([plain(finding.what).rstrip("."), *(f"{name}: {text}" for name, text in parts(finding))])
+
+
+def place(finding: Finding) -> str:
+    """`net.py:12`, or nothing."""
+    if not finding.file:
+        return ""
+    return f"{plain(finding.file)}:{finding.line}" if finding.line else plain(finding.file)
+
+
+def location(verdict: Verdict, finding: Finding) -> tuple[str, int]:
+    """File and line for formats that must have one: the configuration's first line where nothing nearer is known."""
+    if file := plain(finding.file or ""):
+        return _from_checkout(file), max(finding.line or 1, 1)
+    return _from_checkout(plain(verdict.configuration) or "pyproject.toml"), 1
+
+
+def _from_checkout(file: str) -> str:
+    """The path as a CI service wants it: from the checkout's root, where the check runs in a folder below that."""
+    root = os.environ.get("GITHUB_WORKSPACE") or os.environ.get("CI_PROJECT_DIR")
+    here = Path.cwd().resolve()
+    if not root or os.path.exists(os.path.join(root, file)) or not here.is_relative_to(Path(root).resolve()):
+        return file
+    return (here.relative_to(Path(root).resolve()) / file).as_posix()
+
+
+def fingerprints(verdict: Verdict) -> list[str]:
+    """One a finding, unique, the same for as long as what was found is: no number, line or order is in it."""
+    seen: Counter[str] = Counter()
+    found = []
+    for finding in verdict.findings:
+        payer = finding.changes[0].path if finding.changes else finding.where
+        key = "\0".join(map(plain, (finding.kind, finding.model, finding.figure or "", finding.group or "", payer)))
+        found.append(hashlib.sha256(f"{key}\0{seen[key]}".encode()).hexdigest())
+        seen[key] += 1
+    return found
+
+
+def row(budgeted: Budgeted) -> list[str]:
+    """A figure's line: name, value, baseline, growth, limit, and what is left of it."""
+    figure = known(plain(budgeted.figure))
+    name = figure.label + (f" of {plain(budgeted.group)}" if budgeted.group else "")
+    value, base, limit = budgeted.value, budgeted.base, budgeted.limit
+    left = "–" if value is None or limit is None else figure.signed(limit - value)
+    return [name, figure.text(value), figure.text(base), growth(figure, value, base), figure.text(limit), left]
+
+
+HEADINGS = ("figure", "value", "baseline", "growth", "limit", "left")
+
+
+def name_of(model: ModelVerdict) -> str:
+    """`tiny (net.py:build)`."""
+    return f"{plain(model.name)} ({plain(model.target)})"
