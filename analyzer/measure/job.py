@@ -20,7 +20,25 @@ class Subject(Frozen, frozen=True, kw_only=True):
     inputs: tuple[Input, ...] = ()
 
 
-class Job(Frozen, frozen=True, kw_only=True):
+class Survey(Frozen, frozen=True, kw_only=True, tag=True):
+    """Many models in one process, for a calibration: every one timed once a round, `rounds` times after a warm-up."""
+
+    subjects: tuple[Subject, ...]
+    device: str
+    batch: int
+    conditions: Conditions
+    rounds: int = 5
+
+
+class Times(Frozen, frozen=True, kw_only=True):
+    """A survey's answer: each subject's times, in the order asked."""
+
+    seconds: tuple[tuple[float, ...], ...] = ()
+    threads: int = 0
+    error: str | None = None
+
+
+class Job(Frozen, frozen=True, kw_only=True, tag=True):
     """One process's work: warm both up with `discard` pairs, then time `pairs` in alternating order.
 
     `first` says whether the baseline begins. `singles` forwards at batch 1 are timed after that, of the model alone.

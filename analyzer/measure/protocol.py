@@ -9,6 +9,7 @@ at 24, or when the time is spent. Longer runs in one process don't help: its tim
 from __future__ import annotations
 
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
 from analyzer.count.peak import Training, inference_peak, training_peak
 from analyzer.errors import MeasureError
-from analyzer.measure.job import Answer, Job, Subject
+from analyzer.measure.job import Answer, Job, Subject, Survey
 from analyzer.measure.statistics import Stopper, caveats_of, interval_of, process_ratios
 from analyzer.records import Caveat, Conditions, Environment, Measurement
 from analyzer.units import mib
@@ -75,6 +76,17 @@ class Series:
 
 def in_a_process(job: Job) -> Answer:
     """Runs the job in a fresh Python. One that the system kills has run out of memory."""
+    code, answer = ask(job)
+    if code == -signal.SIGKILL:
+        return Answer(out_of_memory=True)
+    try:
+        return msgspec.json.decode(answer, type=Answer)
+    except msgspec.MsgspecError:
+        return Answer(error=answer)
+
+
+def ask(job: Job | Survey) -> tuple[int, str]:
+    """A fresh worker's exit code, and its answer (or else the last words of its stderr)."""
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path[:1]])}
     if job.conditions.malloc == "tuned":
         variables.update(TUNED_MALLOC)
@@ -84,14 +96,12 @@ def in_a_process(job: Job) -> Answer:
             input=msgspec.json.encode(job), capture_output=True, env=variables, timeout=WORKER_TIMEOUT_S, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return Answer(error=f"took over {WORKER_TIMEOUT_S} s")
-    if done.returncode == -9:
-        return Answer(out_of_memory=True)
-    try:
-        return msgspec.json.decode(done.stdout.splitlines()[-1], type=Answer)
-    except (IndexError, msgspec.MsgspecError):
-        words = done.stderr.decode(errors="replace").strip().splitlines()
-        return Answer(error=f"the process ended with {done.returncode}: {words[-1] if words else 'no words'}")
+        return 1, f"took over {WORKER_TIMEOUT_S} s"
+    lines = done.stdout.decode(errors="replace").splitlines()
+    if done.returncode == 0 and lines:
+        return 0, lines[-1]
+    words = done.stderr.decode(errors="replace").strip().splitlines()
+    return done.returncode, f"the process ended with {done.returncode}: {words[-1] if words else 'no words'}"
 
 
 def rounds(

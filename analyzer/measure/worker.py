@@ -21,7 +21,7 @@ from analyzer.architecture.variant import Variant
 from analyzer.build import build
 from analyzer.measure import gpu
 from analyzer.measure.allocations import cpu_peaks, cuda_peaks, loss_of
-from analyzer.measure.job import Answer, Job, Subject
+from analyzer.measure.job import Answer, Job, Subject, Survey, Times
 from analyzer.records import Conditions
 from analyzer.targets import ModuleTarget, load, tensors
 
@@ -33,7 +33,8 @@ def main() -> int:
     """Answers the job on stdin."""
     out = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):  # a model that prints doesn't spoil the answer
-        answer = work(msgspec.json.decode(sys.stdin.buffer.read(), type=Job))
+        asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Job | Survey)  # type: ignore[arg-type]
+        answer = work(asked) if isinstance(asked, Job) else survey(asked)
     out.write(msgspec.json.encode(answer).decode() + "\n")
     out.flush()
     return 0
@@ -49,6 +50,21 @@ def work(job: Job) -> Answer:
         if is_out_of_memory(error):
             return Answer(out_of_memory=True)
         return Answer(error=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}")
+
+
+def survey(asked: Survey) -> Times:
+    """Times many models in turn, round after round, so that a drift of the machine hits all alike."""
+    device = torch.device(asked.device)
+    prepare(device, asked.conditions)
+    clock = _clock(device, False)
+    try:
+        runs = [runner(subject, asked, device, asked.batch) for subject in asked.subjects]
+        for run in runs:
+            clock(run)
+        rounds = [[clock(run) for run in runs] for _ in range(asked.rounds)]
+    except Exception as error:
+        return Times(error=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}")
+    return Times(seconds=tuple(zip(*rounds, strict=True)), threads=torch.get_num_threads())
 
 
 def prepare(device: torch.device, conditions: Conditions) -> None:
@@ -104,7 +120,9 @@ def _memory(job: Job, device: torch.device) -> Answer:
     return Answer(peak_bytes=found, reserved_bytes=reserved, rss_bytes=rss, threads=torch.get_num_threads())
 
 
-def made(subject: Subject, job: Job, device: torch.device, batch: int) -> tuple[nn.Module, list[Any], dict[str, Any]]:
+def made(
+    subject: Subject, job: Job | Survey, device: torch.device, batch: int
+) -> tuple[nn.Module, list[Any], dict[str, Any]]:
     """The model on the device in its dtype and layout, and its inputs with `batch` as their first size."""
     dtype = getattr(torch, job.conditions.dtype)
     if subject.variant is not None:
@@ -137,7 +155,7 @@ def _cast(value: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torc
     return value.to(device, dtype) if value.is_floating_point() else value.to(device)
 
 
-def runner(subject: Subject, job: Job, device: torch.device, batch: int) -> Run:
+def runner(subject: Subject, job: Job | Survey, device: torch.device, batch: int) -> Run:
     """A call that runs the model once, as the conditions say."""
     model, args, kwargs = made(subject, job, device, batch)
     if job.conditions.mode == "training":
