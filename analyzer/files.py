@@ -23,3 +23,12 @@ def write_text(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise UsageError(f"can't be written: {error.strerror}", where=str(path), fix="choose another place") from error
+
+
+def csv_cell(value: object) -> object:
+    """A CSV cell; text that a spreadsheet would run as a formula is quoted with an apostrophe."""
+    if isinstance(value, list):
+        return "-".join(map(str, value))
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return "'" + value
+    return "" if value is None else value

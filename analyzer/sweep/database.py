@@ -1,0 +1,329 @@
+"""`results.db`: a sweep's rows in one SQLite file, each durable once put, whatever ends the process."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+
+from analyzer.errors import UsageError
+from analyzer.measure.environment import commit, package_version
+from analyzer.records import Measurement, Record, read_record
+from analyzer.sweep.store import COUNTED, MemoryStore, Setting, keep_aside, setting_of
+
+NAME = "results.db"
+APPLICATION = 0x616E6C7A
+"""SQLite's `application_id` of our files: another program's database is never written to."""
+BUSY_S = 30.0
+"""Seconds that a process waits for another one that writes."""
+
+MIGRATIONS = (
+    """
+    CREATE TABLE rows (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        batch INTEGER NOT NULL,
+        protocol TEXT NOT NULL,
+        device TEXT NOT NULL,
+        measured_batch INTEGER NOT NULL,
+        baseline TEXT NOT NULL,
+        failed INTEGER NOT NULL,
+        record TEXT NOT NULL,
+        host TEXT NOT NULL,
+        created TEXT NOT NULL,
+        analyzer TEXT NOT NULL,
+        git_commit TEXT,
+        source TEXT NOT NULL,
+        UNIQUE (name, batch, protocol, device, measured_batch, baseline)
+    )
+    """,
+)
+"""Step i takes a database from version i to i + 1; a new file has version 0. A counted row has no protocol."""
+
+PUT = """
+    INSERT INTO rows (name, batch, protocol, device, measured_batch, baseline, failed, record,
+                      host, created, analyzer, git_commit, source)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET failed = excluded.failed, record = excluded.record, host = excluded.host,
+        created = excluded.created, analyzer = excluded.analyzer, git_commit = excluded.git_commit,
+        source = excluded.source
+    WHERE excluded.record <> rows.record
+"""
+"""A row that says the same again keeps its origin; of two that differ the last written counts."""
+MERGE = PUT + "AND excluded.created > rows.created"
+"""As PUT, but of two that differ the one made later counts."""
+
+SHOWN = """
+    protocol <> '' OR NOT EXISTS (
+        SELECT 1 FROM rows AS other WHERE other.name = rows.name AND other.batch = rows.batch AND other.protocol <> ''
+    )
+"""
+"""A counted row stands back where the same row stands with a measurement."""
+
+
+class DamagedError(UsageError):
+    """A results file that SQLite can't read (exit 2)."""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored record and where it comes from: `created` is UTC, `source` the database it was merged from."""
+
+    id: int
+    host: str
+    created: str
+    analyzer: str
+    commit: str | None
+    source: str
+    record: Record
+
+
+class Database:
+    """One open results file. Every error of SQLite or the disk is a UsageError that names the file."""
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        self.path = path
+        if not create and not path.is_file():
+            raise UsageError("is not there", where=str(path), fix=f"name a {NAME} that a sweep wrote, or its folder")
+        with self._told():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+        try:
+            with self._told():
+                self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        """Refuses a foreign file before anything is written to it, then brings the schema up to date."""
+        version = int(self._pragma("user_version"))
+        if self._pragma("application_id") != APPLICATION and self._holds_something():
+            raise UsageError("is another program's database", where=str(self.path), fix="choose another --out")
+        if version > len(MIGRATIONS):
+            raise UsageError(
+                f"is of version {version}, this analyze reads up to {len(MIGRATIONS)}",
+                where=str(self.path),
+                fix="use the analyze that wrote it, or a newer one",
+            )
+        problem = self._pragma("quick_check")
+        if problem != "ok":
+            raise sqlite3.DatabaseError(str(problem).splitlines()[0])
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        if version < len(MIGRATIONS):
+            self._migrate()
+
+    def _pragma(self, name: str) -> int | str:
+        value: int | str = self._db.execute(f"PRAGMA {name}").fetchone()[0]
+        return value
+
+    def _holds_something(self) -> bool:
+        return bool(self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+
+    def _migrate(self) -> None:
+        with self.transaction():
+            # Read again under the lock: another process may have migrated meanwhile.
+            for step in MIGRATIONS[int(self._pragma("user_version")) :]:
+                self._db.execute(step)
+            self._db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+            self._db.execute(f"PRAGMA application_id = {APPLICATION}")
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.OperationalError, OSError) as error:
+            raise UsageError(
+                f"can't read or write results: {_reason(error)}",
+                where=str(self.path),
+                fix="free some space, wait for the other process, or choose another place; what is there is kept",
+            ) from error
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:
+                raise  # a wrong use of SQLite: a defect of ours
+            raise DamagedError(
+                f"is no results database, or a damaged one: {error}",
+                where=str(self.path),
+                fix="restore it, or salvage it with `sqlite3 FILE .recover`",
+            ) from error
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of what is written inside, or nothing; durable at its end."""
+        with self._told():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def put(self, rows: Iterable[Row]) -> None:
+        """Writes rows together, each under its key; ids are the database's own."""
+        with self.transaction():
+            self._db.executemany(PUT, map(_values, rows))
+
+    def merge(self, rows: Iterable[Row]) -> None:
+        """As `put`, for rows of other databases: what is here and was made later stays."""
+        with self.transaction():
+            self._db.executemany(MERGE, map(_values, rows))
+
+    def rows(self, where: str = SHOWN, values: Sequence[object] = ()) -> list[Row]:
+        """The rows that a condition of ours selects, in the order in which their keys first came.
+
+        Raises UsageError where one is no record.
+        """
+        with self._told():
+            found = self._db.execute(
+                f"SELECT id, host, created, analyzer, git_commit, source, record FROM rows WHERE {where} ORDER BY id",
+                tuple(values),
+            ).fetchall()
+        return [self._row(*values) for values in found]
+
+    def _row(
+        self, id_: int, host: str, created: str, analyzer: str, commit: str | None, source: str, record: str
+    ) -> Row:
+        return Row(
+            id=id_,
+            host=host,
+            created=created,
+            analyzer=analyzer,
+            commit=commit,
+            source=source,
+            record=read_record(record, where=f"{self.path}: row {id_}"),
+        )
+
+    def count(self) -> int:
+        """How many rows `rows()` gives."""
+        with self._told():
+            return int(self._db.execute(f"SELECT count(*) FROM rows WHERE {SHOWN}").fetchone()[0])
+
+    def delete(self, ids: Iterable[int]) -> None:
+        """Removes rows, all or none."""
+        with self.transaction():
+            self._db.executemany("DELETE FROM rows WHERE id = ?", ((id_,) for id_ in ids))
+
+    def close(self) -> None:
+        """Ends the use of the file; the last process to do so leaves a single file."""
+        self._db.close()
+
+
+class SqliteStore(MemoryStore):
+    """This run's rows, each put also into the database, where earlier runs' rows are found again.
+
+    With `resume` false, and where the file is damaged (UsageError then), it is kept under a name with its time.
+    """
+
+    def __init__(self, path: Path, *, resume: bool = True) -> None:
+        super().__init__()
+        self.path = path
+        if not resume and path.exists():
+            _set_aside(path)
+        self._database = _open(path)
+
+    def put(self, records: Iterable[Record]) -> None:
+        """Commits them together. Raises UsageError where the disk refuses; none of them is written then."""
+        records = list(records)
+        self._database.put(map(made_here, records))
+        super().put(records)
+
+    def counted(self, batch: int) -> dict[str, Record]:
+        """Rows that this version of analyze counted at a batch, in whichever run, by name."""
+        found = self._database.rows("protocol = '' AND batch = ? AND analyzer = ?", (batch, package_version()))
+        return {row.record.target.name: row.record for row in found}
+
+    def measured(self, setting: Setting) -> dict[str, Measurement]:
+        """Measurements made in exactly this setting, in whichever run, by name."""
+        found = self._database.rows(
+            "protocol = ? AND device = ? AND measured_batch = ? AND baseline = ?", msgspec.structs.astuple(setting)
+        )
+        return {row.record.target.name: row.record.measured for row in found if row.record.measured}
+
+    def close(self) -> None:
+        """Ends writing."""
+        self._database.close()
+
+
+def open_store(folder: Path, *, resume: bool = True) -> SqliteStore:
+    """The store of a sweep's folder. What an earlier run exported is kept aside unless its rows are in the database."""
+    path, exported = folder / NAME, folder / "results.jsonl"
+    anew = not (resume and path.exists())
+    store = SqliteStore(path, resume=resume)
+    if anew and exported.exists():
+        keep_aside(exported)
+    return store
+
+
+def made_here(record: Record) -> Row:
+    """A record of this process, now."""
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    return Row(
+        id=0, host=platform.node(), created=now, analyzer=package_version(), commit=_commit(), source="", record=record
+    )
+
+
+@lru_cache
+def _commit() -> str | None:
+    return commit()
+
+
+def _values(row: Row) -> tuple[object, ...]:
+    record = row.record
+    setting = setting_of(record.measured) if record.measured else COUNTED
+    return (
+        record.target.name,
+        record.batch,
+        *msgspec.structs.astuple(setting),
+        record.error is not None,
+        record.to_json(),
+        row.host,
+        row.created,
+        row.analyzer,
+        row.commit,
+        row.source,
+    )
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _open(path: Path) -> Database:
+    try:
+        return Database(path, create=True)
+    except DamagedError as error:
+        kept = _rename(path)
+        fix = f"it is kept as {kept}: restore it, or run again to start anew"
+        raise UsageError(error.what, where=str(path), fix=fix) from error
+
+
+def _set_aside(path: Path) -> None:
+    """Keeps an earlier run's database under another name. Raises UsageError while another process uses it."""
+    with contextlib.suppress(DamagedError):
+        Database(path).close()
+        if _beside(path, "-wal").exists():
+            raise UsageError(
+                "is in use by another process", where=str(path), fix="wait for it, or choose another --out"
+            )
+    _rename(path)
+
+
+def _rename(path: Path) -> Path:
+    """Moves a database and what belongs to it."""
+    kept = keep_aside(path)
+    for suffix in ("-wal", "-shm"):
+        if _beside(path, suffix).exists():
+            _beside(path, suffix).rename(_beside(kept, suffix))
+    return kept
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
