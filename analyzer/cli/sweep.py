@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from analyzer.cli.options import (
     seconds_type,
 )
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
-from analyzer.records import Record
+from analyzer.records import Measurement, Record
 from analyzer.space.grid import Grid
 from analyzer.sweep import run
 from analyzer.sweep.database import SqliteStore, open_store
@@ -104,12 +104,13 @@ class _Measuring:
         self.device, self.batch = device, batch
         self.one = run.measurer(device, batch)
 
-    def rows(self, plan: run.Plan, chosen: Sequence[Record], store: SqliteStore) -> Iterator[Record]:
-        """The chosen rows measured, those of earlier runs as they were."""
-        there = run.already_measured(plan, chosen, store, self.device, self.batch)
-        if kept := sum(row.target.name in there for row in chosen):
-            say(f"{len(chosen):,} rows to measure, {kept:,} already there")
-        return run.measure(plan, chosen, store, self.one, there=there)
+    def there(self, plan: run.Plan, chosen: Sequence[Record], store: SqliteStore) -> dict[str, Measurement]:
+        """What earlier runs measured so of the chosen rows, by name; says how many."""
+        found = run.already_measured(plan, chosen, store, self.device, self.batch)
+        there = {row.target.name: found[row.target.name] for row in chosen if row.target.name in found}
+        if there:
+            say(f"{len(chosen):,} rows to measure, {len(there):,} already there")
+        return there
 
 
 def _plan_text(plan: run.Plan) -> str:
@@ -138,9 +139,11 @@ def _run(plan: run.Plan, store: SqliteStore, measuring: _Measuring | None, forma
         say(f"DenseNet121 makes no network at this image: times are against {chosen[0].target.shown}")
     with GrowingTable(rows, chosen, on=format_ == "table") as table:
         if measuring is not None:
-            measured = measuring.rows(plan, chosen, store)
-            for i in range(len(chosen)):
-                table.doing(i)
+            times = measuring.there(plan, chosen, store)
+            measured = run.measure(plan, chosen, store, measuring.one, there=times)
+            for i, row in enumerate(chosen):
+                if row.target.name not in times:
+                    table.doing(i)
                 table.finish(next(measured))
     if table.hidden:
         say(f"{table.hidden:,} more rows are in {store.path.with_suffix('.csv')}")
