@@ -13,6 +13,7 @@ COMMANDS = {
     "sweep": "Build, count and measure every variant of some axes; write a report.",
     "search": "The exact Pareto front of millions of variants under constraints.",
     "explain": "Where the figures sit, what moves them, the mildest changes that meet a budget.",
+    "results": "Rows that sweeps have kept: list, show, export, merge, prune.",
     "report": "An HTML report from results of earlier runs.",
     "doctor": "Versions, devices, and what would be measured where.",
 }

@@ -65,6 +65,8 @@ SHOWN = """
     )
 """
 """A counted row stands back where the same row stands with a measurement."""
+FIRST_CAME = "(SELECT min(id) FROM rows AS first WHERE first.name = rows.name AND first.batch = rows.batch)"
+"""When a row's target first came: a measurement takes the place of its count."""
 
 
 class DamagedError(UsageError):
@@ -177,13 +179,14 @@ class Database:
             self._db.executemany(MERGE, map(_values, rows))
 
     def rows(self, where: str = SHOWN, values: Sequence[object] = ()) -> list[Row]:
-        """The rows that a condition of ours selects, in the order in which their keys first came.
+        """The rows that a condition of ours selects, in the order in which their targets first came.
 
         Raises UsageError where one is no record.
         """
         with self._told():
             found = self._db.execute(
-                f"SELECT id, host, created, analyzer, git_commit, source, record FROM rows WHERE {where} ORDER BY id",
+                f"SELECT id, host, created, analyzer, git_commit, source, record FROM rows "
+                f"WHERE {where} ORDER BY {FIRST_CAME}, id",
                 tuple(values),
             ).fetchall()
         return [self._row(*values) for values in found]
@@ -260,6 +263,30 @@ def open_store(folder: Path, *, resume: bool = True) -> SqliteStore:
     if anew and exported.exists():
         keep_aside(exported)
     return store
+
+
+class Merged(msgspec.Struct, frozen=True):
+    """Rows read from the sources, and rows in the database after."""
+
+    read: int
+    kept: int
+
+
+def merge_into(path: Path, sources: Sequence[Path]) -> Merged:
+    """Adds the rows of databases to one, all or none; a row keeps its origin, and gets its source where it has none.
+
+    Raises UsageError where a source can't be read, or is the database itself.
+    """
+    rows: list[Row] = []
+    for source in sources:
+        if source.resolve() == path.resolve():
+            raise UsageError("can't be merged into itself", where=str(source), fix="choose another --out")
+        with contextlib.closing(Database(source)) as database:
+            found = database.rows("1")
+        rows += [msgspec.structs.replace(row, source=row.source or str(source)) for row in found]
+    with contextlib.closing(Database(path, create=True)) as database:
+        database.merge(rows)
+        return Merged(len(rows), database.count())
 
 
 def made_here(record: Record) -> Row:
