@@ -195,12 +195,14 @@ def _lines(objects: Sequence[str], format_: str) -> str:
 
 
 def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], format_: str) -> None:
-    if format_ == "md":
-        text.show(text.markdown(headings, rows))
-    elif format_ == "csv":
+    if format_ == "csv":
         text.show(text.csv_text(headings, [[csv_cell(cell) for cell in row] for row in rows]))
+        return
+    plain = [[_plain(cell) for cell in row] for row in rows]
+    if format_ == "md":
+        text.show(text.markdown(headings, plain))
     else:
-        text.show_table(headings, [[_plain(cell) for cell in row] for row in rows])
+        text.show_table(headings, plain)
 
 
 def _json(row: Row) -> str:

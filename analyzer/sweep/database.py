@@ -222,14 +222,12 @@ class Database:
 class SqliteStore(MemoryStore):
     """This run's rows, each put also into the database, where earlier runs' rows are found again.
 
-    With `resume` false, and where the file is damaged (UsageError then), it is kept under a name with its time.
+    A damaged file is kept under a name with its time (UsageError then).
     """
 
-    def __init__(self, path: Path, *, resume: bool = True) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        if not resume and path.exists():
-            _set_aside(path)
         self._database = _open(path)
 
     def put(self, records: Iterable[Record]) -> None:
@@ -256,13 +254,21 @@ class SqliteStore(MemoryStore):
 
 
 def open_store(folder: Path, *, resume: bool = True) -> SqliteStore:
-    """The store of a sweep's folder. What an earlier run exported is kept aside unless its rows are in the database."""
+    """The store of a sweep's folder; with `resume` false a new one, an earlier one kept under a name with its time.
+
+    So is what a run without a database wrote there: only what the database has is ever written over.
+    """
     path, exported = folder / NAME, folder / "results.jsonl"
-    anew = not (resume and path.exists())
-    store = SqliteStore(path, resume=resume)
-    if anew and exported.exists():
-        keep_aside(exported)
-    return store
+    try:
+        if not resume and path.exists():
+            _set_aside(path)
+        if exported.exists() and not path.exists():
+            keep_aside(exported)
+    except OSError as error:
+        raise UsageError(
+            f"can't keep earlier results aside: {_reason(error)}", where=str(folder), fix="choose another --out"
+        ) from error
+    return SqliteStore(path)
 
 
 class Merged(msgspec.Struct, frozen=True):

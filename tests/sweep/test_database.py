@@ -199,6 +199,18 @@ def test_exports_from_before_the_database_are_kept_aside(tmp_path: Path) -> None
     assert kept.read_text() == ROWS[0].to_json() + "\n"
 
 
+def test_a_store_loads_nothing_heavy() -> None:
+    code = "import sys, analyzer.sweep.database, analyzer.sweep.export; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not {"torch", "numpy", "pandas", "plotly", "pyarrow"} & set(done.stdout.split())
+
+
 # -- versions --------------------------------------------------------------------------------------------------
 
 
