@@ -104,9 +104,10 @@ class Database:
 
     def _prepare(self) -> None:
         """Refuses a foreign file before anything is written to it, then brings the schema up to date."""
-        version = int(self._pragma("user_version"))
-        if self._pragma("application_id") != APPLICATION and self._holds_something():
+        # In this order: another process may make the tables and, with them, the id between the two readings.
+        if self._holds_something() and self._pragma("application_id") != APPLICATION:
             raise UsageError("is another program's database", where=str(self.path), fix="choose another --out")
+        version = int(self._pragma("user_version"))
         if version > len(MIGRATIONS):
             raise UsageError(
                 f"is of version {version}, this analyze reads up to {len(MIGRATIONS)}",
@@ -130,8 +131,10 @@ class Database:
 
     def _migrate(self) -> None:
         with self.transaction():
-            # Read again under the lock: another process may have migrated meanwhile.
-            for step in MIGRATIONS[int(self._pragma("user_version")) :]:
+            version = int(self._pragma("user_version"))  # again, under the lock: another process may have migrated
+            if version >= len(MIGRATIONS):
+                return
+            for step in MIGRATIONS[version:]:
                 self._db.execute(step)
             self._db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
             self._db.execute(f"PRAGMA application_id = {APPLICATION}")

@@ -119,6 +119,18 @@ def test_measurements_are_not_made_again(analyze, tmp_path: Path) -> None:
     assert "already there" not in analyze(*command, "--no-resume").stderr
 
 
+def test_two_sweeps_of_one_folder_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "analyzer", *STATIC, "--out", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    running = [
+        subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in running]
+    assert [process.returncode for process in running] == [0] * 3, errors
+    assert len(Database(tmp_path / "out" / "results.db").rows("1")) == len(rows(tmp_path / "out")) == 34
+
+
 def test_a_damaged_database_is_named_and_kept(analyze, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "results.db").write_bytes(b"never a database " * 300)
