@@ -24,8 +24,8 @@ ROOMS = [
     ["analysis"],
     ["measure"],
     ["report"],
-    ["sweep", "search"],
-    ["api"],
+    ["sweep", "search", "budget"],
+    ["api", "pytest_plugin"],
     ["cli"],
     ["__init__", "__main__"],
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from analyzer.errors import UsageError, did_you_mean
 from analyzer.files import csv_cell
 from analyzer.records import FIGURES, Record
 from analyzer.sweep import export as files
-from analyzer.sweep.database import NAME, Database, Row, merge_into
+from analyzer.sweep.database import ALL, NAME, Database, Row, merge_into
 
 FOUND = ("database", "rows", "MiB", "written")
 HEADINGS = ("name", "row", "batch", "params", "MACs", "time x base", "device", "created", "host")
@@ -109,11 +110,9 @@ def prune(path: Path, failed: bool, before: str | None, device: str | None, dry_
     """Removes the rows that all given options name, and prints them. Without a measurement its count stays."""
     if not (failed or before or device):
         raise UsageError("says nothing to remove", where="prune", fix="give --failed, --before or --device")
-    moment = _moment(before) if before else None
+    named = partial(_is_named, failed=failed, before=_moment(before) if before else None, device=device)
     with closing(Database(_database(path))) as database:
-        rows = [row for row in database.rows("1") if _is_named(row, failed, moment, device)]
-        if not dry_run:
-            database.delete(row.id for row in rows)
+        rows = [row for row in database.rows(ALL) if named(row)] if dry_run else database.remove(named)
     _print_rows(rows, format_)
     say(f"{len(rows):,} rows {'would be ' if dry_run else ''}removed")
 
@@ -135,12 +134,12 @@ def _moment(given: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _is_named(row: Row, failed: bool, before: datetime | None, device: str | None) -> bool:
+def _is_named(row: Row, *, failed: bool, before: datetime | None, device: str | None) -> bool:
     measured = row.record.measured
     names = (measured.environment.device, measured.environment.device_name) if measured else ()
     return (
         (not failed or row.record.error is not None)
-        and (before is None or datetime.fromisoformat(row.created) < before)
+        and (before is None or row.created < before)
         and (device is None or device in names)
     )
 
@@ -224,7 +223,7 @@ def _cells(row: Row) -> list[str]:
         units.count(record.macs),
         units.ratio(measured.ratio, 1) if measured else "–",
         measured.environment.device_name if measured else "–",
-        row.created[:19],
+        f"{row.created:%Y-%m-%d %H:%M:%S}",
         row.host,
     ]
 
@@ -237,7 +236,12 @@ def _described(row: Row) -> list[tuple[str, str]]:
     if record.error:
         lines.append(("error", f"{record.error.where}: {record.error.what}"))
     lines += _times(record)
-    lines += [("host", row.host), ("created", row.created), ("analyzer", row.analyzer), ("commit", row.commit or "–")]
+    lines += [
+        ("host", row.host),
+        ("created", row.created.isoformat()),
+        ("analyzer", row.analyzer),
+        ("commit", row.commit or "–"),
+    ]
     lines += [("source", row.source or "–"), *(("note", note) for note in record.notes)]
     return [(label, _plain(value)) for label, value in lines]
 

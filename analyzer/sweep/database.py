@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import platform
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -33,7 +34,6 @@ MIGRATIONS = (
         device TEXT NOT NULL,
         measured_batch INTEGER NOT NULL,
         baseline TEXT NOT NULL,
-        failed INTEGER NOT NULL,
         record TEXT NOT NULL,
         host TEXT NOT NULL,
         created TEXT NOT NULL,
@@ -46,19 +46,22 @@ MIGRATIONS = (
 )
 """Step i takes a database from version i to i + 1; a new file has version 0. A counted row has no protocol."""
 
+COLUMNS = ("id", "host", "created", "analyzer", "git_commit", "source", "record")
+"""What `Row` is read from, in its fields' order."""
+
 PUT = """
-    INSERT INTO rows (name, batch, protocol, device, measured_batch, baseline, failed, record,
-                      host, created, analyzer, git_commit, source)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET failed = excluded.failed, record = excluded.record, host = excluded.host,
-        created = excluded.created, analyzer = excluded.analyzer, git_commit = excluded.git_commit,
-        source = excluded.source
-    WHERE excluded.record <> rows.record
+    INSERT INTO rows (name, batch, protocol, device, measured_batch, baseline,
+                      host, created, analyzer, git_commit, source, record)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET host = excluded.host, created = excluded.created, analyzer = excluded.analyzer,
+        git_commit = excluded.git_commit, source = excluded.source, record = excluded.record
+    WHERE (excluded.record <> rows.record OR excluded.analyzer <> rows.analyzer)
 """
 """A row that says the same again keeps its origin; of two that differ the last written counts."""
 MERGE = PUT + "AND excluded.created > rows.created"
 """As PUT, but of two that differ the one made later counts."""
 
+ALL = "1"
 SHOWN = """
     protocol <> '' OR NOT EXISTS (
         SELECT 1 FROM rows AS other WHERE other.name = rows.name AND other.batch = rows.batch AND other.protocol <> ''
@@ -74,11 +77,11 @@ class DamagedError(UsageError):
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored record and where it comes from: `created` is UTC, `source` the database it was merged from."""
+    """A stored record and where it comes from; `source` is the database it was merged from, else empty."""
 
     id: int
     host: str
-    created: str
+    created: Annotated[datetime, msgspec.Meta(tz=True)]
     analyzer: str
     commit: str | None
     source: str
@@ -181,41 +184,41 @@ class Database:
         with self.transaction():
             self._db.executemany(MERGE, map(_values, rows))
 
-    def rows(self, where: str = SHOWN, values: Sequence[object] = ()) -> list[Row]:
+    def rows(self, which: str = SHOWN, values: Sequence[object] = ()) -> list[Row]:
         """The rows that a condition of ours selects, in the order in which their targets first came.
 
         Raises UsageError where one is no record.
         """
+        query = f"SELECT {', '.join(COLUMNS)} FROM rows WHERE {which} ORDER BY {FIRST_CAME}, id"
         with self._told():
-            found = self._db.execute(
-                f"SELECT id, host, created, analyzer, git_commit, source, record FROM rows "
-                f"WHERE {where} ORDER BY {FIRST_CAME}, id",
-                tuple(values),
-            ).fetchall()
-        return [self._row(*values) for values in found]
+            found = self._db.execute(query, tuple(values)).fetchall()
+        return [self._row(*cells) for cells in found]
 
-    def _row(
-        self, id_: int, host: str, created: str, analyzer: str, commit: str | None, source: str, record: str
-    ) -> Row:
-        return Row(
-            id=id_,
-            host=host,
-            created=created,
-            analyzer=analyzer,
-            commit=commit,
-            source=source,
-            record=read_record(record, where=f"{self.path}: row {id_}"),
-        )
+    def _row(self, id_: int, *cells: object) -> Row:
+        """Text of a file that anyone may have written, as a typed row."""
+        where = f"{self.path}: row {id_}"
+        *origin, record = cells
+        if not isinstance(record, str):
+            raise UsageError("not a result: no text", where=where, fix="use a results file that analyze wrote")
+        values = (id_, *origin, read_record(record, where=where))
+        try:
+            return msgspec.convert(dict(zip(Row.__struct_fields__, values, strict=True)), Row)
+        except msgspec.ValidationError as error:
+            raise UsageError(
+                f"not a result: {error}", where=where, fix="use a results file that analyze wrote"
+            ) from None
 
     def count(self) -> int:
         """How many rows `rows()` gives."""
         with self._told():
             return int(self._db.execute(f"SELECT count(*) FROM rows WHERE {SHOWN}").fetchone()[0])
 
-    def delete(self, ids: Iterable[int]) -> None:
-        """Removes rows, all or none."""
+    def remove(self, chosen: Callable[[Row], bool]) -> list[Row]:
+        """Removes the rows that are chosen, measurements and the counts under them apart, and returns them."""
         with self.transaction():
-            self._db.executemany("DELETE FROM rows WHERE id = ?", ((id_,) for id_ in ids))
+            rows = [row for row in self.rows(ALL) if chosen(row)]
+            self._db.executemany("DELETE FROM rows WHERE id = ?", ((row.id,) for row in rows))
+        return rows
 
     def close(self) -> None:
         """Ends the use of the file; the last process to do so leaves a single file."""
@@ -291,7 +294,7 @@ def merge_into(path: Path, sources: Sequence[Path]) -> Merged:
         if source.resolve() == path.resolve():
             raise UsageError("can't be merged into itself", where=str(source), fix="choose another --out")
         with contextlib.closing(Database(source)) as database:
-            found = database.rows("1")
+            found = database.rows(ALL)
         rows += [msgspec.structs.replace(row, source=row.source or str(source)) for row in found]
     with contextlib.closing(Database(path, create=True)) as database:
         database.merge(rows)
@@ -300,9 +303,14 @@ def merge_into(path: Path, sources: Sequence[Path]) -> Merged:
 
 def made_here(record: Record) -> Row:
     """A record of this process, now."""
-    now = datetime.now(UTC).isoformat(timespec="microseconds")
     return Row(
-        id=0, host=platform.node(), created=now, analyzer=package_version(), commit=_commit(), source="", record=record
+        id=0,
+        host=platform.node(),
+        created=datetime.now(UTC),
+        analyzer=package_version(),
+        commit=_commit(),
+        source="",
+        record=record,
     )
 
 
@@ -312,19 +320,18 @@ def _commit() -> str | None:
 
 
 def _values(row: Row) -> tuple[object, ...]:
+    """A row's key, origin and record, in the order of PUT."""
     record = row.record
-    setting = setting_of(record.measured) if record.measured else COUNTED
     return (
         record.target.name,
         record.batch,
-        *msgspec.structs.astuple(setting),
-        record.error is not None,
-        record.to_json(),
+        *msgspec.structs.astuple(setting_of(record.measured) if record.measured else COUNTED),
         row.host,
-        row.created,
+        row.created.astimezone(UTC).isoformat(timespec="microseconds"),
         row.analyzer,
         row.commit,
         row.source,
+        record.to_json(),
     )
 
 

@@ -64,6 +64,7 @@ def flat(row: Row) -> dict[str, Any]:
         "device": measured.environment.device_name if measured else None,
         "error": f"{record.error.where}: {record.error.what}" if record.error else None,
         **{name: getattr(row, name) for name in ORIGIN_COLUMNS},
+        "created": row.created.isoformat(),
     }
 
 

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import sys
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -112,7 +112,7 @@ def test_show_one_row_by_name_or_number(analyze, swept: Path) -> None:
     assert read_record(json.dumps(json.loads(by_name.stdout)["record"])) == row.record
     shown = analyze("results", "show", "out", str(row.id)).stdout
     assert f"{row.record.params:,}" in shown
-    assert row.created in shown
+    assert row.created.isoformat() in shown
 
 
 def test_show_of_an_unknown_or_ambiguous_name(analyze, swept: Path) -> None:
@@ -176,7 +176,9 @@ def test_merge_keeps_each_rows_source(analyze, swept: Path, tmp_path: Path) -> N
 
 def test_prune_removes_what_all_options_name(analyze, swept: Path) -> None:
     first, second = (row.record for row in rows_of(swept)[:2])
-    old = msgspec.structs.replace(made_here(measured(first, "cuda:0", "Slate")), created="2020-01-01T00:00:00+00:00")
+    old = msgspec.structs.replace(
+        made_here(measured(first, "cuda:0", "Slate")), created=datetime(2020, 1, 1, tzinfo=UTC)
+    )
     bad = made_here(failed("bad", UsageError("is bad")))
     put(swept, old, made_here(measured(second, "cpu", "Abacus")), bad)
 

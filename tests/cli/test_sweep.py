@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.sweep.database import Database
+from analyzer.sweep.database import ALL, Database
 
 ROOT = Path(__file__).parents[2]
 STATIC = ("sweep", "--blocks", "2,4,3,2", "--measure", "none")
@@ -128,7 +128,7 @@ def test_two_sweeps_of_one_folder_at_once(tmp_path: Path) -> None:
     ]
     errors = [process.communicate(timeout=120)[1] for process in running]
     assert [process.returncode for process in running] == [0] * 3, errors
-    assert len(Database(tmp_path / "out" / "results.db").rows("1")) == len(rows(tmp_path / "out")) == 34
+    assert len(Database(tmp_path / "out" / "results.db").rows(ALL)) == len(rows(tmp_path / "out")) == 34
 
 
 def test_a_damaged_database_is_named_and_kept(analyze, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -154,6 +155,8 @@ def test_counts_of_another_version_are_counted_again(tmp_path: Path, monkeypatch
         store.put(ROWS)
         monkeypatch.setattr(database, "package_version", lambda: "99")
         assert store.counted(1) == {}
+        store.put(ROWS)
+        assert list(store.counted(1).values()) == ROWS
 
 
 def test_hostile_names_are_data(tmp_path: Path) -> None:
@@ -163,12 +166,23 @@ def test_hostile_names_are_data(tmp_path: Path) -> None:
     assert records_in(tmp_path / "results.db") == rows
 
 
-def test_a_row_that_is_no_record_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("record", '{"evil": 1}'),
+        ("record", b"\x00"),
+        ("record", "[" * 100_000),
+        ("created", "yesterday"),
+        ("created", "2026-01-01"),
+        ("host", b"\xff"),
+    ],
+)
+def test_a_row_that_is_no_record_is_named(tmp_path: Path, column: str, value: object) -> None:
     path = tmp_path / "results.db"
     with closing(open_store(tmp_path)) as store:
         store.put(ROWS)
     with closing(sqlite3.connect(path)) as raw, raw:
-        raw.execute("UPDATE rows SET record = ? WHERE id = 2", ('{"evil": 1}',))
+        raw.execute(f"UPDATE rows SET {column} = ? WHERE id = 2", (value,))
     with pytest.raises(UsageError, match=r"results\.db: row 2: not a result"):
         records_in(path)
 
@@ -392,7 +406,7 @@ def test_of_two_that_differ_the_later_made_is_kept(tmp_path: Path, order: tuple[
     for i, path in enumerate(paths):
         with closing(Database(path, create=True)) as opened:
             record = msgspec.structs.replace(ROWS[0], params=i)
-            opened.put([msgspec.structs.replace(made_here(record), created=f"2026-01-0{i + 1}T00:00:00+00:00")])
+            opened.put([msgspec.structs.replace(made_here(record), created=datetime(2026, 1, i + 1, tzinfo=UTC))])
     merge_into(tmp_path / "all.db", [paths[i] for i in order])
     assert [record.params for record in records_in(tmp_path / "all.db")] == [1]
 

@@ -11,7 +11,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from analyzer.sweep.database import Database
+from analyzer.sweep.database import ALL, Database
 from analyzer.sweep.store import read_jsonl
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +47,7 @@ def names_in(folder: Path) -> list[str]:
     if not (folder / "results.db").exists():
         return []
     with closing(Database(folder / "results.db")) as opened:
-        return [row.record.target.name for row in opened.rows("1")]
+        return [row.record.target.name for row in opened.rows(ALL)]
 
 
 def kill_somewhere(folder: Path, chance: random.Random) -> list[str]:
