@@ -33,11 +33,11 @@ def command() -> None:
     """Rows that sweeps have kept: each is in the results.db of its folder. PATH is such a file or its folder."""
 
 
-def _verb(name: str) -> Callable[[Callable[..., Any]], click.Command]:
-    return command.command(name, cls=Verb)
+def _verb(name: str, short: str) -> Callable[[Callable[..., Any]], click.Command]:
+    return command.command(name, cls=Verb, short_help=short)
 
 
-@_verb("list")
+@_verb("list", "Databases below a folder, or one's rows.")
 @click.argument("path", type=path_type, default=Path("reports"))
 @format_option()
 def list_(path: Path, format_: str) -> None:
@@ -48,7 +48,7 @@ def list_(path: Path, format_: str) -> None:
         _print_rows(_rows(path), format_)
 
 
-@_verb("show")
+@_verb("show", "One row with its origin.")
 @click.argument("path", type=path_type)
 @click.argument("row")
 @format_option("table", "json")
@@ -62,7 +62,7 @@ def show(path: Path, row: str, format_: str) -> None:
         text.show(f"{label:<26}{value}")
 
 
-@_verb("export")
+@_verb("export", "Rows as CSV, JSON lines, Parquet.")
 @click.argument("path", type=path_type)
 @click.option(
     "--out",
@@ -79,7 +79,7 @@ def export(path: Path, out: Path) -> None:
     text.show(str(out))
 
 
-@_verb("merge")
+@_verb("merge", "Several databases in one.")
 @click.argument("sources", type=path_type, nargs=-1, required=True)
 @click.option(
     "--out",
@@ -99,7 +99,7 @@ def merge(sources: Sequence[Path], out: Path) -> None:
     text.show(str(out))
 
 
-@_verb("prune")
+@_verb("prune", "Remove failed or old rows, or a device's.")
 @click.argument("path", type=path_type)
 @click.option("--failed", is_flag=True, help="Rows without figures.")
 @click.option("--before", metavar="DATE", help="Rows made before a date or time (2026-01-31, UTC).")
