@@ -11,13 +11,14 @@ from analyzer.analysis import analyze
 from analyzer.architecture.variant import Variant
 from analyzer.comparison import LayerChange, compare_records
 from analyzer.errors import UsageError
-from analyzer.files import write_text
 from analyzer.records import FIGURES, Record
 from analyzer.search.query import limits_under
 from analyzer.space.grid import Grid
 from analyzer.space.space import Space
 from analyzer.sweep import run
-from analyzer.sweep.store import JsonlStore, MemoryStore, to_csv
+from analyzer.sweep.database import open_store
+from analyzer.sweep.export import write_results
+from analyzer.sweep.store import MemoryStore, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,20 +108,23 @@ def sweep(
     device: str = "auto",
     out: str | Path | None = None,
     limits: dict[str, int] | None = None,
+    resume: bool = True,
 ) -> Sweep:
     """Counts every variant of a grid, measures the chosen ones, and with `out` keeps results and a report there.
 
-    `limits` are budgets by figure for the report (default: DenseNet121's own). Raises UsageError on a bad grid; a bad
+    What `results.db` in `out` already has is not done again; without `resume` that file is kept aside. `limits` are budgets by figure for the report (default: DenseNet121's own). Raises UsageError on a bad grid; a bad
     variant is a record with an `error`.
     """
     plan = run.plan(grid, batch=batch, measure=measure, seconds=seconds)
     folder = None if out is None else Path(out)
-    store = MemoryStore() if folder is None else JsonlStore(folder / "results.jsonl")
     measure_one = None if measure == "none" else run.measurer(device, batch)
+    store: Store = MemoryStore() if folder is None else open_store(folder, resume=resume)
     try:
-        rows = list(run.count(plan, store))
+        rows = list(run.count(plan, store, run.already_counted(plan, store)))
         if measure_one is not None:
-            for _ in run.measure(plan, run.to_measure(plan, rows), store, measure_one):
+            chosen = run.to_measure(plan, rows)
+            there = run.already_measured(plan, chosen, store, device, batch)
+            for _ in run.measure(plan, chosen, store, measure_one, there=there):
                 pass
     finally:
         store.close()
@@ -130,7 +134,7 @@ def sweep(
     from analyzer.report.page import write_report
     from analyzer.sweep.report import report_data
 
-    write_text(folder / "results.csv", to_csv(records))
+    write_results(folder, records)
     report = folder / "report.html"
     write_report(report_data(records, limits or {}, command=["analyzer.sweep"]), report)
     return Sweep(tuple(records), run.pareto_names(records), report)

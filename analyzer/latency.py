@@ -1,13 +1,14 @@
-"""Predicted latency: a device's profile, three coefficients fitted to measured variants, and what it says of any other.
+"""Predicted latency: a device's profile, a few coefficients fitted to measured variants, and what it says of any other.
 
-Latency is `s_per_mac * macs + s_per_byte * bytes + s_per_operator * operators` (a roofline whose parts add up); with a
-table of operators (`--per-op`), the sum of its operators' measured times and a cost for each. No torch.
+Latency is a roofline whose parts add up: seconds per MAC, per byte moved, per byte of memory newly made (or, as a
+device has it, only one of the two), and per operator. With a table of operators it is `scale` times the sum of the
+operators' own times, each from its kind's own coefficients, plus `per_call` for each. No torch.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from analyzer.architecture.net import Net
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
-from analyzer.count.work import work
+from analyzer.count.work import kind, operators, work
 from analyzer.errors import UsageError
 from analyzer.records import Environment, Frozen
 
@@ -35,20 +36,24 @@ class Sample(Frozen, frozen=True, kw_only=True):
 
 
 class Profile(Frozen, frozen=True, kw_only=True):
-    """A device's coefficients, where they hold, and how well they predict variants that were left out."""
+    """A device's coefficients, where they hold, and how well they predict variants that were left out.
+
+    `coefficients` are seconds per MAC, byte moved, byte made and operator (see count/work.py); `operators` has them for
+    each kind, where a table was measured.
+    """
 
     schema: int = SCHEMA
     environment: Environment
     batch: int
     dtype: str
-    s_per_mac: float
-    s_per_byte: float
-    s_per_operator: float
+    coefficients: tuple[float, float, float, float]
     mean_error: float
     spearman: float
     samples: tuple[Sample, ...]
     time: str
-    operators: dict[str, float] | None = None
+    operators: dict[str, tuple[float, float, float, float]] | None = None
+    scale: float = 1.0
+    per_call: float = 0.0
 
     def latency_s(self, variant: Variant) -> float:
         """Seconds of a forward at the profile's batch. Raises ArchitectureError where the variant makes no network."""
@@ -56,13 +61,28 @@ class Profile(Frozen, frozen=True, kw_only=True):
 
     def of_net(self, net: Net) -> Any:
         """Of a trace; in array form one time a variant."""
-        macs, moved, operators = work(net, self.batch)
-        return self.s_per_mac * macs + self.s_per_byte * moved + self.s_per_operator * operators
+        if self.operators is None:
+            return _dot(self.coefficients, work(net, self.batch))
+        own, calls = tabled(net, self.batch, self.operators)
+        return self.scale * own + self.per_call * calls
+
+
+def _dot(coefficients: Sequence[float], parts: Sequence[Any]) -> Any:
+    return sum((c * part for c, part in zip(coefficients, parts, strict=True)), start=0.0)
 
 
 def features(variant: Variant, batch: int) -> list[float]:
     """The work of a forward, as the coefficients' factors."""
     return [float(part) for part in work(trace(variant), batch)]
+
+
+def tabled(net: Net, batch: int, table: Mapping[str, Sequence[float]]) -> tuple[Any, int]:
+    """The sum of the operators' own times by a table (kind -> its coefficients), and their number."""
+    total: Any = 0.0
+    calls = 0
+    for op, each in operators(net, batch):
+        total, calls = total + _dot(table.get(kind(op)) or table["elementwise"], each), calls + 1
+    return total, calls
 
 
 def fit(rows: Sequence[Sequence[float]], seconds: Sequence[float]) -> Floats:

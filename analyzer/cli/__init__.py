@@ -14,6 +14,9 @@ COMMANDS = {
     "search": "The exact Pareto front of millions of variants under constraints.",
     "explain": "Where the figures sit, what moves them, the mildest changes that meet a budget.",
     "fit": "The largest batch that a memory holds, and what to change to fit more.",
+    "measure": "Throughput, latency and memory on this machine, with what they are worth.",
+    "calibrate": "Fit this device's profile, which predicts the latency of every variant.",
+    "results": "Rows that sweeps have kept: list, show, export, merge, prune.",
     "report": "An HTML report from results of earlier runs.",
     "doctor": "Versions, devices, and what would be measured where.",
 }

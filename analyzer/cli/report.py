@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from analyzer.records import Record
 from analyzer.report.against import compare_reports
 from analyzer.report.data import ReportData, now
 from analyzer.report.page import read_report, write_report
+from analyzer.sweep.database import NAME, Database
 from analyzer.sweep.report import report_data
 from analyzer.sweep.store import read_jsonl
 
@@ -41,7 +43,7 @@ from analyzer.sweep.store import read_jsonl
 )
 @limit_options
 def command(results: tuple[Path, ...], out: Path | None, subject: str | None, format_: str, **options: Any) -> None:
-    """One report from RESULTS: results.jsonl of sweeps (or their folders), or report.html files.
+    """One report from RESULTS: results.db or results.jsonl of sweeps (or their folders), or report.html files.
 
     The first row of the first is the baseline. Two report.html files give a report on what changed from the first's
     subject to the second's.
@@ -77,7 +79,12 @@ def _records(path: Path) -> list[Record]:
     if path.suffix == ".html":
         data = read_report(path)
         return [data.baseline, *data.records]
-    found, warnings = read_jsonl(path / "results.jsonl" if path.is_dir() else path)
+    if path.is_dir():  # a killed sweep has exported nothing yet
+        path = next((path / name for name in ("results.jsonl", NAME) if (path / name).exists()), path / NAME)
+    if path.suffix == ".db":
+        with closing(Database(path)) as database:
+            return [row.record for row in database.rows()]
+    found, warnings = read_jsonl(path)
     for warning in warnings:
         warn(warning)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -24,11 +25,12 @@ from analyzer.cli.options import (
     seconds_type,
 )
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
-from analyzer.files import write_text
-from analyzer.records import Record
+from analyzer.records import Measurement, Record
 from analyzer.space.grid import Grid
 from analyzer.sweep import run
-from analyzer.sweep.store import JsonlStore, to_csv
+from analyzer.sweep.database import SqliteStore, open_store
+from analyzer.sweep.export import write_results
+from analyzer.sweep.store import to_csv
 
 
 @click.command("sweep", cls=Verb)
@@ -58,14 +60,23 @@ from analyzer.sweep.store import JsonlStore, to_csv
     metavar="FILE",
     help="Where the report goes.  [default: report.html there]",
 )
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="Take what results.db in --out already has; else keep that file aside and start anew.",
+)
 @click.option("--dry-run", is_flag=True, help="Say how many variants and how long, and do nothing.")
 @format_option()
-def command(format_: str, dry_run: bool, device: str, out: Path | None, report: Path | None, **options: Any) -> int:
+def command(
+    format_: str, dry_run: bool, device: str, out: Path | None, report: Path | None, resume: bool, **options: Any
+) -> int:
     """Every combination of the axes, counted exactly and compared with DenseNet121 at the same classes and image.
 
     Axes left out of --block, --growth and --compression take their usual values (both residual and dense; growth
     double for residual, 12, 16, 24, 32, 48; compression 0.25, 0.5, 1.0). --measure front times the article's network,
-    DenseNet121 and the Pareto front of params and MACs, within --time. Ctrl-C keeps what is finished.
+    DenseNet121 and the Pareto front of params and MACs, within --time. Each finished row is kept in results.db in --out
+    at once, whatever ends the run; the same command again does only what is missing.
     """
     batch, limits = options.pop("batch"), limits_of(options)
     measure, seconds = cast(run.Measure, options.pop("measure")), options.pop("seconds")
@@ -73,18 +84,33 @@ def command(format_: str, dry_run: bool, device: str, out: Path | None, report: 
     say(_plan_text(plan))
     if dry_run:
         return 0
-    measure_one = None if measure == "none" else run.measurer(device, batch)
+    measuring = None if measure == "none" else _Measuring(device, batch)
     folder = out or Path("reports") / datetime.now(UTC).strftime("sweep-%Y%m%dT%H%M%SZ")
-    store = JsonlStore(folder / "results.jsonl")
     interrupted = False
-    try:
-        _run(plan, store, measure_one, format_)
-    except KeyboardInterrupt:
-        interrupted = True
-        say("interrupted: what is finished is kept")
-    store.close()
+    with closing(open_store(folder, resume=resume)) as store:
+        try:
+            _run(plan, store, measuring, format_)
+        except KeyboardInterrupt:
+            interrupted = True
+            say("interrupted: what is finished is kept")
     code = _finish(store.records(), folder, report or folder / "report.html", limits, format_)
     return INTERRUPTED if interrupted else code
+
+
+class _Measuring:
+    """On which device and at which batch (None: the device's usual) to measure. Raises UsageError where it isn't."""
+
+    def __init__(self, device: str, batch: int | None) -> None:
+        self.device, self.batch = device, batch
+        self.one = run.measurer(device, batch)
+
+    def there(self, plan: run.Plan, chosen: Sequence[Record], store: SqliteStore) -> dict[str, Measurement]:
+        """What earlier runs measured so of the chosen rows, by name; says how many."""
+        found = run.already_measured(plan, chosen, store, self.device, self.batch)
+        there = {row.target.name: found[row.target.name] for row in chosen if row.target.name in found}
+        if there:
+            say(f"{len(chosen):,} rows to measure, {len(there):,} already there")
+        return there
 
 
 def _plan_text(plan: run.Plan) -> str:
@@ -101,18 +127,23 @@ def _plan_text(plan: run.Plan) -> str:
     )
 
 
-def _run(plan: run.Plan, store: JsonlStore, measure_one: run.MeasureOne | None, format_: str) -> None:
+def _run(plan: run.Plan, store: SqliteStore, measuring: _Measuring | None, format_: str) -> None:
     start = time.monotonic()
-    rows = list(run.count(plan, store))
-    say(f"counted {len(rows):,} rows in {time.monotonic() - start:.2f} s")
+    there = run.already_counted(plan, store)
+    if there:
+        say(f"{plan.rows:,} rows, {len(there):,} already there")
+    rows = list(run.count(plan, store, there))
+    say(f"counted {len(rows) - len(there):,} rows in {time.monotonic() - start:.2f} s")
     chosen = run.to_measure(plan, rows)
     if chosen and rows[0].error:
         say(f"DenseNet121 makes no network at this image: times are against {chosen[0].target.shown}")
     with GrowingTable(rows, chosen, on=format_ == "table") as table:
-        if measure_one is not None:
-            measured = run.measure(plan, chosen, store, measure_one)
-            for i in range(len(chosen)):
-                table.doing(i)
+        if measuring is not None:
+            times = measuring.there(plan, chosen, store)
+            measured = run.measure(plan, chosen, store, measuring.one, there=times)
+            for i, row in enumerate(chosen):
+                if row.target.name not in times:
+                    table.doing(i)
                 table.finish(next(measured))
     if table.hidden:
         say(f"{table.hidden:,} more rows are in {store.path.with_suffix('.csv')}")
@@ -121,7 +152,7 @@ def _run(plan: run.Plan, store: JsonlStore, measure_one: run.MeasureOne | None, 
 def _finish(records: Sequence[Record], folder: Path, report: Path, limits: dict[str, int], format_: str) -> int:
     if not records:
         return 3
-    write_text(folder / "results.csv", to_csv(records))
+    write_results(folder, records)
     failures = [record for record in records if record.error]
     if failures:
         reason = failures[0].error.what if failures[0].error else ""

@@ -2,33 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from analyzer.architecture import ops
-from analyzer.architecture.net import Net
-from analyzer.architecture.ops import Dim
-from analyzer.count.exact import parameters, total
+from analyzer.architecture.net import Net, is_array
+from analyzer.architecture.ops import Dim, Op
+from analyzer.count.exact import cost, parameters
+
+FREE = (ops.Flatten, ops.Slice, ops.Dropout)
+"""Ops that do nothing in an inference."""
 
 
 class Work(NamedTuple):
-    """Of one forward at a batch: multiply-accumulates, bytes read and written by all operators, their number."""
+    """Of one forward at a batch, or of one operator.
+
+    `macs`; `moved` bytes, read and written; `made` bytes, written to memory of their own (not in place), which on a CPU
+    cost most; `calls`, the number of operators.
+    """
 
     macs: Dim
-    bytes: Dim
-    operators: Dim
+    moved: Dim
+    made: Dim
+    calls: Dim
 
 
-def work(net: Net, batch: int, itemsize: int = 4) -> Work:
-    """Every operator reads its inputs and parameters and writes its result; views do nothing."""
-    moved: Any = 0
-    count = 0
+def kind(op: Op) -> str:
+    """What an op's time is tabled under."""
+    if isinstance(op, ops.Conv):
+        if is_array(op.groups) or op.groups != 1:
+            return "grouped convolution"
+        return "1x1 convolution" if not is_array(op.kernel) and op.kernel == 1 else "larger convolution"
+    if isinstance(op, (ops.MaxPool, ops.AvgPool, ops.GlobalPool)):
+        return "pool"
+    return {ops.Norm: "norm", ops.ReLU: "relu", ops.Concat: "concat", ops.Linear: "linear"}.get(type(op), "elementwise")
+
+
+def operators(net: Net, batch: int, itemsize: int = 4) -> Iterator[tuple[Op, Work]]:
+    """Every operator with its work: it reads its inputs and parameters and writes its result."""
     for _, op in net.ops():
-        if isinstance(op, (ops.Flatten, ops.Slice, ops.Dropout)):
+        if isinstance(op, FREE):
             continue
-        count += 1
-        moved = moved + batch * itemsize * op.output.elements
+        written = batch * itemsize * op.output.elements
+        moved: Any = written
         for x in op.inputs:
             moved = moved + batch * itemsize * x.elements
         for size in parameters(op):
             moved = moved + itemsize * size
-    return Work(batch * total(net).macs, moved, count)
+        yield op, Work(batch * cost(op).macs, moved, 0 if getattr(op, "inplace", False) else written, 1)
+
+
+def work(net: Net, batch: int, itemsize: int = 4) -> Work:
+    """The sums over all operators."""
+    sums: list[Any] = [0, 0, 0, 0]
+    for _, each in operators(net, batch, itemsize):
+        sums = [total + part for total, part in zip(sums, each, strict=True)]
+    return Work(*sums)

@@ -30,6 +30,29 @@ class Survey(Frozen, frozen=True, kw_only=True, tag=True):
     rounds: int = 5
 
 
+class Operator(Frozen, frozen=True, kw_only=True):
+    """One operator on an image of `size` px (None: flat): its kind in the trace (`Conv`, `Norm`, …) and dimensions."""
+
+    op: str
+    inputs: tuple[int, ...]
+    channels: int
+    size: int | None
+    kernel: int = 1
+    stride: int = 1
+    padding: int = 0
+    groups: int = 1
+
+
+class OperatorSurvey(Frozen, frozen=True, kw_only=True, tag=True):
+    """Operators to time one by one, each `rounds` times after a warm-up."""
+
+    operators: tuple[Operator, ...]
+    device: str
+    batch: int
+    conditions: Conditions
+    rounds: int = 3
+
+
 class Times(Frozen, frozen=True, kw_only=True):
     """A survey's answer: each subject's times, in the order asked."""
 

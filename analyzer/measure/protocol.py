@@ -26,7 +26,7 @@ from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
 from analyzer.count.peak import Training, inference_peak, training_peak
 from analyzer.errors import MeasureError
-from analyzer.measure.job import Answer, Job, Subject, Survey
+from analyzer.measure.job import Answer, Job, OperatorSurvey, Subject, Survey
 from analyzer.measure.statistics import Stopper, caveats_of, interval_of, process_ratios
 from analyzer.records import Caveat, Conditions, Environment, Measurement
 from analyzer.units import mib
@@ -85,7 +85,7 @@ def in_a_process(job: Job) -> Answer:
         return Answer(error=answer)
 
 
-def ask(job: Job | Survey) -> tuple[int, str]:
+def ask(job: Job | Survey | OperatorSurvey) -> tuple[int, str]:
     """A fresh worker's exit code, and its answer (or else the last words of its stderr)."""
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path[:1]])}
     if job.conditions.malloc == "tuned":
@@ -194,6 +194,11 @@ def _what_fits(subject: Subject) -> str:
     return f"it needs {mib(needed)}; `analyze fit` says what would" if needed else "use a device with more memory"
 
 
+def described(protocol: Protocol) -> str:
+    """The protocol in words: what makes two measurements comparable."""
+    return f"{PROTOCOL}; {protocol.discard} pairs discarded, {protocol.pairs} timed"
+
+
 def measurement(
     one: Series, *, baseline: str, environment: Environment, conditions: Conditions, protocol: Protocol
 ) -> Measurement:
@@ -204,7 +209,7 @@ def measurement(
     kind, low, high = interval_of(ratios)
     latency = statistics.median(times)
     return Measurement(
-        protocol=f"{PROTOCOL}; {protocol.discard} pairs discarded, {protocol.pairs} timed",
+        protocol=described(protocol),
         environment=msgspec.structs.replace(environment, threads=one.answers[0].threads, dtype=conditions.dtype),
         batch=one.batch,
         asked_batch=one.asked_batch,

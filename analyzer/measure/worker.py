@@ -21,7 +21,7 @@ from analyzer.architecture.variant import Variant
 from analyzer.build import build
 from analyzer.measure import gpu
 from analyzer.measure.allocations import cpu_peaks, cuda_peaks, loss_of
-from analyzer.measure.job import Answer, Job, Subject, Survey, Times
+from analyzer.measure.job import Answer, Job, Operator, OperatorSurvey, Subject, Survey, Times
 from analyzer.records import Conditions
 from analyzer.targets import ModuleTarget, load, tensors
 
@@ -33,7 +33,7 @@ def main() -> int:
     """Answers the job on stdin."""
     out = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):  # a model that prints doesn't spoil the answer
-        asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Job | Survey)  # type: ignore[arg-type]
+        asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Job | Survey | OperatorSurvey)
         answer = work(asked) if isinstance(asked, Job) else survey(asked)
     out.write(msgspec.json.encode(answer).decode() + "\n")
     out.flush()
@@ -52,13 +52,16 @@ def work(job: Job) -> Answer:
         return Answer(error=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}")
 
 
-def survey(asked: Survey) -> Times:
-    """Times many models in turn, round after round, so that a drift of the machine hits all alike."""
+def survey(asked: Survey | OperatorSurvey) -> Times:
+    """Times many models or operators in turn, round after round, so that a drift of the machine hits all alike."""
     device = torch.device(asked.device)
     prepare(device, asked.conditions)
     clock = _clock(device, False)
     try:
-        runs = [runner(subject, asked, device, asked.batch) for subject in asked.subjects]
+        if isinstance(asked, Survey):
+            runs = [runner(subject, asked, device, asked.batch) for subject in asked.subjects]
+        else:
+            runs = [operator_runner(operator, asked, device) for operator in asked.operators]
         for run in runs:
             clock(run)
         rounds = [[clock(run) for run in runs] for _ in range(asked.rounds)]
@@ -168,6 +171,40 @@ def runner(subject: Subject, job: Job | Survey, device: torch.device, batch: int
             forward(*args, **kwargs)
 
     return infer
+
+
+def operator_runner(asked: Operator, survey: OperatorSurvey, device: torch.device) -> Run:
+    """A call that runs one operator in eval mode; its input is made anew each time, outside the time that counts."""
+    dtype = getattr(torch, survey.conditions.dtype)
+    tail = () if asked.size is None else (asked.size, asked.size)
+    images = [torch.randn(survey.batch, channels, *tail).to(device, dtype) for channels in asked.inputs]
+    made = operator(asked)
+    call: Any = made.to(device, dtype).eval() if isinstance(made, nn.Module) else made
+
+    def run() -> None:
+        with torch.inference_mode():
+            call(*images)
+
+    return run
+
+
+def operator(asked: Operator) -> Any:
+    """The module or function of an operator's kind."""
+    channels = asked.inputs[0]
+    modules: dict[str, Callable[[], Any]] = {
+        "Conv": lambda: nn.Conv2d(
+            channels, asked.channels, asked.kernel, asked.stride, asked.padding, groups=asked.groups, bias=False
+        ),
+        "Norm": lambda: nn.BatchNorm2d(channels),
+        "ReLU": lambda: nn.ReLU(),
+        "MaxPool": lambda: nn.MaxPool2d(asked.kernel, asked.stride, asked.padding),
+        "AvgPool": lambda: nn.AvgPool2d(asked.kernel, asked.stride),
+        "GlobalPool": lambda: nn.AdaptiveAvgPool2d(1),
+        "Linear": lambda: nn.Linear(channels, asked.channels),
+        "Concat": lambda: lambda *images: torch.cat(images, 1),
+        "Add": lambda: torch.add,
+    }
+    return modules[asked.op]()
 
 
 def training_runner(model: nn.Module, args: list[Any], kwargs: dict[str, Any], conditions: Conditions) -> Run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,17 +13,19 @@ import numpy as np
 from analyzer.architecture.network import densenet121_like
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, MeasureError, UsageError, did_you_mean
-from analyzer.family import baseline_for, failed, records
+from analyzer.family import baseline_for, failed, records, target
 from analyzer.records import Measurement, Record
 from analyzer.space.grid import BadVariant, Grid
 from analyzer.space.pareto import front
-from analyzer.sweep.store import Store
+from analyzer.sweep.store import Setting, Store
 
 Measure = Literal["none", "front", "all"]
 MAX_VARIANTS = 250_000
 STATIC_PER_S = 20_000
 """Variants counted and written a second, for the plan's estimate (measured on two cores; the truth is printed)."""
 BLOCK = 2_000
+NOT_MEASURED = "not measured: "
+"""How the note begins that says why a chosen row has no times."""
 
 MeasureOne = Callable[[Variant, Variant, float], Measurement]
 """(variant, baseline, seconds) -> its measurement against the baseline."""
@@ -73,8 +75,12 @@ def plan(grid: Grid, *, batch: int = 1, measure: Measure = "front", seconds: flo
     return Plan(variants, bad, densenet121_like(variants[0]), batch, measure, seconds)
 
 
-def count(plan: Plan, store: Store) -> Iterator[Record]:
-    """Counts and stores every row, the baseline first; each block of rows is durable before it is handed on."""
+def count(plan: Plan, store: Store, there: Mapping[str, Record] | None = None) -> Iterator[Record]:
+    """Counts and stores every row, the baseline first; each block of rows is durable before it is handed on.
+
+    Rows that are already `there` (see `already_counted`) are not counted again.
+    """
+    there = there or {}
     try:
         base = baseline_for(plan.baseline, plan.batch, layers=False)
     except AnalyzerError as error:
@@ -86,9 +92,34 @@ def count(plan: Plan, store: Store) -> Iterator[Record]:
     yield from bad
     others = [v for v in plan.variants if v != plan.baseline]
     for start in range(0, len(others), BLOCK):
-        block = list(records(others[start : start + BLOCK], plan.batch))
+        block = list(_counted(others[start : start + BLOCK], plan.batch, there))
         store.put(block)
         yield from block
+
+
+def _counted(variants: Sequence[Variant], batch: int, there: Mapping[str, Record]) -> Iterator[Record]:
+    """Rows in the variants' order, those that are there from there."""
+    if not there:
+        yield from records(variants, batch)
+        return
+    found = [there.get(target(variant).name) for variant in variants]
+    made = records([v for v, row in zip(variants, found, strict=True) if row is None], batch)
+    for row in found:
+        yield next(made) if row is None else row
+
+
+def already_counted(plan: Plan, store: Store) -> dict[str, Record]:
+    """The plan's rows that an earlier run counted, by name, without its words on what it did not measure."""
+    stored = store.counted(plan.batch)
+    if not stored:
+        return {}
+    names = {target(v).name for v in (plan.baseline, *plan.variants)} | {b.name for b in plan.bad}
+    return {name: _renewed(row) for name, row in stored.items() if name in names}
+
+
+def _renewed(row: Record) -> Record:
+    notes = tuple(note for note in row.notes if not note.startswith(NOT_MEASURED))
+    return row if notes == row.notes else msgspec.structs.replace(row, notes=notes)
 
 
 def pareto_names(rows: Sequence[Record]) -> tuple[str, ...]:
@@ -117,28 +148,33 @@ def measure(
     store: Store,
     measure_one: MeasureOne,
     clock: Callable[[], float] = time.monotonic,
+    there: Mapping[str, Measurement] | None = None,
 ) -> Iterator[Record]:
     """Measures rows one after the other and stores each as it is made; the time left is shared among those left.
 
-    Times are against the plan's baseline, or, where that makes no network, against the first of the chosen. A row
-    that can't be measured, or whose time is spent, comes back with a note that says so.
+    Rows whose measurement is already `there` (see `already_measured`) get that and take no time. Times are against the
+    plan's baseline, or, where that makes no network, against the first of the chosen. A row that can't be measured, or
+    whose time is spent, comes back with a note that says so.
     """
+    there = there or {}
     end = clock() + plan.seconds
     against = reference(plan, store.records(), chosen)
-    for i, row in enumerate(chosen):
+    missing = waiting = sum(row.target.name not in there for row in chosen)
+    for row in chosen:
+        if row.target.name in there:
+            yield _measured(row, store, there[row.target.name])
+            continue
         left = end - clock()
-        if left <= 0 and i > 0:
-            yield _noted(row, store, f"not measured: the {plan.seconds:g} s for measuring were spent (--time)")
+        if left <= 0 and waiting < missing:
+            yield _noted(row, store, f"{NOT_MEASURED}the {plan.seconds:g} s for measuring were spent (--time)")
             continue
-        variant = Variant.from_dict(row.target.variant or {})
         try:
-            result = measure_one(variant, against, max(left, 0) / (len(chosen) - i))
+            result = measure_one(Variant.from_dict(row.target.variant or {}), against, max(left, 0) / waiting)
         except MeasureError as error:
-            yield _noted(row, store, f"not measured: {error}")
-            continue
-        done = msgspec.structs.replace(row, measured=result)
-        store.put([done])
-        yield done
+            yield _noted(row, store, f"{NOT_MEASURED}{error}")
+        else:
+            yield _measured(row, store, result)
+        waiting -= 1
 
 
 def reference(plan: Plan, rows: Sequence[Record], chosen: Sequence[Record]) -> Variant:
@@ -146,6 +182,26 @@ def reference(plan: Plan, rows: Sequence[Record], chosen: Sequence[Record]) -> V
     if (rows and rows[0].error is None) or not chosen:
         return plan.baseline
     return Variant.from_dict(chosen[0].target.variant or {})
+
+
+def already_measured(
+    plan: Plan, chosen: Sequence[Record], store: Store, device_text: str, batch: int | None
+) -> dict[str, Measurement]:
+    """Measurements of earlier runs by name that `measure` would make again: same protocol, device, batch, baseline."""
+    from analyzer.measure.environment import environment, pick_device
+    from analyzer.measure.measure import SWEEP, default_batch
+    from analyzer.measure.protocol import described
+
+    device = pick_device(device_text)
+    against = reference(plan, store.records(), chosen).name
+    name = environment(device).device_name
+    return store.measured(Setting(described(SWEEP), name, batch or default_batch(device.type), against))
+
+
+def _measured(row: Record, store: Store, measurement: Measurement) -> Record:
+    done = msgspec.structs.replace(row, measured=measurement)
+    store.put([done])
+    return done
 
 
 def _noted(row: Record, store: Store, note: str) -> Record:

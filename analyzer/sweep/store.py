@@ -10,19 +10,45 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Protocol
 
+import msgspec
+
 from analyzer.errors import UsageError
 from analyzer.files import csv_cell, write_text
-from analyzer.records import FIGURES, Record, read_record
+from analyzer.records import FIGURES, Measurement, Record, read_record
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """What makes two measurements of one target comparable: `batch` is the one asked for, `baseline` a target name."""
+
+    protocol: str
+    device: str
+    batch: int
+    baseline: str
+
+
+COUNTED = Setting("", "", 0, "")
+"""Of a row that was counted and not measured."""
+
+
+def setting_of(measured: Measurement) -> Setting:
+    """How a measurement was made. The device goes by its hardware's name."""
+    return Setting(measured.protocol, measured.environment.device_name, measured.asked_batch, measured.baseline)
 
 
 class Store(Protocol):
-    """Keeps one record a target name; the last one written counts."""
+    """Keeps one record a target name of this run; the last one written counts. May know those of earlier runs."""
 
     def put(self, records: Iterable[Record]) -> None:
         """Writes records; when this returns they outlive the process and the machine."""
 
     def records(self) -> list[Record]:
-        """Every record, in the order in which their names first came."""
+        """Every record of this run, in the order in which their names first came."""
+
+    def counted(self, batch: int) -> dict[str, Record]:
+        """Rows already counted at a batch, by name, without measurements."""
+
+    def measured(self, setting: Setting) -> dict[str, Measurement]:
+        """Measurements already made in a setting, by name."""
 
     def close(self) -> None:
         """Ends writing."""
@@ -41,6 +67,22 @@ class MemoryStore:
     def records(self) -> list[Record]:
         """What was put, the latest of each name."""
         return list(self._records.values())
+
+    def counted(self, batch: int) -> dict[str, Record]:
+        """This run's rows at a batch."""
+        return {
+            name: msgspec.structs.replace(record, measured=None)
+            for name, record in self._records.items()
+            if record.batch == batch
+        }
+
+    def measured(self, setting: Setting) -> dict[str, Measurement]:
+        """This run's measurements in a setting."""
+        return {
+            name: record.measured
+            for name, record in self._records.items()
+            if record.measured and setting_of(record.measured) == setting
+        }
 
     def close(self) -> None:
         """Nothing to end."""

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.sweep.database import ALL, Database
+
 ROOT = Path(__file__).parents[2]
 STATIC = ("sweep", "--blocks", "2,4,3,2", "--measure", "none")
 
@@ -72,12 +74,72 @@ def test_dry_run_does_nothing(analyze, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_earlier_results_are_kept(analyze, tmp_path: Path) -> None:
+def test_starting_anew_keeps_earlier_results_aside(analyze, tmp_path: Path) -> None:
     analyze(*STATIC, "--growth", "12", "--out", "out")
     first = (tmp_path / "out" / "results.jsonl").read_text()
-    analyze(*STATIC, "--growth", "16", "--out", "out")
+    analyze(*STATIC, "--growth", "16", "--out", "out", "--no-resume")
     kept = list((tmp_path / "out").glob("results-*.jsonl"))
     assert [p.read_text() for p in kept] == [first]
+    databases = sorted((tmp_path / "out").glob("results*.db"))
+    assert [len(Database(path).rows()) for path in databases] == [7, 7]
+
+
+def test_a_second_run_does_only_what_is_missing(analyze, tmp_path: Path) -> None:
+    analyze(*STATIC, "--growth", "12", "--out", "out")
+    done = analyze(*STATIC, "--growth", "12,16", "--out", "out")
+    assert "13 rows, 7 already there" in done.stderr
+    assert "counted 6 rows" in done.stderr
+    analyze(*STATIC, "--growth", "12,16", "--out", "fresh")
+    assert rows(tmp_path / "out") == rows(tmp_path / "fresh")
+    again = analyze(*STATIC, "--growth", "12,16", "--out", "out")
+    assert "13 rows, 13 already there" in again.stderr
+    assert len(Database(tmp_path / "out" / "results.db").rows()) == 13
+
+
+def test_another_batch_is_counted_beside_the_first(analyze, tmp_path: Path) -> None:
+    analyze(*STATIC, "--growth", "12", "--out", "out")
+    done = analyze(*STATIC, "--growth", "12", "--batch", "4", "--out", "out")
+    assert "already there" not in done.stderr
+    assert {row["batch"] for row in rows(tmp_path / "out")} == {4}
+    assert len(Database(tmp_path / "out" / "results.db").rows()) == 14
+
+
+def test_measurements_are_not_made_again(analyze, tmp_path: Path) -> None:
+    small = ["--blocks", "1,1", "--growth", "4,8", "--image", "64", "--init", "8", "--compression", "0.5"]
+    command = ["sweep", *small, "--device", "cpu", "--batch", "2", "--time", "1s", "--out", "out"]
+    analyze(*command)
+    before = rows(tmp_path / "out")
+    done = analyze(*command, "--format", "jsonl")
+    measured = {row["target"]["name"]: row for row in before if row["measured"]}
+    chosen = done.stderr.count("measuring ") + len(measured)
+    assert f"{chosen} rows to measure, {len(measured)} already there" in done.stderr
+    after = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row for row in after if row["target"]["name"] in measured] == list(measured.values())
+    assert after == rows(tmp_path / "out")
+    assert "already there" not in analyze(*command, "--no-resume").stderr
+
+
+def test_two_sweeps_of_one_folder_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "analyzer", *STATIC, "--out", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    running = [
+        subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in running]
+    assert [process.returncode for process in running] == [0] * 3, errors
+    assert len(Database(tmp_path / "out" / "results.db").rows(ALL)) == len(rows(tmp_path / "out")) == 34
+
+
+def test_a_damaged_database_is_named_and_kept(analyze, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.db").write_bytes(b"never a database " * 300)
+    done = analyze(*STATIC, "--out", "out")
+    assert done.returncode == 2
+    (kept,) = (tmp_path / "out").glob("results-*.db")
+    assert f"kept as {kept.relative_to(tmp_path)}" in done.stderr
+    assert kept.read_bytes() == b"never a database " * 300
+    assert analyze(*STATIC, "--out", "out").returncode == 0
 
 
 @pytest.mark.parametrize(

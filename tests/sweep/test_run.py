@@ -8,9 +8,7 @@ from analyzer.architecture.network import PRESETS, densenet121_like
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError, UsageError
 from analyzer.family import record
-from analyzer.measure.environment import environment
-from analyzer.measure.throughput import summarise
-from analyzer.records import Measurement
+from analyzer.records import Environment, Measurement
 from analyzer.space.grid import Grid
 from analyzer.sweep import run
 from analyzer.sweep.store import MemoryStore
@@ -24,17 +22,14 @@ def counted(plan: run.Plan) -> tuple[MemoryStore, list]:
 
 
 def fake(variant: Variant, baseline: Variant, seconds: float) -> Measurement:
-    import torch
-
-    return summarise(
-        [2.0, 4.0, 3.0],
-        [1.0, 1.0, 1.0],
-        environment=environment(torch.device("cpu")),
-        batch=6,
-        asked=6,
-        baseline=baseline.name,
-        notes=[],
+    place = Environment(
+        device="cpu", device_name="Abacus", python="3", torch="2", analyzer="0", platform="p", threads=1, cpu_count=1
     )
+    return Measurement(
+        protocol="p", environment=place, batch=6, asked_batch=6, seconds_per_batch=(3.0,),
+        baseline_seconds_per_batch=(1.0,), measured_latency_s=3.0, measured_images_per_s=2.0, ratio=3.0, ratio_low=2.0,
+        ratio_high=4.0, baseline=baseline.name, time="2026-01-01T00:00:00+00:00",
+    )  # fmt: skip
 
 
 def test_every_row_equals_the_scalar_count() -> None:
@@ -80,14 +75,6 @@ def test_time_spent_leaves_a_note_and_a_failure_is_a_row() -> None:
     assert "does not fit" in done[1].notes[-1]
     assert "10 s" in done[4].notes[-1]
     assert store.records()[:5] == done
-
-
-def test_the_summary_is_the_median_of_the_rounds_ratios() -> None:
-    result = fake(Variant(), Variant(), 0)
-    assert (result.ratio, result.ratio_low, result.ratio_high) == (3.0, 2.0, 4.0)
-    assert result.measured_latency_s == 3.0
-    assert result.measured_images_per_s == 2.0
-    assert result.seconds_per_batch == (2.0, 4.0, 3.0)
 
 
 def test_a_grid_of_bad_variants_alone_is_an_error() -> None:

@@ -1,0 +1,73 @@
+"""`analyze calibrate`: this device's profile, which predicts the latency of every variant."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import msgspec
+
+from analyzer.cli import text
+from analyzer.cli.base import Verb, say, warn
+from analyzer.cli.options import Batch, device_option, format_option
+from analyzer.latency import Profile, write_profile
+from analyzer.records import Conditions
+from analyzer.units import seconds
+
+AIM = {False: 0.12, True: 0.09}
+"""Mean error at most, without and with --per-op."""
+
+
+@click.command("calibrate", cls=Verb)
+@device_option
+@click.option("--batch", type=Batch(), default=8, show_default=True, metavar="N", help="The batch that it is for.")
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True,
+              help="Of parameters and activations.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [default: torch's own choice]")
+@click.option("--per-op", is_flag=True, help="A table of operators, measured one by one: longer, and closer.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Where the profile goes.  [default: latency-DEVICE.json]")  # fmt: skip
+@format_option("table", "json")
+def command(
+    device: str, batch: int, dtype: str, threads: int | None, per_op: bool, out: Path | None, format_: str
+) -> None:
+    """Times small variants on this device and fits a roofline: so much a MAC, a byte of memory, an operator.
+
+    Pass the profile to sweep and search with --profile: every variant then has its predicted latency, also those that
+    are never built. The error said is that on variants left out of the fit.
+    """
+    from analyzer.measure.calibration import calibrate
+
+    profile = calibrate(
+        device, batch=batch, conditions=Conditions(dtype=dtype, threads=threads), per_operator=per_op, say=say
+    )
+    name = re.sub(r"[^a-z0-9]+", "-", profile.environment.device_name.lower()).strip("-")
+    path = out or Path(f"latency-{name}.json")
+    write_profile(profile, path)
+    if format_ == "json":
+        text.show(msgspec.json.encode(profile).decode())
+    else:
+        rows = [
+            ("device", f"{profile.environment.device_name}, {profile.environment.threads} threads"),
+            ("for", f"batch {profile.batch}, {profile.dtype}, torch {profile.environment.torch}"),
+            *_parts(profile),
+            ("mean error", f"{100 * profile.mean_error:.1f} % on variants left out"),
+            ("Spearman", f"{profile.spearman:.3f} on variants left out"),
+        ]
+        text.show_table(("profile", str(path)), rows, left=2)
+    if profile.mean_error > AIM[per_op]:
+        warn(f"the mean error is above {100 * AIM[per_op]:.0f} %: calibrate again on an idle machine")
+
+
+def _parts(profile: Profile) -> list[tuple[str, str]]:
+    if profile.operators is not None:
+        return [("operators", f"{len(profile.operators)} kinds, {profile.scale:.2f} x their own times"),
+                ("per operator", f"{profile.per_call * 1e6:.1f} µs more")]  # fmt: skip
+    per_mac, moved, made, call = profile.coefficients
+    return [
+        ("per 10^9 MACs", seconds(per_mac * 1e9)),
+        ("per 10^9 bytes moved", seconds(moved * 1e9)),
+        ("per 10^9 bytes made", seconds(made * 1e9)),
+        ("per operator", f"{call * 1e6:.1f} µs"),
+    ]

@@ -1,0 +1,305 @@
+"""Order, stop, statistics and failures of the protocol with a fake worker; and small real measurements."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from analyzer.architecture.variant import Variant
+from analyzer.errors import MeasureError, UsageError
+from analyzer.measure import protocol as room
+from analyzer.measure.environment import environment, pick_device
+from analyzer.measure.job import Answer, Job
+from analyzer.measure.measure import (
+    best_batch,
+    measure_all,
+    measure_memory,
+    require_dtype,
+    subject_of,
+)
+from analyzer.measure.protocol import Protocol, Series, measurement, rounds
+from analyzer.measure.statistics import (
+    Stopper,
+    autocorrelation,
+    bootstrap_interval,
+    caveats_of,
+    interval_of,
+    percentiles,
+    process_ratios,
+)
+from analyzer.prediction import predict_memory
+from analyzer.records import Conditions
+from analyzer.targets import resolve
+
+SMALL = subject_of(Variant(block_config=(1, 1), growth=4, init=8, image=64))
+BASE = subject_of(Variant(block_config=(1,), growth=4, init=8, image=64))
+HUGE = subject_of(Variant(block_config=(1,), growth=4, init=8, image=4096))
+
+
+class Machine:
+    """A worker that answers with made-up times, a clock that its jobs move, and a log of them."""
+
+    def __init__(self, ratio: float = 3.0, noise: float = 0.0, memory: int = 10**9, seconds: float = 1.0) -> None:
+        self.now, self.ratio, self.noise, self.memory, self.seconds = 0.0, ratio, noise, memory, seconds
+        self.jobs: list[Job] = []
+        self.random = np.random.default_rng(0)
+
+    def __call__(self, job: Job) -> Answer:
+        self.jobs.append(job)
+        self.now += self.seconds
+        if job.batch > self.memory:
+            return Answer(out_of_memory=True)
+        ratio = self.ratio * float(np.exp(self.random.normal(0, self.noise)))
+        return Answer(seconds=(ratio,) * job.pairs, baseline_seconds=(1.0,) * job.pairs, first_seconds=ratio, threads=2)
+
+    def run(self, *subjects, **options) -> list[Series | MeasureError]:
+        options = {"batch": 4, "protocol": Protocol(), "conditions": Conditions(), "device": "meta", **options}
+        return list(rounds(subjects, BASE, worker=self, clock=lambda: self.now, **options))
+
+
+def test_a_round_is_a_process_that_begins_in_turn_with_the_other_model() -> None:
+    machine = Machine()
+    machine.run(SMALL)
+    assert [job.first for job in machine.jobs[:4]] == [True, False, True, False]
+    assert all((job.discard, job.pairs) == (3, 6) for job in machine.jobs)
+
+
+def test_a_quiet_machine_stops_after_the_second_narrow_interval() -> None:
+    machine = Machine()
+    (series,) = machine.run(SMALL)
+    assert len(series.answers) == 9  # the first interval is of 8 processes
+
+
+def test_a_noisy_machine_stops_at_the_cap() -> None:
+    (series,) = Machine(noise=0.5).run(SMALL)
+    assert len(series.answers) == 24
+
+
+def test_time_that_is_spent_ends_it_after_enough_processes() -> None:
+    (series,) = Machine(seconds=10).run(SMALL, protocol=Protocol(seconds=35))
+    assert len(series.answers) == 3  # a fourth would end after the time
+    (series,) = Machine(seconds=10).run(SMALL, protocol=Protocol(seconds=1, enough=5))
+    assert len(series.answers) == 5
+
+
+def test_rounds_of_several_models_are_interleaved() -> None:
+    machine = Machine()
+    machine.run(SMALL, BASE)
+    assert [job.model for job in machine.jobs[:4]] == [SMALL, BASE, SMALL, BASE]
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_said() -> None:
+    (series,) = Machine(memory=5).run(SMALL, batch=16)
+    assert (series.batch, series.asked_batch) == (4, 16)
+    assert series.notes == ["batch 16 did not fit, measured at 8", "batch 8 did not fit, measured at 4"]
+
+
+def test_a_model_that_does_not_fit_is_an_error_that_says_what_it_needs() -> None:
+    (error,) = Machine(memory=0).run(SMALL)
+    assert isinstance(error, MeasureError)
+    assert "batch 1" in error.what
+    assert "MiB" in error.fix
+
+
+def test_a_cpu_that_would_be_killed_for_it_is_not_asked() -> None:
+    machine = Machine()
+    machine.run(HUGE, batch=2**20, device="cpu")
+    assert max(job.batch for job in machine.jobs) < 2**20
+
+
+def test_what_fails_is_a_row_and_the_others_go_on() -> None:
+    def worker(job: Job) -> Answer:
+        return Answer(error="ValueError: no") if job.model == BASE else Machine()(job)
+
+    found = list(
+        rounds([BASE, SMALL], BASE, worker=worker, device="meta", batch=1, conditions=Conditions(), protocol=Protocol())
+    )
+    assert isinstance(found[0], MeasureError)
+    assert isinstance(found[1], Series)
+
+
+def test_the_record_has_every_raw_time_and_its_conditions() -> None:
+    (series,) = Machine(noise=0.02).run(SMALL)
+    made = measurement(
+        series, baseline="b", environment=environment(torch.device("cpu")), conditions=Conditions(dtype="bfloat16"),
+        protocol=Protocol(),
+    )  # fmt: skip
+    assert len(made.seconds_per_batch) == 6 * made.processes
+    assert made.environment.dtype == "bfloat16"
+    assert made.environment.threads == 2
+    assert made.interval == "bootstrap95"
+    assert made.ratio_low <= made.ratio <= made.ratio_high
+    assert made.verdict == "slower"
+
+
+# -- statistics ------------------------------------------------------------------------------------------------
+
+
+def test_a_process_counts_once_by_the_median_of_its_pairs() -> None:
+    assert process_ratios([1, 2, 9, 4, 4, 4], [1, 1, 1, 2, 2, 1], 3) == [2, 2]
+
+
+def test_the_interval_covers_the_truth_in_93_to_97_of_100_series() -> None:
+    """1,000 series under the whole protocol: processes differ, skewed or heavy-tailed, and rounds stop when narrow."""
+    random = np.random.default_rng(2)
+    covered = 0
+    for i in range(1000):
+        kind = i % 3
+        if kind == 0:
+            series = np.exp(random.normal(0, 0.05, 24))
+        elif kind == 1:
+            series = np.exp(0.04 * random.standard_t(3, 24))
+        else:
+            series = np.exp(random.normal(0, 0.04, 24)) * np.where(random.random(24) < 0.1, 1.3, 1.0)
+            series /= np.exp(0.04 * 0.14)  # the median of that mixture
+        stopper = Stopper(0.03)
+        n = next(n for n in range(1, 25) if stopper.enough(list(series[:n])))
+        low, high = bootstrap_interval(list(series[:n]), seed=i, resamples=500)
+        covered += low <= 1 <= high
+    assert 930 <= covered <= 970
+
+
+def test_no_interval_is_claimed_of_few_processes() -> None:
+    assert interval_of([1.0, 3.0, 2.0]) == ("range", 1.0, 3.0)
+    assert interval_of([2.0] * 8) == ("bootstrap95", 2.0, 2.0)
+
+
+def test_autocorrelation_by_hand() -> None:
+    assert autocorrelation([1, -1, 1, -1]) == pytest.approx(-0.75)
+    assert autocorrelation([5, 5, 5]) == 0
+
+
+@pytest.mark.parametrize(
+    ("series", "options", "kind"),
+    [
+        ([1.0, 1.0], {}, "few-processes"),
+        ([1.0, 1.5] * 5, {}, "wide"),
+        ([1.0, 1.6] * 5, {}, "noisy"),
+        ([1.0 + i / 100 for i in range(12)], {}, "autocorrelation"),
+        ([1.0] * 8, {"first": [3.0], "later": [1.0]}, "first-run"),
+        ([1.0] * 8, {"load_percent": 80.0}, "load"),
+    ],
+)
+def test_caveats_have_their_reason_and_what_to_do(series, options, kind) -> None:
+    found = {caveat.kind: caveat for caveat in caveats_of(series, **options)}
+    assert kind in found
+    assert found[kind].fix
+    assert not caveats_of([1.0, 1.001, 0.999, 1.0, 1.001, 0.999, 1.0, 1.0], load_percent=1.0)
+
+
+def test_percentiles_by_hand() -> None:
+    assert percentiles([float(i) for i in range(101)]) == (50.0, 90.0, 99.0)
+
+
+# -- real processes --------------------------------------------------------------------------------------------
+
+
+def test_a_small_model_against_another_in_real_processes() -> None:
+    ((name, made),) = measure_all(
+        [SMALL], BASE, device="cpu", batch=2, protocol=Protocol(discard=1, pairs=2, most=2, least=2, singles=3)
+    )
+    assert name == SMALL.name
+    assert not isinstance(made, MeasureError)
+    assert made.processes == 2
+    assert len(made.latency_s) == 6
+    assert all(t > 0 for t in made.seconds_per_batch)
+    assert made.environment.threads >= 1
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [Conditions(mode="training", threads=1), Conditions(dtype="bfloat16", channels_last=True, malloc="tuned")],
+)
+def test_conditions_reach_the_process(conditions: Conditions) -> None:
+    job = Job(model=SMALL, baseline=BASE, device="cpu", batch=2, conditions=conditions, discard=1, pairs=1)
+    answer = room.in_a_process(job)
+    assert answer.error is None
+    assert answer.threads == (conditions.threads or answer.threads)
+
+
+def test_a_model_of_ones_own_is_measured_and_its_failure_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import torch\nclass Net(torch.nn.Module):\n"
+        "    def __init__(self, bad=False):\n        super().__init__()\n        self.l = torch.nn.Linear(4, 2)\n        self.bad = bad\n"
+        "    def forward(self, x):\n        print('noise')\n        if self.bad: raise ValueError('no good')\n        return self.l(x)\n"
+    )
+    good = subject_of(resolve(f"{tmp_path}/mine.py:Net", inputs=["3,4"]))
+    bad = subject_of(resolve(f"{tmp_path}/mine.py:Net", inputs=["3,4"], kwargs=["bad=true"]))
+    jobs = [
+        Job(model=s, baseline=good, device="cpu", batch=3, conditions=Conditions(), discard=1, pairs=1)
+        for s in (good, bad)
+    ]
+    assert room.in_a_process(jobs[0]).error is None
+    assert "no good" in (room.in_a_process(jobs[1]).error or "")
+    with pytest.raises(UsageError, match="inputs with a batch"):
+        subject_of(resolve(f"{tmp_path}/mine.py:Net"))
+
+
+def test_a_process_that_the_system_kills_has_run_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = subprocess.CompletedProcess([], -signal.SIGKILL, b"", b"")
+    monkeypatch.setattr(room.subprocess, "run", lambda *a, **k: killed)
+    job = Job(model=SMALL, baseline=BASE, device="cpu", batch=1, conditions=Conditions())
+    assert room.in_a_process(job).out_of_memory
+
+
+def test_the_best_batch_is_where_the_rate_stops_rising() -> None:
+    def worker(job: Job) -> Answer:
+        if job.batch > 64:
+            return Answer(out_of_memory=True)
+        seconds = 1.0 + max(0, job.batch - 16)
+        return Answer(seconds=(seconds, seconds), baseline_seconds=(seconds, seconds))
+
+    choice = best_batch(SMALL, device="cpu", worker=worker)
+    assert choice.best == 16
+    assert choice.largest == 64
+
+
+@pytest.mark.parametrize("mode", ["inference", "training"])
+def test_measured_memory_on_the_cpu_is_about_the_predicted(mode: str) -> None:
+    """The allocator's own events; what kernels use inside comes on top, so this is a range, not an equality."""
+    variant = Variant(block="dense", block_config=(2, 2), growth=16, init=32, image=96, classes=10)
+    found = measure_memory(subject_of(variant), batch=8, device="cpu", conditions=Conditions(mode=mode))
+    predicted = predict_memory(variant, 8)
+    expected = predicted.peak_training_bytes if mode == "training" else predicted.peak_inference_bytes
+    assert found.predicted_bytes == expected
+    assert expected is not None
+    assert 0.97 * expected <= found.measured_bytes <= 1.6 * expected
+    assert set(found.phases) == ({"forward", "backward", "optimizer"} if mode == "training" else {"forward"})
+
+
+def test_devices_and_dtypes_that_are_not_there_are_refused() -> None:
+    with pytest.raises(UsageError, match="not there"):
+        pick_device("cuda:7")
+    with pytest.raises(UsageError, match="float16"):
+        require_dtype("cpu", "float16")
+
+
+def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
+    """The first model is done before the second: its row is on disk when the signal comes."""
+    out = tmp_path / "rows.jsonl"
+    command = [
+        sys.executable, "-m", "analyzer", "measure", SMALL.name, BASE.name, "--against", BASE.name, "--device", "cpu",
+        "--batch", "1", "--rounds", "1", "--time", "100s", "--out", str(out), "--format", "jsonl",
+    ]  # fmt: skip
+    root = str(Path(__file__).parents[2])
+    process = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": root}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (out.exists() and out.read_text()) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode in (0, 130), stderr
+    assert SMALL.name in out.read_text()
+    assert SMALL.name in stdout

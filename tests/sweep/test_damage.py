@@ -1,0 +1,160 @@
+"""A database of another version, of another program, damaged, or on a full disk: told, and nothing lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from analyzer.errors import UsageError
+from analyzer.records import Record, Target
+from analyzer.sweep import database
+from analyzer.sweep.database import Database, open_store
+
+ROOT = Path(__file__).parents[2]
+ROWS = [Record(target=Target(name=name), params=i) for i, name in enumerate("abcd")]
+
+
+def records_in(path: Path) -> list[Record]:
+    with closing(Database(path)) as opened:
+        return [row.record for row in opened.rows()]
+
+
+# -- versions --------------------------------------------------------------------------------------------------
+
+
+def test_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "results.db"
+    open_store(tmp_path).close()
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute(f"PRAGMA user_version = {len(database.MIGRATIONS) + 1}")
+    with pytest.raises(UsageError, match="is of version 2, this analyze reads up to 1"):
+        open_store(tmp_path)
+    with pytest.raises(UsageError, match="is of version 2"):
+        open_store(tmp_path, resume=False)
+    assert [file.name for file in tmp_path.iterdir()] == ["results.db"]
+
+
+def test_an_older_version_is_migrated_with_all_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(open_store(tmp_path)) as store:
+        store.put(ROWS)
+    step = "ALTER TABLE rows ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'"
+    monkeypatch.setattr(database, "MIGRATIONS", (*database.MIGRATIONS, step))
+    assert records_in(tmp_path / "results.db") == ROWS
+    with closing(sqlite3.connect(tmp_path / "results.db")) as raw:
+        assert raw.execute("PRAGMA user_version").fetchone() == (2,)
+        assert raw.execute("SELECT DISTINCT colour FROM rows").fetchall() == [("red",)]
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(open_store(tmp_path)) as store:
+        store.put(ROWS)
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "MIGRATIONS", (*database.MIGRATIONS, "DROP TABLE rows", "no SQL"))
+        with pytest.raises(UsageError, match="syntax"):
+            open_store(tmp_path)
+    assert records_in(tmp_path / "results.db") == ROWS
+
+
+def test_another_programs_database_is_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "results.db"
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute("CREATE TABLE bookmarks (url)")
+    before = path.read_bytes()
+    for resume in (True, False):
+        with pytest.raises(UsageError, match="another program's"):
+            open_store(tmp_path, resume=resume)
+    assert path.read_bytes() == before
+
+
+# -- damage ----------------------------------------------------------------------------------------------------
+
+
+def _scribble(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[5000:9000] = b"\xff" * 4000
+    path.write_bytes(bytes(data))
+
+
+def _truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def _overwrite(path: Path) -> None:
+    path.write_bytes(b"no database " * 1000)
+
+
+@pytest.mark.parametrize("damage", [_scribble, _truncate, _overwrite])
+def test_a_damaged_file_is_named_and_kept_aside(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    path = tmp_path / "results.db"
+    with closing(open_store(tmp_path)) as store:
+        store.put([Record(target=Target(name=f"row {i}"), notes=("x" * 200,)) for i in range(100)])
+    damage(path)
+    damaged = path.read_bytes()
+    with pytest.raises(UsageError, match=r"damaged.*results-.*\.db"):
+        open_store(tmp_path)
+    (kept,) = tmp_path.glob("results-*.db")
+    assert kept.read_bytes() == damaged
+    with closing(open_store(tmp_path)) as store:
+        store.put(ROWS)
+    assert records_in(path) == ROWS
+
+
+def test_reading_a_damaged_file_leaves_it_where_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "results.db"
+    _overwrite(path)
+    with pytest.raises(UsageError, match="damaged"):
+        Database(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["results.db"]
+
+
+FILL = """
+import sys
+from pathlib import Path
+from analyzer.errors import UsageError
+from analyzer.records import Record, Target
+from analyzer.sweep.database import open_store
+store = open_store(Path(sys.argv[1]))
+for i in range(10_000):
+    try:
+        store.put([Record(target=Target(name=f"{i}-{j}"), notes=("x" * 500,)) for j in range(10)])
+    except UsageError as error:
+        print(error)
+        sys.exit(error.exit_code)
+    print(i, flush=True)
+"""
+
+
+def test_a_full_disk_is_told_and_loses_no_finished_row(tmp_path: Path) -> None:
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+
+    done = subprocess.run(
+        [sys.executable, "-c", FILL, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        preexec_fn=small_files,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    *blocks, error = done.stdout.splitlines()
+    assert done.returncode == 2, done.stderr
+    assert "can't read or write results" in error
+    assert "results.db" in error
+    names = [row.target.name for row in records_in(tmp_path / "results.db")]
+    assert names == [f"{i}-{j}" for i in range(len(blocks)) for j in range(10)]
+    assert len(blocks) > 5
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=os.strerror(errno.ENOTDIR)):
+        open_store(tmp_path / "file" / "out")

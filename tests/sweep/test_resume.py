@@ -1,0 +1,141 @@
+"""A second run does only what is missing, and gives what one run would have given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import analyzer
+from analyzer.architecture.variant import Variant
+from analyzer.errors import MeasureError
+from analyzer.measure.measure import SWEEP
+from analyzer.measure.protocol import described
+from analyzer.records import Environment, Measurement, Record
+from analyzer.space.grid import Grid
+from analyzer.sweep import run
+from analyzer.sweep.database import Database, open_store
+from analyzer.sweep.store import MemoryStore
+
+GRID = Grid.default({"block_config": [(2, 4, 3, 2)], "groups": [1, 3]})
+
+
+def fake(variant: Variant, baseline: Variant, seconds: float) -> Measurement:
+    environment = Environment(
+        device="cpu", device_name="Abacus", python="3", torch="2", analyzer="0", platform="p", threads=1, cpu_count=1
+    )
+    return Measurement(
+        protocol=described(SWEEP),
+        environment=environment,
+        batch=1,
+        asked_batch=1,
+        seconds_per_batch=(seconds,),
+        baseline_seconds_per_batch=(1.0,),
+        measured_latency_s=seconds,
+        measured_images_per_s=1.0,
+        ratio=seconds,
+        ratio_low=seconds,
+        ratio_high=seconds,
+        baseline=baseline.name,
+        time="2026-01-01T00:00:00+00:00",
+    )
+
+
+@pytest.fixture
+def counted_variants(monkeypatch: pytest.MonkeyPatch) -> list[Variant]:
+    """Every variant that is really counted."""
+    seen: list[Variant] = []
+    records = run.records
+
+    def counting(variants: list[Variant], batch: int) -> Iterator[Record]:
+        seen.extend(variants)
+        return records(variants, batch)
+
+    monkeypatch.setattr(run, "records", counting)
+    return seen
+
+
+@given(st.sets(st.integers(0, 60)))
+@settings(max_examples=20, deadline=None)
+def test_whatever_is_there_the_rows_are_the_same(missing: set[int]) -> None:
+    plan = run.plan(GRID)
+    whole = list(run.count(plan, MemoryStore()))
+    there = {row.target.name: row for i, row in enumerate(whole) if i not in missing}
+    store = MemoryStore()
+    assert list(run.count(plan, store, there)) == whole == store.records()
+
+
+def test_what_is_there_is_not_counted_again(tmp_path: Path, counted_variants: list[Variant]) -> None:
+    small, large = (run.plan(Grid(growth=growth)) for growth in ([4, 8], [4, 8, 12, 16]))
+    for plan, new in ((small, 2), (large, 2), (large, 0)):
+        counted_variants.clear()
+        with closing(open_store(tmp_path)) as store:
+            list(run.count(plan, store, run.already_counted(plan, store)))
+        assert len(counted_variants) == new
+
+
+def test_measured_rows_take_no_time_and_the_rest_share_it() -> None:
+    plan = run.plan(GRID, measure="all", seconds=12)
+    store = MemoryStore()
+    chosen = list(run.count(plan, store))[1:6]
+    given_seconds: list[float] = []
+
+    def one(variant: Variant, baseline: Variant, seconds: float) -> Measurement:
+        given_seconds.append(seconds)
+        return fake(variant, baseline, seconds)
+
+    good = [row for row in chosen if row.error is None]
+    there = {row.target.name: fake(plan.baseline, plan.baseline, 99.0) for row in good[:2]}
+    done = list(run.measure(plan, good, store, one, clock=lambda: 0.0, there=there))
+    assert [row.target.name for row in done] == [row.target.name for row in good]
+    assert [row.measured.ratio for row in done[:2]] == [99.0, 99.0]
+    missing = len(good) - 2
+    assert given_seconds == [12 / (missing - i) for i in range(missing)]
+
+
+def test_a_row_that_was_not_measured_is_the_next_time_and_forgets_why(tmp_path: Path) -> None:
+    plan = run.plan(Grid(growth=[4, 8]), measure="all")
+
+    def refuses(variant: Variant, baseline: Variant, seconds: float) -> Measurement:
+        raise MeasureError("does not fit")
+
+    for one in (refuses, fake):
+        with closing(open_store(tmp_path)) as store:
+            rows = list(run.count(plan, store, run.already_counted(plan, store)))
+            assert all(row.notes == () for row in rows)
+            done = list(run.measure(plan, rows, store, one))
+            assert all(row.notes == () for row in done) == (one is fake)
+    with closing(Database(tmp_path / "results.db")) as opened:
+        assert [row.record for row in opened.rows()] == done
+
+
+def test_a_measurement_made_otherwise_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import analyzer.measure.environment as measuring
+
+    plan = run.plan(Grid(growth=[4, 8]), measure="all")
+    monkeypatch.setattr(measuring, "cpu_name", lambda: "Abacus")
+    with closing(open_store(tmp_path)) as store:
+        rows = list(run.count(plan, store))
+        done = list(run.measure(plan, rows, store, fake))
+        names = {row.target.name for row in done}
+        assert set(run.already_measured(plan, rows, store, "cpu", 1)) == names
+        assert run.already_measured(plan, rows, store, "cpu", 2) == {}
+        against_another = run.plan(Grid(growth=[4, 8], image=64), measure="all")
+        assert run.already_measured(against_another, rows, store, "cpu", 1) == {}
+        monkeypatch.setattr(measuring, "cpu_name", lambda: "Slate")
+        assert run.already_measured(plan, rows, store, "cpu", 1) == {}
+
+
+def test_from_python(tmp_path: Path, counted_variants: list[Variant]) -> None:
+    grid = analyzer.Grid(growth=[4, 8])
+    first = analyzer.sweep(grid, out=tmp_path)
+    counted_variants.clear()
+    assert analyzer.sweep(grid, out=tmp_path).records == first.records
+    assert counted_variants == []
+    assert analyzer.sweep(grid, out=tmp_path, resume=False).records == first.records
+    assert len(counted_variants) == 2
+    assert len(list(tmp_path.glob("results-*.db"))) == 1
