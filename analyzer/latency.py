@@ -1,8 +1,9 @@
 """Predicted latency: a device's profile, a few coefficients fitted to measured variants, and what it says of any other.
 
 Latency is a roofline whose parts add up: seconds per MAC, per byte moved, per byte of memory newly made (or, as a
-device has it, only one of the two), and per operator. With a table of operators it is `scale` times the sum of the
-operators' own times, each from its kind's own coefficients, plus `per_call` for each. No torch.
+device has it, only one of the two), and per operator. With a table of operators it is the sum of the
+operators' own times, each from its kind's own coefficients, scaled (convolutions, others), plus `per_call` for each.
+No torch.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy.typing as npt
 
 from analyzer.architecture.net import Net
 from analyzer.architecture.network import trace
+from analyzer.architecture.ops import Conv
 from analyzer.architecture.variant import Variant
 from analyzer.count.work import kind, operators, work
 from analyzer.errors import UsageError
@@ -52,7 +54,7 @@ class Profile(Frozen, frozen=True, kw_only=True):
     samples: tuple[Sample, ...]
     time: str
     operators: dict[str, tuple[float, float, float, float]] | None = None
-    scale: float = 1.0
+    scales: tuple[float, float] = (1.0, 1.0)
     per_call: float = 0.0
 
     def latency_s(self, variant: Variant) -> float:
@@ -63,8 +65,7 @@ class Profile(Frozen, frozen=True, kw_only=True):
         """Of a trace; in array form one time a variant."""
         if self.operators is None:
             return _dot(self.coefficients, work(net, self.batch))
-        own, calls = tabled(net, self.batch, self.operators)
-        return self.scale * own + self.per_call * calls
+        return _dot((*self.scales, self.per_call), tabled(net, self.batch, self.operators))
 
 
 def _dot(coefficients: Sequence[float], parts: Sequence[Any]) -> Any:
@@ -76,13 +77,15 @@ def features(variant: Variant, batch: int) -> list[float]:
     return [float(part) for part in work(trace(variant), batch)]
 
 
-def tabled(net: Net, batch: int, table: Mapping[str, Sequence[float]]) -> tuple[Any, int]:
-    """The sum of the operators' own times by a table (kind -> its coefficients), and their number."""
-    total: Any = 0.0
+def tabled(net: Net, batch: int, table: Mapping[str, Sequence[float]]) -> tuple[Any, Any, int]:
+    """The operators' own times by a table (kind -> its coefficients): of convolutions, of all others; their number."""
+    sums: list[Any] = [0.0, 0.0]
     calls = 0
     for op, each in operators(net, batch):
-        total, calls = total + _dot(table.get(kind(op)) or table["elementwise"], each), calls + 1
-    return total, calls
+        side = 0 if isinstance(op, Conv) else 1
+        sums[side] = sums[side] + _dot(table.get(kind(op)) or table["elementwise"], each)
+        calls += 1
+    return sums[0], sums[1], calls
 
 
 def fit(rows: Sequence[Sequence[float]], seconds: Sequence[float]) -> Floats:

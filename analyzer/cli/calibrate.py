@@ -62,7 +62,7 @@ def command(
 
 def _parts(profile: Profile) -> list[tuple[str, str]]:
     if profile.operators is not None:
-        return [("operators", f"{len(profile.operators)} kinds, {profile.scale:.2f} x their own times"),
+        return [("operators", f"{len(profile.operators)} kinds, convolutions {profile.scales[0]:.2f} x their own times, others {profile.scales[1]:.2f} x"),
                 ("per operator", f"{profile.per_call * 1e6:.1f} µs more")]  # fmt: skip
     per_mac, moved, made, call = profile.coefficients
     return [

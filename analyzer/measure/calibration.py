@@ -69,10 +69,11 @@ def calibrate(
     table = operator_table(variants, str(where), batch, conditions, say) if per_operator else None
     if table is None:
         rows = [features(variant, batch) for variant in variants]
-        coefficients, scale, per_call = tuple(fit(rows, seconds).tolist()), 1.0, 0.0
+        coefficients, scales, per_call = tuple(fit(rows, seconds).tolist()), (1.0, 1.0), 0.0
     else:
         rows = [[float(part) for part in tabled(trace(variant), batch, table)] for variant in variants]
-        scale, per_call = fit(rows, seconds).tolist()
+        *scaled, per_call = fit(rows, seconds).tolist()
+        scales = tuple(scaled)
         coefficients = (0.0, 0.0, 0.0, 0.0)
     alone = left_out(rows, seconds)
     return Profile(
@@ -81,7 +82,7 @@ def calibrate(
         dtype=conditions.dtype,
         coefficients=coefficients,
         operators=table,
-        scale=scale,
+        scales=scales,
         per_call=per_call,
         mean_error=mean_error(alone, seconds),
         spearman=spearman(alone, np.array(seconds)),
