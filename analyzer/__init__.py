@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from analyzer.analysis import analyze as analyze
     from analyzer.api import Comparison as Comparison
     from analyzer.api import Sweep as Sweep
+    from analyzer.api import calibrate as calibrate
     from analyzer.api import compare as compare
     from analyzer.api import frame as frame
+    from analyzer.api import measure as measure
+    from analyzer.api import predict_memory as predict_memory
     from analyzer.api import search as search
     from analyzer.api import sweep as sweep
     from analyzer.architecture.network import PRESETS as PRESETS
@@ -32,6 +35,9 @@ _HOMES = {
     "analyze": "analyzer.analysis",
     "compare": "analyzer.api",
     "frame": "analyzer.api",
+    "predict_memory": "analyzer.api",
+    "measure": "analyzer.api",
+    "calibrate": "analyzer.api",
     "search": "analyzer.api",
     "sweep": "analyzer.api",
     "Comparison": "analyzer.api",

@@ -48,11 +48,12 @@ def analyze(
         raise UsageError("a module needs its inputs", where="inputs", fix="such as inputs=(1, 3, 224, 224)")
     named_inputs = {name: _tensor(value) for name, value in (kwargs or {}).items()}
     return count_module(
-        target, _tensors(inputs), named_inputs, name=type(target).__name__, backward=backward, strict=strict
+        target, as_tensors(inputs), named_inputs, name=type(target).__name__, backward=backward, strict=strict
     )
 
 
-def _tensors(inputs: Any) -> list[Any]:
+def as_tensors(inputs: Any) -> list[Any]:
+    """A shape, a tensor, or a sequence of either, as tensors; shapes become ones on meta."""
     import torch
 
     if isinstance(inputs, torch.Tensor) or _is_shape(inputs):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analyzer import prediction
 from analyzer.analysis import analyze
 from analyzer.architecture.variant import Variant
 from analyzer.comparison import LayerChange, compare_records
-from analyzer.errors import UsageError
-from analyzer.records import FIGURES, Record
+from analyzer.count.peak import Training
+from analyzer.errors import MeasureError, UsageError, did_you_mean
+from analyzer.latency import Profile, read_profile, write_profile
+from analyzer.prediction import MemoryPrediction
+from analyzer.records import FIGURES, Conditions, Measurement, Record
 from analyzer.search.query import limits_under
 from analyzer.space.grid import Grid
 from analyzer.space.space import Space
@@ -19,9 +23,11 @@ from analyzer.sweep import run
 from analyzer.sweep.database import open_store
 from analyzer.sweep.export import write_results
 from analyzer.sweep.store import MemoryStore, Store
+from analyzer.targets import named
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import nn
 
 
 def frame(records: Sequence[Record]) -> pd.DataFrame:
@@ -41,6 +47,7 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
                 **(record.target.variant or {}),
                 "measured_latency_s": measured.measured_latency_s if measured else None,
                 "measured_images_per_s": measured.measured_images_per_s if measured else None,
+                "predicted_latency_s": record.predicted.latency_s if record.predicted else None,
                 "ratio_to_baseline": measured.ratio if measured else None,
                 "error": record.error.what if record.error else None,
             }
@@ -109,13 +116,15 @@ def sweep(
     out: str | Path | None = None,
     limits: dict[str, int] | None = None,
     resume: bool = True,
+    profile: str | Path | None = None,
 ) -> Sweep:
     """Counts every variant of a grid, measures the chosen ones, and with `out` keeps results and a report there.
 
-    What `results.db` in `out` already has is not done again; without `resume` that file is kept aside. `limits` are budgets by figure for the report (default: DenseNet121's own). Raises UsageError on a bad grid; a bad
-    variant is a record with an `error`.
+    What `results.db` in `out` already has is not done again; without `resume` that file is kept aside. `limits` are
+    budgets by figure for the report (default: DenseNet121's own). A device's `profile` (a file of `calibrate`'s)
+    predicts every row's latency. Raises UsageError on a bad grid; a bad variant is a record with an `error`.
     """
-    plan = run.plan(grid, batch=batch, measure=measure, seconds=seconds)
+    plan = run.plan(grid, batch=batch, measure=measure, seconds=seconds, profile=_profile(profile))
     folder = None if out is None else Path(out)
     measure_one = None if measure == "none" else run.measurer(device, batch)
     store: Store = MemoryStore() if folder is None else open_store(folder, resume=resume)
@@ -140,6 +149,89 @@ def sweep(
     return Sweep(tuple(records), run.pareto_names(records), report)
 
 
+def _profile(path: str | Path | None) -> Profile | None:
+    if path is None:
+        return None
+    from analyzer.measure.environment import like
+
+    return read_profile(Path(path), like)
+
+
+def predict_memory(
+    model: Variant | str | nn.Module, batch: int = 1, *, inputs: Any = None, timeline: bool = False, **training: Any
+) -> MemoryPrediction:
+    """Peak memory of a training step and of an inference, exactly, and where each peak stands; no torch for a variant.
+
+    `training` are the fields of count.peak.Training: dtype, optimizer, form, zero_grad, weight_decay, accumulate,
+    checkpoint. A module of one's own takes `inputs` as in `analyze`, and is run on the meta device. Raises UsageError
+    on a combination that is not verified, CountError where the module can't run on meta.
+    """
+    unknown = set(training) - {field.name for field in fields(Training)}
+    if unknown:
+        name = min(unknown)
+        raise UsageError(
+            f"unknown option {name!r}",
+            where="predict_memory",
+            fix=did_you_mean(name, [f.name for f in fields(Training)]),
+        )
+    asked = Training(**training)
+    if isinstance(model, (str, Variant)):
+        variant = named(model) if isinstance(model, str) else model
+        return prediction.predict_memory(variant, batch, asked, timeline=timeline)
+    from analyzer.analysis import as_tensors
+
+    return prediction.predict_module(model, as_tensors(inputs), {}, analyze(model, inputs=inputs), asked)
+
+
+def measure(
+    models: Sequence[Variant | str],
+    *,
+    against: Variant | str = "densenet121",
+    batch: int | None = None,
+    device: str = "auto",
+    training: bool = False,
+    dtype: str = "float32",
+    channels_last: bool = False,
+    compile: bool = False,
+    threads: int | None = None,
+    seconds: float = 600.0,
+    precision: float = 0.03,
+) -> dict[str, Measurement]:
+    """Times of models against a baseline in fresh processes; name -> measurement, with its interval and caveats.
+
+    Models are variants, or what the command takes as a target without inputs. Raises MeasureError where one can't be
+    measured, UsageError where the device isn't there.
+    """
+    from analyzer.measure.measure import measure_all, subject_of
+    from analyzer.measure.protocol import Protocol
+
+    subjects = [subject_of(named(model) if isinstance(model, str) else model) for model in models]
+    base = subject_of(named(against) if isinstance(against, str) else against)
+    conditions = Conditions(
+        mode="training" if training else "inference", dtype=dtype, channels_last=channels_last, compile=compile,
+        threads=threads,
+    )  # fmt: skip
+    protocol = Protocol(seconds=seconds, target=precision)
+    found: dict[str, Measurement] = {}
+    for name, made in measure_all(subjects, base, device=device, batch=batch, conditions=conditions, protocol=protocol):
+        if isinstance(made, MeasureError):
+            raise made
+        found[name] = made
+    return found
+
+
+def calibrate(
+    device: str = "auto", *, batch: int = 8, dtype: str = "float32", per_op: bool = False, out: str | Path | None = None
+) -> Profile:
+    """Measures this device and fits the profile that predicts latency; `out` keeps it as a file."""
+    from analyzer.measure.calibration import calibrate as run_calibration
+
+    profile = run_calibration(device, batch=batch, conditions=Conditions(dtype=dtype), per_operator=per_op)
+    if out is not None:
+        write_profile(profile, Path(out))
+    return profile
+
+
 def search(
     space: Space,
     *,
@@ -153,6 +245,7 @@ def search(
     seconds: float = 60.0,
     jobs: int | None = None,
     seed: int = 0,
+    profile: str | Path | None = None,
 ) -> pd.DataFrame:
     """The Pareto front of a space under limits by figure (inclusive), one row a variant, as a DataFrame.
 
@@ -171,7 +264,7 @@ def search(
     objectives = [*(Objective(f) for f in minimize), *(Objective(f, True) for f in maximize)]
     query = Query(tuple(objectives), tuple(constraints), batch, best)
     result = run_search(space, query, seconds=seconds, jobs=jobs, seed=seed)
-    found = finds(result)
+    found = finds(result, _profile(profile))
     table = frame([find.record for find in found])
     table["front"] = [find.front for find in found]
     table["best_for"] = [",".join(find.best_for) for find in found]

@@ -16,6 +16,7 @@ from analyzer.architecture.variant import Variant
 from analyzer.count import exact, memory, peak
 from analyzer.count.vector import CHUNK, MEMORY, TRAINING, count_columns
 from analyzer.errors import AnalyzerError, ArchitectureError
+from analyzer.latency import Profile
 from analyzer.records import Failure, Input, LayerRow, Record, Target
 
 TYPES = {
@@ -38,11 +39,11 @@ def target(variant: Variant, label: str | None = None) -> Target:
     return Target(name=preset_name(variant) or variant.name, variant=variant.to_dict(), label=label)
 
 
-def baseline_for(variant: Variant, batch: int = 1, *, layers: bool = True) -> Record:
+def baseline_for(variant: Variant, batch: int = 1, *, layers: bool = True, profile: Profile | None = None) -> Record:
     """DenseNet121's record at the classes and image of `variant`. Raises ArchitectureError where there is none."""
     baseline = densenet121_like(variant)
     label = "DenseNet121" if baseline.classes == 1000 else f"DenseNet121 ({baseline.classes} classes)"
-    return record(baseline, batch, layers=layers, label=label)
+    return record(baseline, batch, layers=layers, label=label, profile=profile)
 
 
 def baseline_or_none(variant: Variant, batch: int = 1) -> Record | None:
@@ -53,10 +54,17 @@ def baseline_or_none(variant: Variant, batch: int = 1) -> Record | None:
         return None
 
 
-def record(variant: Variant, batch: int = 1, *, layers: bool = True, label: str | None = None) -> Record:
-    """Every static figure of one variant: MACs and activations of one sample, saved bytes at `batch`.
+def record(
+    variant: Variant,
+    batch: int = 1,
+    *,
+    layers: bool = True,
+    label: str | None = None,
+    profile: Profile | None = None,
+) -> Record:
+    """Every static figure of one variant: MACs and activations of one sample, memory at `batch`.
 
-    Raises ArchitectureError where the variant makes no network.
+    With a device's `profile`, its predicted latency too. Raises ArchitectureError where the variant makes no network.
     """
     net = trace(variant)
     cost = exact.total(net)
@@ -65,16 +73,17 @@ def record(variant: Variant, batch: int = 1, *, layers: bool = True, label: str 
         **_common(variant, batch, label),
         **_figures(cost, *exact.norm_channels(net)),
         **used,
+        predicted=profile.predicted(float(profile.of_net(net))) if profile else None,
         layers=tuple(_rows(net, batch, "saved_bytes" in used)) if layers else None,
     )
 
 
-def records(variants: Sequence[Variant], batch: int = 1) -> Iterator[Record]:
+def records(variants: Sequence[Variant], batch: int = 1, profile: Profile | None = None) -> Iterator[Record]:
     """The records of many variants in their order, counted in array form; one that makes no network has `error`."""
     done: dict[int, Record] = {}
     waiting = 0
     for positions, group in _groups(variants):
-        done.update(zip(positions, _count(group, batch), strict=True))
+        done.update(zip(positions, _count(group, batch, profile), strict=True))
         while waiting in done:
             yield done.pop(waiting)
             waiting += 1
@@ -198,9 +207,10 @@ def columns_of(variants: Sequence[Variant]) -> Columns:
     )
 
 
-def _count(variants: list[Variant], batch: int) -> Iterator[Record]:
-    counts = count_columns(columns_of(variants), batch, MEMORY)
+def _count(variants: list[Variant], batch: int, profile: Profile | None) -> Iterator[Record]:
+    counts = count_columns(columns_of(variants), batch, MEMORY, profile.of_net if profile else None)
     assert counts.untrainable is not None
+    latency = counts.latency_s
     note = f"no saved_bytes and no training peak: batch normalisation can't train at batch {batch}"
     for i, variant in enumerate(variants):
         if counts.invalid[i]:
@@ -213,6 +223,7 @@ def _count(variants: list[Variant], batch: int) -> Iterator[Record]:
             **_common(variant, batch),
             **_figures(cost, int(counts.norm_channels[i]), counts.norms),
             **used,
+            predicted=profile.predicted(float(latency[i])) if profile and latency is not None else None,
             notes=() if trains else (note,),
         )
 

@@ -23,7 +23,7 @@ from analyzer.architecture.ops import Conv
 from analyzer.architecture.variant import Variant
 from analyzer.count.work import kind, operators, work
 from analyzer.errors import UsageError
-from analyzer.records import Environment, Frozen
+from analyzer.records import Environment, Frozen, PredictedLatency
 
 SCHEMA = 1
 Floats = npt.NDArray[np.float64]
@@ -60,6 +60,13 @@ class Profile(Frozen, frozen=True, kw_only=True):
     def latency_s(self, variant: Variant) -> float:
         """Seconds of a forward at the profile's batch. Raises ArchitectureError where the variant makes no network."""
         return float(self.of_net(trace(variant)))
+
+    def predicted(self, latency_s: float) -> PredictedLatency:
+        """A time of this profile's as a record's."""
+        return PredictedLatency(
+            latency_s=latency_s, batch=self.batch, device_name=self.environment.device_name, dtype=self.dtype,
+            mean_error=self.mean_error,
+        )  # fmt: skip
 
     def of_net(self, net: Net) -> Any:
         """Of a trace; in array form one time a variant."""
@@ -158,8 +165,11 @@ def read_profile(path: Path, environment: Callable[[str], Environment] | None = 
 
 
 def require_same(profile: Profile, here: Environment, where: str) -> None:
-    """UsageError that names what differs between where a profile was made and here."""
-    for name in ("device_name", "torch", "cuda", "cudnn", "threads"):
+    """UsageError that names what differs between where a profile was made and here.
+
+    Threads are the profile's own condition: they need not be this process's.
+    """
+    for name in ("device_name", "torch", "cuda", "cudnn"):
         theirs, ours = getattr(profile.environment, name), getattr(here, name)
         if theirs != ours:
             raise UsageError(

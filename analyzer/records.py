@@ -158,6 +158,18 @@ class Measurement(Frozen, frozen=True, kw_only=True):
         return "slower" if self.ratio > 1 else "faster"
 
 
+class PredictedLatency(Frozen, frozen=True, kw_only=True):
+    """A forward's time as a device's profile predicts it, at the profile's batch. `mean_error` is relative, on variants
+    that were left out of the fit.
+    """
+
+    latency_s: float
+    batch: int
+    device_name: str
+    dtype: str
+    mean_error: float
+
+
 class Failure(Frozen, frozen=True, kw_only=True):
     """Why a row has no figures: an error's three parts."""
 
@@ -191,6 +203,7 @@ class Record(Frozen, frozen=True, kw_only=True):
     layers: tuple[LayerRow, ...] | None = None
     uncounted: tuple[Uncounted, ...] = ()
     notes: tuple[str, ...] = ()
+    predicted: PredictedLatency | None = None
     measured: Measurement | None = None
     error: Failure | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import click
@@ -11,6 +12,7 @@ import click
 from analyzer.architecture.network import PRESETS
 from analyzer.count.peak import Dtype, Form, Optimizer, Training, ZeroGrad
 from analyzer.errors import UsageError, did_you_mean
+from analyzer.latency import Profile, read_profile
 from analyzer.records import FIGURES
 from analyzer.space.axes import AXES
 from analyzer.units import parse_count, parse_seconds
@@ -144,6 +146,25 @@ def training_of(options: dict[str, Any]) -> Training:
     values = {name: options.pop(name) for name in names}
     words = {name: value.replace("-", "_") for name, value in values.items() if isinstance(value, str)}
     return Training(**{**values, **words})
+
+
+def profile_option(function: F) -> F:
+    """`--profile`, a device's, for predicted latency."""
+    return click.option(
+        "--profile",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="This device's profile by `analyze calibrate`: predicts the latency of every variant.",
+    )(function)
+
+
+def profile_of(path: Path | None) -> Profile | None:
+    """The profile of a file. Raises UsageError where it was made on another device, or with another torch."""
+    if path is None:
+        return None
+    from analyzer.measure.environment import like
+
+    return read_profile(path, like)
 
 
 def device_option(function: F) -> F:

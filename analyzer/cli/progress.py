@@ -35,8 +35,17 @@ def cells(row: Record, base: Record) -> list[str]:
         units.mib(row.saved_bytes).removesuffix(" MiB"),
         units.ratio(row.saved_bytes, base.saved_bytes),
         "–" if measured is None else f"{measured.ratio:.2f} ({measured.ratio_low:.2f}–{measured.ratio_high:.2f})",
-        "–" if measured is None else f"{measured.measured_images_per_s:.1f}",
+        _rate(row),
     ]
+
+
+def _rate(row: Record) -> str:
+    """Images a second: measured, or predicted and marked so."""
+    if row.measured is not None:
+        return f"{row.measured.measured_images_per_s:.1f}"
+    if row.predicted is not None:
+        return f"~{row.predicted.batch / row.predicted.latency_s:.1f}"
+    return "–"
 
 
 class GrowingTable:

@@ -14,7 +14,16 @@ from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, say
 from analyzer.cli.options import Count as CountType
-from analyzer.cli.options import TargetName, batch_option, family_options, family_values, format_option, seconds_type
+from analyzer.cli.options import (
+    TargetName,
+    batch_option,
+    family_options,
+    family_values,
+    format_option,
+    profile_of,
+    profile_option,
+    seconds_type,
+)
 from analyzer.errors import UsageError
 from analyzer.search.engine import Progress, Result, search
 from analyzer.search.query import FIGURES, Constraint, Objective, Query, limits_under
@@ -56,6 +65,7 @@ def _bounds(function: Any) -> Any:
 @click.option(
     "--time", "seconds", type=seconds_type, default="60s", show_default=True, metavar="T", help="Time to spend."
 )
+@profile_option
 @click.option(
     "--jobs", type=click.IntRange(1, 1024), default=None, metavar="N", help="Processes.  [default: all cores]"
 )
@@ -79,13 +89,13 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
     say(f"{space.size:,} variants in {len(space.parts):,} structures")
     if dry_run:
         return 0
-    query = _query(options, axes)
+    query, profile = _query(options, axes), profile_of(options["profile"])
     begin, limit = time.monotonic(), options["seconds"]
     with _ProgressLine() as line:
         result = search(
             space, query, seconds=limit, jobs=options["jobs"], seed=options["seed"], on_progress=line.update
         )
-    found = finds(result) if result.finds.fitting else []
+    found = finds(result, profile) if result.finds.fitting else []
     _say_what_was_seen(result, time.monotonic() - begin)
     _print(found, query, format_)
     if options["report"] is not None and found:

@@ -22,6 +22,8 @@ from analyzer.cli.options import (
     format_option,
     limit_options,
     limits_of,
+    profile_of,
+    profile_option,
     seconds_type,
 )
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
@@ -47,6 +49,7 @@ from analyzer.sweep.store import to_csv
     "--time", "seconds", type=seconds_type, default="40s", show_default=True, metavar="T", help="Time for measuring."
 )
 @device_option
+@profile_option
 @limit_options
 @click.option(
     "--out",
@@ -80,7 +83,9 @@ def command(
     """
     batch, limits = options.pop("batch"), limits_of(options)
     measure, seconds = cast(run.Measure, options.pop("measure")), options.pop("seconds")
-    plan = run.plan(Grid.default(family_values(options, many=True)), batch=batch or 1, measure=measure, seconds=seconds)
+    profile = profile_of(options.pop("profile"))
+    grid = Grid.default(family_values(options, many=True))
+    plan = run.plan(grid, batch=batch or 1, measure=measure, seconds=seconds, profile=profile)
     say(_plan_text(plan))
     if dry_run:
         return 0
@@ -145,6 +150,9 @@ def _run(plan: run.Plan, store: SqliteStore, measuring: _Measuring | None, forma
                 if row.target.name not in times:
                     table.doing(i)
                 table.finish(next(measured))
+    if plan.profile is not None:
+        error = 100 * plan.profile.mean_error
+        say(f"~ is predicted, at batch {plan.profile.batch}: mean error {error:.1f} % on variants left out of the fit")
     if table.hidden:
         say(f"{table.hidden:,} more rows are in {store.path.with_suffix('.csv')}")
 

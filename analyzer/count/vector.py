@@ -54,6 +54,7 @@ class Counts:
     peak_training_bytes: Ints | None = None
     peak_inference_bytes: Ints | None = None
     untrainable: Mask | None = None
+    latency_s: npt.NDArray[np.float64] | None = None
 
 
 def length(columns: Columns) -> int:
@@ -83,15 +84,23 @@ def _parts(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def count_columns(columns: Columns, batch: int = 1, figures: Collection[str] = ()) -> Counts:
-    """Counts every variant of the columns; `figures` are those of MEMORY that are wanted too, at `batch`."""
+def count_columns(
+    columns: Columns, batch: int = 1, figures: Collection[str] = (), latency: Callable[[Net], Any] | None = None
+) -> Counts:
+    """Counts every variant of the columns; `figures` are those of MEMORY that are wanted too, at `batch`.
+
+    `latency` gives a trace's seconds, where they are wanted (see latency.py).
+    """
     size = length(columns)
     columns = replace(columns, init=np.broadcast_to(np.asarray(columns.init, np.int64), size))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return _count(columns, size, batch, figures)
+        counts, net = _count(columns, size, batch, figures)
+        if latency is None:
+            return counts
+        return replace(counts, latency_s=np.broadcast_to(np.asarray(latency(net), np.float64), size))
 
 
-def _count(columns: Columns, size: int, batch: int, figures: Collection[str]) -> Counts:
+def _count(columns: Columns, size: int, batch: int, figures: Collection[str]) -> tuple[Counts, Net]:
     net = trace(columns)
     invalid = np.broadcast_to(np.asarray(net.invalid, bool), size).copy()
     if _bound(net, batch, figures) > INT64_MAX:
@@ -105,7 +114,7 @@ def _count(columns: Columns, size: int, batch: int, figures: Collection[str]) ->
     norm_channels, norms = exact.norm_channels(net)
     trains = TRAINING.intersection(figures)
     asked: dict[str, Any] = {name: full(MEMORY[name](net, batch)) for name in figures}
-    return Counts(
+    counts = Counts(
         params=full(totals.params),
         macs=full(totals.macs),
         conv_activations=full(totals.conv_activations),
@@ -115,6 +124,7 @@ def _count(columns: Columns, size: int, batch: int, figures: Collection[str]) ->
         untrainable=np.broadcast_to(~np.asarray(memory.trainable(net, batch)), size) if trains else None,
         **asked,
     )
+    return counts, net
 
 
 def _bound(net: Net, batch: int, figures: Collection[str]) -> int:

@@ -101,6 +101,11 @@ def environment(device: torch.device) -> Environment:
     )
 
 
+def like(device: str) -> Environment:
+    """This machine's environment of a device that a profile names. Raises UsageError where it isn't there."""
+    return environment(pick_device(device))
+
+
 VARIABLES = (
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "KMP_AFFINITY", "GOMP_CPU_AFFINITY", "MALLOC_ARENA_MAX", "LD_PRELOAD",
     "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF", "CUDA_VISIBLE_DEVICES", "CUDA_LAUNCH_BLOCKING",

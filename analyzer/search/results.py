@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyzer import family
+from analyzer.latency import Profile
 from analyzer.records import Record
 from analyzer.search.engine import Result
 from analyzer.search.query import FIGURES
@@ -23,18 +24,19 @@ class Find:
     def to_dict(self) -> dict[str, object]:
         """One flat JSON object: name, figures by their names, the marks, the variant's fields."""
         record = self.record
-        names = ("params", "macs", "flops", "conv_activations", "saved_bytes", "param_bytes", "buffer_bytes")
+        names = ("params", "macs", "flops", *FIGURES[2:], "param_bytes", "buffer_bytes")
         return {
             "name": record.target.name,
             "front": self.front,
             "best_for": list(self.best_for),
             "batch": record.batch,
             **{name: getattr(record, name) for name in names},
+            "predicted_latency_s": record.predicted.latency_s if record.predicted else None,
             "variant": record.target.variant,
         }
 
 
-def finds(result: Result) -> list[Find]:
+def finds(result: Result, profile: Profile | None = None) -> list[Find]:
     """The front, in order of the first objective, then the k best of each objective, each variant once."""
     query, found = result.query, result.finds
     sign = -1 if query.objectives[0].maximize else 1
@@ -50,5 +52,5 @@ def finds(result: Result) -> list[Find]:
     standing = set(on_front)
     return [
         Find(record, place in standing, tuple(best.get(place, ())))
-        for place, record in zip(places, family.records(variants, query.batch), strict=True)
+        for place, record in zip(places, family.records(variants, query.batch, profile), strict=True)
     ]

@@ -14,6 +14,7 @@ from analyzer.architecture.network import densenet121_like
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, MeasureError, UsageError, did_you_mean
 from analyzer.family import baseline_for, failed, records, target
+from analyzer.latency import Profile
 from analyzer.records import Measurement, Record
 from analyzer.space.grid import BadVariant, Grid
 from analyzer.space.pareto import front
@@ -41,6 +42,7 @@ class Plan:
     batch: int
     measure: Measure
     seconds: float
+    profile: Profile | None = None
 
     @property
     def rows(self) -> int:
@@ -55,8 +57,15 @@ class Plan:
     """A row as it stands: `final` when nothing more will be added to it. `done` of `total` rows are final."""
 
 
-def plan(grid: Grid, *, batch: int = 1, measure: Measure = "front", seconds: float = 40.0) -> Plan:
-    """Lists a grid's variants. The baseline is DenseNet121 at the first variant's classes and image.
+def plan(
+    grid: Grid,
+    *,
+    batch: int = 1,
+    measure: Measure = "front",
+    seconds: float = 40.0,
+    profile: Profile | None = None,
+) -> Plan:
+    """Lists a grid's variants; with a device's `profile`, every row gets its predicted latency. The baseline is DenseNet121 at the first variant's classes and image.
 
     Raises UsageError where there are none or too many.
     """
@@ -72,7 +81,7 @@ def plan(grid: Grid, *, batch: int = 1, measure: Measure = "front", seconds: flo
     if not variants:
         fix = bad[0].error if bad else "give some values"
         raise UsageError("no variant to sweep", where="axes", fix=str(fix))
-    return Plan(variants, bad, densenet121_like(variants[0]), batch, measure, seconds)
+    return Plan(variants, bad, densenet121_like(variants[0]), batch, measure, seconds, profile)
 
 
 def count(plan: Plan, store: Store, there: Mapping[str, Record] | None = None) -> Iterator[Record]:
@@ -82,7 +91,7 @@ def count(plan: Plan, store: Store, there: Mapping[str, Record] | None = None) -
     """
     there = there or {}
     try:
-        base = baseline_for(plan.baseline, plan.batch, layers=False)
+        base = baseline_for(plan.baseline, plan.batch, layers=False, profile=plan.profile)
     except AnalyzerError as error:
         base = failed(plan.baseline.name, error, plan.baseline, plan.batch)
     store.put([base])
@@ -92,20 +101,28 @@ def count(plan: Plan, store: Store, there: Mapping[str, Record] | None = None) -
     yield from bad
     others = [v for v in plan.variants if v != plan.baseline]
     for start in range(0, len(others), BLOCK):
-        block = list(_counted(others[start : start + BLOCK], plan.batch, there))
+        block = list(_counted(plan, others[start : start + BLOCK], there))
         store.put(block)
         yield from block
 
 
-def _counted(variants: Sequence[Variant], batch: int, there: Mapping[str, Record]) -> Iterator[Record]:
+def _counted(plan: Plan, variants: Sequence[Variant], there: Mapping[str, Record]) -> Iterator[Record]:
     """Rows in the variants' order, those that are there from there."""
     if not there:
-        yield from records(variants, batch)
+        yield from records(variants, plan.batch, plan.profile)
         return
     found = [there.get(target(variant).name) for variant in variants]
-    made = records([v for v, row in zip(variants, found, strict=True) if row is None], batch)
-    for row in found:
-        yield next(made) if row is None else row
+    missing = [v for v, row in zip(variants, found, strict=True) if row is None]
+    made = records(missing, plan.batch, plan.profile)
+    for variant, row in zip(variants, found, strict=True):
+        yield next(made) if row is None else _predicted(row, variant, plan.profile)
+
+
+def _predicted(row: Record, variant: Variant, profile: Profile | None) -> Record:
+    """A stored row with this run's prediction of its latency."""
+    if row.error is not None or profile is None:
+        return msgspec.structs.replace(row, predicted=None)
+    return msgspec.structs.replace(row, predicted=profile.predicted(profile.latency_s(variant)))
 
 
 def already_counted(plan: Plan, store: Store) -> dict[str, Record]:

@@ -173,11 +173,23 @@ MEASURED_COLUMNS = (
 )
 
 
+PREDICTED_COLUMNS = ("predicted_latency_s", "predicted_latency_batch", "predicted_latency_mean_error")
+
+
 def to_csv(records: Iterable[Record]) -> str:
     """One row a record: figures as raw integers, the variant's fields, what was measured, the error."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *VARIANT_COLUMNS, *(f"measured.{c}" for c in MEASURED_COLUMNS), "device", "error"])
+    writer.writerow(
+        [
+            *COLUMNS,
+            *VARIANT_COLUMNS,
+            *(f"measured.{c}" for c in MEASURED_COLUMNS),
+            "device",
+            *PREDICTED_COLUMNS,
+            "error",
+        ]
+    )
     for record in records:
         variant, measured = record.target.variant or {}, record.measured
         writer.writerow(
@@ -186,6 +198,7 @@ def to_csv(records: Iterable[Record]) -> str:
                 *(csv_cell(variant.get(c)) for c in VARIANT_COLUMNS),
                 *(csv_cell(getattr(measured, c, None)) for c in MEASURED_COLUMNS),
                 csv_cell(measured.environment.device_name if measured else None),
+                *((p.latency_s, p.batch, p.mean_error) if (p := record.predicted) else ("", "", "")),
                 csv_cell(f"{record.error.where}: {record.error.what}" if record.error else None),
             ]
         )
