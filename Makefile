@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 OUT ?= reports/sweep-$(shell date -u +%Y%m%dT%H%M%SZ)
 
-.PHONY: help sweep test lint types bench zoo gpu wheel-check clean
+.PHONY: help sweep test lint types bench bench-measure zoo gpu wheel-check clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -36,6 +36,9 @@ types: .venv/.dev  ## mypy, strict
 
 bench: .venv/.dev  ## speed, one JSON line a figure
 	@$(BIN)/python tests/bench/bench.py
+
+bench-measure: .venv/.dev  ## whether the measuring protocol is honest: a model against itself, 20 times (minutes)
+	@$(BIN)/python tests/bench/bench_measure.py
 
 zoo: .venv/.dev  ## every counter on the model zoo, as reports/reference/zoo.md
 	$(BIN)/python tests/zoo/table.py

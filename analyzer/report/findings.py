@@ -166,7 +166,7 @@ def _doubts(data: ReportData) -> Iterator[Finding]:
         if spread > _UNSURE:
             yield Finding(
                 "trust",
-                f"The time ratio is uncertain: its rounds lie between {measured.ratio_low:.2f}× and "
+                f"The time ratio is uncertain: it lies between {measured.ratio_low:.2f}× and "
                 f"{measured.ratio_high:.2f}×",
                 "Measure for longer, with nothing else running.",
             )

@@ -87,8 +87,13 @@ def _measured_lines(subject: Record) -> list[str]:
     lines = [f"on {measured.environment.device_name}, batch {measured.batch}"]
     if measured.baseline != subject.target.name:
         spread = f"{measured.ratio_low:.2f} to {measured.ratio_high:.2f}"
-        lines.insert(0, f"takes {measured.ratio:.2f}× the baseline’s time (rounds: {spread})")
+        lines.insert(0, f"takes {measured.ratio:.2f}× the baseline’s time ({_spread_words(measured)}: {spread})")
     return lines
+
+
+def _spread_words(measured: Measurement) -> str:
+    """What the ratio's ends are."""
+    return "95 % interval" if measured.interval == "bootstrap95" else f"range of {measured.processes} processes"
 
 
 # -- trust -----------------------------------------------------------------------------------------------------
@@ -114,7 +119,7 @@ def trust(data: ReportData) -> list[tuple[bool, str]]:
         said.append((False, "Some operators have no formula: the counts are a lower bound."))
     measured = [row for row in data.records if row.measured]
     said.append(
-        (True, f"Times of {len(measured):,} models are measured, with the spread of their rounds.")
+        (True, f"Times of {len(measured):,} models are measured, with the spread over processes.")
         if measured
         else (True, "Nothing here was timed: speed is no part of the verdict.")
     )
@@ -267,10 +272,12 @@ def measured_lines(data: ReportData) -> Iterator[dict[str, Any]]:
             "latency": [seconds(_quantile(times_s, q)) for q in (50, 90, 99)],
             "rounds": len(times_s),
             "ratio": "1× (itself)" if own else f"{measured.ratio:.2f}×",
-            "ratio_range": "" if own else f"{measured.ratio_low:.2f} to {measured.ratio_high:.2f}",
+            "ratio_range": ""
+            if own
+            else f"{measured.ratio_low:.2f} to {measured.ratio_high:.2f}, {_spread_words(measured)}",
             "peak": BY_NAME["peak_inference_bytes"].text(measured.measured_peak_bytes),
             "predicted": BY_NAME["peak_inference_bytes"].text(row.peak_inference_bytes),
-            "notes": measured.notes,
+            "notes": (*(f"{c.kind}: {c.what}; {c.fix}" for c in measured.caveats), *measured.notes),
         }
 
 

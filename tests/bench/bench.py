@@ -24,7 +24,7 @@ from analyzer.architecture.network import PRESETS, Columns, trace
 from analyzer.architecture.variant import Variant
 from analyzer.count.exact import total
 from analyzer.count.vector import CHUNK, count_columns
-from analyzer.family import record, records
+from analyzer.family import records
 from analyzer.search.engine import search
 from analyzer.search.query import Query
 from analyzer.space.space import Space
@@ -37,7 +37,7 @@ ROUNDS = 7
 
 def main() -> None:
     """Prints every figure as it is known."""
-    for line in itertools.chain(counting(), tracing(), searching(), command()):
+    for line in itertools.chain(counting(), tracing(), peaks(), searching(), latency(), command()):
         print(json.dumps(line), flush=True)
 
 
@@ -182,6 +182,37 @@ def vit_b(device: str) -> torch.nn.Module:
         return ViT()
 
 
+def peaks() -> Iterator[dict[str, object]]:
+    """A predicted training peak against the tracker of storages on meta, at batch 32; and in array form."""
+    import torch
+
+    from analyzer.build import build
+    from analyzer.count.lifetimes import module_peaks
+    from analyzer.count.peak import training_peak
+
+    for name in ("article", "densenet121"):
+        model, images = build(PRESETS[name], device="meta"), torch.empty(32, 3, 224, 224, device="meta")
+        ratios, own = [], []
+        for _ in range(3):
+            own.append(seconds(lambda v=PRESETS[name]: training_peak(trace(v), 32)))
+            ratios.append(seconds(lambda m=model, x=images: module_peaks(m, [x])) / own[-1])
+        yield entry(f"peak.{name}_ms", [1000 * s for s in own], "ms")
+        yield entry(f"peak.{name}_vs_tracker", ratios, "x")
+    chunk = random_columns(0)
+    rates = [CHUNK / seconds(lambda: count_columns(chunk, 32, ["peak_training_bytes"])) for _ in range(3)]
+    yield entry("peak.variants_per_s", rates, "variants/s")
+
+
+def latency() -> Iterator[dict[str, object]]:
+    """The latency predictor's error on variants left out of its fit, by roofline and by a table of operators."""
+    from analyzer.measure.calibration import calibrate
+
+    for name, per_operator in (("roofline", False), ("per_op", True)):
+        profile = calibrate("cpu", per_operator=per_operator)
+        yield entry(f"latency.{name}_mean_error", [100 * profile.mean_error], "%")
+        yield entry(f"latency.{name}_spearman", [profile.spearman], "")
+
+
 def searching() -> Iterator[dict[str, object]]:
     """A search of 2 million variants with its front: on one core and two, against a scalar and a torchinfo loop."""
     space = Space(
@@ -198,7 +229,7 @@ def searching() -> Iterator[dict[str, object]]:
     contestants: dict[str, Callable[[], object]] = {
         "one": lambda: search(space, query, jobs=1, seconds=600),
         "two": lambda: search(space, query, jobs=2, seconds=600),
-        "scalar": lambda: [record(variant, layers=False) for variant in some],
+        "scalar": lambda: [total(trace(variant)) for variant in some],
         "torchinfo": torchinfo_run(),
     }
     variants = {"one": space.size, "two": space.size, "scalar": len(some), "torchinfo": 1}
@@ -216,7 +247,7 @@ def command() -> Iterator[dict[str, object]]:
     analyze = [sys.executable, "-m", "analyzer"]
     with tempfile.TemporaryDirectory() as folder:
         sweep = [*analyze, "sweep", "--blocks", "2,4,3,2", "--growth", "4:103", "--compression", "0.26:0.75:0.01"]
-        sweep += ["--measure", "none", "--quiet", "--out", folder]
+        sweep += ["--measure", "none", "--no-resume", "--quiet", "--out", folder]
         runs: dict[str, list[float]] = {"cli.help_s": [], "cli.static_sweep_10k_s": []}
         for _ in range(3):
             runs["cli.help_s"].append(

@@ -8,8 +8,11 @@ import torch
 from analyzer.architecture.network import PRESETS, densenet121_like
 from analyzer.architecture.variant import Variant
 from analyzer.build import build
+from analyzer.errors import MeasureError
 from analyzer.measure.environment import environment, pick_device
-from analyzer.measure.throughput import measure_against
+from analyzer.measure.measure import measure_all, measure_memory, subject_of
+from analyzer.measure.protocol import Protocol
+from analyzer.records import Conditions
 
 pytestmark = [
     pytest.mark.cuda,
@@ -36,29 +39,34 @@ def test_auto_picks_cuda_and_the_environment_names_it() -> None:
 
 @pytest.mark.parametrize("name", ["article", "densenet121"])
 def test_measures_with_events(name: str) -> None:
-    variant = PRESETS[name]
-    result = measure_against(
-        variant,
-        densenet121_like(variant),
-        baseline_name="densenet121",
-        device=pick_device("cuda"),
-        batch=8,
-        seconds=1,
+    subject, base = subject_of(PRESETS[name]), subject_of(densenet121_like(PRESETS[name]))
+    ((_, made),) = measure_all(
+        [subject], base, device="cuda", batch=8, protocol=Protocol(discard=1, pairs=2, most=2, least=2)
     )
-    assert result.batch == 8
-    assert result.ratio_low <= result.ratio <= result.ratio_high
-    assert all(t > 0 for t in result.seconds_per_batch)
+    assert not isinstance(made, MeasureError)
+    assert made.batch == 8
+    assert made.ratio_low <= made.ratio <= made.ratio_high
+    assert all(t > 0 for t in made.seconds_per_batch)
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_said() -> None:
     total = torch.cuda.get_device_properties(0).total_memory
-    per_image = 4 * 3 * 4096**2
     batch = 1
-    while batch * per_image < 2 * total:
+    while batch * 4 * 3 * 4096**2 < 2 * total:
         batch *= 2
-    variant = Variant(block_config=(1,), growth=4, init=8, image=4096)
-    result = measure_against(
-        variant, variant, baseline_name="itself", device=pick_device("cuda"), batch=batch, seconds=0
+    subject = subject_of(Variant(block_config=(1,), growth=4, init=8, image=4096))
+    ((_, made),) = measure_all(
+        [subject], subject, device="cuda", batch=batch, protocol=Protocol(discard=1, pairs=1, most=1, least=1)
     )
-    assert result.batch < result.asked_batch == batch
-    assert any("did not fit" in note for note in result.notes)
+    assert not isinstance(made, MeasureError)
+    assert made.batch < made.asked_batch == batch
+    assert any("did not fit" in note for note in made.notes)
+
+
+@pytest.mark.parametrize("mode", ["inference", "training"])
+@pytest.mark.parametrize("batch", [1, 32])
+def test_allocated_memory_is_about_the_simulated(mode: str, batch: int) -> None:
+    """Workspaces of cuBLAS and cuDNN come on top, so it is at least that less a little, and not much more."""
+    found = measure_memory(subject_of(PRESETS["article"]), batch=batch, device="cuda", conditions=Conditions(mode=mode))
+    assert found.predicted_allocated_bytes is not None
+    assert 0.99 * found.predicted_allocated_bytes <= found.measured_bytes

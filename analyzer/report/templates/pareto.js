@@ -48,7 +48,7 @@ function setUpPareto() {
       ...(counts.get(i) > 1 ? [`and ${counts.get(i) - 1} more here`] : [])].map(plain).join('<br>');
     return { x: rows.map((i) => valueOf(i, x.name)), y: rows.map((i) => valueOf(i, y.name)), hovertext: rows.map(hover), customdata: rows, ...errors(rows) };
   }
-  // The range of a measured throughput over its rounds.
+  // The range of a measured throughput over its times.
   function errors(rows) {
     const found = {};
     for (const [axis, figure] of [['error_x', x], ['error_y', y]]) {
