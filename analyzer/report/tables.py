@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from analyzer.layers import tree
-from analyzer.records import Record
+from analyzer.records import Measurement, Record
 from analyzer.report.data import ReportData
 from analyzer.report.figures import BY_NAME, LAYERED, Figure, times
 from analyzer.report.judge import OVER, UNKNOWN, WITHIN, Check, checks, state
