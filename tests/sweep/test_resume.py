@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import analyzer
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError
+from analyzer.latency import Profile
 from analyzer.measure.measure import SWEEP
 from analyzer.measure.protocol import described
 from analyzer.records import Environment, Measurement, Record
@@ -51,9 +52,9 @@ def counted_variants(monkeypatch: pytest.MonkeyPatch) -> list[Variant]:
     seen: list[Variant] = []
     records = run.records
 
-    def counting(variants: list[Variant], batch: int) -> Iterator[Record]:
+    def counting(variants: list[Variant], batch: int, profile: Profile | None) -> Iterator[Record]:
         seen.extend(variants)
-        return records(variants, batch)
+        return records(variants, batch, profile)
 
     monkeypatch.setattr(run, "records", counting)
     return seen
@@ -114,7 +115,7 @@ def test_a_row_that_was_not_measured_is_the_next_time_and_forgets_why(tmp_path: 
 
 
 def test_a_measurement_made_otherwise_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import analyzer.measure.environment as measuring
+    from analyzer.measure import environment as measuring
 
     plan = run.plan(Grid(growth=[4, 8]), measure="all")
     monkeypatch.setattr(measuring, "cpu_name", lambda: "Abacus")
