@@ -24,6 +24,7 @@ LABELS = {
     "flops": "FLOPs (2 x MACs)",
     "training_macs": "MACs, forward and backward",
     "conv_activations": "conv activations",
+    "depth": "depth (layers on the longest path)",
     "saved_bytes": "saved for backward",
     "peak_training_bytes": "peak memory, training",
     "peak_inference_bytes": "peak memory, inference",
