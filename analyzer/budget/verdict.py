@@ -23,6 +23,7 @@ Kind = Literal[
     "unmatched",  # a budget that matches nothing
     "configuration",
     "broken",  # a model can't be loaded or built
+    "terms",  # on what terms a figure was counted
     "uncounted",  # a model can't be fully counted
     "no-baseline",
     "stale",  # the baseline has another schema, target, kwargs or input
