@@ -205,6 +205,12 @@ def load(target: ModuleTarget, *, device: str = "meta") -> nn.Module | Variant:
     return made
 
 
+def import_module(target: ModuleTarget) -> ModuleType:
+    """Imports the file or module that a target names, whatever its attribute. Raises TargetError."""
+    with _code_of(target):
+        return _import(target)
+
+
 def _construct(factory: Any, target: ModuleTarget, device: str) -> Any:
     import torch
 

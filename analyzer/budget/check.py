@@ -19,7 +19,7 @@ from analyzer.budget.baseline import Baseline, from_lock_file, from_merge_base, 
 from analyzer.budget.configuration import Configuration, Found, Model, find, limits, line_of
 from analyzer.budget.counting import Counted, count
 from analyzer.budget.edits import edits
-from analyzer.budget.figures import STATIC, TRACKED, of_record
+from analyzer.budget.figures import STATIC, of_record
 from analyzer.budget.holding import Held, hold, needs_peaks, remarks, waive
 from analyzer.budget.lock import identity_of, locked
 from analyzer.budget.standing import baseline_of, standing_of
@@ -151,22 +151,14 @@ class _Check:
                           where=error.where, fix=error.fix)  # fmt: skip
             return
         for name in sorted(own.keys() & baseline.models.keys()):
-            for figure in STATIC:
-                before, after = baseline.models[name].figure(figure), own[name].figure(figure)
-                if before is not None and after is not None and after > before:
-                    label = known(figure)
-                    yield self._at_configuration(
-                        Finding(
-                            kind="relocked",
-                            level="warning" if figure in TRACKED else "note",
-                            model=name,
-                            figure=figure,
-                            what=f"the branch's lock raises {label.label} from {label.exact(before)} to {label.exact(after)}",
-                            value=after,
-                            base=before,
-                            fix="see that this growth is meant: after the merge it is the baseline",
-                        )
-                    )
+            pairs = [(known(f), baseline.models[name].figure(f), own[name].figure(f)) for f in STATIC]
+            raised = [
+                f"{f.label} from {f.exact(a)} to {f.exact(b)}" for f, a, b in pairs if a is not None and b and b > a
+            ]
+            if raised:
+                what = f"the branch's lock raises {', '.join(raised)}"
+                fix = "see that this growth is meant: after the merge it is the baseline"
+                yield self._at_configuration(Finding(kind="relocked", level="warning", model=name, what=what, fix=fix))
 
     # -- one model ---------------------------------------------------------------------------------------------
 
@@ -184,7 +176,7 @@ class _Check:
         now_locked = locked(counted.record, identity)
         base = baseline_of(name, identity, baseline)
         fits = base is not None and base.identity == identity
-        held = Held(name, now_locked, counted, base if fits else None, self._place(name))
+        held = Held(name, now_locked, counted, base if fits else None, self._place(name), not baseline.is_base)
         standing = map(self._at_configuration, standing_of(held, base, held_to, baseline))
         own = [*self._uncounted(held), *standing]
         found, lines = hold(held, held_to, self._reference(configuration))

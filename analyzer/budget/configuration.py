@@ -6,6 +6,7 @@ these types or as a UsageError that says the key and how to mend it. Nothing is 
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -377,6 +378,11 @@ def schema() -> dict[str, Any]:
     """The configuration as a JSON Schema, for editors."""
     made = msgspec.json.schema(Configuration)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "analyzer.toml", **made}
+
+
+def schema_text() -> str:
+    """The schema as the file that is shipped, schema.json."""
+    return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def as_text(value: Any) -> str:

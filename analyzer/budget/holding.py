@@ -29,7 +29,7 @@ SHOWN_MOVES = 5
 class Held:
     """A counted model beside its baseline (None: there is none to compare with, or it is another thing's).
 
-    `used` are the waivers that were needed so far.
+    `relockable` says that the baseline is the lock file at hand. `used` are the waivers that were needed so far.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Held:
     counted: Counted
     base: Locked | None
     config_place: Place
+    relockable: bool = True
     used: set[int] = field(default_factory=set)
 
     @cached_property
@@ -132,14 +133,10 @@ def _bounds(limit: Limit, base: int | None, reference: Reference) -> Iterator[_B
         words = f"above {float(limit.ratio):g} x {limit.of}'s {figure.exact(own)}"
         yield _Bound("ratio", int(own * limit.ratio), words)
     if limit.growth is not None and base is not None:
-        allowed = f"{float(limit.growth * 100):g} %" + (
-            f" or {figure.exact(limit.growth_min)}" if limit.growth_min else ""
-        )
-        yield _Bound(
-            "growth",
-            limit.most_grown(base),
-            f"above the baseline's {figure.exact(base)} and the {allowed} that it may grow",
-        )
+        least = f", at least {figure.exact(limit.growth_min)}" if limit.growth_min else ""
+        allowed = f"{float(limit.growth * 100):g} %{least}"
+        words = f"above what the baseline's {figure.exact(base)} may grow to ({allowed})"
+        yield _Bound("growth", limit.most_grown(base), words)
 
 
 def _exceeded(held: Held, limit: Limit, value: int, base: int | None, exceeded: Sequence[_Bound]) -> Finding:
@@ -160,18 +157,18 @@ def _exceeded(held: Held, limit: Limit, value: int, base: int | None, exceeded: 
         base=base,
         changes=changes,
         message=limit.message,
-        fix=_fix(first.kind, changes),
+        fix=_fix(first.kind, changes, held.relockable),
         where="" if changes else held.largest(limit.figure, limit.group),
     )
 
 
-def _fix(kind: str, changes: tuple[Change, ...]) -> str:
+def _fix(kind: str, changes: tuple[Change, ...], relockable: bool) -> str:
     grown = [change for change in changes if change.delta > 0]
     smaller = f"make {grown[0].path or 'the root'} smaller" if grown else "make it smaller"
     if kind == "below":
         return "see why it shrank, or lower min on purpose"
     if kind == "growth":
-        return f"{smaller}, accept the growth with `analyze lock`, or add a waiver"
+        return f"{smaller}, or accept the growth with `analyze lock`" if relockable else f"{smaller}, or add a waiver"
     return f"{smaller}, or raise the budget on purpose"
 
 

@@ -60,7 +60,7 @@ def _missing(held: Held, growing: Sequence[Limit], baseline: Baseline) -> Findin
 
 
 def _finding(held: Held, kind: Any, level: Level, what: str, fix: str, limit: Limit | None = None) -> Finding:
-    of = {} if limit is None else {"figure": limit.figure, "group": limit.group}
+    of: dict[str, Any] = {} if limit is None else {"figure": limit.figure, "group": limit.group}
     return Finding(kind=kind, level=level, model=held.name, what=what, fix=fix, **of)
 
 

@@ -43,7 +43,11 @@ def command(config: Path | None, check: bool, output: str | None, not_from: Path
 
 def _show(made: Lock) -> None:
     rows = [
-        [name, *(text.figure(figure, model.figure(figure)) for figure in TRACKED), f"{len(model.rows):,}"]
+        [
+            text.printable(name),
+            *(text.figure(figure, model.figure(figure)) for figure in TRACKED),
+            f"{len(model.rows):,}",
+        ]
         for name, model in sorted(made.models.items())
     ]
     text.show_table(["model", *(text.LABELS.get(figure, figure) for figure in TRACKED), "modules"], rows)
