@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from analyzer.api import sweep as sweep
     from analyzer.architecture.network import PRESETS as PRESETS
     from analyzer.architecture.variant import Variant as Variant
+    from analyzer.budget.check import check as check
+    from analyzer.budget.history import history as history
+    from analyzer.budget.locking import lock as lock
+    from analyzer.budget.verdict import Verdict as Verdict
     from analyzer.build import build as build
     from analyzer.errors import AnalyzerError as AnalyzerError
     from analyzer.records import Record as Record
@@ -44,6 +48,10 @@ _HOMES = {
     "Sweep": "analyzer.api",
     "PRESETS": "analyzer.architecture.network",
     "Variant": "analyzer.architecture.variant",
+    "check": "analyzer.budget.check",
+    "history": "analyzer.budget.history",
+    "lock": "analyzer.budget.locking",
+    "Verdict": "analyzer.budget.verdict",
     "build": "analyzer.build",
     "AnalyzerError": "analyzer.errors",
     "Record": "analyzer.records",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.machinery
 import importlib.util
 import json
 import re
@@ -16,7 +17,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.blocks import BLOCKS
@@ -242,9 +243,12 @@ def _code_of(target: ModuleTarget) -> Iterator[None]:
         del _brought[name]
     there = set(sys.modules)
     sys.path[:0] = map(str, folders)
+    writes = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # reading a model leaves nothing beside it
     try:
         yield
     finally:
+        sys.dont_write_bytecode = writes
         for folder in map(str, folders):
             with contextlib.suppress(ValueError):
                 sys.path.remove(folder)
@@ -267,6 +271,13 @@ def _home(name: str, module: ModuleType, folders: Sequence[Path]) -> Path | None
     return next((folder for folder in folders if path == folder.joinpath(*name.split("."))), None)
 
 
+class _FromSource(importlib.machinery.SourceFileLoader):
+    """Compiles the file as it is now: cached bytecode is told from its source by whole seconds and size alone."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _import(target: ModuleTarget) -> ModuleType:
     if not target.location.endswith(".py"):
         return _import_package(target)
@@ -274,13 +285,13 @@ def _import(target: ModuleTarget) -> ModuleType:
     if not path.is_file():
         raise TargetError(f"there is no file {target.location}", where=target.name, fix="check the path")
     name = re.sub(r"\W", "_", path.stem)
-    spec = importlib.util.spec_from_file_location(f"_analyzed_{name}", path)
+    loader = _FromSource(f"_analyzed_{name}", str(path))
+    spec = importlib.util.spec_from_file_location(loader.name, path, loader=loader)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # so that its classes can be pickled and its dataclasses made
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except (Exception, SystemExit) as error:
         sys.modules.pop(spec.name, None)
         raise _failed("can't be imported", target, error) from error

@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from analyzer.budget.figures import of_row
 from analyzer.budget.lock import natural, structure_hash
@@ -28,7 +28,11 @@ class Alignment:
         self._gone: list[Node] = []
         self._new: list[Node] = []
         self._both(tree(before), tree(after))
-        self._match_moved()
+        # Parents stand before their children in both lists, so that the largest subtree is matched first.
+        self._gone = [node for top in self._gone for _, node in top.walk()]
+        self._new = [node for top in self._new for _, node in top.walk()]
+        self._match_subtrees(self._hash)
+        self._match_subtrees(lambda node: _skeleton(node) if self._is_open(node) else None)
         self._match_renamed()
 
     def before(self, path: str) -> LayerRow | None:
@@ -89,32 +93,31 @@ class Alignment:
                     self._gone += [a] if a is not None else []
                     self._new += [b] if b is not None else []
 
-    def _match_moved(self) -> None:
-        """Subtrees that are elsewhere now, the largest first."""
+    def _match_subtrees(self, key: Callable[[Node], str | None]) -> None:
+        """Pairs what is gone with what is new where the keys are equal, the largest subtrees first (None: never)."""
         places: dict[str, list[Node]] = defaultdict(list)
-        for top in self._gone:
-            for _, node in top.walk():
-                places[self._hash(node)].append(node)
-        taken: set[int] = set()
-        waiting = list(self._new)
-        left: list[Node] = []
-        while waiting:
-            node = waiting.pop(0)
-            match = next((m for m in places[self._hash(node)] if id(m) not in taken), None)
-            if match is None:
-                waiting += _ordered(node)
-                left.append(node)
-                continue
-            taken.update(id(below) for _, below in match.walk())
-            self._both(match, node)
-        self._left_new = left
-        self._left_gone = [node for top in self._gone for _, node in top.walk() if id(node) not in taken]
+        for node in self._gone:
+            if (known := key(node)) is not None:
+                places[known].append(node)
+        matched: set[int] = set()
+
+        def whole(node: Node) -> bool:
+            return not any(id(below) in matched for _, below in node.walk())
+
+        for node in self._new:
+            known = key(node)
+            match = next((m for m in places[known] if whole(m)), None) if known is not None and whole(node) else None
+            if match is not None:
+                matched.update(id(below) for top in (match, node) for _, below in top.walk())
+                self._both(match, node)
+        self._gone = [node for node in self._gone if id(node) not in matched]
+        self._new = [node for node in self._new if id(node) not in matched]
 
     def _match_renamed(self) -> None:
         """What is left, where its neighbours say how its container is called now."""
         votes = Counter(_without_common_end(was, now) for now, was in self._pairs.items() if was != now and now and was)
-        gone = {node.path: node for node in self._left_gone if node.row is not None}
-        for node in self._left_new:
+        gone = {node.path: node for node in self._gone if node.row is not None}
+        for node in self._new:
             if node.row is None:
                 continue
             for (old, new), _ in votes.most_common():
@@ -123,6 +126,11 @@ class Alignment:
                     self._pairs[node.path] = path
                     del gone[path]
                     break
+
+    def _is_open(self, node: Node) -> bool:
+        """Whether a container and all below it are still to be matched."""
+        left = {id(other) for other in (*self._gone, *self._new)}
+        return all(id(below) in left for _, below in node.walk())
 
     def _hash(self, node: Node) -> str:
         """Of a module and all below it; names count but for places in a sequence."""
@@ -137,6 +145,18 @@ class Alignment:
 
 def _change(row: LayerRow, after: int | None, before: int | None) -> Change:
     return Change(path=row.path, type=row.type, before=before, after=after)
+
+
+def _skeleton(node: Node) -> str | None:
+    """Of a container: names and types below it, whatever they cost. A single layer is too little to be known by."""
+    if not node.children:
+        return None
+    below = [(_path_below(node, child), child.row.type if child.row else "") for _, child in node.walk()]
+    return repr(sorted(below))
+
+
+def _path_below(node: Node, child: Node) -> str:
+    return child.path[len(node.path) :]
 
 
 def _is_sequence(node: Node) -> bool:

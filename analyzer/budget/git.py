@@ -83,8 +83,8 @@ class Repository:
         return decoded(self._bytes("cat-file", "blob", sha), where)
 
     def relative(self, path: Path) -> str:
-        """A path from the repository's top, with slashes."""
-        return path.resolve().relative_to(self.top).as_posix()
+        """A path from the repository's top, with slashes; the file itself is not followed where it is a link."""
+        return (path.parent.resolve() / path.name).relative_to(self.top).as_posix()
 
     def history(self, path: Path, most: int) -> list[Commit]:
         """The last commits on this branch's first parents that changed a file, the oldest first."""

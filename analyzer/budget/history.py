@@ -6,12 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from analyzer.budget import lock
 from analyzer.budget.configuration import find
 from analyzer.budget.figures import STATIC
 from analyzer.budget.git import Commit, Repository
 from analyzer.errors import AnalyzerError, BaselineError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST = 200
 
@@ -41,6 +45,23 @@ class History:
     def series(self, model: str, figure: str) -> list[tuple[Step, int]]:
         """One figure of one model, commit by commit, where it is known."""
         return [(s, s.figures[figure]) for s in self.steps if s.model == model and figure in s.figures]
+
+    def frame(self) -> pd.DataFrame:
+        """One row a commit and model; a figure that the lock file did not have is missing."""
+        import pandas as pd
+
+        rows = [
+            {"commit": s.commit.sha, "time": s.date, "subject": s.commit.subject, "model": s.model, **s.figures}
+            for s in self.steps
+            if s.model
+        ]
+        table = pd.DataFrame(rows)
+        counts = [figure for figure in STATIC if figure in table]
+        table[counts] = table[counts].astype("Int64")
+        return table
+
+    def _repr_html_(self) -> str:
+        return str(self.frame().to_html(na_rep="–"))
 
     @property
     def models(self) -> tuple[str, ...]:

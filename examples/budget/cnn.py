@@ -15,6 +15,7 @@ class Stage(nn.Module):
         self.pool = nn.MaxPool2d(2)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) to (N, width, H / 2, W / 2)."""
         x = self.norm1(self.conv1(x)).relu()
         return self.pool(self.norm2(self.conv2(x)).relu())
 
@@ -30,6 +31,7 @@ class SmallNet(nn.Module):
         self.classifier = nn.Linear(4 * width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) to (N, classes)."""
         x = self.stage3(self.stage2(self.stage1(x)))
         return self.classifier(x.mean((2, 3)))
 

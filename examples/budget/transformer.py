@@ -17,6 +17,7 @@ class Reader(nn.Module):
         self.head.weight = self.embedding.weight
 
     def forward(self, ids: Tensor) -> Tensor:
+        """(N, length) token numbers to (N, length, vocabulary)."""
         x = self.embedding(ids)
         for layer in self.encoder:
             x = layer(x)
