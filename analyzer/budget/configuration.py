@@ -155,12 +155,18 @@ def parse(text: str, name: str) -> Configuration | None:
         raise UsageError(f"is not TOML: {error}", where=name, fix="mend the line it names") from None
     at = name
     if Path(name).name == "pyproject.toml":
-        data, at = data.get("tool", {}).get("analyzer"), f"{name}: tool.analyzer"
+        tool = data.get("tool", {})
+        data, at = tool.get("analyzer") if isinstance(tool, dict) else None, f"{name}: tool.analyzer"
         if data is None:
             return None
-    configuration: Configuration = _struct(Configuration, data, at)
+    return from_data(data, at)
+
+
+def from_data(data: Any, where: str) -> Configuration:
+    """The configuration of a table that was read. Raises UsageError."""
+    configuration: Configuration = _struct(Configuration, data, where)
     for key, model in configuration.models.items():
-        _check_model(model, f"{at}.models.{key}" if ": " in at else f"{at}: models.{key}")
+        _check_model(model, f"{where}.models.{key}" if ": " in where else f"{where}: models.{key}")
     return configuration
 
 

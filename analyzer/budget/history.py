@@ -93,11 +93,11 @@ def history(
     elif repository.is_shallow():
         told = "the clone is shallow: older commits are not here"
     steps = tuple(step for commit in commits for step in _steps(repository, commit, found.lock))
-    known = {step.model for step in steps}
+    known = {step.model for step in steps if step.model}
     for name in models:
         if name not in known:
             raise UsageError(f"there is no model {name[:80]!r}", where="--model", fix=did_you_mean(name, known))
-    return History(tuple(s for s in steps if not models or s.model in models), told)
+    return History(tuple(s for s in steps if not models or s.model in models or s.error), told)
 
 
 def _steps(repository: Repository, commit: Commit, path: Path) -> Iterator[Step]:
