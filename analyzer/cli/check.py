@@ -9,7 +9,7 @@ import click
 
 from analyzer.budget.check import BUDGETS_FROM, check
 from analyzer.budget.outputs import FORMATS, parse_output, write
-from analyzer.budget.outputs.facts import headline
+from analyzer.budget.outputs.facts import headline, plain, title
 from analyzer.cli.base import Verb, say
 
 MOST_OUTPUTS = 32
@@ -41,10 +41,17 @@ def command(
     wanted = [parse_output(text) for text in outputs] or [("table", "-")]
     verdict = check(
         Path.cwd(), config=config, against=against, rebuild=rebuild, budget_from=budget_from, models=models,
-        command=("analyze", *sys.argv[1:]), progress=lambda name: say(f"counting {name}") if sys.stderr.isatty() else None,
+        command=("analyze", *sys.argv[1:]), progress=_progress,
     )  # fmt: skip
     for format_, path in wanted:
         write(verdict, format_, path)
     if all(path != "-" for _, path in wanted):
+        for finding in verdict.errors:
+            say(f"error {title(finding)}: {plain(finding.what)}")
         say(f"{headline(verdict)}. {', '.join(path for _, path in wanted)}")
     return 0 if exit_zero else verdict.exit_code
+
+
+def _progress(name: str) -> None:
+    if sys.stderr.isatty():
+        say(f"counting {plain(name)}")

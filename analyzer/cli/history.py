@@ -45,7 +45,7 @@ def command(
         say(f"note: {found.truncated}")
     for step in found.steps:
         if step.error:
-            warn(f"{step.commit.sha[:10]}: {step.error}")
+            warn(f"{step.commit.sha[:10]}: {text.printable(step.error)}")
     _print(found, shown, format_)
     if html is not None:
         write_text(html, _page(found, shown))

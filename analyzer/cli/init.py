@@ -52,7 +52,7 @@ def command(folder: Path, by_import: bool, no_build: bool, print_schema: bool) -
 
         text.show(schema_text().rstrip("\n"))
         return
-    _tell(init(folder, build=not no_build, by_import=by_import, say=say))
+    _tell(init(folder, build=not no_build, by_import=by_import, say=lambda told: say(text.printable(told))))
 
 
 def _tell(made: Initial) -> None:
@@ -65,7 +65,7 @@ def _tell(made: Initial) -> None:
     text.show_table(["model", "target", "input", "params", "MACs"], rows, left=3)
     for proposal in made.proposals:
         if proposal.problem:
-            say(f"left out {proposal.candidate.target}: {proposal.problem}")
+            say(text.printable(f"left out {proposal.candidate.target}: {proposal.problem}"))
     say(f"wrote {made.file}" + (f" and {made.lock.name}: commit both" if made.lock else "; next: analyze lock"))
     say("look at each input and budget, then hold them in CI:\n")
     text.show(SNIPPET.rstrip("\n"))

@@ -29,7 +29,7 @@ def command(config: Path | None, check: bool, output: str | None, not_from: Path
 
     def progress(name: str) -> None:
         if sys.stderr.isatty():
-            say(f"counting {name}")
+            say(f"counting {text.printable(name)}")
 
     if output == "-":
         text.show(to_text(counted(find(Path.cwd(), config), not_from, progress)).rstrip("\n"))
@@ -37,7 +37,7 @@ def command(config: Path | None, check: bool, output: str | None, not_from: Path
     done = lock(Path.cwd(), config=config, check=check, not_from=not_from, progress=progress)
     _show(done.lock)
     for difference in done.differences:
-        say(difference)
+        say(text.printable(difference))
     say(f"{done.path.name} is up to date" if check or not done.differences else f"wrote {done.path}")
 
 

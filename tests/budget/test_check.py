@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -461,3 +462,72 @@ def test_two_models_may_each_have_a_module_of_one_name(tmp_path: Path) -> None:
               for f, w in (("a", 4), ("b", 7))]  # fmt: skip
     project.write("analyzer.toml", "\n".join(tables))
     assert project.check()[0] == 0
+
+
+def test_a_tied_weight_counts_once_and_untying_it_is_growth_where_it_happens(project: Project) -> None:
+    project.edit("transformer.py", "        self.head.weight = self.embedding.weight\n", "")
+    found = finding(project.check()[1], "excess", model="reader", figure="params")
+    assert [(c["path"], c["before"], c["after"]) for c in found["changes"]] == [("head", 0, 128 * 1000)]
+
+
+def test_peaks_and_bytes_of_a_model_of_ones_own(project: Project) -> None:
+    lines = 'params = { max = "600k", growth = "2%" }\n'
+    more = 'peak_training_bytes = { max = "1 GiB", growth = "0%" }\nparam_bytes = { growth = "0%" }\n'
+    project.edit("pyproject.toml", lines, lines + more)
+    code, verdict = project.check("--model", "reader")
+    assert code == 4  # the lock has no peak yet
+    assert finding(verdict, "no-baseline", figure="peak_training_bytes")
+    assert project.run("lock").returncode == 0
+    assert project.check("--model", "reader")[0] == 0
+    project.edit("transformer.py", "layers: int = 2", "layers: int = 3")
+    failed = {f["figure"] for f in project.check("--model", "reader")[1]["findings"] if f["level"] == "error"}
+    assert {"peak_training_bytes", "param_bytes", "params", "depth"} == failed
+
+
+def test_a_cast_model_has_half_the_bytes(project: Project) -> None:
+    project.edit("pyproject.toml", "input = [1, 3, 32, 32]\n", 'input = [1, 3, 32, 32]\ndtype = "bfloat16"\n')
+    project.edit(
+        "pyproject.toml", 'growth = "2%", growth-min = "1k" }\n', "min = 1 }\nparam_bytes = { max = 577492 }\n"
+    )
+    project.edit("pyproject.toml", 'max = "50 MMACs", growth = "5%"', 'max = "50 MMACs"')
+    assert project.check("--model", "cnn")[0] == 0  # 2 x 288,746
+
+
+def test_a_package_below_src_is_found(tmp_path: Path) -> None:
+    project = Project(tmp_path / "src-layout", example=False)
+    project.write("src/pkg/__init__.py", "")
+    project.write("src/pkg/parts.py", "from torch import nn\nWidth = 3\n")
+    project.write(
+        "src/pkg/net.py",
+        "from torch import nn\nfrom .parts import Width\n\ndef build():\n    return nn.Linear(Width, 2)\n",
+    )
+    project.write("analyzer.toml", '[models.a]\ntarget = "pkg.net:build"\nbudgets.params = { max = 8, min = 8 }\n')
+    assert project.check()[0] == 0
+    project.commit("A package")
+    project.branch("grow")
+    project.edit("src/pkg/parts.py", "3", "4")
+    project.edit("analyzer.toml", "max = 8, min = 8", 'growth = "0%"')
+    code, verdict = project.check("--against", "main", "--rebuild")
+    assert (code, finding(verdict, "growth")["base"]) == (1, 8)
+
+
+def test_outputs_to_files_alone_still_say_what_failed(project: Project) -> None:
+    grow(project)
+    done = project.run("check", "--output", "json=a.json")
+    assert done.stdout == ""
+    assert "error cnn: params excess" in done.stderr
+    assert project.run("check", "--output", "jsn").returncode == 2
+    assert "did you mean 'json'" in project.run("check", "--output", "jsn").stderr
+
+
+def test_checks_at_once_agree(project: Project) -> None:
+    grow(project)
+    with ThreadPoolExecutor(3) as pool:
+        runs = list(
+            pool.map(
+                lambda args: project.check(*args),
+                [(), ("--against", "main", "--rebuild"), ("--against", "main", "--rebuild")],
+            )
+        )
+    assert [code for code, _ in runs] == [1, 1, 1]
+    assert project.git("worktree", "list").count("\n") == 0
