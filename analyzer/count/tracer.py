@@ -57,11 +57,6 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     supports_higher_order_operators = True
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        # torch would import its compiler (over a second) to keep it out of here; where it is loaded it is forced eager.
-        return False
-
     def __init__(
         self, modules: Modules, weights: Iterable[Tensor], untouchable: Iterable[Tensor], shapes: Shapes | None
     ) -> None:
