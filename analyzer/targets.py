@@ -238,9 +238,7 @@ def _code_of(target: ModuleTarget) -> Iterator[None]:
     """
     location, here = Path(target.location), Path.cwd()
     folders = [location.resolve().parent] if location.suffix == ".py" else [here, *filter(Path.is_dir, [here / "src"])]
-    for name in [name for name, home in _brought.items() if home not in folders]:
-        sys.modules.pop(name, None)
-        del _brought[name]
+    forget(folders)
     there = set(sys.modules)
     sys.path[:0] = map(str, folders)
     writes = sys.dont_write_bytecode
@@ -260,6 +258,13 @@ def _code_of(target: ModuleTarget) -> Iterator[None]:
 
 _brought: dict[str, Path] = {}
 """Modules that loading a target imported from the target's own folders, and which folder it was."""
+
+
+def forget(but: Sequence[Path] = ()) -> None:
+    """Makes the next load import anew what earlier ones imported from the targets' own folders, but for these."""
+    for name in [name for name, home in _brought.items() if home not in but]:
+        sys.modules.pop(name, None)
+        del _brought[name]
 
 
 def _home(name: str, module: ModuleType, folders: Sequence[Path]) -> Path | None:

@@ -14,6 +14,7 @@ from analyzer.budget.holding import needs_peaks
 from analyzer.budget.lock import Lock, Locked, identity_of, locked, write
 from analyzer.errors import AnalyzerError, BaselineError, CountError, UsageError
 from analyzer.report.figures import known
+from analyzer.targets import forget
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def counted(found: Found, not_from: Path | None = None, progress: Callable[[str]
     """The configured models as a lock. Raises an AnalyzerError that names the model."""
     if not found.configuration.models:
         raise UsageError("configures no model", where=found.file, fix="`analyze init` proposes one")
+    forget()
     models = {}
     for name, model in found.configuration.models.items():
         progress(name)

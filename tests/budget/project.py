@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from analyzer.cli import cli
+from analyzer.cli.base import run as run_command
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "budget"
@@ -54,7 +59,14 @@ class Project:
     def read(self, file: str) -> str:
         return (self.folder / file).read_text(encoding="utf-8")
 
-    def run(self, *args: str, cwd: str = ".", **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *args: str, cwd: str = ".") -> subprocess.CompletedProcess[str]:
+        """The real command within this process: torch is imported once for all tests."""
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.chdir(self.folder / cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = run_command(cli, list(args))
+        return subprocess.CompletedProcess(args, code, out.getvalue(), err.getvalue())
+
+    def run_process(self, *args: str, cwd: str = ".", **environment: str) -> subprocess.CompletedProcess[str]:
         """The real command in a process of its own."""
         return subprocess.run(
             [sys.executable, "-P", "-m", "analyzer", *args],

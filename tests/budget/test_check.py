@@ -55,7 +55,7 @@ def test_a_grown_layer_fails_and_is_named(project: Project, more: tuple[str, ...
 def test_the_grown_layer_is_named_in_every_format(project: Project) -> None:
     grow(project)
     outputs = [f"--output={format}=out.{format}" for format in FORMATS]
-    assert project.run("check", *outputs).returncode == 1
+    assert project.run_process("check", *outputs).returncode == 1
     for format in FORMATS:
         assert "stage3.conv2" in project.read(f"out.{format}"), format
 
@@ -390,7 +390,7 @@ def test_outside_of_git_only_the_lock_can_be_compared_with(project: Project, tmp
     code, verdict = outside.check("--against", "main")
     assert code == 2
     assert "no git repository" in finding(verdict, "configuration")["what"]
-    done = outside.run("check", "--against", "main", PATH="/nowhere")
+    done = outside.run_process("check", "--against", "main", PATH="/nowhere")
     assert done.returncode == 2
     assert "git is not installed" in done.stdout
 
@@ -522,12 +522,8 @@ def test_outputs_to_files_alone_still_say_what_failed(project: Project) -> None:
 
 def test_checks_at_once_agree(project: Project) -> None:
     grow(project)
+    commands = [("check",), ("check", "--against", "main", "--rebuild"), ("check", "--against", "main", "--rebuild")]
     with ThreadPoolExecutor(3) as pool:
-        runs = list(
-            pool.map(
-                lambda args: project.check(*args),
-                [(), ("--against", "main", "--rebuild"), ("--against", "main", "--rebuild")],
-            )
-        )
-    assert [code for code, _ in runs] == [1, 1, 1]
+        codes = [done.returncode for done in pool.map(lambda command: project.run_process(*command), commands)]
+    assert codes == [1, 1, 1]
     assert project.git("worktree", "list").count("\n") == 0
