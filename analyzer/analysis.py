@@ -107,6 +107,11 @@ def users_code(target: ModuleTarget) -> Iterator[None]:
         raise TargetError(
             f"the model's own code exits the program (code {error.code})", where=target.name, fix="remove that call"
         ) from error
+    except (KeyboardInterrupt, Exception):
+        raise
+    except BaseException as error:  # pytest's skip, asyncio's cancellation: nothing that we wait for
+        what = f"the model's own code raises {type(error).__name__}: {error}"
+        raise TargetError(what, where=target.name, fix="make it import and construct on its own first") from error
 
 
 def witnesses_of(target: Resolved, ours: Record) -> tuple[Witness, ...]:

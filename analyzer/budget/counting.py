@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from analyzer import family
-from analyzer.analysis import users_code
 from analyzer.architecture.variant import Variant
+from analyzer.budget import source
 from analyzer.budget.configuration import inputs_of
 from analyzer.budget.files import contained
+from analyzer.budget.isolation import Outcome, counted_apart
 from analyzer.budget.schema import Model
 from analyzer.budget.source import Place
 from analyzer.count.peak import DEFAULT
@@ -25,13 +26,20 @@ from analyzer.records import Input, Record
 from analyzer.space.axes import axis
 from analyzer.targets import FamilyTarget, ModuleTarget, Resolved, load, resolve, tensors
 
+if TYPE_CHECKING:
+    from torch import nn
+
 
 @dataclass(frozen=True)
 class Counted:
-    """A model's record, and where in the project the class of one of its modules is written."""
+    """A model's record, and where in the project the class of each of its modules is written."""
 
     record: Record
-    place: Callable[[str], Place | None]
+    places: Mapping[str, Place]
+
+    def place(self, path: str) -> Place | None:
+        """Where a module's class is written, that of the nearest around it that the project defines."""
+        return self.places.get(path) or self.places.get("")
 
 
 def resolved(model: Model, root: Path) -> Resolved:
@@ -60,47 +68,45 @@ def count(model: Model, root: Path, *, peaks: bool = False, not_from: Path | Non
     """
     target = resolved(model, root)
     if isinstance(target, FamilyTarget):
-        return Counted(family.record(target.variant, model.batch or 1, label=target.label), lambda path: None)
-    with _inside(root), users_code(target):
-        return _count_module(target, root, peaks, not_from)
+        return Counted(family.record(target.variant, model.batch or 1, label=target.label), {})
+    outcome = counted_apart(lambda: _count_module(target, root, peaks, not_from), target)
+    assert outcome.record is not None
+    return Counted(outcome.record, outcome.places)
 
 
-@contextlib.contextmanager
-def _inside(root: Path) -> Iterator[None]:
+def _count_module(target: ModuleTarget, root: Path, peaks: bool, not_from: Path | None) -> Outcome:
     with contextlib.chdir(root):
-        yield
+        made = load(target)
+        if not_from is not None:
+            _require_elsewhere(not_from, target)
+        if isinstance(made, Variant):
+            return Outcome(record=family.record(made, 1, label=target.name))
+        record = _record(target, made, peaks)
+        place = source.places(made, _factory(target), root)
+        paths = ["", *(row.path for row in record.layers or ())]
+        return Outcome(record=record, places={path: found for path in paths if (found := place(path)) is not None})
 
 
-def _count_module(target: ModuleTarget, root: Path, peaks: bool, not_from: Path | None) -> Counted:
-    from torch import nn
-
-    from analyzer.budget.source import places
+def _record(target: ModuleTarget, model: nn.Module, peaks: bool) -> Record:
     from analyzer.count.parameters import count_parameters
     from analyzer.count.trace import count_module
 
-    made = load(target)
-    if not_from is not None:
-        _require_elsewhere(not_from, target)
-    if isinstance(made, Variant):
-        return Counted(family.record(made, 1, label=target.name), lambda path: None)
-    model: nn.Module = made
-    place = places(model, _factory(target), root)
     if not target.inputs:
         if peaks:
             raise UsageError("peaks need an input", where=target.name, fix="such as input = [1, 3, 224, 224]")
-        return Counted(count_parameters(model, name=target.name), place)
+        return count_parameters(model, name=target.name)
     args, keywords = tensors(target.inputs)
     rebuild = cast("Callable[[], nn.Module]", lambda: load(target, device="cpu"))
     record = count_module(model, args, keywords, name=target.name, rebuild=rebuild)
-    if peaks:
-        found = predict_module(model, args, keywords, record, DEFAULT)
-        record = msgspec.structs.replace(
-            record,
-            peak_training_bytes=found.peak_training_bytes,
-            peak_inference_bytes=found.peak_inference_bytes,
-            notes=(*record.notes, *found.notes),
-        )
-    return Counted(record, place)
+    if not peaks:
+        return record
+    found = predict_module(model, args, keywords, record, DEFAULT)
+    return msgspec.structs.replace(
+        record,
+        peak_training_bytes=found.peak_training_bytes,
+        peak_inference_bytes=found.peak_inference_bytes,
+        notes=(*record.notes, *found.notes),
+    )
 
 
 def _factory(target: ModuleTarget) -> Any:
