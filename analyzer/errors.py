@@ -72,4 +72,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean 'x'?` for the nearest known word, else the list of known words."""
     known = sorted(known)
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if not known:
+        return "there are none"
     return f"did you mean {near[0]!r}?" if near else f"use one of: {', '.join(known)}"

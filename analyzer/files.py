@@ -11,6 +11,8 @@ from analyzer.errors import UsageError
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file whole or not at all, its folder made where it is missing. Raises UsageError where it can't be."""
+    if not path.name:
+        raise UsageError("names a folder, not a file", where=str(path), fix="name a file in it")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -232,12 +232,13 @@ def _construct(factory: Any, target: ModuleTarget, device: str) -> Any:
 
 @contextlib.contextmanager
 def _code_of(target: ModuleTarget) -> Iterator[None]:
-    """The target's own folder first on the import path, for as long as it loads; for a package the current one and src.
+    """The target's own folder first on the import path, for as long as it loads, then the current one and its src.
 
     Modules that another target's folder brought are forgotten: two models may each have a `layers.py` beside them.
     """
     location, here = Path(target.location), Path.cwd()
-    folders = [location.resolve().parent] if location.suffix == ".py" else [here, *filter(Path.is_dir, [here / "src"])]
+    folders = [location.resolve().parent] if location.suffix == ".py" else []
+    folders += [folder for folder in (here, here / "src") if folder.is_dir() and folder not in folders]
     forget(folders)
     there = set(sys.modules)
     sys.path[:0] = map(str, folders)

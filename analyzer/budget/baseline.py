@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer.budget import lock
-from analyzer.budget.configuration import Found, parse
+from analyzer.budget.configuration import FILES, Found, parse
 from analyzer.budget.files import read_text
 from analyzer.budget.git import Repository
 from analyzer.budget.lock import Locked
@@ -62,8 +62,7 @@ def from_merge_base(found: Found, against: str, *, rebuild: bool) -> Baseline:
     fix = f"commit an analyzer.lock to {against}, or add --rebuild, which counts the old commit's models"
     configuration, wrong = None, None
     try:
-        text = repository.file_at(commit, found.path)
-        configuration = parse(text, found.file) if text is not None else None
+        configuration = _configuration_at(repository, commit, found)
     except AnalyzerError as error:
         wrong = error
     try:
@@ -72,6 +71,16 @@ def from_merge_base(found: Found, against: str, *, rebuild: bool) -> Baseline:
     except AnalyzerError as error:
         models, problem = None, error
     return Baseline(label, models or {}, problem, fix, True, configuration, wrong)
+
+
+def _configuration_at(repository: Repository, commit: str, found: Found) -> Configuration | None:
+    """The budgets at a commit, in the file where they are now or in the other one where they may have been."""
+    for name in dict.fromkeys([found.file, *FILES]):
+        text = repository.file_at(commit, found.root / name)
+        configuration = parse(text, name) if text is not None else None
+        if configuration is not None:
+            return configuration
+    return None
 
 
 def _locked_at(repository: Repository, commit: str, found: Found) -> dict[str, Locked] | None:
@@ -98,6 +107,8 @@ def _rebuilt(repository: Repository, commit: str, found: Found) -> dict[str, Loc
         if done.returncode:
             said = " ".join(done.stderr.split())
             raise BaselineError(
-                f"can't be counted: {said[-600:]}", where=f"--rebuild of {commit[:10]}", fix="leave out --rebuild"
+                f"can't be counted: {said[-600:]}",
+                where=f"--rebuild of {commit[:10]}",
+                fix="leave out --rebuild; submodules and built files are not in its worktree",
             )
         return lock.from_text(done.stdout, f"--rebuild of {commit[:10]}").models

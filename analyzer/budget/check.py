@@ -110,7 +110,7 @@ class _Check:
             raise baseline.wrong
         if baseline.configuration is None:
             raise UsageError(
-                f"{baseline.label} has no {self.found.file} with budgets", where="--budget-from base",
+                f"{baseline.label} has no configuration with budgets", where="--budget-from base",
                 fix="take them from head until the first configuration has landed",
             )  # fmt: skip
         models = dict(head.models)
@@ -120,6 +120,9 @@ class _Check:
                 models[name] = msgspec.structs.replace(models[name], **held)
             elif _may_exist(model, self.found.root):
                 models[name] = model
+            else:
+                what = "was removed from the configuration together with its code, so its budgets hold nothing"
+                self.findings.append(Finding(kind="budget-changed", level="warning", model=name, what=what))
         return Configuration(models=models)
 
     def _chosen(self, configuration: Configuration) -> list[tuple[str, Model]]:

@@ -134,11 +134,25 @@ def _struct(kind: type[msgspec.Struct], data: Any, where: str) -> Any:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `$")
-        raise UsageError(
-            what[0].lower() + what[1:], where=where + path.rstrip("`"), fix='numbers are whole, or text such as "8M"'
-        ) from None
+        raise UsageError(what[0].lower() + what[1:], where=where + path.rstrip("`"), fix=_fix(what, path)) from None
     except RecursionError:
         raise UsageError("is nested too deep", where=where, fix="keep it flat") from None
+
+
+_FIXES = {
+    "level": 'say "error" or "warning"',
+    "dtype": 'such as "bfloat16"',
+    "input": 'such as [1, 3, 32, 32], or "ids=1,7:int64", or a list of such',
+    "expires": "a TOML date: 2027-03-01",
+    "batch": "a whole number from 1",
+}
+
+
+def _fix(what: str, path: str) -> str:
+    if "missing required field" in what:
+        return "add it"
+    key = path.rstrip("`").rpartition(".")[2]
+    return _FIXES.get(key, 'numbers are whole, or text such as "8M"; see the README')
 
 
 _CHILDREN: dict[str, Any] = {"models": Model, "budgets": Budget, "groups": {"": Budget}, "waivers": [Waiver]}
@@ -160,6 +174,8 @@ def _children(below: Any, value: Any, where: str) -> Iterator[tuple[str, type[ms
 def _check_model(model: Model, where: str) -> None:
     if model.target is None and not model.variant:
         raise UsageError("names no model", where=where, fix='such as target = "net.py:build"')
+    if model.target is not None and ":" not in model.target and re.search(r"\.py$|/", model.target):
+        raise UsageError(f"{model.target!r} names no attribute", where=where, fix=f"such as {model.target}:build")
     own = model.target is not None and ":" in model.target
     misplaced = ("variant", "batch") if own else ("kwargs", "input", "dtype")
     for key in misplaced:
@@ -211,6 +227,8 @@ def _input(said: str | list[int], dtype: str | None, where: str) -> Input:
         read = parse_input(text)
     except UsageError as error:
         raise UsageError(error.what, where=where, fix=error.fix) from None
+    if 0 in read.shape:
+        raise UsageError(f"{text!r} has no elements, so nothing would be counted", where=where, fix="use sizes from 1")
     return read if dtype is None or ":" in text else msgspec.structs.replace(read, dtype=dtype)
 
 

@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -51,6 +51,8 @@ def resolved(model: Model, root: Path) -> Resolved:
     assert isinstance(target, ModuleTarget)
     if target.location.endswith(".py"):
         contained(root, target.location, f"target {model.target}")
+        location = PurePosixPath(target.location.replace("\\", "/")).as_posix()
+        target = replace(target, location=location, name=f"{location}:{target.attribute}")
     return replace(target, kwargs=tuple(model.kwargs.items()), inputs=inputs_of(model), dtype=model.dtype)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,11 +115,12 @@ class Repository:
         """The files of a commit in a folder of their own, for as long as it is open."""
         with tempfile.TemporaryDirectory(prefix="analyzer-") as made:
             folder = Path(made).resolve() / "tree"
-            self._text("worktree", "add", "--quiet", "--detach", str(folder), commit)
-            try:
-                yield folder
-            finally:
-                self._run("worktree", "remove", "--force", str(folder))
+            with _ending_in_order():
+                self._text("worktree", "add", "--quiet", "--detach", str(folder), commit)
+                try:
+                    yield folder
+                finally:
+                    self._run("worktree", "remove", "--force", str(folder))
 
     def _text(self, *arguments: str, failed: str = "") -> str:
         return self._bytes(*arguments, failed=failed).decode("utf-8", "replace").strip()
@@ -145,3 +148,18 @@ class Repository:
             raise UsageError(
                 f"git {arguments[0]} took over {_SECONDS} s", where=self.where, fix="try it by hand"
             ) from None
+
+
+@contextlib.contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the program as Ctrl-C does, so that what is open is closed: CI services send them."""
+    names = ("SIGTERM", "SIGHUP")
+    signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        signals = []
+    before = {number: signal.signal(number, signal.default_int_handler) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

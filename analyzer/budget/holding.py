@@ -177,7 +177,7 @@ def _unmatched(held: Held, limit: Limit) -> Finding:
     tops = sorted({row.path.split(".")[0] for row in held.now.rows if row.path})
     return Finding(
         kind="unmatched", level="error", model=held.name, what=f"the group {limit.group!r} matches no layer",
-        figure=limit.figure, group=limit.group, fix=f"the model's layers begin with: {', '.join(tops[:12])}",
+        figure=limit.figure, group=limit.group, fix=f"the model's layers begin with: {', '.join(tops[:12])}" if tops else "it has no layers but itself",
         file=held.config_place[0], line=held.config_place[1],
     )  # fmt: skip
 
@@ -264,7 +264,8 @@ def remarks(held: Held, limits: Sequence[Limit], lines: Sequence[Budgeted], fail
             yield held.found("moved", "note", f"renamed or moved, and counted as the same: {listed}{more}")
     for note in held.counted.record.notes:
         if note.startswith(("counted on one path", "by convention", "no saved_bytes")):
-            yield held.found("terms", "note", note)
+            # Figures of one path of several may be too small: that is worth more than a note.
+            yield held.found("terms", "warning" if note.startswith("counted on one path") else "note", note)
 
 
 def _changed(held: Held, line: Budgeted, limits: Sequence[Limit]) -> Iterator[Finding]:

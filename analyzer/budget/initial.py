@@ -33,6 +33,9 @@ USUAL_INPUTS = ("1,3,224,224", "1,3,32,32", "1,1,28,28", "1,128:int64")
 """What is tried where the source does not tell a model's input."""
 
 
+_IMPORTABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
 @dataclass(frozen=True)
 class Proposal:
     """A model to configure, with what it was counted to cost (None: it was not built), or why it is left out."""
@@ -78,7 +81,8 @@ def init(
         proposals.append(_proposal(name, candidate, root, build))
     if all(proposal.problem for proposal in proposals):
         raise UsageError(
-            f"none of {len(proposals)} models could be used; {proposals[0].candidate.target}: {proposals[0].problem}",
+            f"none of {len(proposals)} models could be used; "
+            + "; ".join(f"{p.candidate.target}: {p.problem}" for p in proposals[:5]),
             where=str(root), fix="configure one by hand, or read only: --no-build",
         )  # fmt: skip
     text = configuration_text(proposals, "" if file.name == "analyzer.toml" else "tool.analyzer.")
@@ -136,32 +140,60 @@ def _names(found: Sequence[Candidate]) -> list[str]:
 
 
 def _proposal(name: str, candidate: Candidate, root: Path, build: bool) -> Proposal:
-    guesses = [candidate.input] if candidate.input else []
-    model = Model(target=candidate.target, input=guesses[0] if guesses else None)
+    targets = _targets(candidate.target, root)
+    guess = candidate.input
+    model = Model(target=targets[0], input=guess)
     if candidate.needs:
         return Proposal(name, candidate, model, problem=f"needs kwargs: {', '.join(candidate.needs)}")
     if not build:
         return Proposal(name, candidate, model)
-    try:
-        without = count(Model(target=candidate.target), root).record
-    except AnalyzerError as error:
-        return Proposal(name, candidate, model, problem=error.what)
-    for guess in dict.fromkeys([*guesses, *USUAL_INPUTS]):
-        model = Model(target=candidate.target, input=guess)
+    problems = []
+    for target in targets:
+        try:
+            without = count(Model(target=target), root).record
+        except AnalyzerError as error:
+            problems.append(error.what)
+            continue
+        if not without.params:
+            return Proposal(name, candidate, model, problem="has no parameters")
+        return _with_an_input(Proposal(name, candidate, Model(target=target), without), root)
+    return Proposal(name, candidate, model, problem="; ".join(dict.fromkeys(problems)))
+
+
+def _with_an_input(proposal: Proposal, root: Path) -> Proposal:
+    """The proposal with the first input that the model takes and is fully counted on; as it is where there is none."""
+    guess = proposal.candidate.input
+    for said in dict.fromkeys([*([guess] if guess else []), *USUAL_INPUTS]):
+        model = Model(target=proposal.model.target, input=said)
         try:
             record = count(model, root).record
         except CountError:
             continue
         if not record.uncounted:
-            return Proposal(name, candidate, model, record)
-    return Proposal(name, candidate, Model(target=candidate.target), without)
+            return Proposal(proposal.name, proposal.candidate, model, record)
+    return proposal
+
+
+def _targets(said: str, root: Path) -> list[str]:
+    """How a file's model may be named: by its package where it is in one (relative imports need that), by its path."""
+    location, _, attribute = said.partition(":")
+    path = root / location
+    top = path.parent
+    while (top / "__init__.py").is_file() and top != root:
+        top = top.parent
+    dotted = [
+        ".".join((*path.parent.relative_to(folder).parts, path.stem)) for folder in (top, root) if folder != path.parent
+    ]
+    names = [f"{name.removesuffix('.__init__')}:{attribute}" for name in dotted if _IMPORTABLE.fullmatch(name)]
+    in_package = top != path.parent and top in (root, root / "src")
+    return list(dict.fromkeys([*names[:1], said, *names] if in_package else [said, *names]))
 
 
 def configuration_text(proposals: Iterable[Proposal], prefix: str) -> str:
     """The tables for proposals; those that can't be used stand as comments that say why."""
     parts = ["# What each model may cost: `analyze check` holds it, `analyze lock` accepts what it costs now.\n"]
     for proposal in proposals:
-        lines = [f"[{prefix}models.{proposal.name}]", f"target = {_quoted(proposal.candidate.target)}"]
+        lines = [f"[{prefix}models.{proposal.name}]", f"target = {_quoted(proposal.model.target or '')}"]
         if proposal.problem:
             why = " ".join(proposal.problem.split())
             parts.append("\n".join(f"# {line}" for line in [f"Left out: {why}", *lines]) + "\n")

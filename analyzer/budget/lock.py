@@ -1,8 +1,9 @@
 """The lock file `analyzer.lock`: what every model costs, module by module, as it was when it was last accepted.
 
 JSON lines, sorted, one line a module, so that a merge touches only lines that both sides changed: a head line with the
-schema; for each model a line that says what it is (target, kwargs, inputs), one for each figure that doesn't add up
-over layers, and one for each module with its figures and structure hash. Totals are sums of the lines.
+schema; for each model a line that says what it is (target, kwargs, inputs), one for each figure of the whole, and one
+for each module with its figures and structure hash. Figures that add up over modules must: a merge that kept a module
+of either side, or lost one, is no baseline.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ SCHEMA = 1
 FILE = "analyzer.lock"
 HEAD = "written by `analyze lock`; commit it, and let nothing else edit it"
 OTHERS = tuple(figure for figure in STATIC if figure not in LAYERED)
-"""Figures that layers don't add up to: lines of their own."""
+"""Figures that layers don't add up to."""
+SUMS = tuple(figure for figure in LAYERED if figure != "flops")
+"""Figures whose lines are held against the modules'."""
 
 
 class Identity(Frozen, frozen=True, kw_only=True):
@@ -142,7 +145,8 @@ def to_text(lock: Lock) -> str:
     lines = [encode(_Head(schema=SCHEMA))]
     for name, model in sorted(lock.models.items()):
         lines.append(encode(_ModelLine(model=name, **msgspec.structs.asdict(model.identity))))
-        lines += [encode(_FigureLine(model=name, figure=f, value=v)) for f, v in sorted(model.others.items())]
+        figures = {**model.others, **{f: v for f in SUMS if (v := model.figure(f)) is not None}}
+        lines += [encode(_FigureLine(model=name, figure=f, value=v)) for f, v in sorted(figures.items())]
         for row in model.rows:
             lines.append(encode(_ModuleLine(model=name, hash=structure_hash(row), **msgspec.structs.asdict(row))))
     return "".join(line.decode() + "\n" for line in lines)
@@ -169,7 +173,7 @@ def from_text(text: str, where: str) -> Lock:
             _put(rows[entry.model], entry.path, _row(entry, where, number), where, number)
     if orphans := (set(others) | set(rows)) - set(heads):
         raise _unreadable(f"has lines of {min(orphans)!r}, and none that says what that is", where)
-    return Lock({name: _model(head, others[name], rows[name].values()) for name, head in heads.items()})
+    return Lock({name: _model(head, others[name], rows[name].values(), where) for name, head in heads.items()})
 
 
 def _entry(line: str, where: str, number: int) -> _ModelLine | _FigureLine | _ModuleLine:
@@ -205,12 +209,18 @@ def _row(line: _ModuleLine, where: str, number: int) -> LayerRow:
     return row
 
 
-def _model(head: _ModelLine, others: dict[str, int], rows: Iterable[LayerRow]) -> Locked:
+def _model(head: _ModelLine, figures: dict[str, int], rows: Iterable[LayerRow], where: str) -> Locked:
     fields = msgspec.structs.asdict(head)
     del fields["model"]
-    return Locked(
-        identity=Identity(**fields), others=others, rows=tuple(sorted(rows, key=lambda row: natural(row.path)))
-    )
+    others = {name: value for name, value in figures.items() if name not in SUMS}
+    ordered = tuple(sorted(rows, key=lambda row: natural(row.path)))
+    model = Locked(identity=Identity(**fields), others=others, rows=ordered)
+    for name in SUMS:
+        said, is_ = figures.get(name), model.figure(name)
+        if said != is_:
+            told = f"the {name} of {head.model!r} are {said}, and its modules' add up to {is_}: a merge may have mixed them"
+            raise _unreadable(told, where)
+    return model
 
 
 def _unreadable(what: str, where: str, fix: str = "run `analyze lock` and commit what it writes") -> BaselineError:

@@ -55,7 +55,8 @@ def _missing(held: Held, growing: Sequence[Limit], baseline: Baseline) -> Findin
     what = f"is new since {baseline.label}" if new else f"has no baseline in {baseline.label}"
     if unheld:
         what += f", so nothing holds the growth of {', '.join(dict.fromkeys(unheld))}"
-    fix = "give it a max too, or a waiver of baseline until it has landed" if new else baseline.fix
+    bound = f"give {', '.join(dict.fromkeys(unheld))} a max too, or add a waiver of baseline until it has landed"
+    fix = (bound if unheld else "") if new else baseline.fix
     return _finding(held, "no-baseline", "error" if unheld else "note", what, fix)
 
 

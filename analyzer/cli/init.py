@@ -58,7 +58,7 @@ def command(folder: Path, by_import: bool, no_build: bool, print_schema: bool) -
 def _tell(made: Initial) -> None:
     used = [proposal for proposal in made.proposals if not proposal.problem]
     rows = [
-        [text.printable(p.name), text.printable(p.candidate.target), text.printable(str(p.model.input or "none found")),
+        [text.printable(p.name), text.printable(p.model.target or ''), text.printable(str(p.model.input or "none found")),
          *(text.figure(f, getattr(p.record, f) if p.record else None) for f in ("params", "macs"))]
         for p in used
     ]  # fmt: skip

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from project import Project, finding, kinds
+from project import ROOT, Project, finding, kinds
 
 from analyzer.budget.outputs import FORMATS
 
@@ -539,4 +544,79 @@ def test_checks_at_once_agree(project: Project) -> None:
     with ThreadPoolExecutor(3) as pool:
         codes = [done.returncode for done in pool.map(lambda command: project.run_process(*command), commands)]
     assert codes == [1, 1, 1]
+    assert project.git("worktree", "list").count("\n") == 0
+
+
+# -- what a model's code does to its process -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("import os; os._exit(0)", "ended the process (exit code 0)"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "killed by signal 9"),
+        ("raise SystemExit(0)", "SystemExit"),
+        ("import asyncio; raise asyncio.CancelledError", "CancelledError"),
+        ("raise GeneratorExit", "GeneratorExit"),
+        ("def f(): f()\nf()", "RecursionError"),
+    ],
+)
+def test_a_model_that_ends_its_process_fails_the_check(project: Project, line: str, said: str) -> None:
+    project.edit("cnn.py", "def build", f"{line}\n\ndef build")
+    code, verdict = project.check()
+    assert code == 3
+    assert said in finding(verdict, "broken", model="cnn")["what"]
+    assert project.run("lock").returncode == 3
+
+
+def test_what_a_model_prints_sets_and_starts_stays_with_it(project: Project) -> None:
+    project.write(
+        "transformer.py",
+        "import os, threading, time, torch\nos.write(1, b'raw\\n')\nos.system('echo sub')\nprint('said')\n"
+        "threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        "torch.set_default_dtype(torch.float64)\nos.chdir('/')\n" + project.read("transformer.py"),
+    )
+    text = project.read("pyproject.toml").replace("models.reader", "models.areader")
+    start, end = text.index("[tool.analyzer.models.areader]"), text.index("# A variant")
+    project.write("pyproject.toml", text[start:end] + text[:start] + text[end:])  # the odd one first
+    done = project.run_process("check", "--output", "json")
+    verdict = json.loads(done.stdout)
+    assert "sub" in done.stderr
+    figures = {m["name"]: m["record"]["param_bytes"] for m in verdict["models"]}
+    assert figures == {"areader": 8 * 524_544, "cnn": 4 * 288_746, "compressed": 4 * 4_611_522}
+    project.commit("Odd")
+    assert project.check("--against", "HEAD", "--rebuild", "--model", "cnn")[0] == 0
+
+
+def test_nesting_beyond_python_is_a_broken_model(project: Project) -> None:
+    project.edit(
+        "cnn.py",
+        "return SmallNet(width)",
+        "m = SmallNet(width)\n    for _ in range(1500):\n        m = nn.Sequential(m)\n    return m",
+    )
+    code, verdict = project.check()
+    assert code == 3
+    assert finding(verdict, "broken", model="cnn")
+
+
+def test_outputs_never_replace_what_the_check_reads(project: Project) -> None:
+    before = {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()}
+    for path in ("pyproject.toml", "analyzer.lock", "cnn.py", ".git/config", "./sub/../cnn.py", "."):
+        assert project.run("check", "--output", f"json={path}").returncode == 2, path
+    assert {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_terminated_rebuild_leaves_no_worktree(project: Project) -> None:
+    project.edit("cnn.py", "def build", "import time\n\ntime.sleep(60)\n\ndef build")
+    project.commit("Slow")
+    command = [sys.executable, "-P", "-m", "analyzer", "check", "--against", "main", "--rebuild"]
+    process = subprocess.Popen(
+        command, cwd=project.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 60
+    while project.git("worktree", "list").count("\n") == 0 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.terminate()
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
     assert project.git("worktree", "list").count("\n") == 0

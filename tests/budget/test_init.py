@@ -118,3 +118,22 @@ def test_what_reading_finds(tmp_path: Path) -> None:
         "net.py:returning": ((), "1,128:int64"),
         "net.py:variable": ((), None),
     }
+
+
+@pytest.mark.parametrize("source", ["from .util import W", "from pkg.util import W"])
+@pytest.mark.parametrize("top", ["", "src/"])
+def test_packages_are_named_so_that_their_imports_work(tmp_path: Path, source: str, top: str) -> None:
+    project = Project(tmp_path / "packaged", example=False)
+    project.write(f"{top}pkg/__init__.py", "")
+    project.write(f"{top}pkg/util.py", "W = 8\n")
+    project.write(
+        f"{top}pkg/net.py",
+        f"from torch import nn\n{source}\n\ndef make(width: int = W):\n    return nn.Sequential(nn.Conv2d(3, width, 3))\n",
+    )
+    project.write(f"{top}pkg/base.py", "from torch import nn\n\nclass Base(nn.Module): ...\n")
+    done = project.run("init")
+    assert done.returncode == 0, done.stderr
+    text = project.read("analyzer.toml")
+    assert 'target = "pkg.net:make"' in text
+    assert "has no parameters" in text
+    assert project.check()[0] == 0

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from project import Project
+from project import Project, finding
 
-from analyzer.budget.lock import Identity, Lock, Locked, from_text, natural, to_text
+from analyzer.budget.lock import SUMS, Identity, Lock, Locked, from_text, natural, to_text
 from analyzer.errors import BaselineError
 from analyzer.records import LayerRow
 
@@ -43,13 +43,18 @@ models = st.builds(
 )
 
 
+def figures(model: Locked) -> list[str]:
+    """Those that have a line: the ones that don't add up, and the sums that are known."""
+    return [*model.others, *(name for name in SUMS if model.figure(name) is not None)]
+
+
 @given(st.dictionaries(texts, models, max_size=3))
 @settings(max_examples=200, deadline=None)
 def test_what_is_written_is_read(written: dict[str, Locked]) -> None:
     text = to_text(Lock(written))
     assert from_text(text, "lock").models == written
     assert to_text(from_text(text, "lock")) == text
-    assert text.count("\n") == 1 + sum(1 + len(m.rows) + len(m.others) for m in written.values())
+    assert text.count("\n") == 1 + sum(1 + len(m.rows) + len(figures(m)) for m in written.values())
     assert from_text(text.replace("\n", "\n\n"), "lock").models == written
 
 
@@ -104,3 +109,25 @@ def test_check_says_how_the_lock_differs(tmp_path: Path) -> None:
     assert "cnn: params from 288,746 to 288,736" in done.stderr
     (project.folder / "analyzer.lock").unlink()
     assert "there is no lock file" in project.run("lock", "--check").stderr
+
+
+def test_a_merge_that_kept_both_sides_is_no_baseline(tmp_path: Path) -> None:
+    project = Project(tmp_path / "models")
+    project.write(".gitattributes", "analyzer.lock merge=union\n")
+    project.edit("cnn.py", "self.stage3", "self.last")
+    project.edit("pyproject.toml", "stage3.**", "last.**")
+    project.run("lock")
+    project.commit("One name")
+    project.branch("other")
+    project.git("reset", "--quiet", "--hard", "HEAD~1")
+    project.write(".gitattributes", "analyzer.lock merge=union\n")
+    project.edit("cnn.py", "self.stage3", "self.final")
+    project.edit("pyproject.toml", "stage3.**", "final.**")
+    project.run("lock")
+    project.commit("Another name")
+    project.git("merge", "--quiet", "--no-edit", "--strategy-option=theirs", "main")
+    code, verdict = project.check()
+    assert code == 4
+    assert "add up to" in finding(verdict, "stale")["what"]
+    assert project.run("lock").returncode == 0
+    assert project.check()[0] == 0

@@ -24,6 +24,7 @@ _HOMES = {
 }
 """Where each format is made: imported when it is asked for, so that a table loads no template engine."""
 FORMATS = tuple(_HOMES)
+_KEPT = {"analyzer.toml", "pyproject.toml", "analyzer.lock"}
 
 
 def parse_output(text: str) -> tuple[str, str]:
@@ -35,6 +36,9 @@ def parse_output(text: str) -> tuple[str, str]:
         raise UsageError(f"{text!r} names no file", where="--output", fix=f"such as {name}=budget.txt, or - for stdout")
     if "\0" in path:
         raise UsageError("a path holds no NUL", where="--output", fix="name another file")
+    parts = Path(path).resolve().parts if path not in ("", "-") else ()
+    if ".git" in parts or (parts and (parts[-1] in _KEPT or parts[-1].endswith(".py"))):
+        raise UsageError(f"{path!r} is not for outputs", where="--output", fix=f"name a file of its own: budget.{name}")
     return name, path or "-"
 
 

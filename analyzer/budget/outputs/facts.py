@@ -36,7 +36,7 @@ def headline(verdict: Verdict) -> str:
     models = _several(len(verdict.models), "model")
     if not found:
         return f"Within budget: {models}"
-    word = {0: "Within budget", 1: "Over budget"}.get(verdict.exit_code, "Not checked")
+    word = {0: "Within budget", 1: "Over budget"}.get(verdict.exit_code, "Can't be judged")
     return f"{word}: {' and '.join(found)} in {models}"
 
 
