@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from analyzer.space.grid import Grid
 from analyzer.space.space import Space
 from analyzer.sweep import run
 from analyzer.sweep.database import open_store
+from analyzer.sweep.executors import executor_of
 from analyzer.sweep.export import write_results
 from analyzer.sweep.store import MemoryStore, Store
 from analyzer.targets import named
@@ -117,27 +119,31 @@ def sweep(
     limits: dict[str, int] | None = None,
     resume: bool = True,
     profile: str | Path | None = None,
+    jobs: int | None = None,
+    executor: str = "processes",
+    address: str | None = None,
 ) -> Sweep:
     """Counts every variant of a grid, measures the chosen ones, and with `out` keeps results and a report there.
 
     What `results.db` in `out` already has is not done again; without `resume` that file is kept aside. `limits` are
     budgets by figure for the report (default: DenseNet121's own). A device's `profile` (a file of `calibrate`'s)
-    predicts every row's latency. Raises UsageError on a bad grid; a bad variant is a record with an `error`.
+    predicts every row's latency. Counting takes `jobs` processes (default: all cores); with `executor="ray"` the work
+    goes to the cluster at `address`. Raises UsageError on a bad grid; a bad variant is a record with an `error`.
     """
     plan = run.plan(grid, batch=batch, measure=measure, seconds=seconds, profile=_profile(profile))
     folder = None if out is None else Path(out)
-    measure_one = None if measure == "none" else run.measurer(device, batch)
-    store: Store = MemoryStore() if folder is None else open_store(folder, resume=resume)
-    try:
-        rows = list(run.count(plan, store, run.already_counted(plan, store)))
-        if measure_one is not None:
-            chosen = run.to_measure(plan, rows)
-            there = run.already_measured(plan, chosen, store, device, batch)
-            for _ in run.measure(plan, chosen, store, measure_one, there=there):
+    on = None if measure == "none" else device
+    with (
+        closing(executor_of(executor, jobs=jobs, device=on, address=address)) as workers,
+        closing(_store(folder, resume)) as store,
+    ):
+        rows = list(run.count(plan, store, run.already_counted(plan, store), workers))
+        chosen = run.to_measure(plan, rows)
+        if chosen:
+            there = run.already_measured(plan, chosen, store, workers, batch)
+            for _ in run.measure(plan, chosen, store, workers, batch=batch, there=there):
                 pass
-    finally:
-        store.close()
-    records = store.records()
+    records = run.rows_of(plan, store)
     if folder is None:
         return Sweep(tuple(records), run.pareto_names(records), None)
     from analyzer.report.page import write_report
@@ -147,6 +153,10 @@ def sweep(
     report = folder / "report.html"
     write_report(report_data(records, limits or {}, command=["analyzer.sweep"]), report)
     return Sweep(tuple(records), run.pareto_names(records), report)
+
+
+def _store(folder: Path | None, resume: bool) -> Store:
+    return MemoryStore() if folder is None else open_store(folder, resume=resume)
 
 
 def _profile(path: str | Path | None) -> Profile | None:
