@@ -57,7 +57,7 @@ from analyzer.sweep.store import to_csv
     show_default=True,
     help="Where the work runs: this machine, or a Ray cluster (needs analyzer[ray]).",
 )
-@click.option("--address", metavar="ADDRESS", help="The Ray cluster's: auto, HOST:6379 or ray://HOST:10001.")
+@click.option("--address", metavar="ADDRESS", help="The Ray cluster's: auto (the one that runs here) or HOST:6379.")
 @click.option(
     "--jobs", type=click.IntRange(1, 1024), default=None, metavar="N", help="Processes that count.  [default: all cores]"
 )

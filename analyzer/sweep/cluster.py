@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import socket
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -21,11 +22,13 @@ TRIES = 5
 """Runs of a task whose worker is lost each time, before it is given up."""
 PATIENCE_S = 120.0
 """Seconds to wait for a node where none is left, before the cluster is given up."""
+KNOCK_S = 5.0
+"""Seconds for a cluster's address to answer."""
 LOOK_S = 1.0
 """How often the nodes are looked at: new ones get work too."""
 SUSPECT_S = 20.0
 """Seconds without new work for a node that lost some: Ray takes that long to notice that a node is gone."""
-START = "start one with `ray start --head`, or leave --address out to use this machine alone"
+START = "on the cluster's head use --address auto (started with `ray start --head`), elsewhere HOST:6379"
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,9 @@ class Cluster:
 
     def _connect(self, address: str | None) -> None:
         try:
+            _knock(address or os.environ.get("RAY_ADDRESS", ""))
             self.ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except (RuntimeError, ValueError, ImportError, OSError) as error:
             what = str(error).strip().splitlines() or ["no answer"]
             raise UsageError(
                 f"no Ray cluster answers: {what[0][:200]}", where=f"--address {address or 'auto'}", fix=START
@@ -210,6 +214,13 @@ class _Backlog(Generic[T]):
         return self._losses[index]
 
 
+def _knock(address: str) -> None:
+    """OSError where a host's port doesn't answer within seconds; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "/" not in address:
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
+
+
 def _ray() -> Any:
     try:
         import ray
@@ -217,6 +228,7 @@ def _ray() -> Any:
         raise UsageError(
             "needs Ray, which is not installed", where="--executor ray", fix="pip install analyzer[ray]"
         ) from None
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster started here tells nobody of it
     return ray
 
 
