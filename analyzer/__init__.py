@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from analyzer.analysis import analyze as analyze
     from analyzer.api import Comparison as Comparison
     from analyzer.api import Sweep as Sweep
+    from analyzer.api import build as build
     from analyzer.api import calibrate as calibrate
     from analyzer.api import compare as compare
     from analyzer.api import frame as frame
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from analyzer.api import sweep as sweep
     from analyzer.architecture.network import PRESETS as PRESETS
     from analyzer.architecture.variant import Variant as Variant
-    from analyzer.build import build as build
     from analyzer.errors import AnalyzerError as AnalyzerError
     from analyzer.records import Record as Record
     from analyzer.space.grid import Grid as Grid
@@ -44,7 +44,7 @@ _HOMES = {
     "Sweep": "analyzer.api",
     "PRESETS": "analyzer.architecture.network",
     "Variant": "analyzer.architecture.variant",
-    "build": "analyzer.build",
+    "build": "analyzer.api",
     "AnalyzerError": "analyzer.errors",
     "Record": "analyzer.records",
     "Grid": "analyzer.space.grid",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Sequence
@@ -15,8 +16,10 @@ import click
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, say, warn
 from analyzer.cli.options import (
+    TargetName,
     batch_option,
     device_option,
+    executor_options,
     family_options,
     family_values,
     format_option,
@@ -28,15 +31,17 @@ from analyzer.cli.options import (
 )
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
 from analyzer.records import Record
-from analyzer.space.grid import Grid
+from analyzer.space.grid import Grid, Listed
 from analyzer.sweep import run
 from analyzer.sweep.database import SqliteStore, open_store
 from analyzer.sweep.executors import Executor, executor_of
 from analyzer.sweep.export import write_results
 from analyzer.sweep.store import to_csv
+from analyzer.targets import named, override
 
 
 @click.command("sweep", cls=Verb)
+@click.argument("variants", nargs=-1, type=TargetName())
 @family_options(many=True)
 @batch_option
 @click.option(
@@ -50,14 +55,7 @@ from analyzer.sweep.store import to_csv
     "--time", "seconds", type=seconds_type, default="40s", show_default=True, metavar="T", help="Time for measuring."
 )
 @device_option
-@click.option(
-    "--executor",
-    type=click.Choice(["processes", "ray"]),
-    default="processes",
-    show_default=True,
-    help="Where the work runs: this machine, or a Ray cluster (needs analyzer[ray]).",
-)
-@click.option("--address", metavar="ADDRESS", help="The Ray cluster's: auto (the one that runs here) or HOST:6379.")
+@executor_options
 @click.option(
     "--jobs", type=click.IntRange(1, 1024), default=None, metavar="N", help="Processes that count.  [default: all cores]"
 )
@@ -84,6 +82,7 @@ from analyzer.sweep.store import to_csv
 @click.option("--dry-run", is_flag=True, help="Say how many variants and how long, and do nothing.")
 @format_option()
 def command(
+    variants: tuple[str, ...],
     format_: str,
     dry_run: bool,
     device: str,
@@ -95,9 +94,9 @@ def command(
     resume: bool,
     **options: Any,
 ) -> int:
-    """Every combination of the axes, counted exactly and compared with DenseNet121 at the same classes and image.
+    """Every combination of the axes, or the named VARIANTS, counted exactly and compared with DenseNet121.
 
-    Axes left out of --block, --growth and --compression take their usual values (both residual and dense; growth
+    The comparison is at the first one's classes and image. VARIANTS are presets or names such as `search` prints. Axes left out of --block, --growth and --compression take their usual values (both residual and dense; growth
     double for residual, 12, 16, 24, 32, 48; compression 0.25, 0.5, 1.0). --measure front times the article's network,
     DenseNet121 and the Pareto front of params and MACs, within --time. Each finished row is kept in results.db in --out
     at once, whatever ends the run; the same command again does only what is missing.
@@ -105,7 +104,7 @@ def command(
     batch, limits = options.pop("batch"), limits_of(options)
     measure, seconds = cast(run.Measure, options.pop("measure")), options.pop("seconds")
     profile = profile_of(options.pop("profile"))
-    grid = Grid.default(family_values(options, many=True))
+    grid = _grid(variants, family_values(options, many=True))
     plan = run.plan(grid, batch=batch or 1, measure=measure, seconds=seconds, profile=profile)
     say(_plan_text(plan))
     if dry_run:
@@ -124,6 +123,18 @@ def command(
             say("interrupted: what is finished is kept")
     code = _finish(run.rows_of(plan, store), folder, report or folder / "report.html", limits, format_)
     return INTERRUPTED if interrupted else code
+
+
+def _grid(names: Sequence[str], axes: dict[str, Any]) -> Grid | Listed:
+    """The named variants, or else the axes' combinations; a name and axes: that variant with each of their values."""
+    if not names:
+        return Grid.default(axes)
+    chosen = [named(name) for name in names]
+    if not axes:
+        return Listed(chosen)
+    run.require_few(len(chosen) * len(Grid(**axes)))
+    options = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    return Listed(override(variant, each) for variant in chosen for each in options)
 
 
 def _plan_text(plan: run.Plan) -> str:

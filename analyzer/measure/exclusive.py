@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from analyzer.errors import MeasureError
-
-try:
-    import fcntl
-except ImportError:  # no flock on this system: measurements of other processes are not kept off
-    fcntl = None  # type: ignore[assignment]
+from analyzer.files import locked
 
 
 @contextlib.contextmanager
 def exclusive(device: str, folder: Path | None = None) -> Iterator[tuple[int, ...]]:
     """Waits until nobody else here measures on a device and keeps others off it; gives descriptors for the child.
 
-    The system frees the lock when its last holder ends, however it ends: a child that got the descriptor holds it past
-    the death of its parent. Raises MeasureError where there is no place for the lock.
+    A child that got the descriptor holds the device past the death of its parent. Raises MeasureError where there is no
+    place for the lock.
     """
-    if fcntl is None:
-        yield ()
-        return
     path = (folder or _shared()) / f"analyzer-{hardware(device)}.lock"
-    try:
-        descriptor = _opened(path)
-    except OSError as error:
-        raise MeasureError(
-            f"can't lock the device: {error.strerror}", where=str(path), fix="make this file readable, or remove it"
-        ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield (descriptor,)
-    finally:
-        os.close(descriptor)
+    with contextlib.ExitStack() as stack:
+        try:
+            descriptors = stack.enter_context(locked(path))
+        except OSError as error:
+            raise MeasureError(
+                f"can't lock the device: {error.strerror}", where=str(path), fix="make this file readable, or remove it"
+            ) from error
+        yield descriptors
 
 
 def hardware(device: str) -> str:
@@ -53,11 +42,3 @@ def _shared() -> Path:
     """A folder that all users of this machine share, also where TMPDIR says another one for each."""
     shared = Path("/tmp")
     return shared if shared.is_dir() else Path(tempfile.gettempdir())
-
-
-def _opened(path: Path) -> int:
-    """Reading is enough to lock, also a file that another user made."""
-    try:
-        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)

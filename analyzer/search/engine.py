@@ -222,8 +222,11 @@ def nothing_fits(result: Result) -> UsageError:
             return UsageError(
                 f"{constraint.source} alone excludes all {finds.valid:,} {seen}", where="search", fix=_nearest(result)
             )
+    each = ", ".join(f"{c.source} {int(met):,}" for c, met in zip(query.constraints, finds.met, strict=True))
     return UsageError(
-        f"no one of the {finds.valid:,} {seen} meets all constraints together", where="search", fix=_nearest(result)
+        f"no one of the {finds.valid:,} {seen} meets all constraints together; alone each leaves: {each}",
+        where="search",
+        fix=_nearest(result),
     )
 
 

@@ -34,12 +34,13 @@ class Share:
 class Elasticity:
     """How figures answer to a small step of one axis: exact differences, and relative change over relative step.
 
-    An elasticity of 2 says that 1 % more of the axis makes about 2 % more of the figure.
+    An elasticity of 2 says that 1 % more of the axis makes about 2 % more of the figure. `variant` is the neighbour.
     """
 
     axis: str
     value: Any
     stepped: Any
+    variant: Variant
     differences: dict[str, int]
     elasticities: dict[str, float]
 
@@ -116,26 +117,39 @@ def _role(scope: Scope, op: Op) -> str:
 
 # -- elasticities ----------------------------------------------------------------------------------------------
 
-STEPPED = ("growth", "ratio", "bn_size", "compression", "init", "classes", "image")
+STEPPED = ("growth", "ratio", "bn_size", "compression", "init", "block_config", "classes", "image")
 
 
 def elasticities(variant: Variant, batch: int = 1) -> list[Elasticity]:
-    """One for each numeric axis that the variant has, from exact counts of it and of its neighbour."""
+    """One for each numeric axis that the variant has, and each stage of what is said a stage.
+
+    From exact counts of the variant and of its neighbour.
+    """
     base = family.record(variant, batch, layers=False)
     found = []
-    for name in STEPPED:
-        value = getattr(variant, name)
-        if value is None or isinstance(value, (str, tuple)):
-            continue
-        stepped = _step(name, value)
-        other = _try(variant, name, stepped, batch)
+    for name, said, value, stepped, changed in _neighbours(variant):
+        other = _try(variant, name, changed, batch)
         if other is None:
             continue
         differences = {f: (getattr(other, f) or 0) - (getattr(base, f) or 0) for f in SHARED}
         step = float(Fraction(stepped) / Fraction(value) - 1)
         relative = {f: d / (getattr(base, f) or 1) / step for f, d in differences.items()}
-        found.append(Elasticity(axis(name).option, value, stepped, differences, relative))
+        neighbour = Variant.from_dict(other.target.variant or {})
+        found.append(Elasticity(said, value, stepped, neighbour, differences, relative))
     return found
+
+
+def _neighbours(variant: Variant) -> Iterator[tuple[str, str, Any, Any, Any]]:
+    """Field, what it is called, its value, the stepped one, and the field's whole value with that."""
+    for name in STEPPED:
+        whole, option = getattr(variant, name), axis(name).option
+        if isinstance(whole, tuple):
+            for i, value in enumerate(whole):
+                stepped = value + 1 if name == "block_config" else _step(name, value)
+                yield name, f"{option}, stage {i + 1}", value, stepped, (*whole[:i], stepped, *whole[i + 1 :])
+        elif whole is not None and not isinstance(whole, str):
+            stepped = _step(name, whole)
+            yield name, option, whole, stepped, stepped
 
 
 def _step(name: str, value: Any) -> Any:

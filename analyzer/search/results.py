@@ -32,6 +32,8 @@ class Find:
             "batch": record.batch,
             **{name: getattr(record, name) for name in names},
             "predicted_latency_s": record.predicted.latency_s if record.predicted else None,
+            **{name: getattr(record.measured, name, None) for name in ("measured_latency_s", "measured_images_per_s")},
+            "measured_ratio": record.measured.ratio if record.measured else None,
             "variant": record.target.variant,
         }
 

@@ -140,9 +140,9 @@ AXES = {
 }
 
 
-def axis(name: str) -> Axis:
+def axis(name: str, *, where: str = "axes") -> Axis:
     """The axis of an option's or a field's name. Raises UsageError with the nearest name."""
     for candidate in AXES.values():
         if name in (candidate.option, candidate.field, candidate.option.replace("-", "_")):
             return candidate
-    raise UsageError(f"unknown axis {name!r}", where="axes", fix=did_you_mean(name, AXES))
+    raise UsageError(f"unknown axis {name!r}", where=where, fix=did_you_mean(name, AXES))

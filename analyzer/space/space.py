@@ -55,11 +55,23 @@ class Part:
 
     def variant(self, index: int) -> Variant:
         """The variant at an index. Raises VariantError where its fields can't go together."""
-        fields: dict[str, Any] = {}
-        for name, values in reversed(self.axes):
+        digits = self.digits(index)
+        return replace(self.fixed, **{name: values[d] for (name, values), d in zip(self.axes, digits, strict=True)})
+
+    def digits(self, index: int) -> list[int]:
+        """Of each axis, which of its values the variant at an index has."""
+        digits = []
+        for _, values in reversed(self.axes):
             index, digit = divmod(index, len(values))
-            fields[name] = values[digit]
-        return replace(self.fixed, **fields)
+            digits.append(digit)
+        return digits[::-1]
+
+    def index(self, digits: Sequence[int]) -> int:
+        """The index of the variant with these digits."""
+        index = 0
+        for (_, values), digit in zip(self.axes, digits, strict=True):
+            index = index * len(values) + digit
+        return index
 
 
 class Space:

@@ -17,7 +17,7 @@ from analyzer.errors import AnalyzerError, MeasureError, UsageError, did_you_mea
 from analyzer.family import baseline_for, failed, records, target
 from analyzer.latency import Profile
 from analyzer.records import Measurement, Record, read_record
-from analyzer.space.grid import BadVariant, Grid
+from analyzer.space.grid import BadVariant, Grid, Listed
 from analyzer.space.pareto import front
 from analyzer.sweep.executors import Executor, Processes, result_of
 from analyzer.sweep.store import Setting, Store
@@ -29,7 +29,6 @@ STATIC_PER_S = 20_000
 BLOCK = 2_000
 NOT_MEASURED = "not measured: "
 """How the note begins that says why a chosen row has no times."""
-
 
 
 @dataclass(frozen=True)
@@ -70,23 +69,19 @@ class Plan:
 
 
 def plan(
-    grid: Grid,
+    grid: Grid | Listed,
     *,
     batch: int = 1,
     measure: Measure = "front",
     seconds: float = 40.0,
     profile: Profile | None = None,
 ) -> Plan:
-    """Lists a grid's variants; with a device's `profile`, every row gets its predicted latency. The baseline is DenseNet121 at the first variant's classes and image.
+    """Lists a grid's variants; with a device's `profile`, every row gets its predicted latency.
 
-    Raises UsageError where there are none or too many.
+    The baseline is DenseNet121 at the first variant's classes and image. Raises UsageError
+    where there are none or too many.
     """
-    if len(grid) > MAX_VARIANTS:
-        raise UsageError(
-            f"{len(grid):,} variants are too many to sweep one by one",
-            where="axes",
-            fix=f"narrow them to {MAX_VARIANTS:,}",
-        )
+    require_few(len(grid))
     found = list(grid)
     variants = tuple(v for v in found if isinstance(v, Variant))
     bad = tuple(v for v in found if isinstance(v, BadVariant))
@@ -94,6 +89,16 @@ def plan(
         fix = bad[0].error if bad else "give some values"
         raise UsageError("no variant to sweep", where="axes", fix=str(fix))
     return Plan(variants, bad, densenet121_like(variants[0]), batch, measure, seconds, profile)
+
+
+def require_few(variants: int) -> None:
+    """UsageError where there are more variants than a sweep takes one by one."""
+    if variants > MAX_VARIANTS:
+        raise UsageError(
+            f"{variants:,} variants are too many to sweep one by one",
+            where="axes",
+            fix=f"narrow them to {MAX_VARIANTS:,}",
+        )
 
 
 def count(
@@ -195,9 +200,7 @@ def measure_timing(timing: Timing, device: str) -> Measurement:
     """Measures here. Raises MeasureError where it can't be."""
     from analyzer.measure.measure import measure_variant
 
-    return measure_variant(
-        timing.variant, timing.baseline, device=device, batch=timing.batch, seconds=timing.seconds
-    )
+    return measure_variant(timing.variant, timing.baseline, device=device, batch=timing.batch, seconds=timing.seconds)
 
 
 def measure(

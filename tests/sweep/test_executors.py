@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fakes import measurement
 
 import analyzer
 from analyzer.errors import MeasureError, UsageError
@@ -18,7 +19,6 @@ from analyzer.space.grid import Grid
 from analyzer.sweep import executors, run
 from analyzer.sweep.executors import Device, Processes, executor_of, places_of
 from analyzer.sweep.store import MemoryStore
-from fakes import measurement
 
 
 def square(task: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import LOG, node, note, noted, slowly
 
 from analyzer.errors import AnalyzerError, UsageError
 from analyzer.records import Record
@@ -24,7 +25,6 @@ from analyzer.sweep.cluster import TRIES, Cluster
 from analyzer.sweep.database import ALL, Database, open_store
 from analyzer.sweep.executors import Executor, Processes
 from analyzer.sweep.store import read_jsonl
-from fakes import LOG, node, note, noted, slowly
 
 ray = pytest.importorskip("ray")
 ROOT = Path(__file__).parents[2]
