@@ -322,6 +322,8 @@ def _measured(question: Question, device: str, folder: Path | None) -> pd.DataFr
         outcome = run_study(question, store, workers, None if folder is None else folder / "study.db")
     if outcome.interrupted:
         raise KeyboardInterrupt
+    if not outcome.rows:
+        raise MeasureError("nothing could be measured", where=device, fix="see that a variant runs on this device")
     table = _marked(outcome.finds())
     table["measured_ratio"] = table.pop("ratio_to_baseline")
     table.attrs.update(share=outcome.static.share, fitting=outcome.static.finds.fitting, ended=outcome.ended)

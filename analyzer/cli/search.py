@@ -121,6 +121,9 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
         from analyzer.cli.study import measured_search
 
         return measured_search(space, query, batch=batch, format_=format_, **options)
+    for name in ("trials", "out", "address"):
+        if options[name] is not None:
+            raise UsageError("is for measuring", where=f"--{name}", fix="give --objective measured_latency_s with it")
     begin, limit = time.monotonic(), options["seconds"]
     with _ProgressLine() as line:
         result = search(

@@ -15,6 +15,7 @@ from analyzer.cli.base import INTERRUPTED, say
 from analyzer.errors import UsageError
 from analyzer.records import Record
 from analyzer.search.engine import Result
+from analyzer.search.export import export, to_csv
 from analyzer.search.query import Objective, Query
 from analyzer.search.results import Find
 from analyzer.search.study import Outcome, Question, run_study
@@ -51,7 +52,11 @@ def measured_search(
             question, store, workers, folder / "study.db", on_static=_say_static, starting=_say_starting
         )
     _say_what_was_measured(outcome, folder)
-    _print(outcome.finds(), format_)
+    found = outcome.finds()
+    if options["export"] is not None:
+        export(found, options["export"])
+        say(str(options["export"]))
+    _print(found, format_)
     if outcome.interrupted:
         return INTERRUPTED
     return 0 if outcome.rows else 3
@@ -77,7 +82,7 @@ def _say_what_was_measured(outcome: Outcome, folder: Path) -> None:
         f"measured {new:,} variants on {outcome.device.name}{earlier}{failed}; {outcome.pruned:,} proposals missed a "
         f"constraint and were not built; {outcome.ended}"
     )
-    say(f"the study and its rows are in {folder}: the same search with --out {folder} goes on")
+    say(f"the study and its rows are in {folder}; the same search with --out {folder} goes on from there")
 
 
 def _print(found: Sequence[Find], format_: str) -> None:
@@ -87,8 +92,6 @@ def _print(found: Sequence[Find], format_: str) -> None:
     elif format_ == "json":
         text.show("[" + ",\n".join(json.dumps(find.to_dict()) for find in found) + "]")
     elif format_ == "csv":
-        from analyzer.search.export import to_csv
-
         text.show(to_csv(found).rstrip("\n"))
     elif format_ == "md":
         text.show(text.markdown(HEADINGS, [_cells(find) for find in found]))

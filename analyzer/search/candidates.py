@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.architecture.variant import Variant
-from analyzer.count.vector import CHUNK, count_columns
+from analyzer.count.vector import count_columns
 from analyzer.records import Record
 from analyzer.search.query import Constraint, Finds, Query, fits_of
 from analyzer.space.space import Space
@@ -16,6 +16,8 @@ from analyzer.space.space import Space
 if TYPE_CHECKING:
     import optuna
 
+DRAWN = 2048
+"""Variants that are looked at together for those that fit."""
 
 class Coding:
     """A space's variants as Optuna's parameters: the structure by name, each axis by its value's place."""
@@ -65,7 +67,8 @@ def fitting(space: Space, query: Query, chance: random.Random) -> list[tuple[int
     """Variants that meet the constraints, of a random chunk of one part, in random order: (part, index)."""
     number = chance.choices(range(len(space.parts)), [part.size for part in space.parts])[0]
     part = space.parts[number]
-    indices = np.unique([chance.randrange(part.size) for _ in range(min(part.size, CHUNK // 8))]).astype(np.int64)
+    few = part.size <= DRAWN
+    indices = np.arange(part.size) if few else np.unique([chance.randrange(part.size) for _ in range(DRAWN)])
     counts = count_columns(part.columns(indices), query.batch, query.memory)
     found = [int(index) for index in indices[fits_of(query, counts)]]
     chance.shuffle(found)

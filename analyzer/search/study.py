@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import json
 import random
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -47,8 +48,8 @@ STATIC_SHARE = 0.25
 """Of the time, at most, for the static front that the study begins with."""
 WARM, WARM_MOST = 0.5, 16
 """The static front's part of the measurements, and how many it is where their number is left open."""
-IN_VAIN = 50
-"""Proposals in a row that are pruned or known, after which one that fits is drawn at random."""
+IN_VAIN = 32
+"""Proposals in a row that are pruned or known, after which one that fits is drawn; each time half as many."""
 DRAWS = 50
 """Chunks of random variants that are looked at for one that fits and is new."""
 
@@ -225,6 +226,7 @@ class _Run:
         self.open: dict[int, _Open] = {}
         self.chance = random.Random(question.seed)
         self.study = _study(question, self.setting, path)
+        self.patience = IN_VAIN
         self.reserve = iter(places(outcome.static.finds))
         self._resume()
         self._warm()
@@ -281,8 +283,10 @@ class _Run:
     def _candidate(self) -> _Open | None:
         """The next variant that fits and is not known; what Optuna proposes in vain is told so."""
         for attempt in range(2 * IN_VAIN):
-            if attempt >= IN_VAIN and not self._draw():
-                return None
+            if attempt >= self.patience:
+                self.patience = max(1, self.patience // 2)
+                if not self._draw():
+                    return None
             trial = self.study.ask()
             row = self._row(self.coding.ask(trial))
             trial.set_user_attr("name", row.target.name)
@@ -298,6 +302,8 @@ class _Run:
                 self.study.tell(trial, values_of(self.question, self._keep(row, measured)))
             else:
                 self.tried.add(row.target.name)
+                if attempt < self.patience:
+                    self.patience = IN_VAIN
                 return _Open(trial, row)
         return None
 
@@ -358,13 +364,27 @@ def _setting(question: Question, device: Device, baseline: Variant) -> Setting:
     return Setting(described(SWEEP), device.name, question.batch or default_batch(device.type), baseline.name)
 
 
+def _storage(kit: Any, path: Path) -> Any:
+    """Optuna's tables in SQLite, whole after a kill. A power cut may cost the last trials, and no measurement: those are
+    in the results database, which waits for the disk.
+    """
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(path, timeout=30.0, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+    return kit.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
+
+
 def _study(question: Question, setting: Setting, path: Path | None) -> optuna.Study:
     """The study of this very question, made where it is new; another question's in the same file is another study."""
     kit = _optuna()
     asked = [question.space.axes, question.query.constraints, question.static, question.measured, setting]
     name = hashlib.sha256(json.dumps(asked, default=str, sort_keys=True).encode()).hexdigest()[:16]
-    storage = None if path is None else f"sqlite:///{path}"
     try:
+        storage = None if path is None else _storage(kit, path)
         study: optuna.Study = kit.create_study(
             storage=storage,
             study_name=name,
