@@ -285,7 +285,7 @@ def _print_table(found: list[Find], query: Query, format_: str) -> None:
 
 
 class _ProgressLine:
-    """Done, rate, time left and the front so far, on stderr: a line that is written over, or one now and then where
+    """Done, rate and time left, on stderr: a line that is written over, or one now and then where
     there is no terminal; nothing under --quiet.
     """
 
@@ -309,5 +309,5 @@ class _ProgressLine:
             return
         self.last, self.shown = now, True
         done = f"{100 * progress.done / progress.planned:.0f} % of {progress.planned:,}"
-        left = f"{units.short(int(progress.rate))}/s, {progress.left_s:.0f} s left, front of {progress.front:,}"
+        left = f"{units.short(int(progress.rate))}/s, {progress.left_s:.0f} s left"
         click.echo(f"\r\x1b[K{done}, {left}" if self.over else f"{done}, {left}", nl=not self.over, err=True)

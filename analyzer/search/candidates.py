@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DRAWN = 2048
 """Variants that are looked at together for those that fit."""
 
+
 class Coding:
     """A space's variants as Optuna's parameters: the structure by name, each axis by its value's place."""
 

@@ -46,12 +46,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Progress:
-    """Variants done of those planned, seconds so far, and how many stand on the front."""
+    """Variants done of those planned, and seconds so far."""
 
     done: int
     planned: int
     seconds: float
-    front: int
 
     @property
     def rate(self) -> float:
@@ -113,7 +112,7 @@ def search(
                 running = merged(query, [running, *done])
                 done = []
             seen = running.seen + sum(f.seen for f in done)
-            on_progress(Progress(seen, planned, time.monotonic() - begin, len(running.points)))
+            on_progress(Progress(seen, planned, time.monotonic() - begin))
     except KeyboardInterrupt:
         interrupted = True
     finds = merged(query, [running, *done])

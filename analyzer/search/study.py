@@ -7,17 +7,15 @@ once, which a sweep would find there too.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import json
 import random
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import numpy as np
@@ -26,10 +24,10 @@ from analyzer import family
 from analyzer.architecture.network import densenet121_like
 from analyzer.architecture.variant import Variant
 from analyzer.errors import ArchitectureError, MeasureError, UsageError, did_you_mean
-from analyzer.files import locked
 from analyzer.records import Measurement, Record
 from analyzer.search import engine
 from analyzer.search.candidates import Coding, evenly, excess_of, fitting, places
+from analyzer.search.kept import alone, optuna_here, storage_at
 from analyzer.search.query import Objective, Query, goals
 from analyzer.search.results import Find
 from analyzer.space.pareto import front
@@ -138,13 +136,13 @@ def run_study(
     Raises UsageError where Optuna is missing, no variant meets the constraints, or devices are unlike.
     """
     end = clock() + question.seconds
-    _optuna()
+    optuna_here()
     device = _one_kind(executor.devices())
     query = replace(question.query, best=max(question.query.best, question.trials or 0, WARM_MOST))
     static = engine.search(question.space, query, seconds=STATIC_SHARE * question.seconds, seed=question.seed)
     on_static(static)
     outcome = Outcome(question, static, device)
-    with _alone(path):
+    with alone(path):
         run = _Run(question, outcome, store, path, starting, end, clock)
         try:
             for done in executor.measure(measure_one, run.timings()):
@@ -155,44 +153,12 @@ def run_study(
     return outcome
 
 
-@contextlib.contextmanager
-def _alone(path: Path | None) -> Iterator[None]:
-    """Keeps other processes off a study. Raises UsageError where one has it, or it can't be kept there."""
-    if path is None:
-        yield
-        return
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(locked(path.with_name(f"{path.name}.lock"), wait=False))
-        except BlockingIOError:
-            fix = "wait for it, or choose another --out"
-            raise UsageError("is in use by another process", where=str(path), fix=fix) from None
-        except OSError as error:
-            raise UsageError(
-                f"can't keep the study: {error.strerror}", where=str(path), fix="choose another --out"
-            ) from error
-        yield
-
-
 def _one_kind(devices: Sequence[Device]) -> Device:
     kinds = dict.fromkeys(devices)
     if len(kinds) > 1:
         names = " and ".join(device.name for device in kinds)
         raise UsageError(f"times on {names} don't compare", where="--executor ray", fix="search on nodes of one kind")
     return next(iter(kinds))
-
-
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError:
-        raise UsageError(
-            "measured objectives need Optuna, which is not installed",
-            where="--objective",
-            fix="pip install analyzer[optuna]",
-        ) from None
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna
 
 
 @dataclass
@@ -233,7 +199,7 @@ class _Run:
 
     def _resume(self) -> None:
         """Takes up what earlier runs of this study measured; a trial that a killed run left open is no trial."""
-        state = _optuna().trial.TrialState
+        state = optuna_here().trial.TrialState
         for trial in self.study.get_trials(deepcopy=False):
             name = trial.user_attrs.get("name")
             if trial.state == state.RUNNING:
@@ -295,9 +261,9 @@ class _Run:
                 trial.set_constraint(str(number), each)
             if any(each > 0 for each in excess) or not self._counted(row):
                 self.outcome.pruned += 1
-                self.study.tell(trial, state=_optuna().trial.TrialState.PRUNED)
+                self.study.tell(trial, state=optuna_here().trial.TrialState.PRUNED)
             elif row.target.name in self.tried:
-                self.study.tell(trial, state=_optuna().trial.TrialState.FAIL)  # nothing new to be learnt
+                self.study.tell(trial, state=optuna_here().trial.TrialState.FAIL)  # nothing new to be learnt
             elif (measured := self.known.get(row.target.name)) is not None:
                 self.study.tell(trial, values_of(self.question, self._keep(row, measured)))
             else:
@@ -337,7 +303,7 @@ class _Run:
             self.store.put(
                 [msgspec.structs.replace(found.row, notes=(*found.row.notes, f"not measured: {made}"))], host
             )
-            self.study.tell(found.trial, state=_optuna().trial.TrialState.FAIL)
+            self.study.tell(found.trial, state=optuna_here().trial.TrialState.FAIL)
             return
         row = self._keep(found.row, made, host)
         self.study.tell(found.trial, values_of(self.question, row))
@@ -364,27 +330,13 @@ def _setting(question: Question, device: Device, baseline: Variant) -> Setting:
     return Setting(described(SWEEP), device.name, question.batch or default_batch(device.type), baseline.name)
 
 
-def _storage(kit: Any, path: Path) -> Any:
-    """Optuna's tables in SQLite, whole after a kill. A power cut may cost the last trials, and no measurement: those are
-    in the results database, which waits for the disk.
-    """
-
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(path, timeout=30.0, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        return connection
-
-    return kit.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
-
-
 def _study(question: Question, setting: Setting, path: Path | None) -> optuna.Study:
     """The study of this very question, made where it is new; another question's in the same file is another study."""
-    kit = _optuna()
+    kit = optuna_here()
     asked = [question.space.axes, question.query.constraints, question.static, question.measured, setting]
     name = hashlib.sha256(json.dumps(asked, default=str, sort_keys=True).encode()).hexdigest()[:16]
     try:
-        storage = None if path is None else _storage(kit, path)
+        storage = None if path is None else storage_at(path)
         study: optuna.Study = kit.create_study(
             storage=storage,
             study_name=name,

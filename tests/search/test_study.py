@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -169,7 +170,12 @@ def test_what_a_sweep_measured_is_not_measured_again(tmp_path: Path) -> None:
     base = study._baseline(Question(SPACE, QUERY, ("measured_latency_s",)))
     with closing(open_store(tmp_path)) as store:
         rows = [record(variant, layers=False) for variant in front]
-        store.put([study.msgspec.structs.replace(row, measured=made(Timing(v, base, 1))) for row, v in zip(rows, front)])
+        store.put(
+            [
+                msgspec.structs.replace(row, measured=made(Timing(v, base, 1)))
+                for row, v in zip(rows, front, strict=True)
+            ]
+        )
     measurer = Measurer()
     outcome = run(measurer, tmp_path, trials=6)
     assert not set(measurer.seen) & set(front)
