@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 ROOMS = [
     ["errors"],
-    ["units", "files"],
+    ["units", "files", "processes"],
     ["records"],
     ["layers", "comparison"],
     ["architecture"],

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import os
 import random
-import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -21,6 +20,7 @@ import numpy as np
 
 from analyzer.count.vector import CHUNK, count_columns
 from analyzer.errors import UsageError
+from analyzer.processes import as_worker
 from analyzer.search.query import FIGURES, Finds, Ints, Query, figures_of, judge, merged
 from analyzer.space.space import Space
 
@@ -202,7 +202,7 @@ _worker: dict[str, tuple[Space, Query]] = {}
 
 
 def _start_worker(space: Space, query: Query) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    as_worker()
     _worker["job"] = (space, query)
 
 

@@ -6,7 +6,6 @@ import itertools
 import os
 import platform
 import queue
-import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from analyzer.errors import AnalyzerError, UsageError, did_you_mean
+from analyzer.processes import as_worker
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -74,7 +74,7 @@ class Processes:
             for index, task in enumerate(itertools.chain(first, drawn)):
                 yield Done(index, attempt(function, task), host)
             return
-        with ProcessPoolExecutor(self.jobs, initializer=_leave_interrupts) as pool:
+        with ProcessPoolExecutor(self.jobs, initializer=as_worker) as pool:
             for index, result in enumerate(_in_order(pool, self.jobs, function, itertools.chain(first, drawn))):
                 yield Done(index, result, host)
 
@@ -131,10 +131,6 @@ def executor_of(
     if address is not None:
         raise UsageError("is a Ray cluster's", where="--address", fix="give --executor ray with it")
     return Processes(jobs or os.cpu_count() or 1, () if device is None else places_of(device))
-
-
-def _leave_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
 
 
 def _in_order(
