@@ -30,7 +30,7 @@ from analyzer.cli.options import (
     seconds_type,
 )
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
-from analyzer.records import Record
+from analyzer.records import Record, devices_of
 from analyzer.space.grid import Grid, Listed
 from analyzer.sweep import run
 from analyzer.sweep.database import SqliteStore, open_store
@@ -179,7 +179,7 @@ def _finish(records: Sequence[Record], folder: Path, report: Path, limits: dict[
     if not records:
         return 3
     write_results(folder, records)
-    devices = run.devices_of(records)
+    devices = devices_of(records)
     if len(devices) > 1:
         each = ", ".join(f"{rows:,} on {name}" for name, rows in devices.items())
         say(f"rows are grouped by device, as times compare only within one: {each}")

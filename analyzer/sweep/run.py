@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,7 +15,7 @@ from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, MeasureError, UsageError, did_you_mean
 from analyzer.family import baseline_for, failed, records, target
 from analyzer.latency import Profile
-from analyzer.records import Measurement, Record, read_record
+from analyzer.records import Measurement, Record, devices_of, read_record
 from analyzer.space.grid import BadVariant, Grid, Listed
 from analyzer.space.pareto import front
 from analyzer.sweep.executors import Executor, Processes, result_of
@@ -290,11 +289,6 @@ def rows_of(plan: Plan, store: Store) -> list[Record]:
         return device if len(devices) > 1 else -1, place
 
     return sorted(store.records(), key=key)
-
-
-def devices_of(rows: Sequence[Record]) -> dict[str, int]:
-    """The devices on which rows were measured, by name, each with how many rows."""
-    return dict(Counter(row.measured.environment.device_name for row in rows if row.measured))
 
 
 def _measured(row: Record, store: Store, measurement: Measurement, host: str | None = None) -> Record:

@@ -14,7 +14,7 @@ from fakes import measurement
 import analyzer
 from analyzer.errors import MeasureError, UsageError
 from analyzer.measure import environment
-from analyzer.records import Measurement
+from analyzer.records import Measurement, devices_of
 from analyzer.space.grid import Grid
 from analyzer.sweep import executors, run
 from analyzer.sweep.executors import Device, Processes, executor_of, places_of
@@ -116,7 +116,7 @@ def test_rows_of_unlike_devices_stand_together() -> None:
     list(run.measure(plan, rows[1:-1], store, Processes(), measure_one=one))
     found = run.rows_of(plan, store)
     assert [row.target.name for row in found] == [rows[i].target.name for i in (0, 5, 1, 3, 2, 4)]
-    assert run.devices_of(found) == {"Slate": 2, "Abacus": 2}
+    assert devices_of(found) == {"Slate": 2, "Abacus": 2}
 
 
 def test_auto_is_every_gpu_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
