@@ -13,7 +13,7 @@ from analyzer.architecture import ops
 from analyzer.architecture.blocks import BLOCKS
 from analyzer.architecture.network import trace
 from analyzer.architecture.ops import Op, Scope
-from analyzer.architecture.variant import Variant
+from analyzer.architecture.variant import PerStage, Variant
 from analyzer.count import exact, memory
 from analyzer.errors import AnalyzerError
 from analyzer.records import Record
@@ -57,13 +57,13 @@ class Change:
     @property
     def said(self) -> str:
         """`compression 0.25`."""
-        return f"{self.axis} {text(self.value)}"
+        return f"{self.axis} {text(self.value, ',' if self.axis == 'blocks' else '/')}"
 
 
-def text(value: Any) -> str:
+def text(value: Any, between: str = ",") -> str:
     """An axis's value as the command takes it."""
     if isinstance(value, tuple):
-        return ",".join(map(str, value))
+        return between.join(map(text, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -234,8 +234,8 @@ def _meets(record: Record, limits: dict[str, int]) -> bool:
 
 def _ranges(v: Variant) -> Iterator[tuple[str, Iterable[Any], str]]:
     """Values of each axis from mild to strong."""
-    if isinstance(v.ratio, float):
-        yield "ratio", [v.ratio * (1 - i / 32) for i in range(1, 32)], "layer"
+    if v.ratio is not None:
+        yield "ratio", [_scaled(v.ratio, i / 32) for i in range(31, 0, -1)], "layer"
     if v.bn_size is not None:
         yield "bn_size", range(v.bn_size - 1, 0, -1), "layer"
     yield "groups", [v.groups * 2**i for i in range(1, 9)], "layer"
@@ -244,11 +244,22 @@ def _ranges(v: Variant) -> Iterator[tuple[str, Iterable[Any], str]]:
     if BLOCKS[v.block].family == "densenet" and isinstance(v.compression, float):
         steps = int(v.compression * 100)
         yield "compression", [i / 100 for i in range(steps, 0, -1) if i / 100 < v.compression], "topology"
+    elif isinstance(v.compression, tuple):
+        yield "compression", [_scaled(v.compression, i / 32) for i in range(31, 0, -1)], "topology"
     if v.growth == "double":
         yield "growth", range(512, 0, -1), "topology"
     elif isinstance(v.growth, int):
         yield "growth", range(v.growth - 1, 0, -1), "topology"
+    elif isinstance(v.growth, tuple):
+        yield "growth", [tuple(max(1, g * i // 32) for g in v.growth) for i in range(31, 0, -1)], "topology"
     yield "block_config", _shallower(v.block_config), "size"
+
+
+def _scaled(value: PerStage, factor: float) -> PerStage:
+    """A share, or one of every stage, times a factor, in four decimals."""
+    if isinstance(value, tuple):
+        return tuple(max(round(part * factor, 4), 0.0001) for part in value)
+    return value * factor
 
 
 def _shallower(depths: tuple[int, ...]) -> Iterator[tuple[int, ...]]:

@@ -115,6 +115,19 @@ def test_the_mildest_change_is_just_under_the_budget() -> None:
             assert record(replace(ARTICLE, **field), layers=False).params > limit
 
 
+def test_changes_of_what_is_said_a_stage() -> None:
+    variant = Variant(block_config=(2, 2), growth=(64, 128), ratio=(0.5, 0.25), compression=(0.75,), init=32)
+    base = record(variant, layers=False)
+    found = {change.axis: change for change in cheapest(variant, {"params": base.params * 3 // 4})}
+    for name in ("growth", "ratio"):
+        values, own = found[name].value, getattr(variant, name)
+        shares = {round(after / before, 1) for after, before in zip(values, own, strict=True)}
+        assert len(shares) == 1
+        assert found[name].record.params <= base.params * 3 // 4
+    assert "/" in found["growth"].said
+    assert found["blocks"].said.count(",") == 1
+
+
 def test_the_command(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "analyzer", "explain", "article"]
