@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import click
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, is_quiet, say
+from analyzer.cli.finds import print_data, write_files
 from analyzer.cli.options import Count as CountType
 from analyzer.cli.options import (
     TargetName,
@@ -29,7 +28,7 @@ from analyzer.cli.options import (
 )
 from analyzer.errors import UsageError
 from analyzer.search.engine import Progress, Result, search
-from analyzer.search.export import export, require_form, to_csv
+from analyzer.search.export import require_form
 from analyzer.search.query import FIGURES, Constraint, Objective, Query, limits_under
 from analyzer.search.results import Find, finds
 from analyzer.space.axes import axis
@@ -131,17 +130,10 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
         )
     found = finds(result, profile) if result.finds.fitting else []
     _say_what_was_seen(result, time.monotonic() - begin)
-    _print(found, query, format_)
-    _export(found, options["export"])
-    if options["report"] is not None and found:
-        _write_report(found, query, options["report"])
+    if not print_data(found, format_):
+        _print_table(found, query, format_)
+    write_files(found, query.constraints, options["export"], options["report"])
     return INTERRUPTED if result.interrupted else 0
-
-
-def _export(found: Sequence[Find], path: Path | None) -> None:
-    if path is not None:
-        export(found, path)
-        say(str(path))
 
 
 def _file_axes(path: Path | None) -> dict[str, Any]:
@@ -231,36 +223,6 @@ def _say_what_was_seen(result: Result, seconds: float) -> None:
     invalid = finds_.seen - finds_.valid
     if invalid:
         say(f"{invalid:,} make no network (or can't train at this batch) and were left out")
-
-
-def _write_report(found: list[Find], query: Query, path: Path) -> None:
-    """The finds against DenseNet121 at their classes and image; the verdict is on the first of the front."""
-    from analyzer.architecture.variant import Variant
-    from analyzer.family import baseline_for
-    from analyzer.report.page import write_report
-    from analyzer.sweep.report import report_data
-
-    records = [find.record for find in found]
-    baseline = baseline_for(Variant.from_dict(records[0].target.variant or {}), query.batch)
-    rows = [baseline, *(record for record in records if record.target.name != baseline.target.name)]
-    limits = {c.figure: c.maximum for c in query.constraints if c.maximum is not None}
-    data = report_data(
-        rows, limits, command=["analyze", *sys.argv[1:]], subject=rows[min(1, len(rows) - 1)].target.name
-    )
-    write_report(data, path)
-    say(str(path))
-
-
-def _print(found: list[Find], query: Query, format_: str) -> None:
-    if format_ == "jsonl":
-        for find in found:
-            text.show(json.dumps(find.to_dict()))
-    elif format_ == "json":
-        text.show("[" + ",\n".join(json.dumps(find.to_dict()) for find in found) + "]")
-    elif format_ == "csv":
-        text.show(to_csv(found).rstrip("\n"))
-    else:
-        _print_table(found, query, format_)
 
 
 def _print_table(found: list[Find], query: Query, format_: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -12,10 +11,10 @@ from typing import Any
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, say
+from analyzer.cli.finds import print_data, write_files
 from analyzer.errors import UsageError
 from analyzer.records import Record
 from analyzer.search.engine import Result
-from analyzer.search.export import export, to_csv
 from analyzer.search.query import Objective, Query
 from analyzer.search.results import Find
 from analyzer.search.study import Outcome, Question, run_study
@@ -53,10 +52,11 @@ def measured_search(
         )
     _say_what_was_measured(outcome, folder)
     found = outcome.finds()
-    if options["export"] is not None:
-        export(found, options["export"])
-        say(str(options["export"]))
-    _print(found, format_)
+    if format_ == "md":
+        text.show(text.markdown(HEADINGS, [_cells(find) for find in found]))
+    elif not print_data(found, format_) and found:
+        text.show_table(HEADINGS, [_cells(find) for find in found])
+    write_files(found, query.constraints, options["export"], options["report"])
     if outcome.interrupted:
         return INTERRUPTED
     return 0 if outcome.rows else 3
@@ -83,20 +83,6 @@ def _say_what_was_measured(outcome: Outcome, folder: Path) -> None:
         f"constraint and were not built; {outcome.ended}"
     )
     say(f"the study and its rows are in {folder}; the same search with --out {folder} goes on from there")
-
-
-def _print(found: Sequence[Find], format_: str) -> None:
-    if format_ == "jsonl":
-        for find in found:
-            text.show(json.dumps(find.to_dict()))
-    elif format_ == "json":
-        text.show("[" + ",\n".join(json.dumps(find.to_dict()) for find in found) + "]")
-    elif format_ == "csv":
-        text.show(to_csv(found).rstrip("\n"))
-    elif format_ == "md":
-        text.show(text.markdown(HEADINGS, [_cells(find) for find in found]))
-    elif found:
-        text.show_table(HEADINGS, [_cells(find) for find in found])
 
 
 def _cells(find: Find) -> tuple[str, ...]:

@@ -334,7 +334,7 @@ def test_the_command_on_small_networks(tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "analyzer", "search", "--block", "dense", "--blocks", "1,1", "--growth", "4:12:4",
         "--image", "32", "--max-params", "100k", "--objective", "measured_latency_s", "--maximize", "conv_activations",
-        "--batch", "1", "--trials", "1", "--out", "kept", "--format", "jsonl", "--export", "found.csv",
+        "--batch", "1", "--trials", "1", "--out", "kept", "--format", "jsonl", "--export", "found.csv", "--report", "found.html",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     rows = []
@@ -346,6 +346,7 @@ def test_the_command_on_small_networks(tmp_path: Path) -> None:
         assert f"kept{os.sep}" in done.stderr or "--out kept" in done.stderr
     assert all(row["measured_latency_s"] > 0 and row["params"] <= 100_000 for row in rows)
     assert any(row["front"] for row in rows)
+    assert "Time of a batch as a multiple of" in (tmp_path / "found.html").read_text()
     assert len((tmp_path / "found.csv").read_text().splitlines()) == 3
     for args, says in ((["--trials", "2"], "--objective"), (["--objective", "latency"], "measured_latency_s")):
         done = subprocess.run(
