@@ -22,6 +22,8 @@ TRIES = 5
 """Runs of a task whose worker is lost each time, before it is given up."""
 PATIENCE_S = 120.0
 """Seconds to wait for a node where none is left, before the cluster is given up."""
+NOT_IMPORTED = ("No module named", "cannot import name", "failed to import")
+"""How Ray tells, in errors of several kinds, that a worker lacks something."""
 KNOCK_S = 5.0
 """Seconds for a cluster's address to answer."""
 LOOK_S = 1.0
@@ -174,9 +176,10 @@ class Cluster:
         try:
             host, result = self.ray.get(reference)
         except RayTaskError as error:
-            if isinstance(error.cause, ImportError):
+            missing = [line for line in str(error).splitlines() if any(words in line for words in NOT_IMPORTED)]
+            if missing:
                 raise UsageError(
-                    f"a worker can't import what it needs: {error.cause}",
+                    f"a worker can't import what it needs: {missing[-1].strip()}",
                     where="--executor ray",
                     fix="install the same analyzer[ray] on every node",
                 ) from error

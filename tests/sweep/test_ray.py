@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -138,6 +139,17 @@ def test_errors_come_back_and_defects_are_raised(local: Any) -> None:
         assert isinstance(done.result, AnalyzerError)
         with pytest.raises(ValueError, match="a defect"):
             list(executor.compute(_fails, [0]))
+
+
+def test_a_node_that_lacks_what_is_needed_is_told(
+    local: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "only_here.py").write_text("def work(task):\n    return task\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    work = importlib.import_module("only_here").work
+    (tmp_path / "only_here.py").unlink()
+    with closing(Cluster(local.address, "cpu")) as executor, pytest.raises(UsageError, match="can't import"):
+        list(executor.compute(work, [1]))
 
 
 def test_another_version_on_a_node_is_refused(local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
