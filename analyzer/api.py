@@ -273,7 +273,7 @@ def search(
     at_least: Mapping[str, int | str] | None = None,
     under: str | Variant | None = None,
     best: int = 0,
-    batch: int = 1,
+    batch: int | None = None,
     seconds: float = 60.0,
     jobs: int | None = None,
     seed: int = 0,
@@ -293,6 +293,7 @@ def search(
     With a measured `objective` (measured_latency_s, measured_images_per_s, measured_ratio) variants are proposed by
     Optuna, beginning with the static front, and at most `trials` measured on `device`; every measured one is a row.
     `minimize` and `maximize` count beside it where they are given. `out` keeps the study and its rows to go on from.
+    `batch` is that of memory (default: 1) and of measuring (default: the device's usual).
     """
     from analyzer.search.engine import search as run_search
     from analyzer.search.query import Query
@@ -301,13 +302,14 @@ def search(
     if not isinstance(space, Space):
         raise UsageError(f"is no Space: {space!r:.80}", where="space", fix="such as Space(growth=range(8, 65))")
     goals = _goals(minimize, maximize)
-    query = Query(goals or Query().objectives, _constraints(limits, at_least, under, batch), batch, best)
+    query = Query(goals or Query().objectives, _constraints(limits, at_least, under, batch or 1), batch or 1, best)
     if objective:
         from analyzer.search.study import Question
 
         question = Question(
-            space, query, tuple(_names(objective)), goals, trials=trials, seconds=seconds, sampler=sampler, seed=seed
-        )
+            space, query, tuple(_names(objective)), goals, trials=trials, seconds=seconds, batch=batch,
+            sampler=sampler, seed=seed,
+        )  # fmt: skip
         return _measured(question, device, None if out is None else Path(out))
     result = run_search(space, query, seconds=seconds, jobs=jobs, seed=seed)
     table = _marked(finds(result, _profile(profile)))

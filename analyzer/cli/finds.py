@@ -29,18 +29,24 @@ def print_data(found: Sequence[Find], format_: str) -> bool:
 
 
 def write_files(
-    found: Sequence[Find], constraints: Sequence[Constraint], exported: Path | None, report: Path | None
+    found: Sequence[Find],
+    constraints: Sequence[Constraint],
+    searched: Sequence[str],
+    exported: Path | None,
+    report: Path | None,
 ) -> None:
-    """Writes the files that were asked for, and says where."""
+    """Writes the files that were asked for, and says where; `searched` is what a report says of the search."""
     if exported is not None:
         export(found, exported)
         say(str(exported))
     if report is not None and found:
-        _write_report(found, constraints, report)
+        _write_report(found, constraints, searched, report)
         say(str(report))
 
 
-def _write_report(found: Sequence[Find], constraints: Sequence[Constraint], path: Path) -> None:
+def _write_report(
+    found: Sequence[Find], constraints: Sequence[Constraint], searched: Sequence[str], path: Path
+) -> None:
     """The finds against DenseNet121 at their classes and image; the verdict is on the first of the front."""
     from analyzer.architecture.variant import Variant
     from analyzer.family import baseline_for
@@ -52,6 +58,10 @@ def _write_report(found: Sequence[Find], constraints: Sequence[Constraint], path
     rows = [baseline, *(record for record in records if record.target.name != baseline.target.name)]
     limits = {c.figure: c.maximum for c in constraints if c.maximum is not None}
     data = report_data(
-        rows, limits, command=["analyze", *sys.argv[1:]], subject=rows[min(1, len(rows) - 1)].target.name
+        rows,
+        limits,
+        command=["analyze", *sys.argv[1:]],
+        subject=rows[min(1, len(rows) - 1)].target.name,
+        searched=searched,
     )
     write_report(data, path)

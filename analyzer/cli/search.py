@@ -30,7 +30,7 @@ from analyzer.errors import UsageError
 from analyzer.search.engine import Progress, Result, search
 from analyzer.search.export import require_form
 from analyzer.search.query import FIGURES, Constraint, Objective, Query, limits_under
-from analyzer.search.results import Find, finds
+from analyzer.search.results import Find, described, finds
 from analyzer.space.axes import axis
 from analyzer.space.space import Space
 
@@ -132,7 +132,7 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
     _say_what_was_seen(result, time.monotonic() - begin)
     if not print_data(found, format_):
         _print_table(found, query, format_)
-    write_files(found, query.constraints, options["export"], options["report"])
+    write_files(found, query.constraints, described(result), options["export"], options["report"])
     return INTERRUPTED if result.interrupted else 0
 
 

@@ -16,7 +16,7 @@ from analyzer.errors import UsageError
 from analyzer.records import Record
 from analyzer.search.engine import Result
 from analyzer.search.query import Objective, Query
-from analyzer.search.results import Find
+from analyzer.search.results import Find, described
 from analyzer.search.study import Outcome, Question, run_study
 from analyzer.space.space import Space
 from analyzer.sweep.database import open_store
@@ -50,13 +50,15 @@ def measured_search(
         outcome = run_study(
             question, store, workers, folder / "study.db", on_static=_say_static, starting=_say_starting
         )
-    _say_what_was_measured(outcome, folder)
+    say(_measured(outcome))
+    say(f"the study and its rows are in {folder}; the same search with --out {folder} goes on from there")
     found = outcome.finds()
     if format_ == "md":
         text.show(text.markdown(HEADINGS, [_cells(find) for find in found]))
     elif not print_data(found, format_) and found:
         text.show_table(HEADINGS, [_cells(find) for find in found])
-    write_files(found, query.constraints, options["export"], options["report"])
+    searched = [*described(outcome.static), f"{_measured(outcome)}."]
+    write_files(found, query.constraints, searched, options["export"], options["report"])
     if outcome.interrupted:
         return INTERRUPTED
     return 0 if outcome.rows else 3
@@ -74,15 +76,14 @@ def _say_starting(row: Record) -> None:
     say(f"measuring {row.target.shown}")
 
 
-def _say_what_was_measured(outcome: Outcome, folder: Path) -> None:
+def _measured(outcome: Outcome) -> str:
     new = len(outcome.rows) - outcome.earlier
     earlier = f", {outcome.earlier:,} were there" if outcome.earlier else ""
     failed = f", {outcome.failed:,} could not be measured" if outcome.failed else ""
-    say(
+    return (
         f"measured {new:,} variants on {outcome.device.name}{earlier}{failed}; {outcome.pruned:,} proposals missed a "
         f"constraint and were not built; {outcome.ended}"
     )
-    say(f"the study and its rows are in {folder}; the same search with --out {folder} goes on from there")
 
 
 def _cells(find: Find) -> tuple[str, ...]:

@@ -38,6 +38,10 @@ class Constraint:
     def __post_init__(self) -> None:
         require_figure(self.figure, self.source or "constraint")
 
+    def __str__(self) -> str:
+        limits = [(self.minimum, "at least"), (self.maximum, "at most")]
+        return f"{self.figure} " + " and ".join(f"{words} {limit:,}" for limit, words in limits if limit is not None)
+
 
 def limits_under(record: Record, name: str) -> list[Constraint]:
     """A record's own params, MACs and saved bytes as limits."""

@@ -18,7 +18,7 @@ from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, UsageError
 from analyzer.family import record
-from analyzer.search import engine
+from analyzer.search import engine, results
 from analyzer.search.engine import Task, run_task, search
 from analyzer.search.query import FIGURES, Constraint, Objective, Query, merged
 from analyzer.search.results import finds
@@ -303,6 +303,34 @@ def test_finds_are_exported_with_their_marks(tmp_path: Path, suffix: str) -> Non
     for figure in (*FIGURES, "front"):
         assert list(table[figure]) == [row[figure] for row in printed]
     assert set(table["front"]) == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("more", "says"), [([], "All 16 variants of 1 structure were"), (["--time", "0.001s"], "visits none")]
+)
+def test_a_report_says_what_was_searched(tmp_path: Path, more: list[str], says: str) -> None:
+    space = ["--growth", "8:64:8"] + (["--init", "1:20000", "--image", "200:260:2"] if more else ["--init", "32,64"])
+    done = analyze(tmp_path, *space, *more, "--under", "densenet121", "--best", "2", "--report", "found.html")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "found.html").read_text()
+    section = page[page.index('<section id="search"') :].partition("</section>")[0]
+    assert says in section
+    assert "growth 8, 16, 24, 32, 40, 48, 56, 64" in section
+    assert "params at most 6,955,906" in section
+    assert "the 2 best of each are added" in section
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ((32, 16), "32, 16"),
+        (("double", *range(64, 7, -1)), "double, 8 to 64 (57 values)"),
+        (tuple((i, 2) for i in range(1, 15)), ", ".join(f"{i}-2" for i in range(1, 13)) + " and 2 more"),
+        ((0.5, (0.25, 0.5)), "0.5, 0.25-0.5"),
+    ],
+)
+def test_an_axis_in_words(values: tuple, said: str) -> None:
+    assert results._span(values) == said
 
 
 def test_a_bad_export_is_known_before_the_search(tmp_path: Path) -> None:

@@ -354,3 +354,28 @@ def test_the_command_on_small_networks(tmp_path: Path) -> None:
         )
         assert done.returncode == 2
         assert says in done.stderr
+
+
+def test_from_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import analyzer as an
+    from analyzer import api
+
+    asked: list[Question] = []
+
+    def fake(question: Question, store: MemoryStore, executor: Processes, path: Path | None) -> Outcome:
+        asked.append(question)
+        return run_study(question, store, Here(), path, measure_one=Measurer())
+
+    monkeypatch.setattr(study, "run_study", fake)
+    monkeypatch.setattr(api, "executor_of", lambda **_: Here())
+    table = an.search(
+        SPACE, objective="measured_latency_s", limits={"params": LIMIT}, maximize="conv_activations", batch=2,
+        trials=6, out=tmp_path, device="cpu",
+    )  # fmt: skip
+    assert len(table) == 6
+    assert (table["params"] <= LIMIT).all()
+    assert table["front"].any()
+    assert table["measured_latency_s"].notna().all()
+    assert table["measured_ratio"].notna().all()
+    assert (asked[0].batch, asked[0].query.batch) == (2, 2)
+    assert (tmp_path / "study.db").exists()
