@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from analyzer.api import sweep as sweep
     from analyzer.architecture.network import PRESETS as PRESETS
     from analyzer.architecture.variant import Variant as Variant
+    from analyzer.budget.check import check as check
+    from analyzer.budget.history import history as history
+    from analyzer.budget.locking import lock as lock
+    from analyzer.budget.verdict import Verdict as Verdict
     from analyzer.errors import AnalyzerError as AnalyzerError
     from analyzer.records import Record as Record
     from analyzer.space.grid import Grid as Grid
@@ -45,6 +49,10 @@ _HOMES = {
     "PRESETS": "analyzer.architecture.network",
     "Variant": "analyzer.architecture.variant",
     "build": "analyzer.api",
+    "check": "analyzer.budget.check",
+    "history": "analyzer.budget.history",
+    "lock": "analyzer.budget.locking",
+    "Verdict": "analyzer.budget.verdict",
     "AnalyzerError": "analyzer.errors",
     "Record": "analyzer.records",
     "Grid": "analyzer.space.grid",

@@ -72,6 +72,7 @@ def record(
     return Record(
         **_common(variant, batch, label),
         **_figures(cost, *exact.norm_channels(net)),
+        depth=exact.depth(net),
         **used,
         predicted=profile.predicted(float(profile.of_net(net))) if profile else None,
         layers=tuple(_rows(net, batch, "saved_bytes" in used)) if layers else None,
@@ -225,6 +226,7 @@ def _count(variants: list[Variant], batch: int, profile: Profile | None) -> Iter
         yield Record(
             **_common(variant, batch),
             **_figures(cost, int(counts.norm_channels[i]), counts.norms),
+            depth=counts.depth,
             **used,
             predicted=profile.predicted(float(latency[i])) if profile and latency is not None else None,
             notes=() if trains else (note,),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from analyzer import units
+from analyzer.budget.figures import OF_A_RUN, PEAKS, STATIC
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.records import Record
 
@@ -18,10 +20,9 @@ if TYPE_CHECKING:
 
 LARGEST = 5
 """How many layers a failure names."""
-STATIC = ("params", "param_bytes", "buffer_bytes")
-"""Figures that need no input."""
-RUN = ("macs", "conv_activations", "saved_bytes", "peak_training_bytes", "peak_inference_bytes")
-_LIMITS = {f"max_{name}": name for name in (*STATIC, *RUN)}
+RUN = {*OF_A_RUN, *PEAKS}
+"""Figures that need an input."""
+_LIMITS = {f"max_{name}": name for name in STATIC}
 _WHERE = "assert_budget"
 _models = pytest.StashKey[list[tuple[Any, dict[str, Any]]]]()
 
@@ -61,7 +62,7 @@ def _held(limits: Mapping[str, int | str | None]) -> dict[str, int]:
 
 def _whole(name: str, limit: int | str) -> int:
     if isinstance(limit, str):
-        return units.parse_count(limit, where=name)
+        return units.parse_count(limit, where=name, figure=_LIMITS[name])
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
         raise UsageError(f"{limit!r} is not a number of them", where=name, fix="write it as 8_000_000 or '8M'")
     return limit
@@ -72,12 +73,24 @@ def _record(model: Any, inputs: Any, kwargs: Mapping[str, Any] | None, figures: 
     from analyzer.architecture.variant import Variant
 
     if isinstance(model, (str, Variant)) or inputs is not None or kwargs:
-        return analyze(model, inputs=inputs, kwargs=kwargs, strict=bool(figures & set(RUN)))
-    if needing := sorted(figures & set(RUN)):
+        record = analyze(model, inputs=inputs, kwargs=kwargs, strict=bool(figures & RUN))
+        own = not isinstance(model, (str, Variant))
+        return _with_peaks(record, model, inputs, kwargs) if own and figures & set(PEAKS) else record
+    if needing := sorted(figures & RUN):
         raise UsageError(f"{needing[0]} need inputs", where=_WHERE, fix="such as inputs=(1, 3, 224, 224)")
     from analyzer.count.parameters import count_parameters
 
     return count_parameters(model, name=type(model).__name__)
+
+
+def _with_peaks(record: Record, model: nn.Module, inputs: Any, kwargs: Mapping[str, Any] | None) -> Record:
+    from analyzer.analysis import as_tensors
+    from analyzer.count.peak import DEFAULT
+    from analyzer.prediction import predict_module
+
+    found = predict_module(model, as_tensors(inputs or []), dict(kwargs or {}), record, DEFAULT)
+    peaks = {name: getattr(found, name) for name in PEAKS}
+    return msgspec.structs.replace(record, **peaks)
 
 
 def _known(record: Record, name: str) -> int:

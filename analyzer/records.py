@@ -183,7 +183,8 @@ class Failure(Frozen, frozen=True, kw_only=True):
 class Record(Frozen, frozen=True, kw_only=True):
     """All that is known of one target. A figure that is not known is None, never a guess.
 
-    `training_macs` are those of a forward in training mode and its backward pass, where that was asked for.
+    `training_macs` are those of a forward in training mode and its backward pass, where that was asked for. `depth` is
+    the number of convolutions and products with a weight on the longest path from an input to an output.
     """
 
     schema: int = SCHEMA
@@ -199,6 +200,7 @@ class Record(Frozen, frozen=True, kw_only=True):
     flops: int | None = None
     training_macs: int | None = None
     conv_activations: int | None = None
+    depth: int | None = None
     saved_bytes: int | None = None
     peak_training_bytes: int | None = None
     peak_inference_bytes: int | None = None

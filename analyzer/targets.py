@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.machinery
 import importlib.util
 import json
 import re
@@ -16,7 +17,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.blocks import BLOCKS
@@ -48,13 +49,17 @@ class FamilyTarget:
 
 @dataclass(frozen=True)
 class ModuleTarget:
-    """Any other model: where it comes from, how it is called, and its inputs (none: they were not given)."""
+    """Any other model: where it comes from, how it is called, and its inputs (none: they were not given).
+
+    `dtype` is what its floating-point parameters and buffers are cast to; None leaves them as they are made.
+    """
 
     name: str
     location: str
     attribute: str
     kwargs: tuple[tuple[str, Any], ...] = ()
     inputs: tuple[Input, ...] = ()
+    dtype: str | None = None
 
 
 Resolved = FamilyTarget | ModuleTarget
@@ -177,9 +182,11 @@ def load(target: ModuleTarget, *, device: str = "meta") -> nn.Module | Variant:
     with _code_of(target):
         found = _attribute(_import(target), target)
         if isinstance(found, (nn.Module, Variant)):
-            if target.kwargs:
+            if target.kwargs or target.dtype:
                 raise TargetError(
-                    "is an instance and takes no --kwarg", where=target.name, fix="name its class or factory"
+                    "is an instance: it takes no arguments and is not cast",
+                    where=target.name,
+                    fix="name its class or factory",
                 )
             return found
         if not callable(found):
@@ -194,7 +201,15 @@ def load(target: ModuleTarget, *, device: str = "meta") -> nn.Module | Variant:
         raise TargetError(
             f"returned a {type(made).__name__}, not a model", where=target.name, fix="return an nn.Module"
         )
+    if isinstance(made, nn.Module) and target.dtype is not None:
+        return made.to(getattr(torch, target.dtype))
     return made
+
+
+def import_module(target: ModuleTarget) -> ModuleType:
+    """Imports the file or module that a target names, whatever its attribute. Raises TargetError."""
+    with _code_of(target):
+        return _import(target)
 
 
 def _construct(factory: Any, target: ModuleTarget, device: str) -> Any:
@@ -217,14 +232,55 @@ def _construct(factory: Any, target: ModuleTarget, device: str) -> Any:
 
 @contextlib.contextmanager
 def _code_of(target: ModuleTarget) -> Iterator[None]:
-    """The target's own folder (the current one for a package) first on the import path, for as long as it loads."""
-    folder = str(Path(target.location).resolve().parent) if target.location.endswith(".py") else str(Path.cwd())
-    sys.path.insert(0, folder)
+    """The target's own folder first on the import path, for as long as it loads; for a package the current one and src.
+
+    Modules that another target's folder brought are forgotten: two models may each have a `layers.py` beside them.
+    """
+    location, here = Path(target.location), Path.cwd()
+    folders = [location.resolve().parent] if location.suffix == ".py" else [here, *filter(Path.is_dir, [here / "src"])]
+    forget(folders)
+    there = set(sys.modules)
+    sys.path[:0] = map(str, folders)
+    writes = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # reading a model leaves nothing beside it
     try:
         yield
     finally:
-        with contextlib.suppress(ValueError):
-            sys.path.remove(folder)
+        sys.dont_write_bytecode = writes
+        for folder in map(str, folders):
+            with contextlib.suppress(ValueError):
+                sys.path.remove(folder)
+        for name in set(sys.modules) - there:
+            home = _home(name, sys.modules[name], folders)
+            if home is not None:
+                _brought[name] = home
+
+
+_brought: dict[str, Path] = {}
+"""Modules that loading a target imported from the target's own folders, and which folder it was."""
+
+
+def forget(but: Sequence[Path] = ()) -> None:
+    """Makes the next load import anew what earlier ones imported from the targets' own folders, but for these."""
+    for name in [name for name, home in _brought.items() if home not in but]:
+        sys.modules.pop(name, None)
+        del _brought[name]
+
+
+def _home(name: str, module: ModuleType, folders: Sequence[Path]) -> Path | None:
+    """The folder that a module was found in under its own name; what merely lies below it (`.venv`) was found elsewhere."""
+    file = getattr(module, "__file__", None)
+    if not isinstance(file, str) or name.partition(".")[0] == "analyzer":
+        return None
+    path = Path(file).parent if Path(file).stem == "__init__" else Path(file).with_suffix("")
+    return next((folder for folder in folders if path == folder.joinpath(*name.split("."))), None)
+
+
+class _FromSource(importlib.machinery.SourceFileLoader):
+    """Compiles the file as it is now: cached bytecode is told from its source by whole seconds and size alone."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def _import(target: ModuleTarget) -> ModuleType:
@@ -234,13 +290,13 @@ def _import(target: ModuleTarget) -> ModuleType:
     if not path.is_file():
         raise TargetError(f"there is no file {target.location}", where=target.name, fix="check the path")
     name = re.sub(r"\W", "_", path.stem)
-    spec = importlib.util.spec_from_file_location(f"_analyzed_{name}", path)
+    loader = _FromSource(f"_analyzed_{name}", str(path))
+    spec = importlib.util.spec_from_file_location(loader.name, path, loader=loader)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # so that its classes can be pickled and its dataclasses made
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except (Exception, SystemExit) as error:
         sys.modules.pop(spec.name, None)
         raise _failed("can't be imported", target, error) from error

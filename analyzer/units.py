@@ -18,12 +18,28 @@ _SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "min": 60.0, "h": 3600.
 LIMIT = 2**63 - 1
 
 
-def parse_count(text: str, *, where: str = "") -> int:
-    """An exact integer from `8M` (8,000,000), `8Mi` (8 x 2^20), `32 MiB`, `2.8G` or `7,978,856`."""
+def unit_of(figure: str) -> str:
+    """What a figure's numbers may be said in: `params`, `macs`, `flops`, `b` for bytes; nothing for the others."""
+    if figure.endswith("_bytes"):
+        return "b"
+    return {"trainable_params": "params"}.get(figure, figure if figure in ("params", "macs", "flops") else "")
+
+
+def parse_count(text: str, *, where: str = "", figure: str | None = None) -> int:
+    """An exact integer from `8M` (8,000,000), `8Mi` (8 x 2^20), `32 MiB`, `2.8 GMACs` or `7,978,856`.
+
+    A number of a `figure` in another unit is refused: 5 GFLOPs are not 5 GMACs.
+    """
     match = _COUNT.fullmatch(text.strip())
     suffix = match[2].lower() if match else ""
     if match is None or suffix not in _SUFFIXES:
         raise UsageError(f"{text!r} is not a number", where=where, fix="write it as 8M, 2.83G, 100MiB or 7978856")
+    if figure is not None and match[3] and match[3].lower() != unit_of(figure):
+        raise UsageError(
+            f"{text!r} is in {match[3]}, and {figure} is not",
+            where=where,
+            fix="say the number in the figure's own unit",
+        )
     value = Fraction(match[1].replace(",", "")) * _SUFFIXES[suffix]
     if value.denominator != 1:
         raise UsageError(f"{text!r} is not a whole number", where=where, fix="use a suffix that makes it whole")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from analyzer.records import Frozen, Record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = 1
 
@@ -23,6 +26,7 @@ Kind = Literal[
     "unmatched",  # a budget that matches nothing
     "configuration",
     "broken",  # a model can't be loaded or built
+    "terms",  # on what terms a figure was counted
     "uncounted",  # a model can't be fully counted
     "no-baseline",
     "stale",  # the baseline has another schema, target, kwargs or input
@@ -119,6 +123,26 @@ class Verdict(Frozen, frozen=True, kw_only=True):
         """0, or the first of 2, 3, 4, 1 that an error asks for."""
         asked = {finding.exit_code for finding in self.findings}
         return next((code for code in ORDER if code in asked), 0)
+
+    def frame(self) -> pd.DataFrame:
+        """One row a figure of a model or of a group of its layers: value, baseline, limit."""
+        import pandas as pd
+
+        columns = ["model", "figure", "group", "value", "base", "limit"]
+        rows = [
+            [model.name, line.figure, line.group, line.value, line.base, line.limit]
+            for model in self.models
+            for line in model.figures
+        ]
+        table = pd.DataFrame(rows, columns=columns)
+        table[columns[3:]] = table[columns[3:]].astype("Int64")
+        return table
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        found = "".join(f"<li>{escape(f.level)} {escape(f.model)}: {escape(f.what)}</li>" for f in self.findings)
+        return f"<ul>{found}</ul>{self.frame().to_html(na_rep='–')}"
 
     @property
     def errors(self) -> tuple[Finding, ...]:

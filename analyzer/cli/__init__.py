@@ -17,6 +17,10 @@ COMMANDS = {
     "measure": "Throughput, latency and memory on this machine, with what they are worth.",
     "calibrate": "Fit this device's profile, which predicts the latency of every variant.",
     "results": "Rows that sweeps have kept: list, show, export, merge, prune.",
+    "init": "Find your models, propose budgets, write the first lock file.",
+    "check": "Hold your models to their budgets, in CI: what grew, where, who pays.",
+    "lock": "Write what the models cost now, as the baseline of growth.",
+    "history": "What the models cost, over the commits of the lock file.",
     "report": "An HTML report from results of earlier runs.",
     "doctor": "Versions, devices, and what would be measured where.",
 }

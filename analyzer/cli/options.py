@@ -52,13 +52,16 @@ def family_values(options: dict[str, Any], *, many: bool) -> dict[str, Any]:
 
 
 class Count(click.ParamType[int]):
-    """A count such as 8M, 8Mi or 7,978,856."""
+    """A count such as 8M, 8Mi or 7,978,856; of a figure, in no other figure's unit."""
 
     name = "count"
 
+    def __init__(self, figure: str | None = None) -> None:
+        self.figure = figure
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The exact integer."""
-        return value if isinstance(value, int) else parse_count(value, where=_name(param))
+        return value if isinstance(value, int) else parse_count(value, where=_name(param), figure=self.figure)
 
 
 class Seconds(click.ParamType[float]):
@@ -194,7 +197,7 @@ def limit_options(function: F) -> F:
         function = click.option(
             f"--max-{word}",
             f"max_{figure}",
-            type=Count(),
+            type=Count(figure),
             metavar="N",
             help=f"Budget for {figure} (8M, 100MiB; inclusive).",
         )(function)

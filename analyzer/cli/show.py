@@ -36,7 +36,18 @@ from analyzer.targets import FamilyTarget, Resolved, resolve
 if TYPE_CHECKING:
     from analyzer.count.witnesses import Witness
 
-TOTALS = ("params", "trainable_params", "macs", "flops", "training_macs", *FIGURES[2:], "param_bytes", "buffer_bytes")
+TOTALS = (
+    "params",
+    "trainable_params",
+    "macs",
+    "flops",
+    "training_macs",
+    *FIGURES[2:3],
+    "depth",
+    *FIGURES[3:],
+    "param_bytes",
+    "buffer_bytes",
+)
 
 
 @click.command("show", cls=Verb)

@@ -14,6 +14,7 @@ import click
 from analyzer import units
 from analyzer.cli.base import use_color
 from analyzer.records import Record
+from analyzer.report.figures import visible
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 """Headings and rows of cells; the first column is text, the others are aligned right."""
@@ -24,6 +25,7 @@ LABELS = {
     "flops": "FLOPs (2 x MACs)",
     "training_macs": "MACs, forward and backward",
     "conv_activations": "conv activations",
+    "depth": "depth (layers on the longest path)",
     "saved_bytes": "saved for backward",
     "peak_training_bytes": "peak memory, training",
     "peak_inference_bytes": "peak memory, inference",
@@ -77,6 +79,12 @@ def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _md_row(cells: Sequence[str], *, escape: bool = True) -> str:
     return "| " + " | ".join(escaped(cell) if escape else cell for cell in cells) + " |"
+
+
+def printable(text: str) -> str:
+    """Text from outside in one line, what a terminal would obey written out."""
+    shown: str = visible(" ".join(text.split()))
+    return shown
 
 
 def escaped(text: str) -> str:

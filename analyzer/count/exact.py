@@ -82,6 +82,15 @@ def _distinct(net: Net) -> list[tuple[Op, int]]:
     return list(seen.values())
 
 
+def depth(net: Net) -> int:
+    """Convolutions and linear layers on the longest path from input to output: ResNet-50 has 50 (He et al. 2016)."""
+    longest: dict[int, int] = {}
+    for _, op in net.ops():
+        before = max((longest.get(x.id, 0) for x in op.inputs), default=0)
+        longest[op.output.id] = before + isinstance(op, (Conv, Linear))
+    return longest[net.output_tensor.id]
+
+
 def norm_channels(net: Net) -> tuple[Dim, int]:
     """Channels of all batch normalisations together, and how many there are."""
     norms = [op.x.channels for _, op in net.ops() if isinstance(op, Norm)]

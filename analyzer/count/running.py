@@ -33,7 +33,8 @@ class Pass:
     """What one forward (and its backward, where asked for) cost, module by module in the order they ran.
 
     `by_operator` has MACs and `uncounted` has calls, both by module and operator.
-    `wrote_out_attention` says that scaled_dot_product_attention ran as the products it is made of.
+    `wrote_out_attention` says that scaled_dot_product_attention ran as the products it is made of. `depth` is that of
+    the result: convolutions and products with a weight on the longest path to it.
     """
 
     rows: dict[str, Row]
@@ -43,6 +44,7 @@ class Pass:
     conventions: tuple[str, ...]
     backward_macs: int
     wrote_out_attention: bool
+    depth: int
 
     @property
     def macs(self) -> int:
@@ -124,6 +126,7 @@ class Ladder:
             with plain_kernels(), tracer:
                 with saved if training else contextlib.nullcontext():
                     result = copy(*args, **kwargs)
+                depth = tracer.depth_of(tensors_in(result))
                 tracer.backward = True
                 if backward:
                     _backward(result)
@@ -135,6 +138,7 @@ class Ladder:
             conventions=tuple(tracer.conventions),
             backward_macs=tracer.backward_macs,
             wrote_out_attention=tracer.wrote_out_attention,
+            depth=depth,
         )
 
     def _original(self) -> nn.Module:

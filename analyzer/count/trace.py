@@ -67,6 +67,7 @@ def count_module(
         macs=macs,
         flops=2 * macs,
         conv_activations=sum(row.conv_activations for row in forward.rows.values()),
+        depth=forward.depth,
         training_macs=training.macs + training.backward_macs if backward and training else None,
         saved_bytes=None if training is None else sum(row.saved_bytes for row in training.rows.values()),
         layers=layers,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.wrote_out_attention = False
         self.backward = False
         self.backward_macs = 0
+        self._depths: dict[int, int] = {}
+
+    def depth_of(self, tensors: Iterable[Tensor]) -> int:
+        """Convolutions and products with a weight on the longest path to any of the tensors."""
+        return max((self._depths.get(key, 0) for t in tensors if (key := storage_key(t)) is not None), default=0)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs the operator and counts it."""
@@ -84,13 +89,15 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if parts is not NotImplemented:
                 return parts
         self._guard(args)
+        before = 0 if self.backward else self.depth_of(_tensors_of((*args, *kwargs.values())))
         if self.shapes is not None and "device" in kwargs:
             kwargs = {**kwargs, "device": _META, **({"pin_memory": False} if kwargs.get("pin_memory") else {})}
         out = self._run(func, args, kwargs)
         if self.backward:
             self._count_backward(func, known, args, kwargs, out)
         else:
-            self._count(func, known, args, kwargs, out)
+            deeper = self._count(func, known, args, kwargs, out)
+            self._deepen(out, before + deeper)
         return out
 
     def _guard(self, args: Any) -> None:
@@ -133,7 +140,14 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.by_operator[self.modules.path, f"higher_order::{func._name}"] += macs
         return NotImplemented
 
-    def _count(self, func: OpOverload, known: _Known, args: Any, kwargs: Any, out: Any) -> None:
+    def _deepen(self, out: Any, depth: int) -> None:
+        # Set for every result, so that a storage at the address of one that is gone does not inherit its depth.
+        for tensor in _tensors_of(out if isinstance(out, (list, tuple)) else (out,)):
+            if (key := storage_key(tensor)) is not None:
+                self._depths[key] = depth
+
+    def _count(self, func: OpOverload, known: _Known, args: Any, kwargs: Any, out: Any) -> bool:
+        """Whether the operator is a layer: a convolution, or a product with a weight."""
         row = self.modules.row
         formula = known.formula
         if formula is None:
@@ -143,13 +157,15 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self.wrote_out_attention = True
             if self._all_weights(args):
                 self._add_weights(out)
-            return
+            return False
         macs = formula.macs(out, *args, **kwargs)
         row.macs += macs
         self.by_operator[self.modules.path, func._schema.name] += macs
         self._note(formula, args)
-        if formula.kind == "convolution" or (formula.kind == "product" and any(map(self._is_weight, args))):
+        layer = formula.kind == "convolution" or (formula.kind == "product" and any(map(self._is_weight, args)))
+        if layer:
             row.conv_activations += out.numel()
+        return layer
 
     def _count_backward(self, func: OpOverload, known: _Known, args: Any, kwargs: Any, out: Any) -> None:
         if known.formula is not None:
@@ -191,6 +207,15 @@ def storage_key(tensor: Tensor) -> int | None:
     except (NotImplementedError, RuntimeError):
         return None
     return key
+
+
+def _tensors_of(values: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors of an operator's arguments or results: themselves, or in lists."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from (part for part in value if isinstance(part, Tensor))
 
 
 def _is_real(value: Any) -> bool:

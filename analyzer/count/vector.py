@@ -49,6 +49,7 @@ class Counts:
     conv_activations: Ints
     norm_channels: Ints
     norms: int
+    depth: int
     invalid: Mask
     saved_bytes: Ints | None = None
     peak_training_bytes: Ints | None = None
@@ -120,6 +121,7 @@ def _count(columns: Columns, size: int, batch: int, figures: Collection[str]) ->
         conv_activations=full(totals.conv_activations),
         norm_channels=full(norm_channels),
         norms=norms,
+        depth=exact.depth(net),
         invalid=invalid,
         untrainable=np.broadcast_to(~np.asarray(memory.trainable(net, batch)), size) if trains else None,
         **asked,

@@ -40,7 +40,7 @@ def write_report(data: ReportData, path: str | Path) -> None:
 
 def render(data: ReportData, *, lead: Markup = _NO_LEAD) -> str:
     """The report as HTML, `lead` before its sections. Equal data give equal text."""
-    template = _environment().get_template("page.html.j2")
+    template = environment().get_template("page.html.j2")
     context = {**_context(data), "lead": lead}
     return template.render(context, sections=[(i, title) for i, title, there in _SECTIONS if context.get(there)])
 
@@ -62,7 +62,7 @@ _SECTIONS = (
 
 def _context(data: ReportData) -> dict[str, Any]:
     plotly = plotly_script() if len(data.records) >= _PLOTTED else None
-    style, script = _file("style.css"), "\n".join(["'use strict';", *(_file(name) for name in SCRIPTS)])
+    style, script = template_text("style.css"), "\n".join(["'use strict';", *(template_text(name) for name in SCRIPTS)])
     return {
         "data": data,
         "searched": data.searched,
@@ -185,7 +185,8 @@ def _huge(data: ReportData) -> dict[str, dict[str, str]]:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Of all pages: everything is escaped, and what is not seen is written out."""
     return jinja2.Environment(
         loader=jinja2.PackageLoader("analyzer.report"),
         autoescape=True,
@@ -197,5 +198,6 @@ def _environment() -> jinja2.Environment:
 
 
 @cache
-def _file(name: str) -> str:
+def template_text(name: str) -> str:
+    """A file of the templates."""
     return (resources.files("analyzer.report") / "templates" / name).read_text(encoding="utf-8")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from gate import gate
 
 from analyzer.architecture.network import PRESETS, Columns, trace
 from analyzer.architecture.variant import Variant
@@ -39,6 +40,8 @@ def main() -> None:
     """Prints every figure as it is known."""
     for line in itertools.chain(counting(), tracing(), peaks(), searching(), latency(), command()):
         print(json.dumps(line), flush=True)
+    for name, values, unit in gate():
+        print(json.dumps(entry(name, values, unit)), flush=True)
 
 
 def entry(name: str, values: list[float], unit: str) -> dict[str, object]:

@@ -47,3 +47,9 @@ def test_importing_the_package_loads_nothing_heavy(tmp_path: Path) -> None:
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
     assert not set(done.stdout.split()) & (HEAVY | {"numpy", "click"})
+
+
+def test_a_check_of_the_family_loads_nothing_heavy(tmp_path: Path) -> None:
+    text = "[models.a]\ntarget = 'article'\nbudgets.params = { max-ratio = 21, of = 'densenet121' }\n"
+    (tmp_path / "analyzer.toml").write_text(text)
+    assert not loaded(tmp_path, "check", "--output", "table", "--output", "md=a.md") & (HEAVY | {"jinja2"})

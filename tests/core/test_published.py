@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,8 @@ def test_two_classes_as_the_article_compares() -> None:
 def test_the_first_densenets_on_cifar(fields: dict, params: int) -> None:
     variant = Variant(**fields, stem="small", classes=10, image=32)
     assert record(variant, layers=False).params == params
+
+
+@pytest.mark.parametrize("preset", [name for name in PRESETS if re.fullmatch(r"(densenet|resnet)\d+", name)])
+def test_depth_is_the_number_in_the_papers_names(preset: str) -> None:
+    assert record(PRESETS[preset], layers=False).depth == int(re.sub(r"\D", "", preset))

@@ -12,7 +12,7 @@ from analyzer.errors import ArchitectureError
 from analyzer.family import record
 
 BATCH_FIGURES = ("macs", "conv_activations")
-FIXED_FIGURES = ("params", "trainable_params", "param_bytes", "buffer_bytes", "saved_bytes")
+FIXED_FIGURES = ("params", "trainable_params", "param_bytes", "buffer_bytes", "saved_bytes", "depth")
 
 
 def traced(variant, batch, **options):

@@ -13,6 +13,7 @@ import torch
 
 from analyzer.architecture.blocks import BLOCKS
 from analyzer.architecture.variant import Variant
+from analyzer.budget.configuration import limits, parse
 from analyzer.build import build
 from analyzer.family import record, records
 
@@ -56,3 +57,17 @@ def test_examples_run(path: Path, tmp_path: Path) -> None:
 
 def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 2
+
+
+def test_the_readmes_configuration_is_one() -> None:
+    code = re.search(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert code is not None
+    configuration = parse(code[1], "pyproject.toml")
+    assert configuration is not None
+    assert [limit.figure for limit in limits(configuration.models["cnn"])] == [
+        "params",
+        "macs",
+        "saved_bytes",
+        "params",
+    ]
+    assert len(configuration.models["cnn"].waivers) == 1

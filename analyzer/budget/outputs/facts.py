@@ -148,12 +148,15 @@ def location(verdict: Verdict, finding: Finding) -> tuple[str, int]:
 
 
 def _from_checkout(file: str) -> str:
-    """The path as a CI service wants it: from the checkout's root, where the check runs in a folder below that."""
-    root = os.environ.get("GITHUB_WORKSPACE") or os.environ.get("CI_PROJECT_DIR")
+    """The path as a CI service wants it: from the checkout's root, where the configuration stands in a folder below."""
+    checkout = os.environ.get("GITHUB_WORKSPACE") or os.environ.get("CI_PROJECT_DIR")
     here = Path.cwd().resolve()
-    if not root or os.path.exists(os.path.join(root, file)) or not here.is_relative_to(Path(root).resolve()):
+    root = Path(checkout).resolve() if checkout else None
+    if root is None or os.path.exists(root / file) or not here.is_relative_to(root):
         return file
-    return (here.relative_to(Path(root).resolve()) / file).as_posix()
+    folders = [folder for folder in (here, *here.parents) if folder.is_relative_to(root)]
+    found = next((folder for folder in folders if os.path.exists(folder / file)), here)
+    return (found.relative_to(root) / file).as_posix()
 
 
 def fingerprints(verdict: Verdict) -> list[str]:

@@ -1,0 +1,102 @@
+"""What a check compares with: the lock file beside the configuration, or the lock at the merge base with a ref."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from analyzer.budget import lock
+from analyzer.budget.configuration import Configuration, Found, parse
+from analyzer.budget.files import read_text
+from analyzer.budget.git import Repository
+from analyzer.budget.lock import Locked
+from analyzer.errors import AnalyzerError, BaselineError
+
+_REBUILD_SECONDS = 1800
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Locked models, and where they come from. `problem` says why there are none; `fix` what gives some.
+
+    `configuration` is the merge base's own, None where it is not asked for or there is none; `wrong` says why it can't be
+    read.
+    """
+
+    label: str
+    models: dict[str, Locked]
+    problem: AnalyzerError | None = None
+    fix: str = "run `analyze lock` and commit analyzer.lock"
+    is_base: bool = False
+    configuration: Configuration | None = None
+    wrong: AnalyzerError | None = None
+
+
+def read_lock(path: Path) -> dict[str, Locked] | None:
+    """The models of a lock file; None where there is no file. Raises BaselineError, UsageError."""
+    text = read_text(path)
+    return None if text is None else lock.from_text(text, path.name).models
+
+
+def from_lock_file(found: Found) -> Baseline:
+    """The lock beside the configuration."""
+    try:
+        models = read_lock(found.lock)
+    except AnalyzerError as error:
+        return Baseline(lock.FILE, {}, error)
+    return Baseline(lock.FILE, models) if models is not None else Baseline(f"{lock.FILE} (there is none yet)", {})
+
+
+def from_merge_base(found: Found, against: str, *, rebuild: bool) -> Baseline:
+    """The lock and configuration at the commit where HEAD left `against`; with `rebuild` its models counted anew.
+
+    Raises UsageError where there is no such ref, BaselineError where the clone is too shallow.
+    """
+    repository = Repository(found.root)
+    commit = repository.merge_base(against)
+    label = f"{against} (merge base {commit[:10]})"
+    fix = f"commit an analyzer.lock to {against}, or add --rebuild, which counts the old commit's models"
+    configuration, wrong = None, None
+    try:
+        text = repository.file_at(commit, found.path)
+        configuration = parse(text, found.file) if text is not None else None
+    except AnalyzerError as error:
+        wrong = error
+    try:
+        models = _rebuilt(repository, commit, found) if rebuild else _locked_at(repository, commit, found)
+        problem = None
+    except AnalyzerError as error:
+        models, problem = None, error
+    return Baseline(label, models or {}, problem, fix, True, configuration, wrong)
+
+
+def _locked_at(repository: Repository, commit: str, found: Found) -> dict[str, Locked] | None:
+    text = repository.file_at(commit, found.lock)
+    return None if text is None else lock.from_text(text, f"{lock.FILE} at {commit[:10]}").models
+
+
+def _rebuilt(repository: Repository, commit: str, found: Found) -> dict[str, Locked]:
+    """The old commit's models, counted by this version in a process of its own, in a worktree of that commit."""
+    with repository.worktree(commit) as tree:
+        folder = tree / repository.relative(found.root)
+        arguments = ["lock", "--output", "-", "--config", str(folder / found.file), "--not-from", str(repository.top)]
+        # -P: no file of the worktree stands in for a module of ours.
+        command = [sys.executable, "-P", "-c", "from analyzer.cli import main; main()", *arguments]
+        path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
+        try:
+            done = subprocess.run(
+                command, cwd=folder if folder.is_dir() else tree, env={**os.environ, "PYTHONPATH": path, "NO_COLOR": "1"},
+                capture_output=True, encoding="utf-8", errors="replace", stdin=subprocess.DEVNULL,
+                timeout=_REBUILD_SECONDS, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise BaselineError(f"took over {_REBUILD_SECONDS} s", where=f"--rebuild of {commit[:10]}") from None
+        if done.returncode:
+            said = " ".join(done.stderr.split())
+            raise BaselineError(
+                f"can't be counted: {said[-600:]}", where=f"--rebuild of {commit[:10]}", fix="leave out --rebuild"
+            )
+        return lock.from_text(done.stdout, f"--rebuild of {commit[:10]}").models

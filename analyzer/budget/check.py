@@ -1,0 +1,247 @@
+"""The check: every configured model counted, held to its budgets, compared with its baseline. It writes nothing.
+
+What can't be judged fails: a budget that matches nothing (2), a model that can't be counted (3), a baseline that is
+missing or another thing's (4); then what grew or is too large (1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from analyzer import family
+from analyzer.budget import source
+from analyzer.budget.baseline import Baseline, from_lock_file, from_merge_base, read_lock
+from analyzer.budget.configuration import Configuration, Found, Model, find, limits, line_of
+from analyzer.budget.counting import Counted, count
+from analyzer.budget.edits import edits
+from analyzer.budget.figures import STATIC, of_record
+from analyzer.budget.holding import Held, hold, needs_peaks, remarks, waive
+from analyzer.budget.lock import identity_of, locked
+from analyzer.budget.standing import baseline_of, standing_of
+from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
+from analyzer.errors import AnalyzerError, UsageError, did_you_mean
+from analyzer.report.data import now
+from analyzer.report.figures import known
+from analyzer.targets import forget, named
+
+BUDGETS_FROM = ("head", "base")
+
+
+def check(
+    folder: str | Path = ".",
+    *,
+    config: str | Path | None = None,
+    against: str | None = None,
+    rebuild: bool = False,
+    budget_from: str = "head",
+    models: Sequence[str] = (),
+    today: date | None = None,
+    command: Sequence[str] = ("analyzer.check",),
+    progress: Callable[[str], None] = lambda text: None,
+) -> Verdict:
+    """Holds the configured models (or those named) to their budgets, against the lock file or a ref's merge base.
+
+    With `against`, the baseline is analyzer.lock at the merge base of HEAD and that ref (`rebuild`: that commit's models,
+    counted now), and `budget_from="base"` takes the budgets from there too. Never raises for what it finds, a wrong
+    configuration included: the verdict's `exit_code` and `findings` say it. Counting runs the models' own code.
+    """
+    try:
+        found = find(Path(folder), None if config is None else Path(config))
+        return _Check(found, models, today or datetime.now(UTC).date(), progress).run(
+            against, rebuild, budget_from, tuple(command)
+        )
+    except AnalyzerError as error:
+        kind = {3: "broken", 4: "no-baseline"}.get(error.exit_code, "configuration")
+        name = Path(config).name if config is not None else "pyproject.toml"
+        return Verdict(
+            models=(), findings=(_of_error(error, kind, ""),), baseline="nothing: the check could not begin",
+            configuration=name, command=tuple(command), generated=now(),
+        )  # fmt: skip
+
+
+class _Check:
+    def __init__(self, found: Found, models: Sequence[str], today: date, progress: Callable[[str], None]) -> None:
+        self.found, self.today, self.progress = found, today, progress
+        self.only = tuple(models)
+        self.findings: list[Finding] = []
+        self.counted: dict[str, Counted] = {}
+        self.broken: dict[str, AnalyzerError] = {}
+
+    def run(self, against: str | None, rebuild: bool, budget_from: str, command: tuple[str, ...]) -> Verdict:
+        if budget_from not in BUDGETS_FROM:
+            raise UsageError(
+                f"{budget_from!r} is no side", where="--budget-from", fix=did_you_mean(budget_from, BUDGETS_FROM)
+            )
+        if against is None and (rebuild or budget_from == "base"):
+            raise UsageError("needs a ref to compare with", where="--rebuild or --budget-from", fix="add --against REF")
+        if against is None:
+            baseline = from_lock_file(self.found)
+        else:
+            baseline = from_merge_base(self.found, against, rebuild=rebuild)
+        configuration = self._configuration(baseline, budget_from)
+        if baseline.problem is not None:
+            self.findings.append(_of_error(baseline.problem, _kind_of(baseline.problem), ""))
+        if baseline.is_base:
+            self._told_edits(baseline)
+        forget()  # a second check in one process sees what was edited since the first
+        verdicts = tuple(
+            self._model(name, model, baseline, configuration) for name, model in self._chosen(configuration)
+        )
+        return Verdict(
+            models=verdicts, findings=tuple(self.findings), baseline=baseline.label, configuration=self.found.file,
+            command=command, generated=now(),
+        )  # fmt: skip
+
+    # -- which models and budgets ------------------------------------------------------------------------------
+
+    def _configuration(self, baseline: Baseline, budget_from: str) -> Configuration:
+        """The models and budgets to hold: the branch's, or with the merge base's budgets where that is asked for."""
+        head = self.found.configuration
+        if budget_from == "head":
+            return head
+        if baseline.wrong is not None:
+            raise baseline.wrong
+        if baseline.configuration is None:
+            raise UsageError(
+                f"{baseline.label} has no {self.found.file} with budgets", where="--budget-from base",
+                fix="take them from head until the first configuration has landed",
+            )  # fmt: skip
+        models = dict(head.models)
+        for name, model in baseline.configuration.models.items():
+            if name in models:
+                held = {"budgets": model.budgets, "groups": model.groups, "waivers": model.waivers}
+                models[name] = msgspec.structs.replace(models[name], **held)
+            elif _may_exist(model, self.found.root):
+                models[name] = model
+        return Configuration(models=models)
+
+    def _chosen(self, configuration: Configuration) -> list[tuple[str, Model]]:
+        if not configuration.models:
+            raise UsageError("configures no model", where=self.found.file, fix="`analyze init` proposes one")
+        for name in self.only:
+            if name not in configuration.models:
+                raise UsageError(
+                    f"there is no model {name[:80]!r}", where="--model", fix=did_you_mean(name, configuration.models)
+                )
+        return [(name, model) for name, model in configuration.models.items() if not self.only or name in self.only]
+
+    def _told_edits(self, baseline: Baseline) -> None:
+        if baseline.wrong is not None:
+            error = baseline.wrong
+            what = f"the base's budgets can't be read, so what changed in them is not shown: {error.what}"
+            self.findings.append(
+                Finding(kind="budget-changed", level="warning", model="", what=what, where=error.where)
+            )
+        elif baseline.configuration is not None:
+            for edit in edits(baseline.configuration, self.found.configuration):
+                self.findings.append(self._at_configuration(edit))
+        for finding in self._relocked(baseline):
+            self.findings.append(finding)
+
+    def _relocked(self, baseline: Baseline) -> Iterator[Finding]:
+        """Figures that the branch's own lock file raises above the baseline's."""
+        try:
+            own = read_lock(self.found.lock) or {}
+        except AnalyzerError as error:
+            yield Finding(kind="relocked", level="warning", model="", what=f"the branch's lock can't be read: {error.what}",
+                          where=error.where, fix=error.fix)  # fmt: skip
+            return
+        for name in sorted(own.keys() & baseline.models.keys()):
+            pairs = [(known(f), baseline.models[name].figure(f), own[name].figure(f)) for f in STATIC]
+            raised = [
+                f"{f.label} from {f.exact(a)} to {f.exact(b)}" for f, a, b in pairs if a is not None and b and b > a
+            ]
+            if raised:
+                what = f"the branch's lock raises {', '.join(raised)}"
+                fix = "see that this growth is meant: after the merge it is the baseline"
+                yield self._at_configuration(Finding(kind="relocked", level="warning", model=name, what=what, fix=fix))
+
+    # -- one model ---------------------------------------------------------------------------------------------
+
+    def _model(self, name: str, model: Model, baseline: Baseline, configuration: Configuration) -> ModelVerdict:
+        self.progress(name)
+        held_to = limits(model, f"{self.found.file}: models.{name}")
+        target = model.target or "a variant"
+        try:
+            identity = identity_of(model, self.found.root)
+            counted = self._count(name, model, needs_peaks(held_to))
+        except AnalyzerError as error:
+            kind = "broken" if error.exit_code == 3 else "configuration"
+            self.findings.append(self._at_configuration(_of_error(error, kind, name)))
+            return ModelVerdict(name=name, target=target, figures=())
+        now_locked = locked(counted.record, identity)
+        base = baseline_of(name, identity, baseline)
+        fits = base is not None and base.identity == identity
+        held = Held(name, now_locked, counted, base if fits else None, self._place(name), not baseline.is_base)
+        standing = map(self._at_configuration, standing_of(held, base, held_to, baseline))
+        own = [*self._uncounted(held), *standing]
+        found, lines = hold(held, held_to, self._reference(configuration))
+        own += found
+        failed = {(finding.figure, finding.group) for finding in own}
+        self.findings += waive(held, own, model.waivers, self.today)
+        self.findings += remarks(held, held_to, lines, failed)
+        before = held.base.record(target) if held.base else None
+        return ModelVerdict(name=name, target=target, figures=tuple(lines), record=counted.record, before=before)
+
+    def _count(self, name: str, model: Model, peaks: bool) -> Counted:
+        if name in self.broken:
+            raise self.broken[name]
+        if name not in self.counted:
+            try:
+                self.counted[name] = count(model, self.found.root, peaks=peaks)
+            except AnalyzerError as error:
+                self.broken[name] = error
+                raise
+        return self.counted[name]
+
+    def _uncounted(self, held: Held) -> Iterator[Finding]:
+        if held.counted.record.uncounted:
+            first = held.counted.record.uncounted[0]
+            names = ", ".join(dict.fromkeys(entry.operator for entry in held.counted.record.uncounted))
+            yield held.found(
+                "uncounted", "error", f"operators without a formula, so the MACs are a lower bound: {names}",
+                where=first.module or "the root", fix="leave out input to hold the model to its parameters alone",
+            )  # fmt: skip
+
+    def _reference(self, configuration: Configuration) -> Callable[[str, str], int]:
+        def value(name: str, figure: str) -> int:
+            if name in configuration.models:
+                record = self._count(name, configuration.models[name], False).record
+            else:
+                record = family.record(named(name), 1, layers=False)
+            found = of_record(record, figure)
+            if found is None:
+                raise UsageError(f"{name} has no {figure}", where="max-ratio", fix="budget another figure")
+            return found
+
+        return value
+
+    # -- places ------------------------------------------------------------------------------------------------
+
+    def _place(self, model: str) -> source.Place:
+        return self.found.file, line_of(self.found, model)
+
+    def _at_configuration(self, finding: Finding) -> Finding:
+        file, line = self._place(finding.model)
+        return msgspec.structs.replace(finding, file=file, line=line)
+
+
+def _kind_of(error: AnalyzerError) -> str:
+    return {4: "stale"}.get(error.exit_code, "configuration")
+
+
+def _of_error(error: AnalyzerError, kind: Any, model: str) -> Finding:
+    return Finding(kind=kind, level="error", model=model, what=error.what, where=error.where, fix=error.fix)
+
+
+def _may_exist(model: Model, root: Path) -> bool:
+    """Whether a model that the branch no longer configures may still be there to be held."""
+    if model.target is None or ":" not in model.target:
+        return True
+    location, _, attribute = model.target.rpartition(":")
+    return not location.endswith(".py") or source.defines(root / location, attribute.split(".")[0])

@@ -1,0 +1,132 @@
+"""A configured model -> its figures: the family without torch, any other model by running its own code on meta."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from analyzer import family
+from analyzer.analysis import users_code
+from analyzer.architecture.variant import Variant
+from analyzer.budget.configuration import Model, inputs_of
+from analyzer.budget.files import contained
+from analyzer.budget.source import Place
+from analyzer.count.peak import DEFAULT
+from analyzer.errors import TargetError, UsageError
+from analyzer.prediction import predict_module
+from analyzer.records import Input, Record
+from analyzer.space.axes import axis
+from analyzer.targets import FamilyTarget, ModuleTarget, Resolved, load, resolve, tensors
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A model's record, and where in the project the class of one of its modules is written."""
+
+    record: Record
+    place: Callable[[str], Place | None]
+
+
+def resolved(model: Model, root: Path) -> Resolved:
+    """What the configuration names: a variant, or one's own code below `root`. Raises UsageError; runs nothing."""
+    if model.target is None or ":" not in model.target:
+        options = {axis(name).field: axis(name).one(_text(name, value)) for name, value in model.variant.items()}
+        return resolve(model.target, options)
+    target = resolve(model.target)
+    assert isinstance(target, ModuleTarget)
+    if target.location.endswith(".py"):
+        contained(root, target.location, f"target {model.target}")
+    return replace(target, kwargs=tuple(model.kwargs.items()), inputs=inputs_of(model), dtype=model.dtype)
+
+
+def _text(name: str, value: Any) -> str:
+    """An option's value as the command line would say it."""
+    if isinstance(value, list):
+        return ("," if name == "blocks" else "/").join(map(str, value))
+    return str(value)
+
+
+def count(model: Model, root: Path, *, peaks: bool = False, not_from: Path | None = None) -> Counted:
+    """The figures of a configured model; a model of one's own has peaks only where they are asked for.
+
+    Its code runs in `root`, and must not come from `not_from`. Raises an AnalyzerError where it can't be counted.
+    """
+    target = resolved(model, root)
+    if isinstance(target, FamilyTarget):
+        return Counted(family.record(target.variant, model.batch or 1, label=target.label), lambda path: None)
+    with _inside(root), users_code(target):
+        return _count_module(target, root, peaks, not_from)
+
+
+@contextlib.contextmanager
+def _inside(root: Path) -> Iterator[None]:
+    with contextlib.chdir(root):
+        yield
+
+
+def _count_module(target: ModuleTarget, root: Path, peaks: bool, not_from: Path | None) -> Counted:
+    from torch import nn
+
+    from analyzer.budget.source import places
+    from analyzer.count.parameters import count_parameters
+    from analyzer.count.trace import count_module
+
+    made = load(target)
+    if not_from is not None:
+        _require_elsewhere(not_from, target)
+    if isinstance(made, Variant):
+        return Counted(family.record(made, 1, label=target.name), lambda path: None)
+    model: nn.Module = made
+    place = places(model, _factory(target), root)
+    if not target.inputs:
+        if peaks:
+            raise UsageError("peaks need an input", where=target.name, fix="such as input = [1, 3, 224, 224]")
+        return Counted(count_parameters(model, name=target.name), place)
+    args, keywords = tensors(target.inputs)
+    rebuild = cast("Callable[[], nn.Module]", lambda: load(target, device="cpu"))
+    record = count_module(model, args, keywords, name=target.name, rebuild=rebuild)
+    if peaks:
+        found = predict_module(model, args, keywords, record, DEFAULT)
+        record = msgspec.structs.replace(
+            record,
+            peak_training_bytes=found.peak_training_bytes,
+            peak_inference_bytes=found.peak_inference_bytes,
+            notes=(*record.notes, *found.notes),
+        )
+    return Counted(record, place)
+
+
+def _factory(target: ModuleTarget) -> Any:
+    """The class or function that made the model, where it can be found again without making anything."""
+    name = Path(target.location).stem if target.location.endswith(".py") else target.location
+    found: Any = sys.modules.get(f"_analyzed_{name}") or sys.modules.get(name)
+    for part in target.attribute.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _require_elsewhere(folder: Path, target: ModuleTarget) -> None:
+    """TargetError where code in `folder` was imported: it is another commit's than the one that is to be counted."""
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if not isinstance(file, str) or name.partition(".")[0] in ("analyzer", "__main__"):
+            continue
+        path = Path(file).resolve()
+        if path.is_relative_to(folder) and not {"site-packages", "dist-packages"} & set(path.parts):
+            raise TargetError(
+                f"{name} is imported from {folder}, whatever commit is checked out",
+                where=target.name,
+                fix="leave out --rebuild (the lock file at the base needs no import), or uninstall the editable package",
+            )
+
+
+def input_text(given: Input) -> str:
+    """An input as the configuration and the command line say it: `ids=1,7:int64`."""
+    name = f"{given.name}=" if given.name else ""
+    return f"{name}{','.join(map(str, given.shape)) or 'scalar'}:{given.dtype}"

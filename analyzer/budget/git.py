@@ -1,0 +1,147 @@
+"""What git knows of the project: commits, files at them, the history of one file. git is called without a shell."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from analyzer.budget.files import MOST_BYTES, decoded, too_large
+from analyzer.errors import BaselineError, UsageError
+
+_SECONDS = 120
+_SAFE = ("--no-pager", "--literal-pathspecs", "-c", "core.hooksPath=" + os.devnull, "-c", "core.fsmonitor=false")
+"""Options of every call: a path is a path, and nothing that the repository's own settings name is run."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit of a file's history."""
+
+    sha: str
+    time: int
+    author: str
+    subject: str
+
+
+class Repository:
+    """The repository around a folder. Raises UsageError where there is no git, or no repository."""
+
+    def __init__(self, folder: Path, *, where: str = "--against") -> None:
+        self.where = where
+        self.folder = folder.resolve()
+        if shutil.which("git") is None:
+            raise UsageError("git is not installed", where=where, fix="install it, or compare with the lock file alone")
+        top = self._text("rev-parse", "--show-toplevel", failed="is in no git repository")
+        self.folder = self.top = Path(top).resolve()
+
+    def head(self) -> str:
+        """The commit that is checked out."""
+        return self._text("rev-parse", "--verify", "--quiet", "HEAD^{commit}", failed="has no commit yet")
+
+    def commit_of(self, ref: str) -> str:
+        """The commit that a ref names. Raises UsageError where there is none, or it is no ref."""
+        if not ref or ref.startswith("-") or any(c.isspace() or not c.isprintable() for c in ref):
+            raise UsageError(f"{ref[:80]!r} is no ref", where=self.where, fix="name a branch, a tag or a commit")
+        done = self._run("rev-parse", "--verify", "--quiet", "--end-of-options", ref + "^{commit}")
+        found = done.stdout.decode().split()
+        if done.returncode or not found:
+            hint = "; CI clones one branch: fetch the other with `git fetch origin BRANCH`"
+            raise UsageError(f"there is no commit {ref[:80]!r}", where=self.where, fix="check its name" + hint)
+        return found[-1]
+
+    def merge_base(self, ref: str) -> str:
+        """The commit from which HEAD and a ref went apart. Raises BaselineError where the clone is too shallow."""
+        done = self._run("merge-base", self.head(), self.commit_of(ref))
+        if done.returncode == 0:
+            return done.stdout.decode().split()[0]
+        if self._text("rev-parse", "--is-shallow-repository") == "true":
+            raise BaselineError(
+                f"the clone is too shallow to know where HEAD and {ref} went apart",
+                where=self.where,
+                fix="fetch the whole history: fetch-depth: 0 in GitHub's checkout, GIT_DEPTH: 0 in GitLab, or `git fetch --unshallow`",
+            )
+        raise BaselineError(f"HEAD and {ref} have no history in common", where=self.where, fix="name another ref")
+
+    def file_at(self, commit: str, path: Path, *, most: int = MOST_BYTES) -> str | None:
+        """The text of a file of the project at a commit; None where it isn't there. Raises UsageError on a link."""
+        name = self.relative(path)
+        listed = self._run("ls-tree", "-z", "-l", "--full-tree", commit, "--", name).stdout.decode()
+        if not listed:
+            return None
+        mode, kind, sha, size = listed.split("\t", 1)[0].split()
+        where = f"{name} at {commit[:10]}"
+        if kind != "blob" or mode == "120000":
+            raise UsageError("is no plain file", where=where, fix="commit the file itself, not a link")
+        if int(size) > most:
+            raise too_large(int(size), most, where)
+        return decoded(self._bytes("cat-file", "blob", sha), where)
+
+    def relative(self, path: Path) -> str:
+        """A path from the repository's top, with slashes; the file itself is not followed where it is a link."""
+        return (path.parent.resolve() / path.name).relative_to(self.top).as_posix()
+
+    def history(self, path: Path, most: int) -> list[Commit]:
+        """The last commits on this branch's first parents that changed a file, the oldest first."""
+        arguments = (
+            "log",
+            "--first-parent",
+            f"--max-count={most}",
+            "-z",
+            "--format=%H%x1f%ct%x1f%an%x1f%s",
+            "HEAD",
+            "--",
+        )
+        text = self._bytes(*arguments, self.relative(path)).decode("utf-8", "replace")
+        found = []
+        for entry in filter(None, text.split("\0")):
+            sha, time, author, subject = entry.strip("\n").split("\x1f", 3)
+            found.append(Commit(sha, int(time), author, subject))
+        return found[::-1]
+
+    def is_shallow(self) -> bool:
+        """Whether older commits are missing here."""
+        return self._text("rev-parse", "--is-shallow-repository") == "true"
+
+    @contextlib.contextmanager
+    def worktree(self, commit: str) -> Iterator[Path]:
+        """The files of a commit in a folder of their own, for as long as it is open."""
+        with tempfile.TemporaryDirectory(prefix="analyzer-") as made:
+            folder = Path(made).resolve() / "tree"
+            self._text("worktree", "add", "--quiet", "--detach", str(folder), commit)
+            try:
+                yield folder
+            finally:
+                self._run("worktree", "remove", "--force", str(folder))
+
+    def _text(self, *arguments: str, failed: str = "") -> str:
+        return self._bytes(*arguments, failed=failed).decode("utf-8", "replace").strip()
+
+    def _bytes(self, *arguments: str, failed: str = "") -> bytes:
+        done = self._run(*arguments)
+        if done.returncode:
+            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            told = said[0].removeprefix("fatal: ") if said else f"git {arguments[0]} failed"
+            what = f"{self.folder} {failed}" if failed else told
+            raise UsageError(what, where=self.where, fix=told if failed and said else "see git's own message")
+        return done.stdout
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        environment = {**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+        # A hook's own git variables would point another worktree's calls at this one.
+        for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"):
+            environment.pop(name, None)
+        try:
+            return subprocess.run(
+                ["git", *_SAFE, *arguments], cwd=self.folder, env=environment, capture_output=True,
+                stdin=subprocess.DEVNULL, timeout=_SECONDS, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise UsageError(
+                f"git {arguments[0]} took over {_SECONDS} s", where=self.where, fix="try it by hand"
+            ) from None

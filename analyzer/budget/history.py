@@ -1,0 +1,111 @@
+"""The lock file over git history: what each model cost at every commit that changed it, so that slow growth shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analyzer.budget import lock
+from analyzer.budget.configuration import find
+from analyzer.budget.figures import STATIC
+from analyzer.budget.git import Commit, Repository
+from analyzer.errors import AnalyzerError, BaselineError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST = 200
+
+
+@dataclass(frozen=True)
+class Step:
+    """One model after one commit; `figures` are those that the lock file had. `error` says why there are none."""
+
+    commit: Commit
+    model: str
+    figures: dict[str, int]
+    error: str = ""
+
+    @property
+    def date(self) -> str:
+        """The day of the commit, UTC."""
+        return datetime.fromtimestamp(self.commit.time, UTC).strftime("%Y-%m-%d")
+
+
+@dataclass(frozen=True)
+class History:
+    """The steps, the oldest first. `truncated` says that older commits were not read, or are not here."""
+
+    steps: tuple[Step, ...]
+    truncated: str = ""
+
+    def series(self, model: str, figure: str) -> list[tuple[Step, int]]:
+        """One figure of one model, commit by commit, where it is known."""
+        return [(s, s.figures[figure]) for s in self.steps if s.model == model and figure in s.figures]
+
+    def frame(self) -> pd.DataFrame:
+        """One row a commit and model; a figure that the lock file did not have is missing."""
+        import pandas as pd
+
+        rows = [
+            {"commit": s.commit.sha, "time": s.date, "subject": s.commit.subject, "model": s.model, **s.figures}
+            for s in self.steps
+            if s.model
+        ]
+        table = pd.DataFrame(rows)
+        counts = [figure for figure in STATIC if figure in table]
+        table[counts] = table[counts].astype("Int64")
+        return table
+
+    def _repr_html_(self) -> str:
+        return str(self.frame().to_html(na_rep="–"))
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models' names, in the order in which they came."""
+        return tuple(dict.fromkeys(step.model for step in self.steps if step.model))
+
+
+def history(
+    folder: str | Path = ".",
+    *,
+    config: str | Path | None = None,
+    models: Sequence[str] = (),
+    most: int = MOST,
+) -> History:
+    """What the configured models cost over the last `most` commits on this branch that changed analyzer.lock.
+
+    Reads git alone, runs no model. Raises UsageError outside a repository, BaselineError where no commit has a lock.
+    """
+    found = find(Path(folder), None if config is None else Path(config))
+    repository = Repository(found.root, where="history")
+    commits = repository.history(found.lock, most + 1)
+    if not commits:
+        raise BaselineError(
+            "no commit on this branch has a lock file", where=lock.FILE, fix="run `analyze lock` and commit it"
+        )
+    told = ""
+    if len(commits) > most:
+        commits, told = commits[1:], f"only the last {most:,} commits are shown: --last says how many"
+    elif repository.is_shallow():
+        told = "the clone is shallow: older commits are not here"
+    steps = tuple(step for commit in commits for step in _steps(repository, commit, found.lock))
+    known = {step.model for step in steps if step.model}
+    for name in models:
+        if name not in known:
+            raise UsageError(f"there is no model {name[:80]!r}", where="--model", fix=did_you_mean(name, known))
+    return History(tuple(s for s in steps if not models or s.model in models or s.error), told)
+
+
+def _steps(repository: Repository, commit: Commit, path: Path) -> Iterator[Step]:
+    try:
+        text = repository.file_at(commit.sha, path)
+        models = {} if text is None else lock.from_text(text, f"{lock.FILE} at {commit.sha[:10]}").models
+    except AnalyzerError as error:
+        yield Step(commit, "", {}, error.what)
+        return
+    for name, model in sorted(models.items()):
+        yield Step(commit, name, {f: v for f in STATIC if (v := model.figure(f)) is not None})

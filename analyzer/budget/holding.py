@@ -1,0 +1,293 @@
+"""One model held to its budgets: what it costs, against its limits and its baseline, and who pays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+from analyzer.budget import globs
+from analyzer.budget.alignment import Alignment
+from analyzer.budget.configuration import BASELINE, Limit, Waiver, waived_up_to
+from analyzer.budget.counting import Counted
+from analyzer.budget.figures import LAYERED, PEAKS, TRACKED, of_row, of_rows
+from analyzer.budget.lock import Locked
+from analyzer.budget.source import Place
+from analyzer.budget.verdict import Budgeted, Change, Finding
+from analyzer.records import LayerRow
+from analyzer.report.figures import known
+from analyzer.units import percent
+
+Reference = Callable[[str, str], int]
+"""(model, figure) -> that model's figure, for max-ratio. Raises an AnalyzerError."""
+SHOWN_MOVES = 5
+
+
+@dataclass
+class Held:
+    """A counted model beside its baseline (None: there is none to compare with, or it is another thing's).
+
+    `relockable` says that the baseline is the lock file at hand. `used` are the waivers that were needed so far.
+    """
+
+    name: str
+    now: Locked
+    counted: Counted
+    base: Locked | None
+    config_place: Place
+    relockable: bool = True
+    used: set[int] = field(default_factory=set)
+
+    @cached_property
+    def alignment(self) -> Alignment:
+        """Which module was which."""
+        assert self.base is not None
+        return Alignment(self.base.rows, self.now.rows)
+
+    def group_rows(self, group: str | None) -> tuple[list[LayerRow], list[LayerRow]]:
+        """The rows of a group now, and those that they were before with the ones of it that are gone."""
+        if group is None:
+            return list(self.now.rows), list(self.base.rows) if self.base else []
+        rows = globs.matching(self.now.rows, group)
+        if self.base is None:
+            return rows, []
+        were = [was for row in rows if (was := self.alignment.before(row.path)) is not None]
+        return rows, were + globs.matching(self.alignment.gone, group)
+
+    def values(self, figure: str, group: str | None) -> tuple[int | None, int | None]:
+        """A figure now and in the baseline."""
+        if group is None:
+            return self.now.figure(figure), self.base.figure(figure) if self.base else None
+        rows, were = self.group_rows(group)
+        return of_rows(rows, figure), of_rows(were, figure) if self.base else None
+
+    def payers(self, figure: str, group: str | None) -> tuple[Change, ...]:
+        """The modules whose figure changed, the largest growth first; none where it doesn't add up over modules."""
+        if self.base is None or figure not in LAYERED:
+            return ()
+        rows, were = self.group_rows(group)
+        return self.alignment.changes(figure, {row.path for row in rows}, {row.path for row in were})
+
+    def largest(self, figure: str, group: str | None) -> str:
+        """The module that costs most, where there is nothing to have grown from."""
+        if figure not in LAYERED:
+            return ""
+        rows = [row for row in self.group_rows(group)[0] if of_row(row, figure)]
+        if not rows:
+            return ""
+        top = max(rows, key=lambda row: of_row(row, figure) or 0)
+        return f"{top.path or '(root)'} ({top.type}), {percent(of_row(top, figure), of_rows(rows, figure))} of it"
+
+    def found(self, kind: Any, level: Any, what: str, **more: Any) -> Finding:
+        """A finding of this model, placed at the class of the module that pays most, else at the configuration."""
+        changes = more.get("changes", ())
+        place = self.counted.place(changes[0].path if changes else "") or self.config_place
+        return Finding(kind=kind, level=level, model=self.name, what=what, file=place[0], line=place[1], **more)
+
+
+def hold(held: Held, limits: Sequence[Limit], reference: Reference) -> tuple[list[Finding], list[Budgeted]]:
+    """Every limit held against the model: findings, and one line a figure (budgeted first, then the tracked ones)."""
+    findings: list[Finding] = []
+    lines: list[Budgeted] = []
+    for limit in limits:
+        value, base = held.values(limit.figure, limit.group)
+        if limit.group is not None and not held.group_rows(limit.group)[0]:
+            findings.append(_unmatched(held, limit))
+            continue
+        if value is None:
+            findings.append(_unknown(held, limit))
+            continue
+        bounds = list(_bounds(limit, base, reference))
+        exceeded = [b for b in bounds if (value < b.value if b.kind == "below" else value > b.value)]
+        if exceeded:
+            findings.append(_exceeded(held, limit, value, base, exceeded))
+        least = min((bound.value for bound in bounds if bound.kind != "below"), default=None)
+        lines.append(Budgeted(figure=limit.figure, group=limit.group, value=value, base=base, limit=least))
+    shown = {(line.figure, line.group) for line in lines}
+    for figure in TRACKED:
+        value, base = held.values(figure, None)
+        if (figure, None) not in shown and value is not None:
+            lines.append(Budgeted(figure=figure, value=value, base=base))
+    return findings, lines
+
+
+class _Bound(NamedTuple):
+    """One bound of a limit: its kind, its value (inclusive), and what it is, in words."""
+
+    kind: Literal["excess", "below", "ratio", "growth"]
+    value: int
+    words: str
+
+
+def _bounds(limit: Limit, base: int | None, reference: Reference) -> Iterator[_Bound]:
+    """The bounds that can be told, the hardest first."""
+    figure = known(limit.figure)
+    if limit.maximum is not None:
+        yield _Bound("excess", limit.maximum, f"above the limit {figure.exact(limit.maximum)}")
+    if limit.minimum is not None:
+        yield _Bound("below", limit.minimum, f"below the least allowed, {figure.exact(limit.minimum)}")
+    if limit.ratio is not None:
+        own = reference(limit.of, limit.figure)
+        words = f"above {float(limit.ratio):g} x {limit.of}'s {figure.exact(own)}"
+        yield _Bound("ratio", int(own * limit.ratio), words)
+    if limit.growth is not None and base is not None:
+        least = f", at least {figure.exact(limit.growth_min)}" if limit.growth_min else ""
+        allowed = f"{float(limit.growth * 100):g} %{least}"
+        words = f"above what the baseline's {figure.exact(base)} may grow to ({allowed})"
+        yield _Bound("growth", limit.most_grown(base), words)
+
+
+def _exceeded(held: Held, limit: Limit, value: int, base: int | None, exceeded: Sequence[_Bound]) -> Finding:
+    """One finding a figure, whatever number of its bounds it is outside of."""
+    figure = known(limit.figure)
+    name = figure.label + (f" of {limit.group}" if limit.group else "")
+    first = exceeded[0]
+    told = [f"{figure.exact(abs(value - bound.value))} {bound.words}" for bound in exceeded]
+    changes = held.payers(limit.figure, limit.group)
+    return held.found(
+        "excess" if first.kind == "below" else first.kind,
+        limit.level,
+        f"{name} {figure.exact(value)}: {'; '.join(told)}",
+        figure=limit.figure,
+        group=limit.group,
+        value=value,
+        limit=first.value if first.kind == "below" else min(bound.value for bound in exceeded),
+        base=base,
+        changes=changes,
+        message=limit.message,
+        fix=_fix(first.kind, changes, held.relockable),
+        where="" if changes else held.largest(limit.figure, limit.group),
+    )
+
+
+def _fix(kind: str, changes: tuple[Change, ...], relockable: bool) -> str:
+    grown = [change for change in changes if change.delta > 0]
+    smaller = f"make {grown[0].path or 'the root'} smaller" if grown else "make it smaller"
+    if kind == "below":
+        return "see why it shrank, or lower min on purpose"
+    if kind == "growth":
+        return f"{smaller}, or accept the growth with `analyze lock`" if relockable else f"{smaller}, or add a waiver"
+    return f"{smaller}, or raise the budget on purpose"
+
+
+def _unmatched(held: Held, limit: Limit) -> Finding:
+    tops = sorted({row.path.split(".")[0] for row in held.now.rows if row.path})
+    return Finding(
+        kind="unmatched", level="error", model=held.name, what=f"the group {limit.group!r} matches no layer",
+        figure=limit.figure, group=limit.group, fix=f"the model's layers begin with: {', '.join(tops[:12])}",
+        file=held.config_place[0], line=held.config_place[1],
+    )  # fmt: skip
+
+
+def _unknown(held: Held, limit: Limit) -> Finding:
+    record = held.counted.record
+    why = next((note for note in record.notes if limit.figure in note), "")
+    needs_input = not record.inputs and limit.figure not in (
+        "params",
+        "trainable_params",
+        "param_bytes",
+        "buffer_bytes",
+    )
+    if needs_input:
+        why = "the configuration gives no input"
+    return Finding(
+        kind="configuration" if needs_input else "uncounted", level="error", model=held.name, figure=limit.figure,
+        group=limit.group, what=f"{known(limit.figure).label} can't be told{f': {why}' if why else ''}",
+        fix="such as input = [1, 3, 224, 224]" if needs_input else "budget another figure, or mend what the note says",
+        file=held.config_place[0], line=held.config_place[1],
+    )  # fmt: skip
+
+
+# -- waivers ---------------------------------------------------------------------------------------------------
+
+
+def waive(held: Held, findings: Sequence[Finding], waivers: Sequence[Waiver], today: date) -> Iterator[Finding]:
+    """The findings, those that a waiver covers as `waived`; then what is to be said of the waivers themselves."""
+    for finding in findings:
+        yield _waived(held, finding, waivers, today)
+    for i, waiver in enumerate(waivers):
+        name = waiver.figure + (f" of {waiver.group}" if waiver.group else "")
+        place: dict[str, Any] = {"file": held.config_place[0], "line": held.config_place[1]}
+        if waiver.expires < today:
+            yield Finding(
+                kind="waiver-expired", level="error", model=held.name, figure=_figure(waiver), group=waiver.group,
+                what=f"the waiver of {name} by {waiver.by} expired on {waiver.expires.isoformat()}: {waiver.reason}",
+                fix="do what it was for, then remove it; or agree on another date", **place,
+            )  # fmt: skip
+        elif i not in held.used:
+            yield Finding(
+                kind="waiver-unused", level="warning", model=held.name, figure=_figure(waiver), group=waiver.group,
+                what=f"the waiver of {name} by {waiver.by} is not needed", fix="remove it", **place,
+            )  # fmt: skip
+
+
+def _figure(waiver: Waiver) -> str | None:
+    return None if waiver.figure == BASELINE else waiver.figure
+
+
+def _waived(held: Held, finding: Finding, waivers: Sequence[Waiver], today: date) -> Finding:
+    about_baseline = finding.kind in ("no-baseline", "stale")
+    if not about_baseline and finding.kind not in ("excess", "growth", "ratio"):
+        return finding
+    for i, waiver in enumerate(waivers):
+        wanted = BASELINE if about_baseline else finding.figure
+        most = waived_up_to(waiver, "waivers")
+        covers = most is None or finding.value is None or finding.value <= most
+        if waiver.figure == wanted and waiver.group == finding.group and covers and waiver.expires >= today:
+            held.used.add(i)
+            until = f"waived until {waiver.expires.isoformat()} by {waiver.by}: {waiver.reason}"
+            return Finding(
+                kind="waived", level="note", model=finding.model, what=f"{finding.what}; {until}",
+                figure=finding.figure, group=finding.group, value=finding.value, limit=finding.limit,
+                base=finding.base, changes=finding.changes, file=finding.file, line=finding.line,
+            )  # fmt: skip
+    return finding
+
+
+# -- what is worth knowing, and fails nothing ------------------------------------------------------------------
+
+
+def remarks(held: Held, limits: Sequence[Limit], lines: Sequence[Budgeted], failed: set[Any]) -> Iterator[Finding]:
+    """What shrank and could be tightened, what grew within its budget, what moved, on what terms it was counted."""
+    if held.base is not None:
+        for line in lines:
+            if (line.figure, line.group) not in failed:
+                yield from _changed(held, line, limits)
+        if moves := held.alignment.moved:
+            listed = ", ".join(
+                f"{old} → {new}" + (f" ({n} modules)" if n > 1 else "") for old, new, n in moves[:SHOWN_MOVES]
+            )
+            more = f", and {len(moves) - SHOWN_MOVES} more" if len(moves) > SHOWN_MOVES else ""
+            yield held.found("moved", "note", f"renamed or moved, and counted as the same: {listed}{more}")
+    for note in held.counted.record.notes:
+        if note.startswith(("counted on one path", "by convention", "no saved_bytes")):
+            yield held.found("terms", "note", note)
+
+
+def _changed(held: Held, line: Budgeted, limits: Sequence[Limit]) -> Iterator[Finding]:
+    if line.value is None or line.base is None or line.value == line.base:
+        return
+    figure = known(line.figure)
+    name = figure.label + (f" of {line.group}" if line.group else "")
+    moved = f"from {figure.exact(line.base)} to {figure.exact(line.value)}"
+    facts: dict[str, Any] = {
+        "figure": line.figure, "group": line.group, "value": line.value, "limit": line.limit, "base": line.base,
+        "changes": held.payers(line.figure, line.group),
+    }  # fmt: skip
+    if line.value > line.base:
+        within = " within its budget" if line.limit is not None else ""
+        yield held.found("changed", "note", f"{name} grew{within}, {moved}", **facts)
+        return
+    # Who shrank most stands first.
+    facts["changes"] = tuple(reversed(held.payers(line.figure, line.group)))
+    own = [limit for limit in limits if (limit.figure, limit.group) == (line.figure, line.group)]
+    tighten = [f"tighten max to {line.value:,}" for limit in own if limit.maximum is not None]
+    relock = ["`analyze lock` holds growth to what it is now"] if any(limit.growth is not None for limit in own) else []
+    yield held.found("improved", "note", f"{name} shrank, {moved}", fix="; ".join([*tighten, *relock]), **facts)
+
+
+def needs_peaks(limits: Sequence[Limit]) -> bool:
+    """Whether a budget asks for a peak, which a model of one's own has only then."""
+    return any(limit.figure in PEAKS for limit in limits)

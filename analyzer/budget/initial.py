@@ -1,0 +1,251 @@
+"""`analyze init`: a first configuration and lock file for the models of a package. Nothing that is there is changed."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import re
+import tomllib
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from analyzer.analysis import users_code
+from analyzer.budget import lock
+from analyzer.budget.configuration import FILES, Found, Model, parse
+from analyzer.budget.counting import count
+from analyzer.budget.discovery import Candidate, candidates, files
+from analyzer.budget.files import read_text
+from analyzer.budget.lock import Lock, identity_of, locked
+from analyzer.budget.source import place_of
+from analyzer.errors import AnalyzerError, CountError, UsageError
+from analyzer.files import write_text
+from analyzer.records import Record
+from analyzer.targets import ModuleTarget, import_module
+
+MOST_MODELS = 40
+USUAL_INPUTS = ("1,3,224,224", "1,3,32,32", "1,1,28,28", "1,128:int64")
+"""What is tried where the source does not tell a model's input."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A model to configure, with what it was counted to cost (None: it was not built), or why it is left out."""
+
+    name: str
+    candidate: Candidate
+    model: Model
+    record: Record | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Initial:
+    """What was written: the configuration's file, the lock (None: nothing was built), all proposals."""
+
+    file: Path
+    lock: Path | None
+    proposals: tuple[Proposal, ...]
+
+
+def init(
+    folder: str | Path = ".",
+    *,
+    build: bool = True,
+    by_import: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> Initial:
+    """Finds models by reading (`by_import`: by importing) the package in `folder`, and configures them.
+
+    `say` is told of files that can't be imported. With `build` each is built and counted, which runs its code: that finds its input and gives the lock file. Writes to
+    pyproject.toml's end, or to analyzer.toml where there is none. Raises UsageError where there is a configuration or
+    lock already, or no model is found.
+    """
+    root = Path(folder).resolve()
+    file = _place(root)
+    found = _imported(root, say) if by_import else candidates(root)
+    if not found:
+        fix = 'say [tool.analyzer.models.NAME] by hand, with target = "path.py:attr"'
+        raise UsageError("no class or function that makes an nn.Module was found", where=str(root), fix=fix)
+    names = _names(found)
+    proposals = []
+    for name, candidate in zip(names, found[:MOST_MODELS], strict=False):
+        proposals.append(_proposal(name, candidate, root, build))
+    if all(proposal.problem for proposal in proposals):
+        raise UsageError(
+            f"none of {len(proposals)} models could be used; {proposals[0].candidate.target}: {proposals[0].problem}",
+            where=str(root), fix="configure one by hand, or read only: --no-build",
+        )  # fmt: skip
+    text = configuration_text(proposals, "" if file.name == "analyzer.toml" else "tool.analyzer.")
+    before = read_text(file) or ""
+    whole = before + ("\n" if before and not before.endswith("\n") else "") + ("\n" if before else "") + text
+    configuration = parse(whole, file.name)
+    assert configuration is not None
+    write_text(file, whole)
+    if not build:
+        return Initial(file, None, tuple(proposals))
+    made = Found(configuration=configuration, root=root, file=file.name, text=whole)
+    models = {
+        p.name: locked(p.record, identity_of(configuration.models[p.name], root))
+        for p in proposals
+        if p.record is not None
+    }
+    lock.write(Lock(models), made.lock)
+    return Initial(file, made.lock, tuple(proposals))
+
+
+def _place(root: Path) -> Path:
+    """The file to write to. Raises UsageError rather than touch what is configured."""
+    if not root.is_dir():
+        raise UsageError("there is no such folder", where=str(root), fix="name the folder of your package")
+    for name in FILES:
+        text = read_text(root / name)
+        configured = text is not None and (name == "analyzer.toml" or "analyzer" in _tool(text, name))
+        if configured:
+            raise UsageError(
+                "is there already, and nothing is overwritten", where=name, fix="edit it, then `analyze lock`"
+            )
+    if (root / lock.FILE).exists():
+        raise UsageError("is there already, and nothing is overwritten", where=lock.FILE, fix="remove it first")
+    return root / ("pyproject.toml" if (root / "pyproject.toml").exists() else "analyzer.toml")
+
+
+def _tool(text: str, name: str) -> dict[str, object]:
+    try:
+        tool = tomllib.loads(text).get("tool", {})
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"is not TOML: {error}", where=name, fix="mend it first") from None
+    return tool if isinstance(tool, dict) else {}
+
+
+_GENERIC = {"build", "make", "create", "model", "net", "get_model", "build_model", "make_model", "create_model"}
+
+
+def _names(found: Sequence[Candidate]) -> list[str]:
+    """A name for each: its own in snake case; its file's where that says more, both where several would share one."""
+    stems = [re.sub(r"\W", "_", candidate.target.rpartition(":")[0].removesuffix(".py")) for candidate in found]
+    own = [re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", candidate.name).lower() for candidate in found]
+    short = [stem if name in _GENERIC else name for name, stem in zip(own, stems, strict=True)]
+    full = [f"{stem}_{name}" for stem, name in zip(stems, own, strict=True)]
+    return [name if short.count(name) == 1 else whole for name, whole in zip(short, full, strict=True)]
+
+
+def _proposal(name: str, candidate: Candidate, root: Path, build: bool) -> Proposal:
+    guesses = [candidate.input] if candidate.input else []
+    model = Model(target=candidate.target, input=guesses[0] if guesses else None)
+    if candidate.needs:
+        return Proposal(name, candidate, model, problem=f"needs kwargs: {', '.join(candidate.needs)}")
+    if not build:
+        return Proposal(name, candidate, model)
+    try:
+        without = count(Model(target=candidate.target), root).record
+    except AnalyzerError as error:
+        return Proposal(name, candidate, model, problem=error.what)
+    for guess in dict.fromkeys([*guesses, *USUAL_INPUTS]):
+        model = Model(target=candidate.target, input=guess)
+        try:
+            record = count(model, root).record
+        except CountError:
+            continue
+        if not record.uncounted:
+            return Proposal(name, candidate, model, record)
+    return Proposal(name, candidate, Model(target=candidate.target), without)
+
+
+def configuration_text(proposals: Iterable[Proposal], prefix: str) -> str:
+    """The tables for proposals; those that can't be used stand as comments that say why."""
+    parts = ["# What each model may cost: `analyze check` holds it, `analyze lock` accepts what it costs now.\n"]
+    for proposal in proposals:
+        lines = [f"[{prefix}models.{proposal.name}]", f"target = {_quoted(proposal.candidate.target)}"]
+        if proposal.problem:
+            why = " ".join(proposal.problem.split())
+            parts.append("\n".join(f"# {line}" for line in [f"Left out: {why}", *lines]) + "\n")
+            continue
+        said = proposal.model.input
+        if isinstance(said, str):
+            lines.append(f"input = {_shape(said)}")
+        lines += [f"[{prefix}models.{proposal.name}.budgets]", f"params = {_budget(proposal.record, 'params')}"]
+        if isinstance(said, str):
+            lines.append(f"macs = {_budget(proposal.record, 'macs')}")
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def _shape(said: str) -> str:
+    return f"[{said.replace(',', ', ')}]" if re.fullmatch(r"[0-9,]+", said) else _quoted(said)
+
+
+def _budget(record: Record | None, figure: str) -> str:
+    growth = 'growth = "5%"' + (', growth-min = "1k"' if figure == "params" else "")
+    value: int | None = getattr(record, figure) if record is not None else None
+    return f'{{ max = "{_rounded_up(value)}", {growth} }}' if value else f"{{ {growth} }}"
+
+
+def _rounded_up(value: int) -> str:
+    """A tenth more, in two or three digits: `320k` for 288,746."""
+    most = value * 11 // 10 + 1
+    for size, suffix in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if most >= size:
+            step = size // 10 if most < 10 * size else size
+            tenths = -(-most // step) * step * 10 // size
+            return (f"{tenths // 10}" if tenths % 10 == 0 else f"{tenths / 10}") + suffix
+    return str(most)
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string: JSON's escapes are TOML's."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+# -- by importing ----------------------------------------------------------------------------------------------
+
+
+def _imported(root: Path, say: Callable[[str], None]) -> list[Candidate]:
+    """Module classes, instances and annotated factories that every file defines once it is imported: runs its code."""
+    guesses = {candidate.target: candidate.input for candidate in candidates(root)}
+    found = []
+    for path in files(root):
+        location = path.relative_to(root).as_posix()
+        target = ModuleTarget(name=location, location=location, attribute="")
+        try:
+            with contextlib.chdir(root), users_code(target):
+                module = import_module(target)
+        except AnalyzerError as error:
+            say(f"left out {location}: {error.what}")
+            continue
+        for name, value in vars(module).items():
+            if not name.startswith("_") and _makes_a_module(value, module):
+                line = (place_of(value, root) or (location, 1))[1]
+                said = f"{location}:{name}"
+                found.append(Candidate(said, name, line, _needed(value), guesses.get(said)))
+    return found
+
+
+def _makes_a_module(value: Any, module: ModuleType) -> bool:
+    from torch import nn
+
+    if isinstance(value, nn.Module):
+        return True
+    if getattr(value, "__module__", None) != module.__name__:
+        return False
+    if isinstance(value, type):
+        return issubclass(value, nn.Module)
+    if not inspect.isfunction(value):
+        return False
+    try:
+        returned = typing.get_type_hints(value).get("return")
+    except Exception:  # an annotation may be any expression of the user's
+        return False
+    return isinstance(returned, type) and issubclass(returned, nn.Module)
+
+
+def _needed(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, type) and not inspect.isfunction(value):
+        return ()
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(value).parameters.values()
+    return tuple(p.name for p in parameters if p.default is p.empty and p.kind not in kinds)

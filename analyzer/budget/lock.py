@@ -1,0 +1,222 @@
+"""The lock file `analyzer.lock`: what every model costs, module by module, as it was when it was last accepted.
+
+JSON lines, sorted, one line a module, so that a merge touches only lines that both sides changed: a head line with the
+schema; for each model a line that says what it is (target, kwargs, inputs), one for each figure that doesn't add up
+over layers, and one for each module with its figures and structure hash. Totals are sums of the lines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from analyzer.budget.configuration import Model
+from analyzer.budget.counting import input_text, resolved
+from analyzer.budget.figures import LAYERED, STATIC, of_record, of_rows
+from analyzer.errors import BaselineError
+from analyzer.files import write_text
+from analyzer.records import Frozen, LayerRow, Record, Target
+from analyzer.targets import FamilyTarget
+
+SCHEMA = 1
+FILE = "analyzer.lock"
+HEAD = "written by `analyze lock`; commit it, and let nothing else edit it"
+OTHERS = tuple(figure for figure in STATIC if figure not in LAYERED)
+"""Figures that layers don't add up to: lines of their own."""
+
+
+class Identity(Frozen, frozen=True, kw_only=True):
+    """What was counted. A baseline of another identity is stale: its figures are those of something else."""
+
+    target: str
+    kwargs: dict[str, Any]
+    inputs: tuple[str, ...]
+    dtype: str | None
+    batch: int
+
+
+class Locked(Frozen, frozen=True, kw_only=True):
+    """One model of a lock file: what it is, its modules in natural order, the figures that don't add up over them."""
+
+    identity: Identity
+    rows: tuple[LayerRow, ...]
+    others: dict[str, int]
+
+    def figure(self, name: str) -> int | None:
+        """A figure of the whole model; None where it was not counted."""
+        return of_rows(self.rows, name) if name in LAYERED else self.others.get(name)
+
+    def record(self, name: str) -> Record:
+        """The locked figures as a record, for reports."""
+        figures = {figure: self.figure(figure) for figure in STATIC}
+        return Record(target=Target(name=name), layers=self.rows, batch=self.identity.batch, **figures)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A lock file's models by name."""
+
+    models: dict[str, Locked]
+
+
+def identity_of(model: Model, root: Path) -> Identity:
+    """What a configuration's model is, in its canonical form. Raises UsageError."""
+    target = resolved(model, root)
+    if isinstance(target, FamilyTarget):
+        return Identity(target=target.variant.name, kwargs={}, inputs=(), dtype=None, batch=model.batch or 1)
+    inputs = tuple(map(input_text, target.inputs))
+    return Identity(target=target.name, kwargs=model.kwargs, inputs=inputs, dtype=model.dtype, batch=1)
+
+
+def locked(record: Record, identity: Identity) -> Locked:
+    """A counted model as the lock file keeps it."""
+    others = {name: value for name in OTHERS if (value := of_record(record, name)) is not None}
+    rows = sorted(record.layers or (), key=lambda row: natural(row.path))
+    return Locked(identity=identity, rows=tuple(rows), others=others)
+
+
+def natural(path: str) -> tuple[tuple[int, int, str], ...]:
+    """Sorts paths by their parts, numbers by size: `features.9` before `features.10`."""
+    parts = path.split(".") if path else []
+    return tuple((0, int(part), "") if part.isdecimal() and len(part) < 19 else (1, 0, part) for part in parts)
+
+
+def structure_hash(row: LayerRow) -> str:
+    """What is the same for modules of one type, output and figures, whatever they are called."""
+    facts = (row.type, row.output, row.params, row.macs, row.conv_activations, row.saved_bytes)
+    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:12]
+
+
+# -- lines -----------------------------------------------------------------------------------------------------
+
+
+class _Head(Frozen, frozen=True, kw_only=True):
+    schema: int
+    note: str = HEAD
+
+
+class _ModelLine(Frozen, frozen=True, kw_only=True, omit_defaults=True):
+    model: str
+    target: str
+    kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
+    dtype: str | None = None
+    batch: int = 1
+
+
+class _FigureLine(Frozen, frozen=True, kw_only=True):
+    model: str
+    figure: str
+    value: int
+
+
+class _ModuleLine(Frozen, frozen=True, kw_only=True):
+    model: str
+    path: str
+    type: str
+    output: tuple[int, ...] | None
+    params: int
+    macs: int | None
+    conv_activations: int | None
+    saved_bytes: int | None
+    hash: str
+
+
+_KINDS = {"target": _ModelLine, "figure": _FigureLine, "path": _ModuleLine}
+_FORMS: dict[type[Any], msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (_Head, _ModelLine, _FigureLine, _ModuleLine)
+}
+_CONFLICT = re.compile(r"^(<{7}|={7}|>{7}|\|{7})( |$)", re.MULTILINE)
+
+
+def to_text(lock: Lock) -> str:
+    """The file's text. The same models give the same text, whatever order they were counted in."""
+    encode = msgspec.json.encode
+    lines = [encode(_Head(schema=SCHEMA))]
+    for name, model in sorted(lock.models.items()):
+        lines.append(encode(_ModelLine(model=name, **msgspec.structs.asdict(model.identity))))
+        lines += [encode(_FigureLine(model=name, figure=f, value=v)) for f, v in sorted(model.others.items())]
+        for row in model.rows:
+            lines.append(encode(_ModuleLine(model=name, hash=structure_hash(row), **msgspec.structs.asdict(row))))
+    return "".join(line.decode() + "\n" for line in lines)
+
+
+def from_text(text: str, where: str) -> Lock:
+    """The models of a lock file's text. Raises BaselineError on another schema, a merge's marks, an edited line."""
+    if _CONFLICT.search(text):
+        raise _unreadable("holds an unresolved merge", where, "take either side's file, then run `analyze lock`")
+    lines = [line for line in text.split("\n") if line.strip()]
+    head = _decode(_Head, lines[0] if lines else "", where, 1)
+    if head.schema != SCHEMA:
+        raise _unreadable(f"has schema {head.schema}, this version reads {SCHEMA}", where)
+    heads: dict[str, _ModelLine] = {}
+    others: dict[str, dict[str, int]] = defaultdict(dict)
+    rows: dict[str, dict[str, LayerRow]] = defaultdict(dict)
+    for number, line in enumerate(lines[1:], start=2):
+        entry = _entry(line, where, number)
+        if isinstance(entry, _ModelLine):
+            _put(heads, entry.model, entry, where, number)
+        elif isinstance(entry, _FigureLine):
+            _put(others[entry.model], entry.figure, entry.value, where, number)
+        else:
+            _put(rows[entry.model], entry.path, _row(entry, where, number), where, number)
+    if orphans := (set(others) | set(rows)) - set(heads):
+        raise _unreadable(f"has lines of {min(orphans)!r}, and none that says what that is", where)
+    return Lock({name: _model(head, others[name], rows[name].values()) for name, head in heads.items()})
+
+
+def _entry(line: str, where: str, number: int) -> _ModelLine | _FigureLine | _ModuleLine:
+    try:
+        keys = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, RecursionError):
+        keys = {}
+    kind = next((kind for key, kind in _KINDS.items() if key in keys), _ModelLine)
+    entry: _ModelLine | _FigureLine | _ModuleLine = _decode(kind, line, where, number)
+    return entry
+
+
+def _decode(kind: type[Any], line: str, where: str, number: int) -> Any:
+    try:
+        return _FORMS[kind].decode(line)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise _unreadable(f"line {number} is none of a lock file's: {error}", where) from None
+
+
+def _put(into: dict[str, Any], key: str, value: Any, where: str, number: int) -> None:
+    if key in into:
+        raise _unreadable(f"line {number} repeats {key!r}, as a merge may have left it", where)
+    into[key] = value
+
+
+def _row(line: _ModuleLine, where: str, number: int) -> LayerRow:
+    fields = msgspec.structs.asdict(line)
+    written = fields.pop("hash")
+    del fields["model"]
+    row = LayerRow(**fields)
+    if structure_hash(row) != written:
+        raise _unreadable(f"line {number} was edited: its hash is another's", where)
+    return row
+
+
+def _model(head: _ModelLine, others: dict[str, int], rows: Iterable[LayerRow]) -> Locked:
+    fields = msgspec.structs.asdict(head)
+    del fields["model"]
+    return Locked(
+        identity=Identity(**fields), others=others, rows=tuple(sorted(rows, key=lambda row: natural(row.path)))
+    )
+
+
+def _unreadable(what: str, where: str, fix: str = "run `analyze lock` and commit what it writes") -> BaselineError:
+    return BaselineError(what, where=where, fix=fix)
+
+
+def write(lock: Lock, path: Path) -> None:
+    """Writes a lock file whole or not at all."""
+    write_text(path, to_text(lock))

@@ -1,0 +1,74 @@
+"""Whether a model's baseline is there, and of the same thing: what growth can't be held without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from analyzer.budget.baseline import Baseline
+from analyzer.budget.configuration import Limit
+from analyzer.budget.holding import Held
+from analyzer.budget.lock import Identity, Locked
+from analyzer.budget.verdict import Finding, Level
+from analyzer.report.figures import known
+
+
+def baseline_of(name: str, identity: Identity, baseline: Baseline) -> Locked | None:
+    """The baseline of a model: the one of its name, else the only one there of the very same thing."""
+    if name in baseline.models:
+        return baseline.models[name]
+    same = [model for model in baseline.models.values() if model.identity == identity]
+    return same[0] if len(same) == 1 else None
+
+
+def standing_of(held: Held, base: Locked | None, limits: Sequence[Limit], baseline: Baseline) -> Iterator[Finding]:
+    """What is wrong with the baseline `base` that was found for a model; an error where a growth depends on it."""
+    growing = [limit for limit in limits if limit.growth is not None]
+    if held.base is not None:
+        yield from _unlocked_figures(held, growing, baseline)
+    elif base is not None:
+        yield _stale(held, base, bool(growing), baseline)
+    elif growing:
+        yield _missing(held, growing, baseline)
+
+
+def _unlocked_figures(held: Held, growing: Sequence[Limit], baseline: Baseline) -> Iterator[Finding]:
+    for limit in growing:
+        value, was = held.values(limit.figure, limit.group)
+        if value is not None and was is None:
+            what = f"the baseline has no {known(limit.figure).label}, so nothing holds their growth"
+            yield _finding(held, "no-baseline", "error", what, baseline.fix, limit)
+
+
+def _stale(held: Held, base: Locked, grows: bool, baseline: Baseline) -> Finding:
+    what = f"the baseline is another thing's: {_difference(base.identity, held.now.identity)}"
+    fix = "add a waiver of baseline until it has landed" if baseline.is_base else "run `analyze lock` and commit it"
+    return _finding(held, "stale", "error" if grows else "warning", what, fix)
+
+
+def _missing(held: Held, growing: Sequence[Limit], baseline: Baseline) -> Finding:
+    """A figure that is bounded otherwise may be new in a branch; one that only growth holds is not held at all."""
+    new = baseline.is_base and bool(baseline.models) and baseline.problem is None
+    unheld = [g.figure for g in growing if not (new and (g.maximum is not None or g.ratio is not None))]
+    what = f"is new since {baseline.label}" if new else f"has no baseline in {baseline.label}"
+    if unheld:
+        what += f", so nothing holds the growth of {', '.join(dict.fromkeys(unheld))}"
+    fix = "give it a max too, or a waiver of baseline until it has landed" if new else baseline.fix
+    return _finding(held, "no-baseline", "error" if unheld else "note", what, fix)
+
+
+def _finding(held: Held, kind: Any, level: Level, what: str, fix: str, limit: Limit | None = None) -> Finding:
+    of: dict[str, Any] = {} if limit is None else {"figure": limit.figure, "group": limit.group}
+    return Finding(kind=kind, level=level, model=held.name, what=what, fix=fix, **of)
+
+
+def _difference(before: Identity, after: Identity) -> str:
+    old, new = msgspec.structs.asdict(before), msgspec.structs.asdict(after)
+    return ", ".join(f"{key} was {_short(old[key])}, is {_short(new[key])}" for key in old if old[key] != new[key])
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= 120 else text[:119] + "…"

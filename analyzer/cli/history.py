@@ -1,0 +1,123 @@
+"""`analyze history`: what the models cost over the commits of the lock file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from analyzer.budget.figures import STATIC, TRACKED
+from analyzer.budget.history import MOST, History, Step, history
+from analyzer.cli import text
+from analyzer.cli.base import Verb, say, warn
+from analyzer.cli.options import format_option
+from analyzer.files import csv_cell, write_text
+
+_HEADINGS = ("commit", "day", "model")
+
+
+@click.command("history", cls=Verb)
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="The configuration.  [default: the nearest analyzer.toml or pyproject.toml]")  # fmt: skip
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Show this model alone; repeatable.")
+@click.option("--figure", "figures", type=click.Choice(STATIC), multiple=True, metavar="NAME",
+              help=f"A figure to show; repeatable.  [default: {', '.join(TRACKED)}]")  # fmt: skip
+@click.option("--last", type=click.IntRange(1, 10_000), default=MOST, show_default=True, metavar="N",
+              help="Commits to read, of those that changed the lock.")  # fmt: skip
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Draw them as a page too."
+)
+@format_option("table", "json", "jsonl", "csv", "md")
+def command(
+    config: Path | None, models: tuple[str, ...], figures: tuple[str, ...], last: int, html: Path | None, format_: str
+) -> None:
+    """What each model cost after every commit on this branch that changed analyzer.lock, the oldest first.
+
+    The table has the commits that changed a shown figure; the other formats all that changed the lock file. Reads git
+    history alone: no model is run.
+    """
+    shown = figures or TRACKED
+    found = history(Path.cwd(), config=config, models=models, most=last)
+    if found.truncated:
+        say(f"note: {found.truncated}")
+    for step in found.steps:
+        if step.error:
+            warn(f"{step.commit.sha[:10]}: {text.printable(step.error)}")
+    _print(found, shown, format_)
+    if html is not None:
+        write_text(html, _page(found, shown))
+        say(f"wrote {html}")
+
+
+def _print(found: History, figures: tuple[str, ...], format_: str) -> None:
+    steps = [step for step in found.steps if step.model]
+    if format_ in ("json", "jsonl"):
+        rows = [_data(step, figures) for step in steps]
+        text.show(json.dumps(rows) if format_ == "json" else "\n".join(json.dumps(row) for row in rows))
+        return
+    names = (*_HEADINGS, *(text.LABELS.get(f, f) for f in figures), "subject")
+    if format_ == "csv":
+        cells = [[csv_cell(v) for v in _data(step, figures).values()] for step in steps]
+        text.show(text.csv_text(("commit", "time", "author", "subject", "model", *figures), cells))
+        return
+    lines = [_line(found, step, figures) for step in _changing(found, figures)]
+    if format_ == "md":
+        text.show(text.markdown(names, lines))
+    else:
+        text.show_table(names, lines, left=3)
+
+
+def _changing(found: History, figures: tuple[str, ...]) -> Iterator[Step]:
+    """Model by model the first commit, and those that changed a shown figure: what a person wants to read."""
+    for model in found.models:
+        before: list[int | None] = []
+        for step in found.steps:
+            values = [step.figures.get(figure) for figure in figures]
+            if step.model == model and values != before:
+                yield step
+                before = values
+
+
+def _data(step: Step, figures: tuple[str, ...]) -> dict[str, str | int | None]:
+    commit = step.commit
+    return {
+        "commit": commit.sha, "time": commit.time, "author": commit.author, "subject": commit.subject,
+        "model": step.model, **{figure: step.figures.get(figure) for figure in figures},
+    }  # fmt: skip
+
+
+def _line(found: History, step: Step, figures: tuple[str, ...]) -> list[str]:
+    cells = [step.commit.sha[:10], step.date, text.printable(step.model)]
+    for figure in figures:
+        series = found.series(step.model, figure)
+        place = next((i for i, (s, _) in enumerate(series) if s is step), None)
+        if place is None:
+            cells.append("–")
+            continue
+        value, before = series[place][1], series[place - 1][1] if place else None
+        grown = f" ({100 * (value - before) / before:+.1f} %)" if before and value != before else ""
+        cells.append(text.figure(figure, value) + grown)
+    return [*cells, text.printable(step.commit.subject)[:60]]
+
+
+def _page(found: History, figures: tuple[str, ...]) -> str:
+    from analyzer.report.data import now
+    from analyzer.report.history import Point, Series, render
+
+    series = []
+    for model in found.models:
+        for figure in figures:
+            points = tuple(
+                Point(commit=step.commit.sha[:10], date=step.date, subject=step.commit.subject, value=value)
+                for step, value in found.series(model, figure)
+            )
+            if points:
+                series.append(Series(model=model, figure=figure, points=points))
+    notes = [found.truncated] if found.truncated else []
+    notes += [f"{step.commit.sha[:10]} can't be read: {step.error}" for step in found.steps if step.error]
+    return render(
+        "What the models cost, over time", series, command=("analyze", *sys.argv[1:]), generated=now(), notes=notes
+    )

@@ -1,0 +1,53 @@
+"""`analyze lock`: write what the models cost now, as the baseline that growth is held against."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from analyzer.budget.configuration import find
+from analyzer.budget.figures import TRACKED
+from analyzer.budget.lock import Lock, to_text
+from analyzer.budget.locking import counted, lock
+from analyzer.cli import text
+from analyzer.cli.base import Verb, say
+
+
+@click.command("lock", cls=Verb)
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="The configuration.  [default: the nearest analyzer.toml or pyproject.toml]")  # fmt: skip
+@click.option("--check", is_flag=True, help="Write nothing; end with 4 where the lock is not what would be written.")
+@click.option("--output", type=click.Choice(["-"]), help="`-`: write to stdout, and leave the file as it is.")
+@click.option("--not-from", type=click.Path(path_type=Path), hidden=True, help="Refuse code imported from this folder.")
+def command(config: Path | None, check: bool, output: str | None, not_from: Path | None) -> None:
+    """Count every configured model and write analyzer.lock beside the configuration; commit it.
+
+    `analyze check` holds growth against it. Counting runs the models' own code with your rights.
+    """
+
+    def progress(name: str) -> None:
+        if sys.stderr.isatty():
+            say(f"counting {text.printable(name)}")
+
+    if output == "-":
+        text.show(to_text(counted(find(Path.cwd(), config), not_from, progress)).rstrip("\n"))
+        return
+    done = lock(Path.cwd(), config=config, check=check, not_from=not_from, progress=progress)
+    _show(done.lock)
+    for difference in done.differences:
+        say(text.printable(difference))
+    say(f"{done.path.name} is up to date" if check or not done.differences else f"wrote {done.path}")
+
+
+def _show(made: Lock) -> None:
+    rows = [
+        [
+            text.printable(name),
+            *(text.figure(figure, model.figure(figure)) for figure in TRACKED),
+            f"{len(model.rows):,}",
+        ]
+        for name, model in sorted(made.models.items())
+    ]
+    text.show_table(["model", *(text.LABELS.get(figure, figure) for figure in TRACKED), "modules"], rows)

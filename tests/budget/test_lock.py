@@ -1,0 +1,106 @@
+"""The lock file: the same models give the same text, what is read is what was written, merges stay small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from project import Project
+
+from analyzer.budget.lock import Identity, Lock, Locked, from_text, natural, to_text
+from analyzer.errors import BaselineError
+from analyzer.records import LayerRow
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+counts = st.integers(0, 2**63 - 1)
+layers = st.builds(
+    LayerRow,
+    path=texts,
+    type=texts,
+    output=st.none() | st.lists(st.integers(0, 9), max_size=4).map(tuple),
+    params=counts,
+    macs=st.none() | counts,
+    conv_activations=st.none() | counts,
+    saved_bytes=st.none() | counts,
+)
+identities = st.builds(
+    Identity,
+    target=texts,
+    kwargs=st.dictionaries(texts, st.integers() | texts | st.booleans() | st.lists(texts), max_size=3),
+    inputs=st.lists(texts, max_size=2).map(tuple),
+    dtype=st.none() | st.just("bfloat16"),
+    batch=st.integers(1, 64),
+)
+models = st.builds(
+    Locked,
+    identity=identities,
+    rows=st.lists(layers, max_size=5, unique_by=lambda row: row.path).map(
+        lambda rows: tuple(sorted(rows, key=lambda row: natural(row.path)))
+    ),
+    others=st.dictionaries(st.sampled_from(["depth", "param_bytes"]), counts),
+)
+
+
+@given(st.dictionaries(texts, models, max_size=3))
+@settings(max_examples=200, deadline=None)
+def test_what_is_written_is_read(written: dict[str, Locked]) -> None:
+    text = to_text(Lock(written))
+    assert from_text(text, "lock").models == written
+    assert to_text(from_text(text, "lock")) == text
+    assert text.count("\n") == 1 + sum(1 + len(m.rows) + len(m.others) for m in written.values())
+    assert from_text(text.replace("\n", "\n\n"), "lock").models == written
+
+
+@given(st.text(max_size=200))
+def test_any_other_text_is_no_baseline(text: str) -> None:
+    with pytest.raises(BaselineError):
+        from_text(text, "lock")
+
+
+def test_locking_again_changes_nothing_and_two_at_once_leave_one_whole(tmp_path: Path) -> None:
+    project = Project(tmp_path / "models")
+    before = project.read("analyzer.lock")
+    assert project.run("lock").returncode == 0
+    assert project.read("analyzer.lock") == before
+    order = project.read("pyproject.toml").split("[tool.analyzer.models.reader]")
+    assert len(order) == 2
+    assert not list(project.folder.glob(".*.tmp"))
+    assert not list(project.folder.rglob("__pycache__"))
+
+
+def test_branches_that_touch_different_layers_merge_without_a_conflict_in_their_lines(tmp_path: Path) -> None:
+    project = Project(tmp_path / "models")
+    project.branch("one")
+    project.edit("cnn.py", "x.mean((2, 3))", "x.amax((2, 3))")
+    project.edit("transformer.py", "nhead=4", "nhead=2")
+    project.run("lock")
+    project.commit("The transformer's heads")
+    project.git("checkout", "--quiet", "main")
+    project.branch("two")
+    project.edit("pyproject.toml", "compression = 0.25", "compression = 0.3")
+    project.run("lock")
+    project.commit("Another variant")
+    project.git("merge", "--quiet", "--no-edit", "one")
+    assert project.run("lock", "--check").returncode == 0
+
+
+def test_a_model_that_can_not_be_counted_leaves_the_lock_as_it_was(tmp_path: Path) -> None:
+    project = Project(tmp_path / "models")
+    before = project.read("analyzer.lock")
+    project.edit("transformer.py", "x = layer(x)", "x = layer(y)")
+    done = project.run("lock")
+    assert done.returncode == 3
+    assert "reader" in done.stderr
+    assert project.read("analyzer.lock") == before
+
+
+def test_check_says_how_the_lock_differs(tmp_path: Path) -> None:
+    project = Project(tmp_path / "models")
+    project.edit("cnn.py", "nn.Linear(4 * width, classes)", "nn.Linear(4 * width, classes, bias=False)")
+    done = project.run("lock", "--check")
+    assert done.returncode == 4
+    assert "cnn: params from 288,746 to 288,736" in done.stderr
+    (project.folder / "analyzer.lock").unlink()
+    assert "there is no lock file" in project.run("lock", "--check").stderr
