@@ -45,6 +45,22 @@ def alone(path: Path | None) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def told(path: Path | None) -> Iterator[None]:
+    """Turns what SQLite, SQLAlchemy and Optuna say of a file that is no study, or a full disk, into a UsageError."""
+    errors: tuple[type[Exception], ...] = (sqlite3.Error, optuna_here().exceptions.StorageInternalError)
+    if path is not None:
+        import sqlalchemy.exc
+
+        errors = (*errors, sqlalchemy.exc.SQLAlchemyError)
+    try:
+        yield
+    except errors as error:
+        what = str(error.__cause__ or error).splitlines()[0]
+        fix = "free some space, or choose another --out; what is measured is kept in its results.db"
+        raise UsageError(f"can't keep the study: {what}", where=str(path), fix=fix) from error
+
+
 def storage_at(path: Path) -> Any:
     """Optuna's tables in SQLite, whole after a kill. A power cut may cost the last trials, and no measurement: those are
     in the results database, which waits for the disk.

@@ -27,7 +27,7 @@ from analyzer.errors import ArchitectureError, MeasureError, UsageError, did_you
 from analyzer.records import Measurement, Record
 from analyzer.search import engine
 from analyzer.search.candidates import Coding, evenly, excess_of, fitting, places
-from analyzer.search.kept import alone, optuna_here, storage_at
+from analyzer.search.kept import alone, optuna_here, storage_at, told
 from analyzer.search.query import Objective, Query, goals
 from analyzer.search.results import Find
 from analyzer.space.pareto import front
@@ -112,12 +112,13 @@ class Outcome:
 
 def values_of(question: Question, row: Record) -> list[float]:
     """A measured row's objectives, as figures are: none is turned round."""
-    assert row.measured is not None
-    measured = {**msgspec.structs.asdict(row.measured), "measured_ratio": row.measured.ratio}
-    return [
-        *(float(measured[figure]) for figure in question.measured),
-        *(float(getattr(row, objective.figure)) for objective in question.static),
-    ]
+    measured = [getattr(row.measured, "ratio" if f == "measured_ratio" else f) for f in question.measured]
+    return [float(value) for value in (*measured, *(getattr(row, o.figure) for o in question.static))]
+
+
+def comparable(measured: Measurement) -> bool:
+    """Whether it is at the batch that was asked for: a smaller one, as the other didn't fit, is another figure."""
+    return measured.batch == measured.asked_batch
 
 
 def run_study(
@@ -142,7 +143,7 @@ def run_study(
     static = engine.search(question.space, query, seconds=STATIC_SHARE * question.seconds, seed=question.seed)
     on_static(static)
     outcome = Outcome(question, static, device)
-    with alone(path):
+    with alone(path), told(path):
         run = _Run(question, outcome, store, path, starting, end, clock)
         try:
             for done in executor.measure(measure_one, run.timings()):
@@ -187,7 +188,7 @@ class _Run:
         self.coding = Coding(question.space)
         self.baseline = _baseline(question)
         self.setting = _setting(question, outcome.device, self.baseline)
-        self.known = store.measured(self.setting)
+        self.known = {name: made for name, made in store.measured(self.setting).items() if comparable(made)}
         self.tried: set[str] = set()
         self.open: dict[int, _Open] = {}
         self.chance = random.Random(question.seed)
@@ -213,8 +214,7 @@ class _Run:
         finds = self.outcome.static.finds
         order = np.argsort(goals(self.question.query, finds.points)[:, 0], kind="stable")
         most = WARM_MOST if self.question.trials is None else max(1, int(WARM * self.question.trials))
-        places = [tuple(finds.where[order[i]]) for i in evenly(len(order), most)]
-        for part, index in places:
+        for part, index in (finds.where[order[i]] for i in evenly(len(order), most)):
             self.study.enqueue_trial(self.coding.params(int(part), int(index)), skip_if_exists=True)
 
     # -- asking ------------------------------------------------------------------------------------------------
@@ -298,11 +298,9 @@ class _Run:
     def tell(self, number: int, made: Measurement | MeasureError, host: str) -> None:
         """Keeps what was measured, then tells Optuna."""
         found = self.open.pop(number)
-        if isinstance(made, MeasureError):
+        if isinstance(made, MeasureError) or not comparable(made):
             self.outcome.failed += 1
-            self.store.put(
-                [msgspec.structs.replace(found.row, notes=(*found.row.notes, f"not measured: {made}"))], host
-            )
+            self.store.put([_failed(found.row, made)], host)
             self.study.tell(found.trial, state=optuna_here().trial.TrialState.FAIL)
             return
         row = self._keep(found.row, made, host)
@@ -315,6 +313,13 @@ class _Run:
         self.tried.add(row.target.name)
         self.outcome.rows.append(done)
         return done
+
+
+def _failed(row: Record, made: Measurement | MeasureError) -> Record:
+    """The row with what is known all the same."""
+    if isinstance(made, MeasureError):
+        return msgspec.structs.replace(row, notes=(*row.notes, f"not measured: {made}"))
+    return msgspec.structs.replace(row, measured=made)
 
 
 def _baseline(question: Question) -> Variant:
@@ -335,18 +340,13 @@ def _study(question: Question, setting: Setting, path: Path | None) -> optuna.St
     kit = optuna_here()
     asked = [question.space.axes, question.query.constraints, question.static, question.measured, setting]
     name = hashlib.sha256(json.dumps(asked, default=str, sort_keys=True).encode()).hexdigest()[:16]
-    try:
-        storage = None if path is None else storage_at(path)
-        study: optuna.Study = kit.create_study(
-            storage=storage,
-            study_name=name,
-            load_if_exists=True,
-            directions=["maximize" if more else "minimize" for more in question.maximized],
-        )
-        seed = question.seed + len(study.get_trials(deepcopy=False))  # else it would propose the same again
-    except Exception as error:  # sqlalchemy's, alembic's and sqlite's own: a file that is no study, a full disk
-        what = str(error).splitlines()[0]
-        raise UsageError(f"can't keep the study: {what}", where=str(path), fix="choose another --out") from error
+    study: optuna.Study = kit.create_study(
+        storage=None if path is None else storage_at(path),
+        study_name=name,
+        load_if_exists=True,
+        directions=["maximize" if more else "minimize" for more in question.maximized],
+    )
+    seed = question.seed + len(study.get_trials(deepcopy=False))  # else it would propose the same again
     if question.sampler == "nsga2":
         size = max(4, min(50, (question.trials or 50) // 3))
         study.sampler = kit.samplers.NSGAIISampler(population_size=size, seed=seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -186,6 +187,56 @@ def test_failures_are_told_and_it_goes_on(tmp_path: Path) -> None:
     measurer = Measurer(fails=frozenset({2, 3}))
     outcome = run(measurer, tmp_path, trials=6)
     assert (outcome.failed, len(outcome.rows), len(set(measurer.seen))) == (2, 4, 6)
+
+
+class Halves(Measurer):
+    def __call__(self, timing: Timing, device: str) -> Measurement:
+        made = super().__call__(timing, device)
+        return msgspec.structs.replace(made, batch=1) if len(self.seen) % 2 else made
+
+
+def test_a_smaller_batch_is_another_figure(tmp_path: Path) -> None:
+    outcome = run(Halves(), tmp_path, trials=6)
+    assert (outcome.failed, len(outcome.rows)) == (3, 3)
+    assert all(row.measured.batch == 2 for row in outcome.rows)
+    after = run(Measurer(), tmp_path, trials=1)
+    assert all(row.measured.batch == 2 for row in after.rows)
+
+
+class Fills(Measurer):
+    """The disk is full when the third is measured: no file may grow."""
+
+    def __call__(self, timing: Timing, device: str) -> Measurement:
+        if len(self.seen) == 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        return super().__call__(timing, device)
+
+
+def test_a_full_disk_is_told_and_keeps_what_is_measured(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with pytest.raises(UsageError, match="can't"):
+            run(Fills(), tmp_path, trials=9)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    with closing(Database(tmp_path / "results.db")) as opened:
+        assert len([row for row in opened.rows(ALL) if row.record.measured]) == 2
+    assert run(Measurer(), tmp_path, trials=2).earlier == 2
+
+
+def test_a_full_disk_for_the_study_alone(tmp_path: Path) -> None:
+    """Rows are kept elsewhere here: the study's own words on a full disk are no traceback."""
+    question = Question(SPACE, QUERY, ("measured_latency_s",), trials=9, seconds=600)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with pytest.raises(UsageError, match="can't keep the study"):
+            run_study(question, MemoryStore(), Here(), tmp_path / "study.db", measure_one=Fills())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_time_is_kept() -> None:
