@@ -18,7 +18,7 @@ def exclusive(device: str, folder: Path | None = None) -> Iterator[tuple[int, ..
     A child that got the descriptor holds the device past the death of its parent. Raises MeasureError where there is no
     place for the lock.
     """
-    path = (folder or _shared()) / f"analyzer-{hardware(device)}.lock"
+    path = (folder or _everybodys()) / f"analyzer-{hardware(device)}.lock"
     with contextlib.ExitStack() as stack:
         try:
             descriptors = stack.enter_context(locked(path))
@@ -38,7 +38,7 @@ def hardware(device: str) -> str:
     return f"cuda-{torch.cuda.get_device_properties(torch.device(device)).uuid}"
 
 
-def _shared() -> Path:
+def _everybodys() -> Path:
     """A folder that all users of this machine share, also where TMPDIR says another one for each."""
-    shared = Path("/tmp")
-    return shared if shared.is_dir() else Path(tempfile.gettempdir())
+    place = Path("/tmp")
+    return place if place.is_dir() else Path(tempfile.gettempdir())
