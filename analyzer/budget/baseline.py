@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer.budget import lock
-from analyzer.budget.configuration import Configuration, Found, parse
+from analyzer.budget.configuration import Found, parse
 from analyzer.budget.files import read_text
 from analyzer.budget.git import Repository
 from analyzer.budget.lock import Locked
+from analyzer.budget.schema import Configuration
 from analyzer.errors import AnalyzerError, BaselineError
 
 _REBUILD_SECONDS = 1800

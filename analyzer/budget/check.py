@@ -16,12 +16,14 @@ import msgspec
 from analyzer import family
 from analyzer.budget import source
 from analyzer.budget.baseline import Baseline, from_lock_file, from_merge_base, read_lock
-from analyzer.budget.configuration import Configuration, Found, Model, find, limits, line_of
+from analyzer.budget.configuration import Found, find, line_of
 from analyzer.budget.counting import Counted, count
 from analyzer.budget.edits import edits
 from analyzer.budget.figures import STATIC, of_record
 from analyzer.budget.holding import Held, hold, needs_peaks, remarks, waive
+from analyzer.budget.limits import limits
 from analyzer.budget.lock import identity_of, locked
+from analyzer.budget.schema import Configuration, Model
 from analyzer.budget.standing import baseline_of, standing_of
 from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
 from analyzer.errors import AnalyzerError, UsageError, did_you_mean
@@ -180,7 +182,10 @@ class _Check:
         held = Held(name, now_locked, counted, base if fits else None, self._place(name), not baseline.is_base)
         standing = map(self._at_configuration, standing_of(held, base, held_to, baseline))
         own = [*self._uncounted(held), *standing]
-        found, lines = hold(held, held_to, self._reference(configuration))
+        try:
+            found, lines = hold(held, held_to, self._reference(configuration))
+        except AnalyzerError as error:  # of the model that a ratio refers to
+            found, lines = [self._at_configuration(_of_error(error, "broken", name))], []
         own += found
         failed = {(finding.figure, finding.group) for finding in own}
         self.findings += waive(held, own, model.waivers, self.today)

@@ -14,8 +14,9 @@ import msgspec
 from analyzer import family
 from analyzer.analysis import users_code
 from analyzer.architecture.variant import Variant
-from analyzer.budget.configuration import Model, inputs_of
+from analyzer.budget.configuration import inputs_of
 from analyzer.budget.files import contained
+from analyzer.budget.schema import Model
 from analyzer.budget.source import Place
 from analyzer.count.peak import DEFAULT
 from analyzer.errors import TargetError, UsageError

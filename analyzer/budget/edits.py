@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from analyzer.budget.configuration import Budget, Configuration, Model, as_text, limits
+from analyzer.budget.limits import as_text, limits
+from analyzer.budget.schema import Budget, Configuration, Model
 from analyzer.budget.verdict import Finding
 
 _LOOSER: dict[str, Literal[1, -1]] = {"max": 1, "min": -1, "growth": 1, "growth-min": 1, "max-ratio": 1}

@@ -10,10 +10,11 @@ from typing import Any, Literal, NamedTuple
 
 from analyzer.budget import globs
 from analyzer.budget.alignment import Alignment
-from analyzer.budget.configuration import BASELINE, Limit, Waiver, waived_up_to
 from analyzer.budget.counting import Counted
 from analyzer.budget.figures import LAYERED, PEAKS, TRACKED, of_row, of_rows
+from analyzer.budget.limits import Limit, waived_up_to
 from analyzer.budget.lock import Locked
+from analyzer.budget.schema import BASELINE, Waiver
 from analyzer.budget.source import Place
 from analyzer.budget.verdict import Budgeted, Change, Finding
 from analyzer.records import LayerRow

@@ -16,11 +16,12 @@ from typing import Any
 
 from analyzer.analysis import users_code
 from analyzer.budget import lock
-from analyzer.budget.configuration import FILES, Found, Model, parse
+from analyzer.budget.configuration import FILES, Found, parse
 from analyzer.budget.counting import count
 from analyzer.budget.discovery import Candidate, candidates, files
 from analyzer.budget.files import read_text
 from analyzer.budget.lock import Lock, identity_of, locked
+from analyzer.budget.schema import Model
 from analyzer.budget.source import place_of
 from analyzer.errors import AnalyzerError, CountError, UsageError
 from analyzer.files import write_text

@@ -17,9 +17,9 @@ from typing import Any
 
 import msgspec
 
-from analyzer.budget.configuration import Model
 from analyzer.budget.counting import input_text, resolved
 from analyzer.budget.figures import LAYERED, STATIC, of_record, of_rows
+from analyzer.budget.schema import Model
 from analyzer.errors import BaselineError
 from analyzer.files import write_text
 from analyzer.records import Frozen, LayerRow, Record, Target

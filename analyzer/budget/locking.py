@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer.budget.baseline import read_lock
-from analyzer.budget.configuration import Found, find, limits
+from analyzer.budget.configuration import Found, find
 from analyzer.budget.counting import count
 from analyzer.budget.figures import STATIC
 from analyzer.budget.holding import needs_peaks
+from analyzer.budget.limits import limits
 from analyzer.budget.lock import Lock, Locked, identity_of, locked, write
 from analyzer.errors import AnalyzerError, BaselineError, CountError, UsageError
 from analyzer.report.figures import known

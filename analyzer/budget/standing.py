@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from analyzer.budget.baseline import Baseline
-from analyzer.budget.configuration import Limit
 from analyzer.budget.holding import Held
+from analyzer.budget.limits import Limit
 from analyzer.budget.lock import Identity, Locked
 from analyzer.budget.verdict import Finding, Level
 from analyzer.report.figures import known

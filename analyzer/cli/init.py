@@ -48,7 +48,7 @@ def command(folder: Path, by_import: bool, no_build: bool, print_schema: bool) -
     analyzer.toml.
     """
     if print_schema:
-        from analyzer.budget.configuration import schema_text
+        from analyzer.budget.schema import schema_text
 
         text.show(schema_text().rstrip("\n"))
         return

@@ -289,6 +289,7 @@ def test_an_unused_waiver_is_a_warning_and_one_too_small_does_not_help(project: 
         (("pyproject.toml", 'growth = "2%", growth-min = "1k"', "growth = 5"), 2, "configuration", "no growth"),
         (("pyproject.toml", '"50 MMACs"', '"50 MFLOPs"'), 2, "configuration", "MFLOPs"),
         (("pyproject.toml", "input = [1, 3, 32, 32]\n", ""), 2, "configuration", "gives no input"),
+        (("pyproject.toml", 'of = "densenet121"', 'of = "densenet12"'), 2, "configuration", "'densenet12' is no model"),
         (("pyproject.toml", "cnn.py:build", "../cnn.py:build"), 2, "configuration", "leaves the project"),
         (("pyproject.toml", "cnn.py:build", "cnn.py:biuld"), 3, "broken", "has no attribute"),
         (("cnn.py", "from torch import Tensor, nn", "import absent"), 3, "broken", "No module named 'absent'"),
@@ -332,6 +333,18 @@ def test_the_other_models_are_still_checked_beside_a_broken_one(project: Project
         "reader": False,
         "compressed": True,
     }
+
+
+def test_a_ratio_to_a_broken_model_fails_and_the_others_are_checked(project: Project) -> None:
+    project.edit("pyproject.toml", 'of = "densenet121"', 'of = "reader"')
+    code, verdict = project.check()
+    assert code == 1
+    assert finding(verdict, "ratio")["limit"] == 524_544
+    project.edit("transformer.py", "import Tensor", "import Nothing")
+    code, verdict = project.check()
+    assert code == 3
+    assert finding(verdict, "broken", model="compressed")
+    assert len(verdict["models"]) == 3
 
 
 def test_no_configuration_and_none_in_it(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzer.budget.configuration import MOST_BYTES, find, limits, line_of, parse, schema_text
+from analyzer.budget.configuration import MOST_BYTES, find, line_of, parse
+from analyzer.budget.limits import limits
+from analyzer.budget.schema import schema_text
 from analyzer.errors import AnalyzerError, UsageError
 
 ROOT = Path(__file__).parents[2]

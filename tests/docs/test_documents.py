@@ -13,7 +13,8 @@ import torch
 
 from analyzer.architecture.blocks import BLOCKS
 from analyzer.architecture.variant import Variant
-from analyzer.budget.configuration import limits, parse
+from analyzer.budget.configuration import parse
+from analyzer.budget.limits import limits
 from analyzer.build import build
 from analyzer.family import record, records
 

@@ -1,0 +1,113 @@
+"""Budgets as exact numbers: what the configured texts mean, and what means nothing."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from fractions import Fraction
+from typing import Any, Literal
+
+from analyzer.budget.figures import LAYERED, STATIC
+from analyzer.budget.schema import Budget, Model, Number, Waiver
+from analyzer.errors import UsageError, did_you_mean
+from analyzer.records import Frozen
+from analyzer.units import parse_count
+
+_PERCENT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?%")
+
+
+class Limit(Frozen, frozen=True, kw_only=True):
+    """A budget whose numbers are read: of a figure, of the layers of a group (None: of the model)."""
+
+    figure: str
+    group: str | None
+    maximum: int | None
+    minimum: int | None
+    growth: Fraction | None
+    growth_min: int
+    ratio: Fraction | None
+    of: str
+    level: Literal["error", "warning"]
+    message: str | None
+    where: str
+
+    def most_grown(self, base: int) -> int:
+        """The most that the figure may be after growth from `base`, exactly."""
+        assert self.growth is not None
+        return base + max(int(base * self.growth), self.growth_min)
+
+
+def limits(model: Model, where: str = "") -> list[Limit]:
+    """Every budget of a model, those of groups after its own. Raises UsageError on numbers that mean nothing."""
+    found = [_limit(figure, None, budget, f"{where}.budgets.{figure}") for figure, budget in model.budgets.items()]
+    for group, budgets in model.groups.items():
+        place = f"{where}.groups.{group}"
+        found += [_limit(figure, group, budget, f"{place}.{figure}") for figure, budget in budgets.items()]
+    return found
+
+
+def _limit(figure: str, group: str | None, budget: Budget, where: str) -> Limit:
+    allowed = STATIC if group is None else LAYERED
+    if figure not in allowed:
+        what = f"layers have no {figure}" if figure in STATIC else f"unknown figure {figure[:60]!r}"
+        raise UsageError(what, where=where, fix=did_you_mean(figure, allowed))
+    if all(value is None for value in (budget.max, budget.min, budget.growth, budget.max_ratio)):
+        raise UsageError("holds nothing", where=where, fix='say one of max, min, growth, max-ratio: { max = "8M" }')
+    if budget.growth is None and budget.growth_min is not None:
+        raise UsageError("growth-min needs growth", where=where, fix='such as { growth = "5%", growth-min = "1k" }')
+    if (budget.max_ratio is None) != (budget.of is None):
+        raise UsageError(
+            "max-ratio and of go together", where=where, fix='such as { max-ratio = 1.0, of = "densenet121" }'
+        )
+    most, least = (_number(getattr(budget, name), figure, f"{where}.{name}") for name in ("max", "min"))
+    if most is not None and least is not None and least > most:
+        raise UsageError(f"min {least:,} is above max {most:,}", where=where, fix="exchange them")
+    return Limit(
+        figure=figure, group=group, maximum=most, minimum=least, growth=_growth(budget.growth, f"{where}.growth"),
+        growth_min=_number(budget.growth_min, figure, f"{where}.growth-min") or 0,
+        ratio=_ratio(budget.max_ratio, f"{where}.max-ratio"), of=budget.of or "", level=budget.level,
+        message=budget.message, where=where,
+    )  # fmt: skip
+
+
+def _number(value: Number | None, figure: str, where: str) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return parse_count(value, where=where, figure=figure)
+    if not 0 <= value < 2**63:
+        raise UsageError(f"{value:,} is out of range", where=where, fix="use 0 to 2^63-1")
+    return value
+
+
+def _growth(value: Number | float | None, where: str) -> Fraction | None:
+    if value is None:
+        return None
+    match = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise UsageError(
+            f"{value!r} is no growth",
+            where=where,
+            fix='write a share of the baseline, "5%"; an absolute one is growth-min',
+        )
+    return Fraction(match[1]) / 100
+
+
+def _ratio(value: float | None, where: str) -> Fraction | None:
+    if value is None:
+        return None
+    if not 0 <= value < 1e9:
+        raise UsageError(f"{value!r} is no ratio", where=where, fix="write it as 1.0")
+    return Fraction(repr(value))
+
+
+def waived_up_to(waiver: Waiver, where: str) -> int | None:
+    """The most that a waiver accepts; None: anything."""
+    return _number(waiver.max, waiver.figure, f"{where}.max")
+
+
+def as_text(value: Any) -> str:
+    """A configured value as people write it."""
+    if isinstance(value, date):
+        return value.isoformat()
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
