@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -50,17 +50,30 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     patch.undo()
 
 
-def kill_at_work(local: Any, victim: Any, work: str) -> None:
-    """Kills a node, not gracefully, when it is in the middle of something."""
-    end = time.monotonic() + 40
-    while time.monotonic() < end:
-        ours = [(kind, name) for kind, where, name in noted() if where == victim.node_id]
-        begun = Counter(kind for kind, _ in ours)
-        if begun["begin"] > begun["end"] and begun["end"] >= 2:
-            note(work, victim.node_id, "-")
-            local.remove_node(victim, allow_graceful=False)
-            return
-        time.sleep(0.02)
+def kill_at_work(local: Any, victim: Any) -> None:
+    """Kills a node, not gracefully, in the middle of a task that it began after some that it ended."""
+
+    def count(kind: str) -> int:
+        return sum(noted_kind == kind and where == victim.node_id for noted_kind, where, _ in noted())
+
+    wait_until(lambda: count("end") >= 2)
+    note("doomed", victim.node_id, "-")
+    wait_until(lambda: idle(lambda: count("end")) and count("begin") > count("end"))
+    note("killed", victim.node_id, "-")
+    local.remove_node(victim, allow_graceful=False)
+
+
+def wait_until(there: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not there() and time.monotonic() < end:
+        time.sleep(0.05)
+
+
+def idle(value: Callable[[], int]) -> bool:
+    """Whether it stays the same for longer than a task takes."""
+    before = value()
+    time.sleep(1.5)
+    return value() == before
 
 
 def swept(folder: Path, executor: Executor) -> tuple[list[Record], run.Plan]:
@@ -74,7 +87,7 @@ def swept(folder: Path, executor: Executor) -> tuple[list[Record], run.Plan]:
 def test_a_node_that_dies_mid_sweep_costs_nothing(local: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "BLOCK", 4)
     victim = local.add_node(num_cpus=1)
-    killer = threading.Thread(target=kill_at_work, args=(local, victim, "killed"))
+    killer = threading.Thread(target=kill_at_work, args=(local, victim))
     killer.start()
     on_ray, _ = swept(tmp_path / "ray", Cluster(local.address, "cpu"))
     killer.join()
