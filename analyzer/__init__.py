@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from analyzer.analysis import analyze as analyze
     from analyzer.api import Comparison as Comparison
     from analyzer.api import Sweep as Sweep
+    from analyzer.api import build as build
     from analyzer.api import calibrate as calibrate
     from analyzer.api import compare as compare
     from analyzer.api import frame as frame
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from analyzer.budget.history import history as history
     from analyzer.budget.locking import lock as lock
     from analyzer.budget.verdict import Verdict as Verdict
-    from analyzer.build import build as build
     from analyzer.errors import AnalyzerError as AnalyzerError
     from analyzer.records import Record as Record
     from analyzer.space.grid import Grid as Grid
@@ -48,11 +48,11 @@ _HOMES = {
     "Sweep": "analyzer.api",
     "PRESETS": "analyzer.architecture.network",
     "Variant": "analyzer.architecture.variant",
+    "build": "analyzer.api",
     "check": "analyzer.budget.check",
     "history": "analyzer.budget.history",
     "lock": "analyzer.budget.locking",
     "Verdict": "analyzer.budget.verdict",
-    "build": "analyzer.build",
     "AnalyzerError": "analyzer.errors",
     "Record": "analyzer.records",
     "Grid": "analyzer.space.grid",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from analyzer import prediction
 from analyzer.analysis import analyze
@@ -16,18 +17,39 @@ from analyzer.errors import MeasureError, UsageError, did_you_mean
 from analyzer.latency import Profile, read_profile, write_profile
 from analyzer.prediction import MemoryPrediction
 from analyzer.records import FIGURES, Conditions, Measurement, Record
-from analyzer.search.query import limits_under
-from analyzer.space.grid import Grid
+from analyzer.search.query import Constraint, Objective, limits_under
+from analyzer.space.grid import Grid, Listed
 from analyzer.space.space import Space
 from analyzer.sweep import run
 from analyzer.sweep.database import open_store
+from analyzer.sweep.executors import executor_of
 from analyzer.sweep.export import write_results
 from analyzer.sweep.store import MemoryStore, Store
 from analyzer.targets import named
+from analyzer.units import parse_count
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
     from torch import nn
+
+    from analyzer.search.results import Find
+    from analyzer.search.study import Question
+
+
+def build(
+    variant: Variant | str, *, device: str | torch.device = "cpu", seed: int = 0, checkpoint_layers: bool = False
+) -> nn.Module:
+    """The network of a variant, or of a preset's or variant's name, as a torch module in training mode.
+
+    Takes (N, 3, image, image) float32. Initialised as the article does; the same `seed` gives the same weights on every
+    device. With `checkpoint_layers` each layer is run again in the backward pass: less memory for more time. Raises
+    ArchitectureError where the variant makes no network.
+    """
+    from analyzer.build import build as build_variant
+
+    found = named(variant) if isinstance(variant, str) else variant
+    return build_variant(found, device=device, seed=seed, checkpoint_layers=checkpoint_layers)
 
 
 def frame(records: Sequence[Record]) -> pd.DataFrame:
@@ -107,7 +129,7 @@ class Sweep:
 
 
 def sweep(
-    grid: Grid,
+    grid: Grid | Sequence[Variant | str],
     *,
     batch: int = 1,
     measure: run.Measure = "none",
@@ -117,27 +139,33 @@ def sweep(
     limits: dict[str, int] | None = None,
     resume: bool = True,
     profile: str | Path | None = None,
+    jobs: int | None = None,
+    executor: str = "processes",
+    address: str | None = None,
 ) -> Sweep:
-    """Counts every variant of a grid, measures the chosen ones, and with `out` keeps results and a report there.
+    """Counts every variant of a grid (or those listed, by name too), measures the chosen ones, and with
+    `out` keeps results and a report there.
 
     What `results.db` in `out` already has is not done again; without `resume` that file is kept aside. `limits` are
     budgets by figure for the report (default: DenseNet121's own). A device's `profile` (a file of `calibrate`'s)
-    predicts every row's latency. Raises UsageError on a bad grid; a bad variant is a record with an `error`.
+    predicts every row's latency. Counting takes `jobs` processes (default: all cores); with `executor="ray"` the work
+    goes to the cluster at `address`. Raises UsageError on a bad grid; a bad variant is a record with an `error`.
     """
-    plan = run.plan(grid, batch=batch, measure=measure, seconds=seconds, profile=_profile(profile))
+    listed = grid if isinstance(grid, Grid) else Listed(named(v) if isinstance(v, str) else v for v in grid)
+    plan = run.plan(listed, batch=batch, measure=measure, seconds=seconds, profile=_profile(profile))
     folder = None if out is None else Path(out)
-    measure_one = None if measure == "none" else run.measurer(device, batch)
-    store: Store = MemoryStore() if folder is None else open_store(folder, resume=resume)
-    try:
-        rows = list(run.count(plan, store, run.already_counted(plan, store)))
-        if measure_one is not None:
-            chosen = run.to_measure(plan, rows)
-            there = run.already_measured(plan, chosen, store, device, batch)
-            for _ in run.measure(plan, chosen, store, measure_one, there=there):
+    on = None if measure == "none" else device
+    with (
+        closing(executor_of(executor, jobs=jobs, device=on, address=address)) as workers,
+        closing(_store(folder, resume)) as store,
+    ):
+        rows = list(run.count(plan, store, run.already_counted(plan, store), workers))
+        chosen = run.to_measure(plan, rows)
+        if chosen:
+            there = run.already_measured(plan, chosen, store, workers, batch)
+            for _ in run.measure(plan, chosen, store, workers, batch=batch, there=there):
                 pass
-    finally:
-        store.close()
-    records = store.records()
+    records = run.rows_of(plan, store)
     if folder is None:
         return Sweep(tuple(records), run.pareto_names(records), None)
     from analyzer.report.page import write_report
@@ -147,6 +175,10 @@ def sweep(
     report = folder / "report.html"
     write_report(report_data(records, limits or {}, command=["analyzer.sweep"]), report)
     return Sweep(tuple(records), run.pareto_names(records), report)
+
+
+def _store(folder: Path | None, resume: bool) -> Store:
+    return MemoryStore() if folder is None else open_store(folder, resume=resume)
 
 
 def _profile(path: str | Path | None) -> Profile | None:
@@ -235,38 +267,103 @@ def calibrate(
 def search(
     space: Space,
     *,
-    minimize: Sequence[str] = ("params", "macs"),
-    maximize: Sequence[str] = (),
-    limits: Mapping[str, int] | None = None,
-    at_least: Mapping[str, int] | None = None,
+    minimize: Sequence[str] | str | None = None,
+    maximize: Sequence[str] | str | None = None,
+    limits: Mapping[str, int | str] | None = None,
+    at_least: Mapping[str, int | str] | None = None,
     under: str | Variant | None = None,
     best: int = 0,
-    batch: int = 1,
+    batch: int | None = None,
     seconds: float = 60.0,
     jobs: int | None = None,
     seed: int = 0,
     profile: str | Path | None = None,
+    objective: Sequence[str] | str = (),
+    trials: int | None = None,
+    sampler: Literal["tpe", "nsga2"] = "tpe",
+    device: str = "auto",
+    out: str | Path | None = None,
 ) -> pd.DataFrame:
     """The Pareto front of a space under limits by figure (inclusive), one row a variant, as a DataFrame.
 
     `under` adds a variant's own params, MACs and saved bytes as limits. `best` adds the k best of each objective.
     Columns: the figures, the variant's fields, `front`, `best_for`. `attrs` say the share of the space that was seen
     (1.0: all, so that the front is exact), how many variants fit, and the seed. Raises UsageError where none fits.
+
+    With a measured `objective` (measured_latency_s, measured_images_per_s, measured_ratio) variants are proposed by
+    Optuna, beginning with the static front, and at most `trials` measured on `device`; every measured one is a row.
+    `minimize` and `maximize` count beside it where they are given. `out` keeps the study and its rows to go on from.
+    `batch` is that of memory (default: 1) and of measuring (default: the device's usual).
     """
     from analyzer.search.engine import search as run_search
-    from analyzer.search.query import Constraint, Objective, Query
+    from analyzer.search.query import Query
     from analyzer.search.results import finds
 
-    constraints = [Constraint(f, maximum=limit, source=f"limits[{f!r}]") for f, limit in (limits or {}).items()]
-    constraints += [Constraint(f, minimum=least, source=f"at_least[{f!r}]") for f, least in (at_least or {}).items()]
-    if under is not None:
-        constraints += limits_under(analyze(under, batch=batch), str(under))
-    objectives = [*(Objective(f) for f in minimize), *(Objective(f, True) for f in maximize)]
-    query = Query(tuple(objectives), tuple(constraints), batch, best)
+    if not isinstance(space, Space):
+        raise UsageError(f"is no Space: {space!r:.80}", where="space", fix="such as Space(growth=range(8, 65))")
+    goals = _goals(minimize, maximize)
+    query = Query(goals or Query().objectives, _constraints(limits, at_least, under, batch or 1), batch or 1, best)
+    if objective:
+        from analyzer.search.study import Question
+
+        question = Question(
+            space, query, tuple(_names(objective)), goals, trials=trials, seconds=seconds, batch=batch,
+            sampler=sampler, seed=seed,
+        )  # fmt: skip
+        return _measured(question, device, None if out is None else Path(out))
     result = run_search(space, query, seconds=seconds, jobs=jobs, seed=seed)
-    found = finds(result, _profile(profile))
+    table = _marked(finds(result, _profile(profile)))
+    table.attrs.update(share=result.share, fitting=result.finds.fitting, seen=result.finds.seen, seed=seed)
+    return table
+
+
+def _measured(question: Question, device: str, folder: Path | None) -> pd.DataFrame:
+    from analyzer.search.study import run_study
+
+    with closing(executor_of(device=device)) as workers, closing(_store(folder, resume=True)) as store:
+        outcome = run_study(question, store, workers, None if folder is None else folder / "study.db")
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    if not outcome.rows:
+        raise MeasureError("nothing could be measured", where=device, fix="see that a variant runs on this device")
+    table = _marked(outcome.finds())
+    table["measured_ratio"] = table.pop("ratio_to_baseline")
+    table.attrs.update(share=outcome.static.share, fitting=outcome.static.finds.fitting, ended=outcome.ended)
+    return table
+
+
+def _marked(found: Sequence[Find]) -> pd.DataFrame:
     table = frame([find.record for find in found])
     table["front"] = [find.front for find in found]
     table["best_for"] = [",".join(find.best_for) for find in found]
-    table.attrs.update(share=result.share, fitting=result.finds.fitting, seen=result.finds.seen, seed=seed)
     return table
+
+
+def _goals(minimize: Sequence[str] | str | None, maximize: Sequence[str] | str | None) -> tuple[Objective, ...]:
+    low, high = _names(minimize or ()), _names(maximize or ())
+    return *(Objective(figure) for figure in low), *(Objective(figure, True) for figure in high)
+
+
+def _constraints(
+    limits: Mapping[str, int | str] | None,
+    at_least: Mapping[str, int | str] | None,
+    under: str | Variant | None,
+    batch: int,
+) -> tuple[Constraint, ...]:
+    own = [] if under is None else limits_under(analyze(under, batch=batch), str(under))
+    return (
+        *(Constraint(f, maximum=count, source=where) for f, count, where in _counts("limits", limits)),
+        *(Constraint(f, minimum=count, source=where) for f, count, where in _counts("at_least", at_least)),
+        *own,
+    )
+
+
+def _names(figures: Sequence[str] | str) -> Sequence[str]:
+    return [word.strip() for word in figures.split(",")] if isinstance(figures, str) else figures
+
+
+def _counts(name: str, limits: Mapping[str, int | str] | None) -> Iterator[tuple[str, int, str]]:
+    """Figure, limit and how it was said; a limit may be text as the command takes it (`8M`, `100MiB`)."""
+    for figure, limit in (limits or {}).items():
+        where = f"{name}[{figure!r}]"
+        yield figure, parse_count(limit, where=where) if isinstance(limit, str) else limit, where

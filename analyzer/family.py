@@ -184,7 +184,9 @@ def _groups(variants: Sequence[Variant]) -> Iterator[tuple[list[int], list[Varia
 
 
 def columns_of(variants: Sequence[Variant]) -> Columns:
-    """Variants of one structure as columns; a field that is equal in all stays a plain number."""
+    """Variants of one structure as columns; a field that is equal in all stays a plain number, but for one, which keeps
+    the length.
+    """
 
     def column(values: Iterable[Any]) -> Any:
         values = list(values)
@@ -204,7 +206,8 @@ def columns_of(variants: Sequence[Variant]) -> Columns:
         block_config=first.block_config,
         stem=first.stem,
         drop=first.drop,
-        **{name: field_column(name) for name in NUMERIC},
+        **{name: field_column(name) for name in NUMERIC if name != "init"},
+        init=np.array([v.init for v in variants]),
     )
 
 

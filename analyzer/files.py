@@ -1,12 +1,18 @@
-"""Writing files so that what was there, or what is written, is whole."""
+"""Writing files so that what was there, or what is written, is whole; locks that end with their process."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from analyzer.errors import UsageError
+
+try:
+    import fcntl
+except ImportError:  # no flock on this system: nobody is kept off
+    fcntl = None  # type: ignore[assignment]
 
 
 def write_text(path: Path, text: str) -> None:
@@ -34,3 +40,29 @@ def csv_cell(value: object) -> object:
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return "'" + value
     return "" if value is None else value
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[tuple[int, ...]]:
+    """Holds a lock that is named by a file; gives its descriptors, for a child that is to hold it too.
+
+    The system frees it when its last holder ends, however it ends. Raises OSError where the file can't be made, or
+    BlockingIOError where another process holds it and `wait` is false.
+    """
+    if fcntl is None:
+        yield ()
+        return
+    descriptor = _opened(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield (descriptor,)
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: Path) -> int:
+    """Reading is enough to lock, also a file that another user made."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)

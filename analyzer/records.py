@@ -5,6 +5,8 @@ Counts are exact integers, bytes are bytes, times are seconds; formatting happen
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -227,6 +229,11 @@ class Record(Frozen, frozen=True, kw_only=True):
             for value in [getattr(self, name)]
         )
         return f"<table><caption>{escape(self.target.name)}, batch {self.batch}</caption>{rows}</table>"
+
+
+def devices_of(rows: Iterable[Record]) -> dict[str, int]:
+    """The devices on which rows were measured, by their hardware's name, each with how many rows."""
+    return dict(Counter(row.measured.environment.device_name for row in rows if row.measured))
 
 
 _decoder = msgspec.json.Decoder(Record)

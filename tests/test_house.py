@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 ROOMS = [
     ["errors"],
-    ["units", "files"],
+    ["units", "files", "processes"],
     ["records"],
     ["layers", "comparison"],
     ["architecture"],
@@ -33,7 +33,7 @@ ROOMS = [
 ]
 """From top to bottom; a file may import from rooms above its own and from its own."""
 LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names}
-HEAVY = {"torch", "pandas", "plotly", "fvcore", "torchinfo"}
+HEAVY = {"torch", "pandas", "plotly", "fvcore", "torchinfo", "ray", "optuna", "pyarrow"}
 LIGHT = [
     "architecture",
     "count/exact.py",
@@ -48,6 +48,7 @@ LIGHT = [
     "space",
     "budget",
     "search",
+    "sweep",
     "family.py",
     "records.py",
 ]

@@ -99,10 +99,15 @@ def _quiet(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.meta["analyzer.quiet"] = value
 
 
+def is_quiet() -> bool:
+    """Whether --quiet was given."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get("analyzer.quiet"))
+
+
 def say(text: str) -> None:
     """Words for people, on stderr; nothing under --quiet."""
-    context = click.get_current_context(silent=True)
-    if context is None or not context.meta.get("analyzer.quiet"):
+    if not is_quiet():
         click.echo(text, err=True)
 
 

@@ -166,11 +166,13 @@ def _findings(variant: Variant, record: Record, levers: Sequence[Change]) -> lis
         if left:
             found.append(f"Changes {name} keep {min(left):.2g} to {max(left):.2g} % of the parameters.")
     contrast = family.record(CONTRAST, record.batch, layers=False)
+    baseline = family.baseline_or_none(variant, record.batch)
+    beside = f" (DenseNet121 {units.mib(baseline.saved_bytes)})" if baseline is not None else ""
     more = (contrast.saved_bytes or 0) > (record.saved_bytes or 0)
     if more and (contrast.params or 0) < (record.params or 0):
         found.append(
             f"A parameter budget is not a memory budget: {contrast.target.name} has {units.short(contrast.params)} params and "
             f"{units.short(contrast.macs)} MACs, and saves {units.mib(contrast.saved_bytes)} against "
-            f"{units.mib(record.saved_bytes)} here at batch {record.batch}."
+            f"{units.mib(record.saved_bytes)} here{beside} at batch {record.batch}."
         )
     return found

@@ -177,6 +177,19 @@ def device_option(function: F) -> F:
     )(function)
 
 
+def executor_options(function: F) -> F:
+    """`--executor` and `--address`: where work runs."""
+    options = [
+        click.option("--executor", type=click.Choice(["processes", "ray"]), default="processes", show_default=True,
+                     help="Where the work runs: this machine, or a Ray cluster (needs analyzer[ray])."),
+        click.option("--address", metavar="ADDRESS",
+                     help="The Ray cluster's: auto (the one that runs here) or HOST:6379."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def limit_options(function: F) -> F:
     """`--max-params` and its like, a budget a figure."""
     for figure in reversed(FIGURES):

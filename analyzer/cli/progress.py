@@ -63,6 +63,7 @@ class GrowingTable:
         if chosen:
             self.widths[-2] = max(self.widths[-2], len(TIMES))
         self.bar: Any = None
+        self.begun = 0
 
     def __enter__(self) -> Self:
         if self.on:
@@ -94,16 +95,18 @@ class GrowingTable:
         self.task = self.bar.add_task("", total=len(self.chosen))
         self.bar.start()
 
-    def doing(self, index: int) -> None:
-        """Says which of the chosen rows is being measured."""
-        name = self.chosen[index].target.shown
+    def doing(self, row: Record) -> None:
+        """Says which of the chosen rows begins to be measured."""
         if self.bar is not None:
-            self.bar.update(self.task, completed=index, description=name)
+            self.bar.update(self.task, description=row.target.shown)
         else:
-            say(f"measuring {index + 1} of {len(self.chosen)}: {name}")
+            self.begun += 1
+            say(f"measuring {self.begun} of {len(self.chosen)}: {row.target.shown}")
 
     def finish(self, row: Record) -> None:
         """Prints a row that is complete."""
+        if self.bar is not None:
+            self.bar.advance(self.task)
         if not self.on:
             return
         line = cells(row, self.base)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -12,11 +11,14 @@ import click
 
 from analyzer import units
 from analyzer.cli import text
-from analyzer.cli.base import INTERRUPTED, Verb, say
+from analyzer.cli.base import INTERRUPTED, Verb, is_quiet, say
+from analyzer.cli.finds import print_data, write_files
 from analyzer.cli.options import Count as CountType
 from analyzer.cli.options import (
     TargetName,
     batch_option,
+    device_option,
+    executor_options,
     family_options,
     family_values,
     format_option,
@@ -26,8 +28,10 @@ from analyzer.cli.options import (
 )
 from analyzer.errors import UsageError
 from analyzer.search.engine import Progress, Result, search
+from analyzer.search.export import require_form
 from analyzer.search.query import FIGURES, Constraint, Objective, Query, limits_under
-from analyzer.search.results import Find, finds
+from analyzer.search.results import Find, described, finds
+from analyzer.space.axes import axis
 from analyzer.space.space import Space
 
 SHOWN = 40
@@ -59,6 +63,18 @@ def _bounds(function: Any) -> Any:
 @click.option("--minimize", multiple=True, metavar="FIGURES", help="Figures to minimise.  [default: params,macs]")
 @click.option("--maximize", multiple=True, metavar="FIGURES", help="Figures to maximise.")
 @click.option(
+    "--objective", "measured", multiple=True, metavar="FIGURES",
+    help="Measured figures to search by: measured_latency_s, measured_images_per_s, measured_ratio (needs analyzer[optuna]).",
+)
+@click.option("--trials", type=click.IntRange(1, 100_000), default=None, metavar="N",
+              help="With --objective: measurements at most.  [default: what --time allows]")
+@click.option("--sampler", type=click.Choice(["tpe", "nsga2"]), default="tpe", show_default=True,
+              help="With --objective: what proposes variants.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="With --objective: where the study and its rows are kept, to go on from.  [default: reports/search-TIME]")
+@device_option
+@executor_options
+@click.option(
     "--best", type=click.IntRange(0, 10_000), default=0, metavar="K", help="Also the K best for each objective."
 )
 @batch_option
@@ -76,20 +92,37 @@ def _bounds(function: Any) -> Any:
     metavar="FILE",
     help="Write an HTML report on what was found.",
 )
+@click.option(
+    "--export",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write what was found as FILE.csv, FILE.jsonl or FILE.parquet (needs pyarrow).",
+)
 @click.option("--dry-run", is_flag=True, help="Say how many variants, and do nothing.")
 @format_option("table", "jsonl", "json", "csv", "md")
 def command(format_: str, dry_run: bool, **options: Any) -> int:
     """The exact Pareto front of every combination of the axes that meets the constraints, ties included.
 
     Axes left out keep their default (the article's); in --blocks commas separate stages, so repeat it for several. A
-    space that does not fit --time is sampled, and the share that was seen is said.
+    space that does not fit --time is sampled, and the share that was seen is said. With --objective variants are
+    measured: Optuna proposes them, beginning with the exact static front, and what misses a constraint is never built.
     """
     axes = {**_file_axes(options.pop("space_file")), **family_values(options, many=True)}
     space = Space(**axes)
-    say(f"{space.size:,} variants in {len(space.parts):,} structures")
+    say(f"{space.size:,} variants of {len(space.parts):,} {'structure' if len(space.parts) == 1 else 'structures'}")
     if dry_run:
         return 0
+    if options["export"] is not None:
+        require_form(options["export"])
+    batch = options["batch"]
     query, profile = _query(options, axes), profile_of(options["profile"])
+    if options["measured"]:
+        from analyzer.cli.study import measured_search
+
+        return measured_search(space, query, batch=batch, format_=format_, **options)
+    for name in ("trials", "out", "address"):
+        if options[name] is not None:
+            raise UsageError("is for measuring", where=f"--{name}", fix="give --objective measured_latency_s with it")
     begin, limit = time.monotonic(), options["seconds"]
     with _ProgressLine() as line:
         result = search(
@@ -97,9 +130,9 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
         )
     found = finds(result, profile) if result.finds.fitting else []
     _say_what_was_seen(result, time.monotonic() - begin)
-    _print(found, query, format_)
-    if options["report"] is not None and found:
-        _write_report(found, query, options["report"])
+    if not print_data(found, format_):
+        _print_table(found, query, format_)
+    write_files(found, query.constraints, described(result), options["export"], options["report"])
     return INTERRUPTED if result.interrupted else 0
 
 
@@ -117,14 +150,10 @@ def _file_axes(path: Path | None) -> dict[str, Any]:
         raise UsageError(
             f"is not TOML: {error}", where=str(path), fix='such as: growth = ["double", 16, 32]'
         ) from error
-    from analyzer.space.axes import axis
-
-    return {axis(name).field: _file_values(name, values, path) for name, values in data.items()}
+    return {axis(name, where=str(path)).field: _file_values(name, values, path) for name, values in data.items()}
 
 
 def _file_values(name: str, values: Any, path: Path) -> tuple[Any, ...]:
-    from analyzer.space.axes import axis
-
     if not isinstance(values, list):
         values = [values]
     found: list[Any] = []
@@ -196,38 +225,6 @@ def _say_what_was_seen(result: Result, seconds: float) -> None:
         say(f"{invalid:,} make no network (or can't train at this batch) and were left out")
 
 
-def _write_report(found: list[Find], query: Query, path: Path) -> None:
-    """The finds against DenseNet121 at their classes and image; the verdict is on the first of the front."""
-    from analyzer.architecture.variant import Variant
-    from analyzer.family import baseline_for
-    from analyzer.report.page import write_report
-    from analyzer.sweep.report import report_data
-
-    records = [find.record for find in found]
-    baseline = baseline_for(Variant.from_dict(records[0].target.variant or {}), query.batch)
-    rows = [baseline, *(record for record in records if record.target.name != baseline.target.name)]
-    limits = {c.figure: c.maximum for c in query.constraints if c.maximum is not None}
-    data = report_data(
-        rows, limits, command=["analyze", *sys.argv[1:]], subject=rows[min(1, len(rows) - 1)].target.name
-    )
-    write_report(data, path)
-    say(str(path))
-
-
-def _print(found: list[Find], query: Query, format_: str) -> None:
-    if format_ == "jsonl":
-        for find in found:
-            text.show(json.dumps(find.to_dict()))
-    elif format_ == "json":
-        text.show("[" + ",\n".join(json.dumps(find.to_dict()) for find in found) + "]")
-    elif format_ == "csv":
-        from analyzer.sweep.store import to_csv
-
-        text.show(to_csv(find.record for find in found).rstrip("\n"))
-    else:
-        _print_table(found, query, format_)
-
-
 def _print_table(found: list[Find], query: Query, format_: str) -> None:
     headings = ("variant", "params", "MACs", "conv activations", f"saved MiB, batch {query.batch}", "")
     rows = [
@@ -250,24 +247,29 @@ def _print_table(found: list[Find], query: Query, format_: str) -> None:
 
 
 class _ProgressLine:
-    """One line on a terminal's stderr that is written over; nothing elsewhere."""
+    """Done, rate and time left, on stderr: a line that is written over, or one now and then where
+    there is no terminal; nothing under --quiet.
+    """
 
     def __init__(self) -> None:
-        self.shown = sys.stderr.isatty()
-        self.last = 0.0
+        self.over = sys.stderr.isatty()
+        self.every = 0.2 if self.over else 10.0
+        self.last = time.monotonic() - (self.every if self.over else 0.0)
+        self.shown = False
 
     def __enter__(self) -> _ProgressLine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.shown and self.last:
+        if self.over and self.shown:
             click.echo("\r\x1b[K", nl=False, err=True)
 
     def update(self, progress: Progress) -> None:
-        """Shows done, rate, time left; five times a second."""
+        """Shows it, where it is time to."""
         now = time.monotonic()
-        if self.shown and now - self.last > 0.2:
-            self.last = now
-            done = f"{100 * progress.done / progress.planned:.0f} % of {progress.planned:,}"
-            left = f"{units.short(int(progress.rate))}/s, {progress.left_s:.0f} s left, front of {progress.front:,}"
-            click.echo(f"\r\x1b[K{done}, {left}", nl=False, err=True)
+        if now - self.last < self.every or is_quiet():
+            return
+        self.last, self.shown = now, True
+        done = f"{100 * progress.done / progress.planned:.0f} % of {progress.planned:,}"
+        left = f"{units.short(int(progress.rate))}/s, {progress.left_s:.0f} s left"
+        click.echo(f"\r\x1b[K{done}, {left}" if self.over else f"{done}, {left}", nl=not self.over, err=True)

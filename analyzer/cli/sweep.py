@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Sequence
@@ -15,8 +16,10 @@ import click
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, say, warn
 from analyzer.cli.options import (
+    TargetName,
     batch_option,
     device_option,
+    executor_options,
     family_options,
     family_values,
     format_option,
@@ -27,15 +30,18 @@ from analyzer.cli.options import (
     seconds_type,
 )
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
-from analyzer.records import Measurement, Record
-from analyzer.space.grid import Grid
+from analyzer.records import Record, devices_of
+from analyzer.space.grid import Grid, Listed
 from analyzer.sweep import run
 from analyzer.sweep.database import SqliteStore, open_store
+from analyzer.sweep.executors import Executor, executor_of
 from analyzer.sweep.export import write_results
 from analyzer.sweep.store import to_csv
+from analyzer.targets import named, override
 
 
 @click.command("sweep", cls=Verb)
+@click.argument("variants", nargs=-1, type=TargetName())
 @family_options(many=True)
 @batch_option
 @click.option(
@@ -49,6 +55,10 @@ from analyzer.sweep.store import to_csv
     "--time", "seconds", type=seconds_type, default="40s", show_default=True, metavar="T", help="Time for measuring."
 )
 @device_option
+@executor_options
+@click.option(
+    "--jobs", type=click.IntRange(1, 1024), default=None, metavar="N", help="Processes that count.  [default: all cores]"
+)
 @profile_option
 @limit_options
 @click.option(
@@ -72,11 +82,21 @@ from analyzer.sweep.store import to_csv
 @click.option("--dry-run", is_flag=True, help="Say how many variants and how long, and do nothing.")
 @format_option()
 def command(
-    format_: str, dry_run: bool, device: str, out: Path | None, report: Path | None, resume: bool, **options: Any
+    variants: tuple[str, ...],
+    format_: str,
+    dry_run: bool,
+    device: str,
+    executor: str,
+    address: str | None,
+    jobs: int | None,
+    out: Path | None,
+    report: Path | None,
+    resume: bool,
+    **options: Any,
 ) -> int:
-    """Every combination of the axes, counted exactly and compared with DenseNet121 at the same classes and image.
+    """Every combination of the axes, or the named VARIANTS, counted exactly and compared with DenseNet121.
 
-    Axes left out of --block, --growth and --compression take their usual values (both residual and dense; growth
+    The comparison is at the first one's classes and image. VARIANTS are presets or names such as `search` prints. Axes left out of --block, --growth and --compression take their usual values (both residual and dense; growth
     double for residual, 12, 16, 24, 32, 48; compression 0.25, 0.5, 1.0). --measure front times the article's network,
     DenseNet121 and the Pareto front of params and MACs, within --time. Each finished row is kept in results.db in --out
     at once, whatever ends the run; the same command again does only what is missing.
@@ -84,38 +104,37 @@ def command(
     batch, limits = options.pop("batch"), limits_of(options)
     measure, seconds = cast(run.Measure, options.pop("measure")), options.pop("seconds")
     profile = profile_of(options.pop("profile"))
-    grid = Grid.default(family_values(options, many=True))
+    grid = _grid(variants, family_values(options, many=True))
     plan = run.plan(grid, batch=batch or 1, measure=measure, seconds=seconds, profile=profile)
     say(_plan_text(plan))
     if dry_run:
         return 0
-    measuring = None if measure == "none" else _Measuring(device, batch)
     folder = out or Path("reports") / datetime.now(UTC).strftime("sweep-%Y%m%dT%H%M%SZ")
     interrupted = False
-    with closing(open_store(folder, resume=resume)) as store:
+    on = None if measure == "none" else device
+    with (
+        closing(executor_of(executor, jobs=jobs, device=on, address=address)) as workers,
+        closing(open_store(folder, resume=resume)) as store,
+    ):
         try:
-            _run(plan, store, measuring, format_)
+            _run(plan, store, workers, batch, format_)
         except KeyboardInterrupt:
             interrupted = True
             say("interrupted: what is finished is kept")
-    code = _finish(store.records(), folder, report or folder / "report.html", limits, format_)
+    code = _finish(run.rows_of(plan, store), folder, report or folder / "report.html", limits, format_)
     return INTERRUPTED if interrupted else code
 
 
-class _Measuring:
-    """On which device and at which batch (None: the device's usual) to measure. Raises UsageError where it isn't."""
-
-    def __init__(self, device: str, batch: int | None) -> None:
-        self.device, self.batch = device, batch
-        self.one = run.measurer(device, batch)
-
-    def there(self, plan: run.Plan, chosen: Sequence[Record], store: SqliteStore) -> dict[str, Measurement]:
-        """What earlier runs measured so of the chosen rows, by name; says how many."""
-        found = run.already_measured(plan, chosen, store, self.device, self.batch)
-        there = {row.target.name: found[row.target.name] for row in chosen if row.target.name in found}
-        if there:
-            say(f"{len(chosen):,} rows to measure, {len(there):,} already there")
-        return there
+def _grid(names: Sequence[str], axes: dict[str, Any]) -> Grid | Listed:
+    """The named variants, or else the axes' combinations; a name and axes: that variant with each of their values."""
+    if not names:
+        return Grid.default(axes)
+    chosen = [named(name) for name in names]
+    if not axes:
+        return Listed(chosen)
+    run.require_few(len(chosen) * len(Grid(**axes)))
+    options = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    return Listed(override(variant, each) for variant in chosen for each in options)
 
 
 def _plan_text(plan: run.Plan) -> str:
@@ -132,24 +151,23 @@ def _plan_text(plan: run.Plan) -> str:
     )
 
 
-def _run(plan: run.Plan, store: SqliteStore, measuring: _Measuring | None, format_: str) -> None:
+def _run(plan: run.Plan, store: SqliteStore, executor: Executor, batch: int | None, format_: str) -> None:
     start = time.monotonic()
     there = run.already_counted(plan, store)
     if there:
         say(f"{plan.rows:,} rows, {len(there):,} already there")
-    rows = list(run.count(plan, store, there))
+    rows = list(run.count(plan, store, there, executor))
     say(f"counted {len(rows) - len(there):,} rows in {time.monotonic() - start:.2f} s")
     chosen = run.to_measure(plan, rows)
     if chosen and rows[0].error:
         say(f"DenseNet121 makes no network at this image: times are against {chosen[0].target.shown}")
     with GrowingTable(rows, chosen, on=format_ == "table") as table:
-        if measuring is not None:
-            times = measuring.there(plan, chosen, store)
-            measured = run.measure(plan, chosen, store, measuring.one, there=times)
-            for i, row in enumerate(chosen):
-                if row.target.name not in times:
-                    table.doing(i)
-                table.finish(next(measured))
+        if chosen:
+            times = run.already_measured(plan, chosen, store, executor, batch)
+            if times:
+                say(f"{len(chosen):,} rows to measure, {len(times):,} already there")
+            for row in run.measure(plan, chosen, store, executor, batch=batch, there=times, starting=table.doing):
+                table.finish(row)
     if plan.profile is not None:
         error = 100 * plan.profile.mean_error
         say(f"~ is predicted, at batch {plan.profile.batch}: mean error {error:.1f} % on variants left out of the fit")
@@ -161,6 +179,10 @@ def _finish(records: Sequence[Record], folder: Path, report: Path, limits: dict[
     if not records:
         return 3
     write_results(folder, records)
+    devices = devices_of(records)
+    if len(devices) > 1:
+        each = ", ".join(f"{rows:,} on {name}" for name, rows in devices.items())
+        say(f"rows are grouped by device, as times compare only within one: {each}")
     failures = [record for record in records if record.error]
     if failures:
         reason = failures[0].error.what if failures[0].error else ""

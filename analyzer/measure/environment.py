@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 
+@lru_cache
 def package_version(name: str = "analyzer") -> str:
     """The installed version of a package, or `not installed`."""
     try:

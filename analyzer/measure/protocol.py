@@ -26,6 +26,7 @@ from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
 from analyzer.count.peak import Training, inference_peak, training_peak
 from analyzer.errors import MeasureError
+from analyzer.measure.exclusive import exclusive
 from analyzer.measure.job import Answer, Job, OperatorSurvey, Subject, Survey
 from analyzer.measure.statistics import Stopper, caveats_of, interval_of, process_ratios
 from analyzer.records import Caveat, Conditions, Environment, Measurement
@@ -86,15 +87,16 @@ def in_a_process(job: Job) -> Answer:
 
 
 def ask(job: Job | Survey | OperatorSurvey) -> tuple[int, str]:
-    """A fresh worker's exit code, and its answer (or else the last words of its stderr)."""
+    """A fresh worker's exit code, and its answer (or else the last words of its stderr); alone on its device."""
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path[:1]])}
     if job.conditions.malloc == "tuned":
         variables.update(TUNED_MALLOC)
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "analyzer.measure.worker"],
-            input=msgspec.json.encode(job), capture_output=True, env=variables, timeout=WORKER_TIMEOUT_S, check=False,
-        )  # fmt: skip
+        with exclusive(job.device) as lock:
+            done = subprocess.run(
+                [sys.executable, "-m", "analyzer.measure.worker"], input=msgspec.json.encode(job), capture_output=True,
+                env=variables, timeout=WORKER_TIMEOUT_S, check=False, pass_fds=lock,
+            )  # fmt: skip
     except subprocess.TimeoutExpired:
         return 1, f"took over {WORKER_TIMEOUT_S} s"
     lines = done.stdout.decode(errors="replace").splitlines()

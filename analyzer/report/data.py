@@ -41,7 +41,8 @@ class ReportData(Frozen, frozen=True, kw_only=True):
 
     `command` is the exact command line. `records` are all rows, failed ones included. The verdict is about
     `subject` under `limits`, compared with `baseline`; both have `layers` where they are known. `front` names the
-    rows on the Pareto front of params and MACs. `generated` is an ISO time (see `now`).
+    rows on the Pareto front of params and MACs. `generated` is an ISO time (see `now`). `searched` says, where the
+    records are a search's finds, of which space, what was seen of it and what was asked, a sentence each.
     """
 
     title: str
@@ -55,6 +56,7 @@ class ReportData(Frozen, frozen=True, kw_only=True):
     generated: str
     timeline: tuple[Moment, ...] | None = None
     witnesses: tuple[Witness, ...] = ()
+    searched: tuple[str, ...] = ()
 
 
 def timeline_of(moments: Sequence[tuple[str, str, int]]) -> tuple[Moment, ...]:

@@ -53,6 +53,7 @@ _SECTIONS = (
     ("where", "Where it goes", "icicles"),
     ("memory", "Memory", "timeline"),
     ("layers", "Layers", "layers"),
+    ("search", "Search", "searched"),
     ("sweep", "Side by side", "variants"),
     ("measured", "Measured", "measured"),
     ("methods", "Methods", "verdict"),
@@ -64,6 +65,7 @@ def _context(data: ReportData) -> dict[str, Any]:
     style, script = template_text("style.css"), "\n".join(["'use strict';", *(template_text(name) for name in SCRIPTS)])
     return {
         "data": data,
+        "searched": data.searched,
         "version": package_version(),
         "figures": BY_NAME,
         "layered": LAYERED,

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from analyzer.layers import tree
-from analyzer.records import Measurement, Record
+from analyzer.records import Measurement, Record, devices_of
 from analyzer.report.data import ReportData
 from analyzer.report.figures import BY_NAME, LAYERED, Figure, times
 from analyzer.report.judge import OVER, UNKNOWN, WITHIN, Check, checks, state
@@ -123,6 +123,10 @@ def trust(data: ReportData) -> list[tuple[bool, str]]:
         if measured
         else (True, "Nothing here was timed: speed is no part of the verdict.")
     )
+    devices = devices_of(measured)
+    if len(devices) > 1:
+        names = ", ".join(f"{rows:,} on {name}" for name, rows in devices.items())
+        said.append((False, f"Times are of unlike devices ({names}) and compare only within one."))
     return said
 
 
@@ -255,17 +259,23 @@ def notes(data: ReportData, named: int = 3) -> list[tuple[str, str]]:
 
 
 def measured_lines(data: ReportData) -> Iterator[dict[str, Any]]:
-    """A row a measured model, fastest first: throughput with its range, latency percentiles, ratio, warnings."""
+    """A row a measured model, fastest first: throughput with its range, latency percentiles, ratio, warnings.
+
+    Models that were measured on unlike devices stand apart, each with its device.
+    """
     rows = [row for row in (*data.records, data.baseline, data.subject) if row is not None and row.measured]
+    devices = list(devices_of(rows))
     unique = {row.target.name: row for row in rows}
-    for row in sorted(unique.values(), key=lambda r: -(r.measured.measured_images_per_s if r.measured else 0)):
+    rated = sorted(unique.values(), key=lambda r: -(r.measured.measured_images_per_s if r.measured else 0))
+    for row in sorted(rated, key=lambda r: devices.index(r.measured.environment.device_name) if r.measured else 0):
         measured = row.measured
         assert measured is not None
         times_s = sorted(measured.seconds_per_batch)
         rates = [measured.batch / t for t in times_s if t > 0]
         own = measured.baseline == row.target.name
+        device = f" on {measured.environment.device_name}" if len(devices) > 1 else ""
         yield {
-            "name": row.target.shown,
+            "name": row.target.shown + device,
             "batch": measured.batch,
             "rate": f"{measured.measured_images_per_s:,.1f}",
             "range": f"{min(rates):,.1f} to {max(rates):,.1f}" if rates else "–",

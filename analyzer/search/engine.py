@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import os
 import random
-import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -21,6 +20,7 @@ import numpy as np
 
 from analyzer.count.vector import CHUNK, count_columns
 from analyzer.errors import UsageError
+from analyzer.processes import as_worker
 from analyzer.search.query import FIGURES, Finds, Ints, Query, figures_of, judge, merged
 from analyzer.space.space import Space
 
@@ -46,12 +46,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Progress:
-    """Variants done of those planned, seconds so far, and how many stand on the front."""
+    """Variants done of those planned, and seconds so far."""
 
     done: int
     planned: int
     seconds: float
-    front: int
 
     @property
     def rate(self) -> float:
@@ -113,7 +112,7 @@ def search(
                 running = merged(query, [running, *done])
                 done = []
             seen = running.seen + sum(f.seen for f in done)
-            on_progress(Progress(seen, planned, time.monotonic() - begin, len(running.points)))
+            on_progress(Progress(seen, planned, time.monotonic() - begin))
     except KeyboardInterrupt:
         interrupted = True
     finds = merged(query, [running, *done])
@@ -203,7 +202,7 @@ _worker: dict[str, tuple[Space, Query]] = {}
 
 
 def _start_worker(space: Space, query: Query) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    as_worker()
     _worker["job"] = (space, query)
 
 
@@ -222,8 +221,11 @@ def nothing_fits(result: Result) -> UsageError:
             return UsageError(
                 f"{constraint.source} alone excludes all {finds.valid:,} {seen}", where="search", fix=_nearest(result)
             )
+    each = ", ".join(f"{c.source} {int(met):,}" for c, met in zip(query.constraints, finds.met, strict=True))
     return UsageError(
-        f"no one of the {finds.valid:,} {seen} meets all constraints together", where="search", fix=_nearest(result)
+        f"no one of the {finds.valid:,} {seen} meets all constraints together; alone each leaves: {each}",
+        where="search",
+        fix=_nearest(result),
     )
 
 

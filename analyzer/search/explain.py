@@ -13,7 +13,7 @@ from analyzer.architecture import ops
 from analyzer.architecture.blocks import BLOCKS
 from analyzer.architecture.network import trace
 from analyzer.architecture.ops import Op, Scope
-from analyzer.architecture.variant import Variant
+from analyzer.architecture.variant import PerStage, Variant
 from analyzer.count import exact, memory
 from analyzer.errors import AnalyzerError
 from analyzer.records import Record
@@ -34,12 +34,13 @@ class Share:
 class Elasticity:
     """How figures answer to a small step of one axis: exact differences, and relative change over relative step.
 
-    An elasticity of 2 says that 1 % more of the axis makes about 2 % more of the figure.
+    An elasticity of 2 says that 1 % more of the axis makes about 2 % more of the figure. `variant` is the neighbour.
     """
 
     axis: str
     value: Any
     stepped: Any
+    variant: Variant
     differences: dict[str, int]
     elasticities: dict[str, float]
 
@@ -56,13 +57,13 @@ class Change:
     @property
     def said(self) -> str:
         """`compression 0.25`."""
-        return f"{self.axis} {text(self.value)}"
+        return f"{self.axis} {text(self.value, ',' if self.axis == 'blocks' else '/')}"
 
 
-def text(value: Any) -> str:
+def text(value: Any, between: str = ",") -> str:
     """An axis's value as the command takes it."""
     if isinstance(value, tuple):
-        return ",".join(map(str, value))
+        return between.join(map(text, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -116,26 +117,39 @@ def _role(scope: Scope, op: Op) -> str:
 
 # -- elasticities ----------------------------------------------------------------------------------------------
 
-STEPPED = ("growth", "ratio", "bn_size", "compression", "init", "classes", "image")
+STEPPED = ("growth", "ratio", "bn_size", "compression", "init", "block_config", "classes", "image")
 
 
 def elasticities(variant: Variant, batch: int = 1) -> list[Elasticity]:
-    """One for each numeric axis that the variant has, from exact counts of it and of its neighbour."""
+    """One for each numeric axis that the variant has, and each stage of what is said a stage.
+
+    From exact counts of the variant and of its neighbour.
+    """
     base = family.record(variant, batch, layers=False)
     found = []
-    for name in STEPPED:
-        value = getattr(variant, name)
-        if value is None or isinstance(value, (str, tuple)):
-            continue
-        stepped = _step(name, value)
-        other = _try(variant, name, stepped, batch)
+    for name, said, value, stepped, changed in _neighbours(variant):
+        other = _try(variant, name, changed, batch)
         if other is None:
             continue
         differences = {f: (getattr(other, f) or 0) - (getattr(base, f) or 0) for f in SHARED}
         step = float(Fraction(stepped) / Fraction(value) - 1)
         relative = {f: d / (getattr(base, f) or 1) / step for f, d in differences.items()}
-        found.append(Elasticity(axis(name).option, value, stepped, differences, relative))
+        neighbour = Variant.from_dict(other.target.variant or {})
+        found.append(Elasticity(said, value, stepped, neighbour, differences, relative))
     return found
+
+
+def _neighbours(variant: Variant) -> Iterator[tuple[str, str, Any, Any, Any]]:
+    """Field, what it is called, its value, the stepped one, and the field's whole value with that."""
+    for name in STEPPED:
+        whole, option = getattr(variant, name), axis(name).option
+        if isinstance(whole, tuple):
+            for i, value in enumerate(whole):
+                stepped = value + 1 if name == "block_config" else _step(name, value)
+                yield name, f"{option}, stage {i + 1}", value, stepped, (*whole[:i], stepped, *whole[i + 1 :])
+        elif whole is not None and not isinstance(whole, str):
+            stepped = _step(name, whole)
+            yield name, option, whole, stepped, stepped
 
 
 def _step(name: str, value: Any) -> Any:
@@ -220,8 +234,8 @@ def _meets(record: Record, limits: dict[str, int]) -> bool:
 
 def _ranges(v: Variant) -> Iterator[tuple[str, Iterable[Any], str]]:
     """Values of each axis from mild to strong."""
-    if isinstance(v.ratio, float):
-        yield "ratio", [v.ratio * (1 - i / 32) for i in range(1, 32)], "layer"
+    if v.ratio is not None:
+        yield "ratio", [_scaled(v.ratio, i / 32) for i in range(31, 0, -1)], "layer"
     if v.bn_size is not None:
         yield "bn_size", range(v.bn_size - 1, 0, -1), "layer"
     yield "groups", [v.groups * 2**i for i in range(1, 9)], "layer"
@@ -230,11 +244,22 @@ def _ranges(v: Variant) -> Iterator[tuple[str, Iterable[Any], str]]:
     if BLOCKS[v.block].family == "densenet" and isinstance(v.compression, float):
         steps = int(v.compression * 100)
         yield "compression", [i / 100 for i in range(steps, 0, -1) if i / 100 < v.compression], "topology"
+    elif isinstance(v.compression, tuple):
+        yield "compression", [_scaled(v.compression, i / 32) for i in range(31, 0, -1)], "topology"
     if v.growth == "double":
         yield "growth", range(512, 0, -1), "topology"
     elif isinstance(v.growth, int):
         yield "growth", range(v.growth - 1, 0, -1), "topology"
+    elif isinstance(v.growth, tuple):
+        yield "growth", [tuple(max(1, g * i // 32) for g in v.growth) for i in range(31, 0, -1)], "topology"
     yield "block_config", _shallower(v.block_config), "size"
+
+
+def _scaled(value: PerStage, factor: float) -> PerStage:
+    """A share, or one of every stage, times a factor, in four decimals."""
+    if isinstance(value, tuple):
+        return tuple(max(round(part * factor, 4), 0.0001) for part in value)
+    return value * factor
 
 
 def _shallower(depths: tuple[int, ...]) -> Iterator[tuple[int, ...]]:

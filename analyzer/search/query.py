@@ -17,6 +17,7 @@ FIGURES = ("params", "macs", "conv_activations", *MEMORY)
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 
 def require_figure(figure: str, where: str) -> None:
@@ -36,6 +37,10 @@ class Constraint:
 
     def __post_init__(self) -> None:
         require_figure(self.figure, self.source or "constraint")
+
+    def __str__(self) -> str:
+        limits = [(self.minimum, "at least"), (self.maximum, "at most")]
+        return f"{self.figure} " + " and ".join(f"{words} {limit:,}" for limit, words in limits if limit is not None)
 
 
 def limits_under(record: Record, name: str) -> list[Constraint]:
@@ -97,12 +102,23 @@ class Finds:
     nearest: tuple[float, int, int] = (float("inf"), -1, -1)
 
 
+def valid_of(query: Query, counts: Counts) -> Mask:
+    """Which variants make a network, and train where a figure of training is asked for."""
+    if counts.untrainable is not None and TRAINING.intersection(query.memory):
+        return ~counts.invalid & ~counts.untrainable
+    return ~counts.invalid
+
+
+def fits_of(query: Query, counts: Counts) -> Mask:
+    """Which variants meet every constraint."""
+    figures = figures_of(counts)
+    meets = [_excess(constraint, figures) <= 0 for constraint in query.constraints]
+    return np.asarray(np.logical_and.reduce([valid_of(query, counts), *meets]))
+
+
 def judge(query: Query, counts: Counts, part: int, indices: Ints) -> Finds:
     """The finds of one chunk of a part."""
-    figures = figures_of(counts)
-    valid = ~counts.invalid
-    if counts.untrainable is not None and TRAINING.intersection(query.memory):
-        valid &= ~counts.untrainable
+    figures, valid = figures_of(counts), valid_of(query, counts)
     excess = [_excess(constraint, figures) for constraint in query.constraints]
     meets = [(each <= 0) & valid for each in excess]
     fits = np.logical_and.reduce([valid, *meets])

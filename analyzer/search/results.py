@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,10 @@ from analyzer.latency import Profile
 from analyzer.records import Record
 from analyzer.search.engine import Result
 from analyzer.search.query import FIGURES
+from analyzer.space.axes import axis
+
+SPELLED = 12
+"""Values of an axis that are written out."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ class Find:
             "batch": record.batch,
             **{name: getattr(record, name) for name in names},
             "predicted_latency_s": record.predicted.latency_s if record.predicted else None,
+            **{name: getattr(record.measured, name, None) for name in ("measured_latency_s", "measured_images_per_s")},
+            "measured_ratio": record.measured.ratio if record.measured else None,
             "variant": record.target.variant,
         }
 
@@ -54,3 +61,41 @@ def finds(result: Result, profile: Profile | None = None) -> list[Find]:
         Find(record, place in standing, tuple(best.get(place, ())))
         for place, record in zip(places, family.records(variants, query.batch, profile), strict=True)
     ]
+
+
+def described(result: Result) -> list[str]:
+    """What was searched, what was seen of it, what was asked: a sentence each."""
+    space, query, found = result.space, result.query, result.finds
+    if result.exhaustive:
+        structures = f"{len(space.parts):,} structure{'s' * (len(space.parts) > 1)}"
+        seen = f"All {space.size:,} variants of {structures} were seen, so the front is exact."
+    else:
+        seen = (
+            f"{found.seen:,} of {space.size:,} variants were seen ({100 * result.share:.3g} %): the same share of every "
+            f"structure, by a walk that visits none twice (seed {result.seed}). The front is that of the sample."
+        )
+    axes = "; ".join(f"{axis(name).option} {_span(values)}" for name, values in space.axes.items())
+    goals = ", ".join(f"{'most' if o.maximize else 'least'} {o.figure}" for o in query.objectives)
+    limits = ", ".join(map(str, query.constraints)) or "no constraint"
+    return [
+        seen,
+        f"The axes: {axes or 'none, all at their defaults'}.",
+        f"{found.fitting:,} of {found.valid:,} that make a network meet {limits}; memory at batch {query.batch}.",
+        f"{len(found.points):,} stand on the front of {goals}"
+        + (f"; the {query.best} best of each are added." if query.best else "."),
+    ]
+
+
+def _span(values: tuple[Any, ...]) -> str:
+    """Few values in full; of many what is no number, the least and the largest number, and how many they are."""
+    numbers = [value for value in values if isinstance(value, (int, float))]
+    if len(values) <= SPELLED or not numbers:
+        return ", ".join(map(_said, values[:SPELLED])) + (
+            f" and {len(values) - SPELLED:,} more" * (len(values) > SPELLED)
+        )
+    words = [_said(value) for value in values if not isinstance(value, (int, float))]
+    return ", ".join([*words, f"{min(numbers)} to {max(numbers)} ({len(numbers):,} values)"])
+
+
+def _said(value: Any) -> str:
+    return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)

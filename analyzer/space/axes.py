@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -35,12 +37,29 @@ class Axis:
             raise UsageError(f"{text[:80]!r}: {error}", where=f"--{self.option}", fix=self.help) from None
 
     def many(self, texts: Iterable[str]) -> tuple[Any, ...]:
-        """Every value of an option given several times, each a list or a range; repeats once, in order."""
+        """Every value of an option given several times, each a list or a range; repeats once, in order.
+
+        A range in place of a stage's value is all of its values there: `8:64:8/16:64:16` is every pair of them.
+        """
         values: dict[Any, None] = {}
         for text in texts:
             for part in text.split(",") if self.lists else [text]:
-                values.update(dict.fromkeys(self._range(part) if ":" in part else [self.one(part)]))
+                values.update(dict.fromkeys(self._values(part)))
         return tuple(values)
+
+    def _values(self, text: str) -> Iterable[Any]:
+        if ":" not in text:
+            return [self.one(text)]
+        stages = text.split("/")
+        if len(stages) == 1 or self.read not in (decimals, growth):
+            return self._range(text)
+        each = [self._range(stage) if ":" in stage else [self.one(stage)] for stage in stages]
+        self._require_few(text, math.prod(len(values) for values in each))
+        return itertools.product(*each)
+
+    def _require_few(self, text: str, number: int) -> None:
+        if number > MAX_VALUES:
+            raise UsageError(f"{text[:80]!r} has {number:,} values", where=f"--{self.option}", fix="use a larger step")
 
     def _range(self, text: str) -> list[Any]:
         """`low:high:step` (step 1 when left out), both ends in it. Raises UsageError."""
@@ -62,8 +81,7 @@ class Axis:
                 fix="low first, high second, a positive step",
             )
         number = int((high - low) / step) + 1
-        if number > MAX_VALUES:
-            raise UsageError(f"{text[:80]!r} has {number:,} values", where=f"--{self.option}", fix="use a larger step")
+        self._require_few(text, number)
         return [self.one(format((low + i * step).normalize(), "f")) for i in range(number)]
 
 
@@ -140,9 +158,9 @@ AXES = {
 }
 
 
-def axis(name: str) -> Axis:
+def axis(name: str, *, where: str = "axes") -> Axis:
     """The axis of an option's or a field's name. Raises UsageError with the nearest name."""
     for candidate in AXES.values():
         if name in (candidate.option, candidate.field, candidate.option.replace("-", "_")):
             return candidate
-    raise UsageError(f"unknown axis {name!r}", where="axes", fix=did_you_mean(name, AXES))
+    raise UsageError(f"unknown axis {name!r}", where=where, fix=did_you_mean(name, AXES))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,21 @@ class BadVariant:
 
     name: str
     error: VariantError
+
+
+class Listed:
+    """Variants one by one, each once, in the place of a grid. Raises UsageError where there are none."""
+
+    def __init__(self, variants: Iterable[Variant]) -> None:
+        self.variants = tuple(dict.fromkeys(variants))
+        if not self.variants:
+            raise UsageError("no variant to sweep", where="axes", fix="name some")
+
+    def __len__(self) -> int:
+        return len(self.variants)
+
+    def __iter__(self) -> Iterator[Variant | BadVariant]:
+        return iter(self.variants)
 
 
 class Grid:

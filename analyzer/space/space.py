@@ -55,11 +55,23 @@ class Part:
 
     def variant(self, index: int) -> Variant:
         """The variant at an index. Raises VariantError where its fields can't go together."""
-        fields: dict[str, Any] = {}
-        for name, values in reversed(self.axes):
+        digits = self.digits(index)
+        return replace(self.fixed, **{name: values[d] for (name, values), d in zip(self.axes, digits, strict=True)})
+
+    def digits(self, index: int) -> list[int]:
+        """Of each axis, which of its values the variant at an index has."""
+        digits = []
+        for _, values in reversed(self.axes):
             index, digit = divmod(index, len(values))
-            fields[name] = values[digit]
-        return replace(self.fixed, **fields)
+            digits.append(digit)
+        return digits[::-1]
+
+    def index(self, digits: Sequence[int]) -> int:
+        """The index of the variant with these digits."""
+        index = 0
+        for (_, values), digit in zip(self.axes, digits, strict=True):
+            index = index * len(values) + digit
+        return index
 
 
 class Space:
@@ -107,7 +119,7 @@ class Space:
         first = {name: values[0] for name, values in axes.items()}
         fixed = Variant(**structure, **first)
         for name, values in axes.items():
-            for value in values:
+            for value in _telling(name, values):
                 try:
                     replace(fixed, **{name: value})
                 except VariantError as error:
@@ -137,10 +149,25 @@ class Space:
 
 
 def _kinds(values: Sequence[Any], places: int) -> list[tuple[Any, ...]]:
-    """Values that can share one array: words, numbers, one number for each place (of the right length)."""
+    """Values that can share one array: words, numbers, one number for each place (of the right length).
+
+    One that is the same in every place is a number, as it is to a variant: no variant stands in a space twice.
+    """
+    values = list(dict.fromkeys(v[0] if _uniform(v, places) else v for v in values))
     kinds = (
         tuple(v for v in values if isinstance(v, str)),
         tuple(v for v in values if not isinstance(v, (str, tuple))),
         tuple(v for v in values if isinstance(v, tuple) and len(v) == places),
     )
     return [kind for kind in kinds if kind]
+
+
+def _telling(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values that must be tried to know that all are allowed: whole numbers are, between two that are."""
+    if name != "kernel" and all(type(value) is int for value in values):
+        return (min(values), max(values))
+    return values
+
+
+def _uniform(value: Any, places: int) -> bool:
+    return isinstance(value, tuple) and len(value) == places and len(set(value)) == 1

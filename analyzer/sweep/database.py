@@ -236,10 +236,10 @@ class SqliteStore(MemoryStore):
         self.path = path
         self._database = _open(path)
 
-    def put(self, records: Iterable[Record]) -> None:
+    def put(self, records: Iterable[Record], host: str | None = None) -> None:
         """Commits them together. Raises UsageError where the disk refuses; none of them is written then."""
         records = list(records)
-        self._database.put(map(made_here, records))
+        self._database.put(made_here(record, host) for record in records)
         super().put(records)
 
     def counted(self, batch: int) -> dict[str, Record]:
@@ -301,11 +301,11 @@ def merge_into(path: Path, sources: Sequence[Path]) -> Merged:
         return Merged(len(rows), database.count())
 
 
-def made_here(record: Record) -> Row:
-    """A record of this process, now."""
+def made_here(record: Record, host: str | None = None) -> Row:
+    """A record of this run, now, from a host (None: this one)."""
     return Row(
         id=0,
-        host=platform.node(),
+        host=host or platform.node(),
         created=datetime.now(UTC),
         analyzer=package_version(),
         commit=_commit(),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from analyzer.errors import UsageError
 from analyzer.files import csv_cell, write_text
@@ -15,8 +15,7 @@ from analyzer.records import Record
 from analyzer.sweep.database import Row
 from analyzer.sweep.store import COLUMNS, MEASURED_COLUMNS, VARIANT_COLUMNS, to_csv
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+Form = TypeVar("Form")
 
 ORIGIN_COLUMNS = ("host", "created", "analyzer", "commit", "source")
 NAMES = (
@@ -45,11 +44,16 @@ def to_jsonl(records: Iterable[Record]) -> str:
 
 def export(rows: Sequence[Row], path: Path) -> None:
     """Writes rows in the form that the file's suffix names. Raises UsageError on another one."""
-    if path.suffix not in FORMATS:
+    in_form(FORMATS, path)(rows, path)
+
+
+def in_form(forms: Mapping[str, Form], path: Path) -> Form:
+    """What writes the form that a file's suffix names. Raises UsageError on another one."""
+    if path.suffix not in forms:
         raise UsageError(
-            f"{path.suffix or 'no suffix'} is no form to export to", where=str(path), fix=f"use {', '.join(FORMATS)}"
+            f"{path.suffix or 'no suffix'} is no form to export to", where=str(path), fix=f"use {', '.join(forms)}"
         )
-    FORMATS[path.suffix](rows, path)
+    return forms[path.suffix]
 
 
 def flat(row: Row) -> dict[str, Any]:
@@ -77,17 +81,19 @@ def csv_of(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def _write_parquet(rows: Sequence[Row], path: Path) -> None:
-    try:
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise UsageError(
-            "Parquet needs pyarrow, which is not installed", where=str(path), fix="pip install analyzer[parquet]"
-        ) from None
+def write_parquet(columns: Mapping[str, tuple[str, list[Any]]], path: Path) -> None:
+    """Typed columns (Arrow's name of the type, values), also where all is missing, as a Parquet file, whole or not at all.
+
+    Raises UsageError where pyarrow isn't installed, or the file can't be written.
+    """
+    require_pyarrow(path)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(_arrow(rows), temporary)
+        pq.write_table(pa.table({name: pa.array(v, kind) for name, (kind, v) in columns.items()}), temporary)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -96,23 +102,31 @@ def _write_parquet(rows: Sequence[Row], path: Path) -> None:
         ) from error
 
 
-def _arrow(rows: Sequence[Row]) -> pa.Table:
-    """Typed columns, also where all is missing, and the whole record as JSON in the last one."""
-    import pyarrow as pa
+def require_pyarrow(path: Path) -> None:
+    """UsageError where pyarrow isn't installed."""
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise UsageError(
+            "Parquet needs pyarrow, which is not installed", where=str(path), fix="pip install analyzer[parquet]"
+        ) from None
 
+
+def _columns(rows: Sequence[Row]) -> dict[str, tuple[str, list[Any]]]:
+    """The columns of `flat`, and the whole record as JSON in the last one."""
     table = [flat(row) for row in rows]
-    columns = {}
+    columns: dict[str, tuple[str, list[Any]]] = {}
     for name in NAMES:
         values = [cells[name] for cells in table]
         if name in TEXT_COLUMNS:
-            columns[name] = pa.array([_text(value) for value in values], pa.string())
+            columns[name] = ("string", [as_text(value) for value in values])
         else:
-            columns[name] = pa.array(values, pa.float64() if name in REAL_COLUMNS else pa.int64())
-    columns["record"] = pa.array([row.record.to_json() for row in rows], pa.string())
-    return pa.table(columns)
+            columns[name] = ("float64" if name in REAL_COLUMNS else "int64", values)
+    columns["record"] = ("string", [row.record.to_json() for row in rows])
+    return columns
 
 
-def _text(value: object) -> str | None:
+def as_text(value: object) -> str | None:
     """A field as text; a list as it is written in options."""
     if value is None:
         return None
@@ -122,5 +136,5 @@ def _text(value: object) -> str | None:
 FORMATS: dict[str, Callable[[Sequence[Row], Path], None]] = {
     ".csv": lambda rows, path: write_text(path, csv_of(rows)),
     ".jsonl": lambda rows, path: write_text(path, to_jsonl(row.record for row in rows)),
-    ".parquet": _write_parquet,
+    ".parquet": lambda rows, path: write_parquet(_columns(rows), path),
 }

@@ -17,9 +17,14 @@ from analyzer.sweep.run import pareto_names, subject_of
 
 
 def report_data(
-    records: Sequence[Record], limits: Mapping[str, int], *, command: Sequence[str], subject: str | None = None
+    records: Sequence[Record],
+    limits: Mapping[str, int],
+    *,
+    command: Sequence[str],
+    subject: str | None = None,
+    searched: Sequence[str] = (),
 ) -> ReportData:
-    """A report on records, the baseline first.
+    """A report on records, the baseline first; `searched` where they are a search's finds.
 
     The verdict is on the record named `subject` (default: the article's network, else the first variant) under the
     limits by figure (default: the baseline's own figures).
@@ -28,7 +33,7 @@ def report_data(
     detailed = {row.target.name: _with_layers(row) for row in (baseline, judged) if row is not None}
     measured = next((row.measured for row in records if row.measured), None)
     return ReportData(
-        title=_title(records),
+        title="Search" if searched else _title(records),
         command=tuple(command),
         records=tuple(detailed.get(row.target.name, row) for row in records),
         baseline=detailed[baseline.target.name],
@@ -38,6 +43,7 @@ def report_data(
         environment=measured.environment if measured else None,
         generated=now(),
         timeline=_timeline(judged),
+        searched=tuple(searched),
     )
 
 

@@ -15,9 +15,10 @@ from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, MeasureError, UsageError, did_you_mean
 from analyzer.family import baseline_for, failed, records, target
 from analyzer.latency import Profile
-from analyzer.records import Measurement, Record
-from analyzer.space.grid import BadVariant, Grid
+from analyzer.records import Measurement, Record, devices_of, read_record
+from analyzer.space.grid import BadVariant, Grid, Listed
 from analyzer.space.pareto import front
+from analyzer.sweep.executors import Executor, Processes, result_of
 from analyzer.sweep.store import Setting, Store
 
 Measure = Literal["none", "front", "all"]
@@ -28,8 +29,19 @@ BLOCK = 2_000
 NOT_MEASURED = "not measured: "
 """How the note begins that says why a chosen row has no times."""
 
-MeasureOne = Callable[[Variant, Variant, float], Measurement]
-"""(variant, baseline, seconds) -> its measurement against the baseline."""
+
+@dataclass(frozen=True)
+class Timing:
+    """A row to measure: a variant against a baseline, within about `seconds`; a batch of None is the device's usual."""
+
+    variant: Variant
+    baseline: Variant
+    seconds: float
+    batch: int | None = None
+
+
+MeasureOne = Callable[[Timing, str], Measurement]
+"""Measures on a device; importable, as it may run on another machine."""
 
 
 @dataclass(frozen=True)
@@ -54,27 +66,21 @@ class Plan:
         """About how long it takes: counting, and the time given to measuring."""
         return self.rows / STATIC_PER_S + (0 if self.measure == "none" else self.seconds)
 
-    """A row as it stands: `final` when nothing more will be added to it. `done` of `total` rows are final."""
-
 
 def plan(
-    grid: Grid,
+    grid: Grid | Listed,
     *,
     batch: int = 1,
     measure: Measure = "front",
     seconds: float = 40.0,
     profile: Profile | None = None,
 ) -> Plan:
-    """Lists a grid's variants; with a device's `profile`, every row gets its predicted latency. The baseline is DenseNet121 at the first variant's classes and image.
+    """Lists a grid's variants; with a device's `profile`, every row gets its predicted latency.
 
-    Raises UsageError where there are none or too many.
+    The baseline is DenseNet121 at the first variant's classes and image. Raises UsageError
+    where there are none or too many.
     """
-    if len(grid) > MAX_VARIANTS:
-        raise UsageError(
-            f"{len(grid):,} variants are too many to sweep one by one",
-            where="axes",
-            fix=f"narrow them to {MAX_VARIANTS:,}",
-        )
+    require_few(len(grid))
     found = list(grid)
     variants = tuple(v for v in found if isinstance(v, Variant))
     bad = tuple(v for v in found if isinstance(v, BadVariant))
@@ -84,7 +90,19 @@ def plan(
     return Plan(variants, bad, densenet121_like(variants[0]), batch, measure, seconds, profile)
 
 
-def count(plan: Plan, store: Store, there: Mapping[str, Record] | None = None) -> Iterator[Record]:
+def require_few(variants: int) -> None:
+    """UsageError where there are more variants than a sweep takes one by one."""
+    if variants > MAX_VARIANTS:
+        raise UsageError(
+            f"{variants:,} variants are too many to sweep one by one",
+            where="axes",
+            fix=f"narrow them to {MAX_VARIANTS:,}",
+        )
+
+
+def count(
+    plan: Plan, store: Store, there: Mapping[str, Record] | None = None, executor: Executor | None = None
+) -> Iterator[Record]:
     """Counts and stores every row, the baseline first; each block of rows is durable before it is handed on.
 
     Rows that are already `there` (see `already_counted`) are not counted again.
@@ -100,21 +118,39 @@ def count(plan: Plan, store: Store, there: Mapping[str, Record] | None = None) -
     store.put(bad)
     yield from bad
     others = [v for v in plan.variants if v != plan.baseline]
-    for start in range(0, len(others), BLOCK):
-        block = list(_counted(plan, others[start : start + BLOCK], there))
-        store.put(block)
-        yield from block
+    blocks = [others[start : start + BLOCK] for start in range(0, len(others), BLOCK)]
+    missing = [Block(tuple(_missing(block, there)), plan.batch, plan.profile) for block in blocks]
+    for done in (executor or Processes()).compute(count_block, missing):
+        made = iter(read_record(line) for line in result_of(done))
+        rows = list(_joined(plan, blocks[done.index], there, made))
+        store.put(rows, host=done.host)
+        yield from rows
 
 
-def _counted(plan: Plan, variants: Sequence[Variant], there: Mapping[str, Record]) -> Iterator[Record]:
-    """Rows in the variants' order, those that are there from there."""
-    if not there:
-        yield from records(variants, plan.batch, plan.profile)
-        return
-    found = [there.get(target(variant).name) for variant in variants]
-    missing = [v for v, row in zip(variants, found, strict=True) if row is None]
-    made = records(missing, plan.batch, plan.profile)
-    for variant, row in zip(variants, found, strict=True):
+@dataclass(frozen=True)
+class Block:
+    """Variants to count together."""
+
+    variants: tuple[Variant, ...]
+    batch: int
+    profile: Profile | None
+
+
+def count_block(block: Block) -> list[str]:
+    """Their records as JSON, which travels between processes faster than objects."""
+    return [record.to_json() for record in records(block.variants, block.batch, block.profile)]
+
+
+def _missing(block: Sequence[Variant], there: Mapping[str, Record]) -> Sequence[Variant]:
+    return [v for v in block if target(v).name not in there] if there else block
+
+
+def _joined(
+    plan: Plan, variants: Sequence[Variant], there: Mapping[str, Record], made: Iterator[Record]
+) -> Iterator[Record]:
+    """Rows in the variants' order, those that are there from there, the others as they were made."""
+    for variant in variants:
+        row = there.get(target(variant).name) if there else None
         yield next(made) if row is None else _predicted(row, variant, plan.profile)
 
 
@@ -159,39 +195,59 @@ def to_measure(plan: Plan, rows: Sequence[Record]) -> list[Record]:
     return [good[name] for name in names]
 
 
+def measure_timing(timing: Timing, device: str) -> Measurement:
+    """Measures here. Raises MeasureError where it can't be."""
+    from analyzer.measure.measure import measure_variant
+
+    return measure_variant(timing.variant, timing.baseline, device=device, batch=timing.batch, seconds=timing.seconds)
+
+
 def measure(
     plan: Plan,
     chosen: Sequence[Record],
     store: Store,
-    measure_one: MeasureOne,
-    clock: Callable[[], float] = time.monotonic,
+    executor: Executor,
+    *,
+    measure_one: MeasureOne = measure_timing,
+    batch: int | None = None,
     there: Mapping[str, Measurement] | None = None,
+    starting: Callable[[Record], None] = lambda _: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Record]:
-    """Measures rows one after the other and stores each as it is made; the time left is shared among those left.
+    """Measures rows, one at a time on a device, and stores each as it is made; the rows left share the time left.
 
-    Rows whose measurement is already `there` (see `already_measured`) get that and take no time. Times are against the
-    plan's baseline, or, where that makes no network, against the first of the chosen. A row that can't be measured, or
-    whose time is spent, comes back with a note that says so.
+    Rows whose measurement is already `there` (see `already_measured`) come first and take no time. Times are against
+    the plan's baseline, or, where that makes no network, against the first of the chosen. A row that can't be measured,
+    or whose time is spent, comes back with a note that says so.
     """
     there = there or {}
-    end = clock() + plan.seconds
-    against = reference(plan, store.records(), chosen)
-    missing = waiting = sum(row.target.name not in there for row in chosen)
     for row in chosen:
         if row.target.name in there:
             yield _measured(row, store, there[row.target.name])
-            continue
-        left = end - clock()
-        if left <= 0 and waiting < missing:
-            yield _noted(row, store, f"{NOT_MEASURED}the {plan.seconds:g} s for measuring were spent (--time)")
-            continue
-        try:
-            result = measure_one(Variant.from_dict(row.target.variant or {}), against, max(left, 0) / waiting)
-        except MeasureError as error:
-            yield _noted(row, store, f"{NOT_MEASURED}{error}")
+    missing = [row for row in chosen if row.target.name not in there]
+    against = reference(plan, store.records(), chosen)
+    started = 0
+
+    def timings() -> Iterator[Timing]:
+        nonlocal started
+        end, width = clock() + plan.seconds, min(len(executor.devices()), len(missing))
+        for row in missing:
+            left = end - clock()
+            if left <= 0 and started:
+                return
+            share = max(left, 0) * min(1, width / (len(missing) - started))
+            starting(row)
+            started += 1
+            yield Timing(Variant.from_dict(row.target.variant or {}), against, share, batch)
+
+    for done in executor.measure(measure_one, timings() if missing else ()):
+        row = missing[done.index]
+        if isinstance(done.result, MeasureError):
+            yield _noted(row, store, f"{NOT_MEASURED}{done.result}", done.host)
         else:
-            yield _measured(row, store, result)
-        waiting -= 1
+            yield _measured(row, store, result_of(done), done.host)
+    for row in missing[started:]:
+        yield _noted(row, store, f"{NOT_MEASURED}the {plan.seconds:g} s for measuring were spent (--time)")
 
 
 def reference(plan: Plan, rows: Sequence[Record], chosen: Sequence[Record]) -> Variant:
@@ -202,42 +258,49 @@ def reference(plan: Plan, rows: Sequence[Record], chosen: Sequence[Record]) -> V
 
 
 def already_measured(
-    plan: Plan, chosen: Sequence[Record], store: Store, device_text: str, batch: int | None
+    plan: Plan, chosen: Sequence[Record], store: Store, executor: Executor, batch: int | None
 ) -> dict[str, Measurement]:
-    """Measurements of earlier runs by name that `measure` would make again: same protocol, device, batch, baseline."""
-    from analyzer.measure.environment import environment, pick_device
+    """Measurements of earlier runs by name that `measure` would make again: same protocol, batch, baseline, and one of
+    the executor's devices.
+    """
     from analyzer.measure.measure import SWEEP, default_batch
     from analyzer.measure.protocol import described
 
-    device = pick_device(device_text)
     against = reference(plan, store.records(), chosen).name
-    name = environment(device).device_name
-    return store.measured(Setting(described(SWEEP), name, batch or default_batch(device.type), against))
+    names = {row.target.name for row in chosen}
+    found: dict[str, Measurement] = {}
+    for device in dict.fromkeys(executor.devices()):
+        setting = Setting(described(SWEEP), device.name, batch or default_batch(device.type), against)
+        found |= {name: made for name, made in store.measured(setting).items() if name in names}
+    return found
 
 
-def _measured(row: Record, store: Store, measurement: Measurement) -> Record:
+def rows_of(plan: Plan, store: Store) -> list[Record]:
+    """This run's rows: the baseline, then the plan's order, whichever came first; measured ones of unlike devices by
+    device, as their times don't compare.
+    """
+    order = {name: i for i, name in enumerate([*(b.name for b in plan.bad), *(target(v).name for v in plan.variants)])}
+    order[target(plan.baseline).name] = -1
+    devices = {name: i for i, name in enumerate(devices_of(store.records()))}
+
+    def key(row: Record) -> tuple[int, int]:
+        place = order.get(row.target.name, len(order))
+        device = devices[row.measured.environment.device_name] if row.measured and place >= 0 else -1
+        return device if len(devices) > 1 else -1, place
+
+    return sorted(store.records(), key=key)
+
+
+def _measured(row: Record, store: Store, measurement: Measurement, host: str | None = None) -> Record:
     done = msgspec.structs.replace(row, measured=measurement)
-    store.put([done])
+    store.put([done], host=host)
     return done
 
 
-def _noted(row: Record, store: Store, note: str) -> Record:
+def _noted(row: Record, store: Store, note: str, host: str | None = None) -> Record:
     noted = msgspec.structs.replace(row, notes=(*row.notes, note))
-    store.put([noted])
+    store.put([noted], host=host)
     return noted
-
-
-def measurer(device_text: str, batch: int | None) -> MeasureOne:
-    """Measuring on a device, at `batch` (None: the device's usual one). Raises UsageError where it isn't there."""
-    from analyzer.measure.environment import pick_device
-    from analyzer.measure.measure import measure_variant
-
-    pick_device(device_text)
-
-    def one(variant: Variant, baseline: Variant, seconds: float) -> Measurement:
-        return measure_variant(variant, baseline, device=device_text, batch=batch, seconds=seconds)
-
-    return one
 
 
 def subject_of(rows: Sequence[Record], name: str | None = None) -> Record | None:

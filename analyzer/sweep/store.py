@@ -38,8 +38,8 @@ def setting_of(measured: Measurement) -> Setting:
 class Store(Protocol):
     """Keeps one record a target name of this run; the last one written counts. May know those of earlier runs."""
 
-    def put(self, records: Iterable[Record]) -> None:
-        """Writes records; when this returns they outlive the process and the machine."""
+    def put(self, records: Iterable[Record], host: str | None = None) -> None:
+        """Writes records that a host made (None: this one); when this returns they outlive the process and the machine."""
 
     def records(self) -> list[Record]:
         """Every record of this run, in the order in which their names first came."""
@@ -60,7 +60,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._records: dict[str, Record] = {}
 
-    def put(self, records: Iterable[Record]) -> None:
+    def put(self, records: Iterable[Record], host: str | None = None) -> None:
         """Keeps them."""
         self._records.update((record.target.name, record) for record in records)
 
@@ -107,7 +107,7 @@ class JsonlStore(MemoryStore):
                 f"can't write results: {error.strerror}", where=str(error.filename or path), fix="choose another --out"
             ) from error
 
-    def put(self, records: Iterable[Record]) -> None:
+    def put(self, records: Iterable[Record], host: str | None = None) -> None:
         """Appends and syncs. Raises UsageError where the disk refuses."""
         records = list(records)
         super().put(records)

@@ -47,10 +47,18 @@ def test_sweep_plan(options: list[str]) -> None:
     assert "Traceback" not in errors
 
 
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(PAIRS)
+def test_search_plan(options: list[str]) -> None:
+    code, errors = outcome(["search", "--dry-run", *options])
+    assert code in (0, 2), errors
+    assert "Traceback" not in errors
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.one_of(st.text(max_size=10), st.sampled_from([*COMMANDS, "--help", "--version", "-q"])), max_size=3))
 def test_any_words(words: list[str]) -> None:
-    if words and words[0] in ("sweep", "doctor"):
+    if words and words[0] in ("sweep", "doctor", "calibrate", "lock", "init"):
         words = [words[0], "--help"]
     if any(":" in word for word in words):
         return

@@ -18,7 +18,7 @@ from analyzer.report.figures import LAYERED, known, times, visible
 from analyzer.report.findings import findings
 from analyzer.report.heat import heat_map
 from analyzer.report.judge import judge, state
-from analyzer.report.tables import _quantile, trust
+from analyzer.report.tables import _quantile, measured_lines, trust
 from analyzer.report.variants import differences, varying
 
 
@@ -198,3 +198,17 @@ def test_text_of_figures() -> None:
     assert times(149_871_874, 6_955_906) == "21.55×"
     assert times(1, 0) == "–"
     assert visible("1\u202e2") == "1\\u202e2"
+
+
+def test_times_of_unlike_devices_stand_apart(measured: ReportData) -> None:
+    timed = [row for row in measured.records if row.measured]
+    assert len(timed) >= 3
+    other = msgspec.structs.replace(timed[-1].measured.environment, device_name="Slate")
+    moved = msgspec.structs.replace(timed[-1], measured=msgspec.structs.replace(timed[-1].measured, environment=other))
+    rows = tuple(moved if row is timed[-1] else row for row in measured.records)
+    mixed = msgspec.structs.replace(measured, records=rows)
+    assert not any("unlike devices" in said for _, said in trust(measured))
+    assert any("1 on Slate" in said for good, said in trust(mixed) if not good)
+    names = [line["name"] for line in measured_lines(mixed)]
+    assert names[-1] == f"{moved.target.shown} on Slate"
+    assert all(" on " not in line["name"] for line in measured_lines(measured))

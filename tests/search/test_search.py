@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, UsageError
 from analyzer.family import record
-from analyzer.search import engine
+from analyzer.search import engine, results
 from analyzer.search.engine import Task, run_task, search
 from analyzer.search.query import FIGURES, Constraint, Objective, Query, merged
 from analyzer.search.results import finds
@@ -25,18 +27,35 @@ from analyzer.space.space import Space
 ROOT = Path(__file__).parents[2]
 
 
+BLOCKS = [
+    "residual",
+    "dense",
+    "basic",
+    "add",
+    "separable",
+    "squeeze",
+    "lowrank",
+    "logdense",
+    "harmonic",
+    "csp",
+    "vovnet",
+]
+
+
 def random_space(chance: random.Random) -> Space:
     axes = {
-        "block": chance.sample(["residual", "dense", "basic"], chance.randint(1, 3)),
+        "block": chance.sample(BLOCKS, chance.randint(1, 3)),
         "blocks": chance.sample([(1, 1), (2, 1), (2, 2, 1)], chance.randint(1, 2)),
-        "growth": [*chance.sample(["double", 4, 6, 9, (4, 8), (3, 5)], chance.randint(1, 4)), 8],
-        "compression": chance.sample([0.25, 0.5, 1.0], chance.randint(1, 3)),
+        "growth": [*chance.sample(["double", 4, 6, 9, (4, 8), (3, 5), (4, 4, 8)], chance.randint(1, 4)), 8],
+        "compression": [*chance.sample([0.25, 0.5, 1.0, (0.5,), (0.5, 0.25)], chance.randint(1, 3)), 0.75],
         "init": chance.sample([6, 8, 12], chance.randint(1, 3)),
         "groups": chance.sample([1, 2, 3], chance.randint(1, 2)),
         "image": [64],
     }
     if chance.random() < 0.5:
-        axes["ratio"] = [0.25, 0.5]
+        axes["ratio"] = [0.25, 0.5, (0.5, 0.25)]
+    if chance.random() < 0.3:
+        axes["bn_size"] = [1, 3]
     return Space(**axes)
 
 
@@ -54,17 +73,45 @@ def every(space: Space, batch: int) -> dict[Variant, tuple[int, ...]]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_the_front_and_the_best_equal_brute_force(seed: int) -> None:
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks, tasks and merges of a few variants, so that even a small space has many of each."""
+    monkeypatch.setattr(engine, "CHUNK", 5)
+    monkeypatch.setattr(engine, "TASK", 13)
+    monkeypatch.setattr(engine, "MERGE", 3)
+
+
+def constraint_of(chance: random.Random, table: dict[Variant, tuple[int, ...]]) -> Constraint:
+    """On any figure, from above, below or both, that some variants meet and some miss."""
+    figure = chance.choice(FIGURES)
+    values = sorted(row[FIGURES.index(figure)] for row in table.values())
+    low, high = values[len(values) // 5], values[len(values) * 4 // 5]
+    side = chance.randrange(3)
+    return Constraint(figure, low if side else None, high if side != 1 else None, source="--limit")
+
+
+def meets(constraint: Constraint, row: tuple[int, ...]) -> bool:
+    value = row[FIGURES.index(constraint.figure)]
+    return (constraint.minimum is None or value >= constraint.minimum) and (
+        constraint.maximum is None or value <= constraint.maximum
+    )
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_front_and_the_best_equal_brute_force(small_chunks: None, seed: int) -> None:
     chance = random.Random(seed)
     space = random_space(chance)
     table = every(space, 2)
+    assume(table)
     goals = tuple(Objective(f, chance.random() < 0.3) for f in chance.sample(FIGURES, chance.randint(1, 4)))
-    figure = chance.choice(FIGURES)
-    limit = sorted(row[FIGURES.index(figure)] for row in table.values())[len(table) * 2 // 3]
-    query = Query(goals, (Constraint(figure, maximum=limit, source="--max"),), batch=2, best=3)
-
-    fitting = {v: row for v, row in table.items() if row[FIGURES.index(figure)] <= limit}
+    constraints = tuple(constraint_of(chance, table) for _ in range(chance.randrange(3)))
+    fitting = {v: row for v, row in table.items() if all(meets(c, row) for c in constraints)}
+    query = Query(goals, constraints, batch=2, best=3)
+    if not fitting:
+        with pytest.raises(UsageError):
+            search(space, query, jobs=1)
+        return
     signed = {
         v: tuple((-1 if g.maximize else 1) * row[FIGURES.index(g.figure)] for g in goals) for v, row in fitting.items()
     }
@@ -147,7 +194,7 @@ def test_constraints_that_only_together_exclude_all() -> None:
             Constraint("params", minimum=middle + 1, source="b"),
         )
     )
-    with pytest.raises(UsageError, match="together"):
+    with pytest.raises(UsageError, match=r"together; alone each leaves: a \d, b \d"):
         search(space, query)
 
 
@@ -157,6 +204,10 @@ def test_constraints_that_only_together_exclude_all() -> None:
         {"growth": []},
         {"growht": [1]},
         {"kernel": [2]},
+        {"kernel": [1, 2, 3]},
+        {"growth": [4, 0, 8]},
+        {"init": [8, 10**9, 8]},
+        {"growth": [4, True]},
         {"growth": [(1, 2)], "blocks": [(1, 1, 1)]},
         {"block": ["dens"]},
     ],
@@ -164,6 +215,15 @@ def test_constraints_that_only_together_exclude_all() -> None:
 def test_a_space_that_is_none(axes: dict) -> None:
     with pytest.raises(UsageError):
         Space(**axes)
+
+
+def test_no_variant_stands_in_a_space_twice() -> None:
+    space = Space(
+        block=["residual"], blocks=[(1, 1)], growth=[8, (8, 8), (4, 8)], ratio=[0.5, (0.5, 0.5)],
+        compression=[0.5, (0.5,), (0.25,)], init=[8, 8],
+    )  # fmt: skip
+    variants = [part.variant(i) for part in space.parts for i in range(part.size)]
+    assert len(variants) == len(set(variants)) == space.size == 4
 
 
 def test_limits_are_inclusive() -> None:
@@ -205,7 +265,10 @@ def test_axes_from_a_file(tmp_path: Path) -> None:
     done = analyze(tmp_path, "--space", "space.toml", "--dry-run")
     assert "12 variants" in done.stderr  # 2 block configurations x 6 growths
     (tmp_path / "bad.toml").write_text("growht = [1]")
-    assert analyze(tmp_path, "--space", "bad.toml").returncode == 2
+    done = analyze(tmp_path, "--space", "bad.toml")
+    assert done.returncode == 2
+    assert "bad.toml" in done.stderr
+    assert "did you mean 'growth'" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -226,11 +289,105 @@ def test_bad_input(tmp_path: Path, args: list[str], says: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_finds_are_exported_with_their_marks(tmp_path: Path, suffix: str) -> None:
+    import pandas as pd
+
+    done = analyze(tmp_path, "--growth", "8:64:8", "--best", "2", "--export", f"found.{suffix}", "--format", "jsonl")
+    assert done.returncode == 0, done.stderr
+    printed = [json.loads(line) for line in done.stdout.splitlines()]
+    path = tmp_path / f"found.{suffix}"
+    read = {"csv": pd.read_csv, "parquet": pd.read_parquet, "jsonl": lambda p: pd.read_json(p, lines=True)}[suffix]
+    table = read(path)
+    assert list(table["name"]) == [row["name"] for row in printed]
+    for figure in (*FIGURES, "front"):
+        assert list(table[figure]) == [row[figure] for row in printed]
+    assert set(table["front"]) == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("more", "says"), [([], "All 16 variants of 1 structure were"), (["--time", "0.001s"], "visits none")]
+)
+def test_a_report_says_what_was_searched(tmp_path: Path, more: list[str], says: str) -> None:
+    space = ["--growth", "8:64:8"] + (["--init", "1:20000", "--image", "200:260:2"] if more else ["--init", "32,64"])
+    done = analyze(tmp_path, *space, *more, "--under", "densenet121", "--best", "2", "--report", "found.html")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "found.html").read_text()
+    section = page[page.index('<section id="search"') :].partition("</section>")[0]
+    assert says in section
+    assert "growth 8, 16, 24, 32, 40, 48, 56, 64" in section
+    assert "params at most 6,955,906" in section
+    assert "the 2 best of each are added" in section
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ((32, 16), "32, 16"),
+        (("double", *range(64, 7, -1)), "double, 8 to 64 (57 values)"),
+        (tuple((i, 2) for i in range(1, 15)), ", ".join(f"{i}-2" for i in range(1, 13)) + " and 2 more"),
+        ((0.5, (0.25, 0.5)), "0.5, 0.25-0.5"),
+    ],
+)
+def test_an_axis_in_words(values: tuple, said: str) -> None:
+    assert results._span(values) == said
+
+
+def test_a_bad_export_is_known_before_the_search(tmp_path: Path) -> None:
+    done = analyze(tmp_path, "--growth", "8:64:8", "--export", "found.xml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert ".parquet" in done.stderr
+    block = "import sys; sys.modules['pyarrow'] = None; from analyzer.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", block, "search", "--growth", "8", "--export", "found.parquet"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install analyzer[parquet]" in done.stderr
+
+
+def test_what_is_found_is_a_target(tmp_path: Path) -> None:
+    done = analyze(tmp_path, "--growth", "8,16", "--block", "dense,csp", "--format", "jsonl", "--best", "4")
+    names = [json.loads(line)["name"] for line in done.stdout.splitlines()]
+    assert len(names) == 4
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for verb in (["show", names[0]], ["explain", names[1]], ["sweep", *names, "--measure", "none", "--out", "swept"]):
+        command = [sys.executable, "-m", "analyzer", *verb]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert verb[1] in done.stdout
+    import analyzer as an
+
+    assert [row.target.name for row in an.sweep(names).records[1:]] == names
+    assert sum(p.numel() for p in an.build(names[0], device="meta").parameters()) == an.analyze(names[0]).params
+
+
+def test_progress_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from analyzer.cli import search as verb
+
+    now = [0.0]
+    monkeypatch.setattr(verb.time, "monotonic", lambda: now[0])
+    with verb._ProgressLine() as line:
+        for second in range(0, 31, 3):
+            now[0] = float(second)
+            line.update(engine.Progress(second * 1000, 60_000, float(second) or 1e-3))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["20 % of 60,000, 1.00 k/s, 48 s left", "40 % of 60,000, 1.00 k/s, 36 s left"]
+
+
 def test_from_python_the_front_is_a_data_frame() -> None:
     import analyzer as an
 
     space = an.Space(growth=range(8, 40, 4), compression=[0.25, 0.5])
-    front = an.search(space, minimize=["params"], maximize=["conv_activations"], under="densenet121", best=1, jobs=1)
+    front = an.search(space, minimize="params", maximize=["conv_activations"], under="densenet121", best=1, jobs=1)
+    assert len(an.search(space, limits={"params": "8M"}, at_least={"macs": 1}, jobs=1)) >= 1
+    for wrong in ({"limits": {"params": "8X"}}, {"limits": {"parms": 1}}, {"minimize": "parms"}):
+        with pytest.raises(UsageError):
+            an.search(space, **wrong)
+    with pytest.raises(UsageError, match="is no Space"):
+        an.search([1])
     assert front.attrs["share"] == 1.0
     assert front["front"].any()
     assert (front["params"] <= 7_978_856).all()

@@ -28,6 +28,16 @@ def test_lists_repeats_and_stages() -> None:
     assert AXES["blocks"].many(["2,4,3,2", "6,12"]) == ((2, 4, 3, 2), (6, 12))
 
 
+def test_a_range_a_stage_is_every_combination() -> None:
+    assert AXES["growth"].many(["8:16:8/4/1:3"]) == tuple(itertools.product((8, 16), (4,), (1, 2, 3)))
+    assert AXES["compression"].many(["0.25:0.75:0.25/0.5"]) == ((0.25, 0.5), (0.5, 0.5), (0.75, 0.5))
+    for text, says in (("1:1000/1:1000/1:1000", "1,000,000,000 values"), ("1:2/double:3", "range"), ("1:2/", "whole")):
+        with pytest.raises(UsageError, match=says):
+            AXES["growth"].many([text])
+    with pytest.raises(UsageError):
+        AXES["init"].many(["1:2/3"])
+
+
 @given(st.sampled_from(sorted(AXES)), st.text(max_size=20))
 def test_any_text_is_values_or_a_usage_error(name: str, text: str) -> None:
     try:

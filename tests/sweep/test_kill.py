@@ -11,6 +11,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import psutil
+
 from analyzer.sweep.database import ALL, Database
 from analyzer.sweep.store import read_jsonl
 
@@ -102,3 +104,20 @@ def test_a_killed_sweep_resumes_to_what_an_uninterrupted_one_gives(tmp_path: Pat
     killed, whole = (read_jsonl(tmp_path / folder / "results.jsonl")[0] for folder in ("killed", "whole"))
     assert killed == whole
     assert sorted(names_in(tmp_path / "killed")) == sorted(row.target.name for row in whole)
+
+
+def test_a_killed_search_leaves_no_process_behind(tmp_path: Path) -> None:
+    space = ["--growth", "4:1000", "--init", "8:200", "--compression", "0.1:1:0.01", "--time", "5m", "--jobs", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "analyzer", "search", *space],
+        cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    workers = list[psutil.Process]()
+    end = time.monotonic() + 60
+    while len(workers) < 2 and time.monotonic() < end:
+        workers = psutil.Process(process.pid).children()
+        time.sleep(0.05)
+    assert len(workers) == 2
+    process.kill()
+    process.wait(timeout=30)
+    assert psutil.wait_procs(workers, timeout=30)[1] == []

@@ -20,12 +20,15 @@ from analyzer.records import Environment, Measurement, Record
 from analyzer.space.grid import Grid
 from analyzer.sweep import run
 from analyzer.sweep.database import Database, open_store
+from analyzer.sweep.executors import Processes
 from analyzer.sweep.store import MemoryStore
 
+HERE = Processes()
 GRID = Grid.default({"block_config": [(2, 4, 3, 2)], "groups": [1, 3]})
 
 
-def fake(variant: Variant, baseline: Variant, seconds: float) -> Measurement:
+def fake(timing: run.Timing, device: str) -> Measurement:
+    seconds = timing.seconds
     environment = Environment(
         device="cpu", device_name="Abacus", python="3", torch="2", analyzer="0", platform="p", threads=1, cpu_count=1
     )
@@ -41,7 +44,7 @@ def fake(variant: Variant, baseline: Variant, seconds: float) -> Measurement:
         ratio=seconds,
         ratio_low=seconds,
         ratio_high=seconds,
-        baseline=baseline.name,
+        baseline=timing.baseline.name,
         time="2026-01-01T00:00:00+00:00",
     )
 
@@ -85,13 +88,13 @@ def test_measured_rows_take_no_time_and_the_rest_share_it() -> None:
     chosen = list(run.count(plan, store))[1:6]
     given_seconds: list[float] = []
 
-    def one(variant: Variant, baseline: Variant, seconds: float) -> Measurement:
-        given_seconds.append(seconds)
-        return fake(variant, baseline, seconds)
+    def one(timing: run.Timing, device: str) -> Measurement:
+        given_seconds.append(timing.seconds)
+        return fake(timing, device)
 
     good = [row for row in chosen if row.error is None]
-    there = {row.target.name: fake(plan.baseline, plan.baseline, 99.0) for row in good[:2]}
-    done = list(run.measure(plan, good, store, one, clock=lambda: 0.0, there=there))
+    there = {row.target.name: fake(run.Timing(plan.baseline, plan.baseline, 99.0), "cpu") for row in good[:2]}
+    done = list(run.measure(plan, good, store, HERE, measure_one=one, clock=lambda: 0.0, there=there))
     assert [row.target.name for row in done] == [row.target.name for row in good]
     assert [row.measured.ratio for row in done[:2]] == [99.0, 99.0]
     missing = len(good) - 2
@@ -101,14 +104,14 @@ def test_measured_rows_take_no_time_and_the_rest_share_it() -> None:
 def test_a_row_that_was_not_measured_is_the_next_time_and_forgets_why(tmp_path: Path) -> None:
     plan = run.plan(Grid(growth=[4, 8]), measure="all")
 
-    def refuses(variant: Variant, baseline: Variant, seconds: float) -> Measurement:
+    def refuses(timing: run.Timing, device: str) -> Measurement:
         raise MeasureError("does not fit")
 
     for one in (refuses, fake):
         with closing(open_store(tmp_path)) as store:
             rows = list(run.count(plan, store, run.already_counted(plan, store)))
             assert all(row.notes == () for row in rows)
-            done = list(run.measure(plan, rows, store, one))
+            done = list(run.measure(plan, rows, store, HERE, measure_one=one))
             assert all(row.notes == () for row in done) == (one is fake)
     with closing(Database(tmp_path / "results.db")) as opened:
         assert [row.record for row in opened.rows()] == done
@@ -121,14 +124,14 @@ def test_a_measurement_made_otherwise_is_made_again(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(measuring, "cpu_name", lambda: "Abacus")
     with closing(open_store(tmp_path)) as store:
         rows = list(run.count(plan, store))
-        done = list(run.measure(plan, rows, store, fake))
+        done = list(run.measure(plan, rows, store, HERE, measure_one=fake))
         names = {row.target.name for row in done}
-        assert set(run.already_measured(plan, rows, store, "cpu", 1)) == names
-        assert run.already_measured(plan, rows, store, "cpu", 2) == {}
+        assert set(run.already_measured(plan, rows, store, HERE, 1)) == names
+        assert run.already_measured(plan, rows, store, HERE, 2) == {}
         against_another = run.plan(Grid(growth=[4, 8], image=64), measure="all")
-        assert run.already_measured(against_another, rows, store, "cpu", 1) == {}
+        assert run.already_measured(against_another, rows, store, HERE, 1) == {}
         monkeypatch.setattr(measuring, "cpu_name", lambda: "Slate")
-        assert run.already_measured(plan, rows, store, "cpu", 1) == {}
+        assert run.already_measured(plan, rows, store, HERE, 1) == {}
 
 
 def test_from_python(tmp_path: Path, counted_variants: list[Variant]) -> None:

@@ -11,6 +11,7 @@ from analyzer.family import record
 from analyzer.records import Environment, Measurement
 from analyzer.space.grid import Grid
 from analyzer.sweep import run
+from analyzer.sweep.executors import Processes
 from analyzer.sweep.store import MemoryStore
 
 GRID = Grid.default({"block_config": [(2, 4, 3, 2)]})
@@ -21,14 +22,14 @@ def counted(plan: run.Plan) -> tuple[MemoryStore, list]:
     return store, list(run.count(plan, store))
 
 
-def fake(variant: Variant, baseline: Variant, seconds: float) -> Measurement:
+def fake(timing: run.Timing, device: str) -> Measurement:
     place = Environment(
         device="cpu", device_name="Abacus", python="3", torch="2", analyzer="0", platform="p", threads=1, cpu_count=1
     )
     return Measurement(
         protocol="p", environment=place, batch=6, asked_batch=6, seconds_per_batch=(3.0,),
         baseline_seconds_per_batch=(1.0,), measured_latency_s=3.0, measured_images_per_s=2.0, ratio=3.0, ratio_low=2.0,
-        ratio_high=4.0, baseline=baseline.name, time="2026-01-01T00:00:00+00:00",
+        ratio_high=4.0, baseline=timing.baseline.name, time="2026-01-01T00:00:00+00:00",
     )  # fmt: skip
 
 
@@ -64,13 +65,13 @@ def test_time_spent_leaves_a_note_and_a_failure_is_a_row() -> None:
     store, rows = counted(plan)
     now = [0.0]
 
-    def one(variant: Variant, baseline: Variant, seconds: float) -> Measurement:
+    def one(timing: run.Timing, device: str) -> Measurement:
         now[0] += 4
         if now[0] == 8:
             raise MeasureError("does not fit the device at batch 1")
-        return fake(variant, baseline, seconds)
+        return fake(timing, device)
 
-    done = list(run.measure(plan, rows[:5], store, one, clock=lambda: now[0]))
+    done = list(run.measure(plan, rows[:5], store, Processes(), measure_one=one, clock=lambda: now[0]))
     assert [row.measured is not None for row in done] == [True, False, True, False, False]
     assert "does not fit" in done[1].notes[-1]
     assert "10 s" in done[4].notes[-1]

@@ -1,0 +1,101 @@
+"""`analyze search --objective …`: searching with measured figures, told on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from analyzer import units
+from analyzer.cli import text
+from analyzer.cli.base import INTERRUPTED, say
+from analyzer.cli.finds import print_data, write_files
+from analyzer.errors import UsageError
+from analyzer.records import Record
+from analyzer.search.engine import Result
+from analyzer.search.query import Objective, Query
+from analyzer.search.results import Find, described
+from analyzer.search.study import Outcome, Question, run_study
+from analyzer.space.space import Space
+from analyzer.sweep.database import open_store
+from analyzer.sweep.executors import executor_of
+
+HEADINGS = ("variant", "params", "MACs", "time x base", "latency", "images/s", "")
+
+
+def measured_search(
+    space: Space,
+    query: Query,
+    *,
+    batch: int | None,
+    format_: str,
+    measured: Sequence[str],
+    minimize: Sequence[str],
+    maximize: Sequence[str],
+    out: Path | None,
+    **options: Any,
+) -> int:
+    """Runs a study and prints what it measured, its front first."""
+    figures = list(dict.fromkeys(word.strip() for given in measured for word in given.split(",")))
+    static: tuple[Objective, ...] = query.objectives if minimize or maximize else ()
+    question = Question(
+        space, query, tuple(figures), static, trials=options["trials"], seconds=options["seconds"], batch=batch,
+        sampler=options["sampler"], seed=options["seed"],
+    )  # fmt: skip
+    folder = out or Path("reports") / datetime.now(UTC).strftime("search-%Y%m%dT%H%M%SZ")
+    workers = executor_of(options["executor"], device=options["device"], address=options["address"])
+    with closing(workers), closing(open_store(folder)) as store:
+        outcome = run_study(
+            question, store, workers, folder / "study.db", on_static=_say_static, starting=_say_starting
+        )
+    say(_measured(outcome))
+    say(f"the study and its rows are in {folder}; the same search with --out {folder} goes on from there")
+    found = outcome.finds()
+    if format_ == "md":
+        text.show(text.markdown(HEADINGS, [_cells(find) for find in found]))
+    elif not print_data(found, format_) and found:
+        text.show_table(HEADINGS, [_cells(find) for find in found])
+    searched = [*described(outcome.static), f"{_measured(outcome)}."]
+    write_files(found, query.constraints, searched, options["export"], options["report"])
+    if outcome.interrupted:
+        return INTERRUPTED
+    return 0 if outcome.rows else 3
+
+
+def _say_static(result: Result) -> None:
+    finds = result.finds
+    seen = "all" if result.exhaustive else f"{100 * result.share:.3g} % of the"
+    say(
+        f"{seen} {result.space.size:,} variants counted: {finds.fitting:,} fit, {len(finds.points):,} on the static front"
+    )
+
+
+def _say_starting(row: Record) -> None:
+    say(f"measuring {row.target.shown}")
+
+
+def _measured(outcome: Outcome) -> str:
+    new = len(outcome.rows) - outcome.earlier
+    earlier = f", {outcome.earlier:,} were there" if outcome.earlier else ""
+    failed = f", {outcome.failed:,} could not be measured" if outcome.failed else ""
+    return (
+        f"measured {new:,} variants on {outcome.device.name}{earlier}{failed}; {outcome.pruned:,} proposals missed a "
+        f"constraint and were not built; {outcome.ended}"
+    )
+
+
+def _cells(find: Find) -> tuple[str, ...]:
+    record, measured = find.record, find.record.measured
+    if measured is None:
+        raise UsageError("has no measurement", where=record.target.name)
+    return (
+        record.target.name,
+        units.count(record.params),
+        units.count(record.macs),
+        f"{measured.ratio:.2f} ({measured.ratio_low:.2f}–{measured.ratio_high:.2f})",
+        units.seconds(measured.measured_latency_s),
+        f"{measured.measured_images_per_s:.1f}",
+        "front" if find.front else "",
+    )

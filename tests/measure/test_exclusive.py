@@ -1,0 +1,92 @@
+"""One measurement at a time on a device, across processes, whatever ends them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from analyzer.errors import MeasureError
+from analyzer.measure.exclusive import exclusive
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+TAKES = """
+import sys, time
+from pathlib import Path
+from analyzer.measure.exclusive import exclusive
+folder, name, device = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+for _ in range(10):
+    with exclusive(device, folder):
+        with (folder / "log").open("a") as log:
+            log.write(f"{name} begin\\n"); log.flush()
+            time.sleep(0.02)
+            log.write(f"{name} end\\n")
+"""
+LEAVES_A_CHILD = """
+import subprocess, sys, time
+from pathlib import Path
+from analyzer.measure.exclusive import exclusive
+with exclusive("cpu", Path(sys.argv[1])) as lock:
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(2)"], pass_fds=lock)
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+def start(code: str, *args: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", code, *map(str, args)]
+    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_processes_take_turns(tmp_path: Path) -> None:
+    for process in [start(TAKES, tmp_path, name, "cpu") for name in "ab"]:
+        assert process.wait(timeout=60) == 0
+    lines = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
+    assert len(lines) == 40
+    for (name, begins), (same, ends) in zip(lines[::2], lines[1::2], strict=True):
+        assert (name, begins, ends) == (same, "begin", "end")
+
+
+def test_a_child_holds_the_device_past_its_parents_death(tmp_path: Path) -> None:
+    parent = start(LEAVES_A_CHILD, tmp_path)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "locked\n"
+    begin = time.monotonic()
+    parent.send_signal(signal.SIGKILL)
+    parent.wait(timeout=30)
+    died = time.monotonic() - begin
+    with exclusive("cpu", tmp_path):
+        assert time.monotonic() - begin > died + 0.5
+    with exclusive("mps", tmp_path):  # another device waits for nobody
+        pass
+
+
+def test_no_place_for_the_lock(tmp_path: Path) -> None:
+    with pytest.raises(MeasureError, match="can't lock"), exclusive("cpu", tmp_path / "absent"):
+        pass
+
+
+def test_a_measuring_process_holds_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from analyzer.measure import protocol
+    from analyzer.measure.job import Job, Subject
+    from analyzer.records import Conditions
+
+    held = []
+
+    def run(*_: object, pass_fds: tuple[int, ...], **__: object) -> subprocess.CompletedProcess[bytes]:
+        probe = "import fcntl,sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+        done = real([sys.executable, "-c", probe, os.readlink(f"/proc/self/fd/{pass_fds[0]}")], capture_output=True)
+        held.append(b"BlockingIOError" in done.stderr)
+        return subprocess.CompletedProcess([], 0, b"{}\n", b"")
+
+    real = subprocess.run
+    monkeypatch.setattr(protocol.subprocess, "run", run)
+    one = Subject(name="x")
+    protocol.ask(Job(model=one, baseline=one, device="cpu", batch=1, conditions=Conditions()))
+    assert held == [True]
