@@ -73,9 +73,9 @@ def predict_memory(
     net = trace(variant)
     itemsize = peak.ITEMSIZE[training.dtype]
     counts = peak.parameter_counts(net)
-    inference = peak.inference_peak(net, batch, training.dtype, timeline=True)
+    inference = peak.inference_peak(net, batch, training, timeline=True)
     on_cuda = CudaHeap()
-    peak.inference_peak(net, batch, training.dtype, heap=on_cuda)
+    peak.inference_peak(net, batch, training, heap=on_cuda)
     return MemoryPrediction(
         target=family.target(variant),
         batch=batch,
@@ -187,7 +187,7 @@ def fitting_batches(variant: Variant, budget: int, training: Training = DEFAULT)
     net = trace(variant)
     return (
         largest_batch(lambda batch: _training_bytes(net, batch, training), budget),
-        largest_batch(lambda batch: int(peak.inference_peak(net, batch, training.dtype).bytes), budget),
+        largest_batch(lambda batch: int(peak.inference_peak(net, batch, training).bytes), budget),
     )
 
 

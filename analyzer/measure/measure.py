@@ -191,7 +191,7 @@ def _predicted(subject: Subject, batch: int, conditions: Conditions, *, on_cuda:
     def peak(heap: CudaHeap | None) -> int:
         if conditions.mode == "training":
             return int(training_peak(net, batch, training, heap=heap).bytes)
-        return int(inference_peak(net, batch, training.dtype, heap=heap).bytes)
+        return int(inference_peak(net, batch, training, heap=heap).bytes)
 
     return peak(None), peak(CudaHeap()) if on_cuda else None
 

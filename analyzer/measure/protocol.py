@@ -183,10 +183,9 @@ def predicted_bytes(subject: Subject, batch: int, conditions: Conditions) -> int
     if subject.variant is None:
         return None
     net = trace(Variant.from_dict(subject.variant))
-    dtype = Training(dtype=conditions.dtype).dtype  # type: ignore[arg-type]
-    if conditions.mode == "training":
-        return int(training_peak(net, batch, Training(dtype=dtype)).bytes)
-    return int(inference_peak(net, batch, dtype).bytes)
+    training = Training(dtype=conditions.dtype)  # type: ignore[arg-type]
+    peak = training_peak if conditions.mode == "training" else inference_peak
+    return int(peak(net, batch, training).bytes)
 
 
 def _what_fits(subject: Subject) -> str:

@@ -104,7 +104,7 @@ def require_equal(variant: Variant, batch: int, training: Training) -> None:
     assert found.training is not None, found.notes
     assert predicted == found.training.bytes
     assert training_peak(net, batch, training).bytes <= predicted
-    assert inference_peak(net, batch, training.dtype).bytes == found.inference.bytes
+    assert inference_peak(net, batch, training).bytes == found.inference.bytes
 
 
 @RANDOM
