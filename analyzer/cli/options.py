@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 import click
 
 from analyzer.architecture.network import PRESETS
-from analyzer.count.peak import Dtype, Form, Optimizer, Training, ZeroGrad
+from analyzer.count.peak import Autocast, Dtype, Form, Optimizer, Training, ZeroGrad
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.latency import Profile, read_profile
 from analyzer.records import FIGURES
@@ -123,7 +123,9 @@ def training_options(function: F) -> F:
     """How a step trains: `--dtype`, `--optimizer` and what else decides its memory."""
     options = [
         click.option("--dtype", type=click.Choice(get_args(Dtype)), default="float32", show_default=True,
-                     help="Of parameters and activations alike (no autocast)."),
+                     help="Of parameters and activations alike."),
+        click.option("--autocast", type=click.Choice(get_args(Autocast)), default="none", show_default=True,
+                     help="What convolutions and linear layers compute in, the parameters staying float32."),
         click.option("--optimizer", type=click.Choice([o.replace("_", "-") for o in get_args(Optimizer)]),
                      default="adam", show_default=True, help="Whose state and transients count."),
         click.option("--form", type=click.Choice(get_args(Form)), default="foreach", show_default=True,

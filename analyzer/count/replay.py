@@ -287,6 +287,8 @@ class Replay:
         counts, cast = parameters(node.op), self._autocasts(node.op)
         own = [self.heap.allocate((self.activation if cast else self.itemsize) * count) for count in counts]
         del grad
+        if node.region is not None:
+            node.saved.clear()  # what is run again goes as it is read, what was kept once its node is through
         if isinstance(node.op, ops.Scale):
             self._sum_factors(node.op, made)
         node.saved.clear()
