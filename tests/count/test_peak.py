@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "core"))
 
+from reference_models import ListDenseNet
+
+from analyzer.architecture.blocks import BLOCKS
 from analyzer.architecture.network import PRESETS, trace
 from analyzer.architecture.variant import Variant
 from analyzer.build import build
@@ -45,6 +49,32 @@ def test_training_peaks_are_the_published_ones(name: str, form: peak.Form) -> No
 @pytest.mark.parametrize(("name", "batch"), INFERENCE)
 def test_inference_peaks_are_the_published_ones(name: str, batch: int) -> None:
     assert round(inference_peak(trace(PRESETS[name]), batch).bytes / MIB, 1) == INFERENCE[name, batch]
+
+
+@pytest.mark.parametrize(
+    ("name", "inplace", "inference", "training"),
+    [("article", True, [588.1, 1080.5], [2859.6, 5252.8]), ("densenet121", False, [40.5, 343.1], [225.8, 4086.4])],
+)
+def test_where_relus_are_in_place_moves_the_inference_peak_alone(
+    name: str, inplace: bool, inference: list[float], training: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same tracker's figures with the article's ReLUs all in place, DenseNet121's inside its layers alone."""
+    block = PRESETS[name].block
+    monkeypatch.setitem(BLOCKS, block, replace(BLOCKS[block], inplace=inplace))
+    net = trace(PRESETS[name])
+    assert [round(inference_peak(net, batch).bytes / MIB, 1) for batch in (1, 32)] == inference
+    assert [round(training_peak(net, batch).bytes / MIB, 1) for batch in (1, 32)] == training
+
+
+def test_a_list_of_features_has_a_peak_of_its_own() -> None:
+    """torchvision's coding of DenseNet121: outputs that nothing keeps live to their block's last concatenation."""
+    with torch.device("meta"):
+        model = ListDenseNet()
+    for batch, inference, training in ((1, 40.9, 225.8), (32, 355.4, 4086.4)):
+        found = module_peaks(model, [torch.empty(batch, 3, 224, 224, device="meta")])
+        assert found.training is not None
+        assert round(found.inference.bytes / MIB, 1) == inference
+        assert round(found.training.bytes / MIB, 1) == training
 
 
 def test_the_articles_peak_is_in_the_optimizer_at_batch_1_and_in_the_backward_pass_from_8() -> None:
