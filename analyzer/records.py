@@ -121,7 +121,8 @@ class Measurement(Frozen, frozen=True, kw_only=True):
     `pairs_per_process`. A process's ratio is the median of its pairs' (above 1: slower than the baseline); `ratio` is
     the median over processes, `ratio_low` and `ratio_high` the ends of what `interval` says: `bootstrap95`, the 95 %
     bootstrap interval over processes, or `range`, the least and largest, where there are too few for one.
-    `latency_s` are single forwards at batch 1, where asked for.
+    `latency_s` are single forwards at batch 1. `clock_mhz` and `celsius` are the GPU's, before and after each process's
+    times, where NVML tells them.
     """
 
     protocol: str
@@ -142,6 +143,8 @@ class Measurement(Frozen, frozen=True, kw_only=True):
     conditions: Conditions = Conditions()
     caveats: tuple[Caveat, ...] = ()
     latency_s: tuple[float, ...] = ()
+    clock_mhz: tuple[int, ...] = ()
+    celsius: tuple[int, ...] = ()
     measured_peak_bytes: int | None = None
     notes: tuple[str, ...] = ()
 

@@ -5,16 +5,31 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+
+import msgspec
+import psutil
 
 from analyzer.architecture.network import preset_name, trace
 from analyzer.architecture.variant import Variant
 from analyzer.count.cuda_allocator import CudaHeap
 from analyzer.count.peak import Training, inference_peak, training_peak
 from analyzer.errors import MeasureError, UsageError
+from analyzer.measure import gpu
 from analyzer.measure.environment import environment, pick_device
 from analyzer.measure.job import Answer, Job, Subject
-from analyzer.measure.protocol import Protocol, Series, Worker, in_a_process, measurement, refused, rounds
-from analyzer.records import Conditions, Frozen, Measurement
+from analyzer.measure.protocol import (
+    Protocol,
+    Series,
+    Worker,
+    in_a_process,
+    measurement,
+    predicted_bytes,
+    refused,
+    rounds,
+)
+from analyzer.prediction import largest_batch
+from analyzer.records import Conditions, Environment, Frozen, Measurement
 from analyzer.targets import FamilyTarget, Resolved
 from analyzer.units import mib
 
@@ -92,11 +107,16 @@ def require_dtype(device: str, dtype: str) -> None:
 
 
 class BatchChoice(Frozen, frozen=True, kw_only=True):
-    """The batch with the most images a second among powers of two, the largest that ran, and every rate."""
+    """The batch with the most images a second among powers of two, the largest that fits, and every rate.
+
+    `largest` is what ran on a GPU; on a CPU, where a too large one would swap or be killed, what is predicted to fit
+    the free memory (`predicted`), and of a model that is not of the family the largest that was timed.
+    """
 
     best: int
     largest: int
     images_per_s: dict[int, float]
+    predicted: bool = False
 
 
 def best_batch(
@@ -124,7 +144,26 @@ def best_batch(
         batch *= 2
     if not rates:
         raise MeasureError("does not fit at batch 1", where=subject.name, fix="`analyze fit` says what would")
-    return BatchChoice(best=max(rates, key=lambda b: rates[b]), largest=max(rates), images_per_s=rates)
+    ran = Job(model=subject, baseline=subject, device=where, batch=max(rates), conditions=conditions, memory=True)
+    return BatchChoice(
+        best=max(rates, key=lambda b: rates[b]),
+        largest=_largest(ran, worker),
+        images_per_s=rates,
+        predicted=where == "cpu" and subject.variant is not None,
+    )
+
+
+def _largest(ran: Job, worker: Worker) -> int:
+    """The largest batch that fits: predicted from the free memory; on a GPU then tried, and lowered until it runs."""
+    if ran.model.variant is None:
+        return ran.batch
+    on_cpu = ran.device == "cpu"
+    free = psutil.virtual_memory().available if on_cpu else gpu.free_bytes(ran.device)
+    fits = largest_batch(lambda batch: predicted_bytes(ran.model, batch, ran.conditions), free)
+    batch = max(fits or 1, ran.batch)
+    while not on_cpu and batch > ran.batch and worker(msgspec.structs.replace(ran, batch=batch)).out_of_memory:
+        batch = max(batch * 15 // 16, ran.batch)
+    return batch
 
 
 # -- memory ----------------------------------------------------------------------------------------------------
@@ -139,9 +178,10 @@ class MemoryMeasurement(Frozen, frozen=True, kw_only=True):
     """
 
     name: str
-    device: str
+    environment: Environment
+    conditions: Conditions
+    time: str
     batch: int
-    mode: str
     phases: dict[str, int]
     reserved_bytes: int | None
     rss_bytes: int | None
@@ -165,14 +205,17 @@ def measure_memory(
     job = Job(model=subject, baseline=subject, device=str(where), batch=batch, conditions=conditions, memory=True)
     answer = refused(job) or worker(job)
     if answer.out_of_memory or answer.error is not None:
-        what = answer.error or f"batch {batch} does not fit"
+        needed = predicted_bytes(subject, batch, conditions)
+        needs = f": it needs {mib(needed)} (predicted)" if needed else ""
+        what = answer.error or f"batch {batch} does not fit{needs}"
         raise MeasureError(what, where=subject.name, fix="`analyze fit` says which batch does")
     exact, allocated = _predicted(subject, batch, conditions, on_cuda=where.type == "cuda")
     return MemoryMeasurement(
         name=subject.name,
-        device=str(where),
+        environment=msgspec.structs.replace(environment(where), threads=answer.threads, dtype=conditions.dtype),
+        conditions=conditions,
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
         batch=batch,
-        mode=conditions.mode,
         phases=answer.peak_bytes,
         reserved_bytes=answer.reserved_bytes,
         rss_bytes=answer.rss_bytes,
@@ -225,7 +268,7 @@ def measure_variant(
         batch=batch,
         protocol=replace(SWEEP, seconds=seconds),
     )
-    _, made = next(iter(found))
+    ((_, made),) = found  # to its end: an interrupted one is no measurement of a sweep's
     if isinstance(made, MeasureError):
         raise made
     return made
