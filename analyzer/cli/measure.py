@@ -25,30 +25,29 @@ from analyzer.cli.options import (
     seconds_type,
 )
 from analyzer.errors import MeasureError
-from analyzer.family import failed
 from analyzer.files import write_text
 from analyzer.measure.environment import pick_device
 from analyzer.measure.job import Subject
 from analyzer.measure.measure import (
+    SINGLES,
     MemoryMeasurement,
-    best_batch,
+    choose_batch,
     default_batch,
     measure_all,
     measure_memory,
+    record_of,
     require_dtype,
     subject_of,
 )
 from analyzer.measure.protocol import Protocol
 from analyzer.measure.statistics import percentiles
-from analyzer.records import Conditions, Measurement, Record, Target
+from analyzer.records import Conditions, Measurement, Record
 from analyzer.sweep.store import JsonlStore
 from analyzer.targets import FamilyTarget, Resolved, resolve
 
 HEADINGS = (
     "model", "batch", "time x base", "95 %", "verdict", "time", "images/s", "batch-1 p50", "p90", "p99", "processes",
 )  # fmt: skip
-SINGLES = 10
-"""Forwards at batch 1 a process, for the percentiles of latency."""
 
 
 @click.command("measure", cls=Verb)
@@ -119,22 +118,14 @@ def _batch(text_: str | None, subjects: Sequence[Subject], device: str, conditio
     if text_ != "auto":
         own = next((s.inputs[0].shape[0] for s in subjects if s.inputs), None)
         return own if text_ is None else Batch().convert(text_, None, None)
-    chosen = []
-    for subject in subjects:
-        choice = best_batch(subject, device=device, conditions=conditions)
-        rates = ", ".join(f"{b}: {rate:.1f}" for b, rate in choice.images_per_s.items())
-        how = "predicted to fit" if choice.predicted else "that ran"
-        say(f"{subject.name}: most images/s at batch {choice.best}, largest {how} {choice.largest:,} ({rates})")
-        chosen.append(choice.best)
-    return min(chosen)
+    return choose_batch(subjects, device, conditions, say)
 
 
 def _times(
     subjects: Sequence[Subject], baseline: Subject, found: Sequence[Resolved], batch: int | None,
     conditions: Conditions, protocol: Protocol, device: str, out: Path, format_: str,
 ) -> int:  # fmt: skip
-    pick_device(device)  # before a file is made
-    require_dtype(device, conditions.dtype)
+    require_dtype(str(pick_device(device)), conditions.dtype)  # before a file is made
     rows: list[Record] = []
     interrupted = False
     say(f"against {baseline.name}, {conditions.mode}, {conditions.dtype}; at most {protocol.seconds:g} s")
@@ -143,7 +134,7 @@ def _times(
             for name, made in measure_all(
                 subjects, baseline, device=device, batch=batch, conditions=conditions, protocol=protocol
             ):
-                rows.append(_record(name, made, subjects))
+                rows.append(record_of(name, made, subjects))
                 say(f"{name}: {'failed' if rows[-1].error else 'done'} ({len(rows)} of {len(subjects)})")
                 store.put([rows[-1]])
         except KeyboardInterrupt:
@@ -154,15 +145,6 @@ def _times(
     if interrupted:
         return INTERRUPTED
     return 3 if all(row.error for row in rows) else 0
-
-
-def _record(name: str, made: Measurement | MeasureError, subjects: Sequence[Subject]) -> Record:
-    subject = next(subject for subject in subjects if subject.name == name)
-    if isinstance(made, MeasureError):
-        return failed(name, made)
-    return Record(
-        target=Target(name=name, variant=subject.variant), batch=made.batch, inputs=subject.inputs, measured=made
-    )
 
 
 def _print(rows: Sequence[Record], format_: str) -> None:
@@ -190,12 +172,12 @@ def _print(rows: Sequence[Record], format_: str) -> None:
 
 def _line(name: str, made: Measurement) -> tuple[str, ...]:
     singles = [units.seconds(t) for t in percentiles(made.latency_s)] if made.latency_s else ["–"] * 3
-    ends = f"{made.ratio_low:.2f}–{made.ratio_high:.2f}"
+    low, ratio, high = (units.times(each) for each in (made.ratio_low, made.ratio, made.ratio_high))
     return (
         name,
         str(made.batch),
-        f"{made.ratio:.2f}",
-        ends if made.interval == "bootstrap95" else f"range {ends}",
+        ratio,
+        f"{'' if made.interval == 'bootstrap95' else 'range '}{low}–{high}",
         made.verdict,
         units.seconds(made.measured_latency_s),
         f"{made.measured_images_per_s:.1f}",

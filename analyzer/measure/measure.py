@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -15,6 +15,7 @@ from analyzer.architecture.variant import Variant
 from analyzer.count.cuda_allocator import CudaHeap
 from analyzer.count.peak import Training, inference_peak, training_peak
 from analyzer.errors import MeasureError, UsageError
+from analyzer.family import failed
 from analyzer.measure import gpu
 from analyzer.measure.environment import environment, pick_device
 from analyzer.measure.job import Answer, Job, Subject
@@ -29,13 +30,15 @@ from analyzer.measure.protocol import (
     rounds,
 )
 from analyzer.prediction import largest_batch
-from analyzer.records import Conditions, Environment, Frozen, Measurement
+from analyzer.records import Conditions, Environment, Frozen, Measurement, Record, Target
 from analyzer.targets import FamilyTarget, Resolved
 from analyzer.units import mib
 
 SWEEP = Protocol(discard=1, pairs=3, enough=3)
 """For many models in little time: fewer pairs a process, and no 95 % interval where there is no time for 8."""
 MAX_AUTO_BATCH = 4096
+SINGLES = 10
+"""Forwards at batch 1 a process, for the percentiles of latency."""
 
 
 def default_batch(device_type: str) -> int:
@@ -93,6 +96,16 @@ def measure_all(
             yield found.where, found
 
 
+def record_of(name: str, made: Measurement | MeasureError, subjects: Sequence[Subject]) -> Record:
+    """A model's row: its measurement, or why there is none."""
+    if isinstance(made, MeasureError):
+        return failed(name, made)
+    subject = next(subject for subject in subjects if subject.name == name)
+    return Record(
+        target=Target(name=name, variant=subject.variant), batch=made.batch, inputs=subject.inputs, measured=made
+    )
+
+
 def require_dtype(device: str, dtype: str) -> None:
     """UsageError where a device has no arithmetic in a dtype."""
     import torch
@@ -129,6 +142,7 @@ def best_batch(
     """
     conditions = conditions or Conditions()
     where = str(pick_device(device))
+    require_dtype(where, conditions.dtype)
     rates: dict[int, float] = {}
     batch, behind = 1, 0
     while batch <= most and behind < patience:
@@ -164,6 +178,20 @@ def _largest(ran: Job, worker: Worker) -> int:
     while not on_cpu and batch > ran.batch and worker(msgspec.structs.replace(ran, batch=batch)).out_of_memory:
         batch = max(batch * 15 // 16, ran.batch)
     return batch
+
+
+def choose_batch(
+    subjects: Sequence[Subject], device: str, conditions: Conditions, say: Callable[[str], None]
+) -> int:
+    """The least of all models' best batches; says what each gave."""
+    chosen = []
+    for subject in subjects:
+        choice = best_batch(subject, device=device, conditions=conditions)
+        rates = ", ".join(f"{batch}: {rate:.1f}" for batch, rate in choice.images_per_s.items())
+        how = "predicted to fit" if choice.predicted else "that ran"
+        say(f"{subject.name}: most images/s at batch {choice.best}, largest {how} {choice.largest:,} ({rates})")
+        chosen.append(choice.best)
+    return min(chosen)
 
 
 # -- memory ----------------------------------------------------------------------------------------------------
@@ -202,6 +230,7 @@ def measure_memory(
     """Runs warm steps in a fresh process and reads the allocator. Raises MeasureError where it can't."""
     conditions = conditions or Conditions()
     where = pick_device(device)
+    require_dtype(str(where), conditions.dtype)
     job = Job(model=subject, baseline=subject, device=str(where), batch=batch, conditions=conditions, memory=True)
     answer = refused(job) or worker(job)
     if answer.out_of_memory or answer.error is not None:

@@ -50,7 +50,7 @@ def test_sweep_plan(options: list[str]) -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.one_of(st.text(max_size=10), st.sampled_from([*COMMANDS, "--help", "--version", "-q"])), max_size=3))
 def test_any_words(words: list[str]) -> None:
-    if words and words[0] in ("sweep", "doctor"):
+    if words and words[0] in ("sweep", "doctor", "calibrate", "measure"):  # they take long, and leave files
         words = [words[0], "--help"]
     if any(":" in word for word in words):
         return
