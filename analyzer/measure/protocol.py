@@ -87,7 +87,8 @@ def in_a_process(job: Job) -> Answer:
 
 def ask(job: Job | Survey | OperatorSurvey) -> tuple[int, str]:
     """A fresh worker's exit code, and its answer (or else the last words of its stderr)."""
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path[:1]])}
+    places = [str(Path(__file__).parents[2]), *sys.path[:1], os.environ.get("PYTHONPATH", "")]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in places if place)}
     if job.conditions.malloc == "tuned":
         variables.update(TUNED_MALLOC)
     try:

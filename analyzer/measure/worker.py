@@ -131,7 +131,7 @@ def made(
     if subject.variant is not None:
         variant = Variant.from_dict(subject.variant)
         model: Any = build(variant, device=device)
-        args: list[Any] = [torch.randn(batch, 3, variant.image, variant.image)]
+        args: list[Any] = [torch.randn(batch, 3, variant.image, variant.image, device=device)]
         kwargs: dict[str, Any] = {}
     else:
         target = ModuleTarget(
