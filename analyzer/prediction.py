@@ -133,7 +133,7 @@ def predict_module(model: Any, args: Any, kwargs: Any, record: Record, training:
         param_bytes=record.param_bytes or 0,
         buffer_bytes=record.buffer_bytes or 0,
         optimizer_bytes=sum(peak.state_sizes(counts, training)),
-        saved_bytes=record.saved_bytes,
+        saved_bytes=record.saved_bytes if training.autocast == "none" else None,  # the record's is without it
         peak_training_bytes=found.training.bytes if found.training else None,
         training_peak_at=_place(found.training) if found.training else None,
         peak_inference_bytes=found.inference.bytes,
@@ -149,13 +149,15 @@ def predict_module(model: Any, args: Any, kwargs: Any, record: Record, training:
 class Way(Frozen, frozen=True, kw_only=True):
     """One way to run: what it changes (empty: nothing), the largest batches that fit (None: not even one image).
 
-    `peak_bytes` is the training peak at the batch that was asked for; `more_macs` what a step of it adds, one sample.
+    `peak_bytes` is the training peak at the batch that was asked for, `least_bytes` at the least that trains (None of a
+    model of one's own); `more_macs` what a step of it adds, one sample.
     """
 
     change: str
     training_batch: int | None
     inference_batch: int | None
     peak_bytes: int | None
+    least_bytes: int | None = None
     more_macs: int = 0
 
 
@@ -239,6 +241,7 @@ def _way(name: str, variant: Variant, budget: int, batch: int, training: Trainin
         training_batch=fits[0],
         inference_batch=fits[1],
         peak_bytes=_training_bytes(net, batch, training),
+        least_bytes=_training_bytes(net, 1, training) or _training_bytes(net, 2, training),
         more_macs=more,
     )
 

@@ -16,12 +16,12 @@ from analyzer.architecture.network import densenet121_like
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, say, warn
 from analyzer.cli.options import (
-    Batch,
     TargetName,
     device_option,
     family_options,
     family_values,
     format_option,
+    parse_batch,
     seconds_type,
 )
 from analyzer.errors import MeasureError
@@ -117,7 +117,7 @@ def _baseline(text_: str | None, found: Sequence[Resolved], values: dict[str, An
 def _batch(text_: str | None, subjects: Sequence[Subject], device: str, conditions: Conditions) -> int | None:
     if text_ != "auto":
         own = next((s.inputs[0].shape[0] for s in subjects if s.inputs), None)
-        return own if text_ is None else Batch().convert(text_, None, None)
+        return own if text_ is None else parse_batch(text_, where="--batch")
     return choose_batch(subjects, device, conditions, say)
 
 

@@ -71,6 +71,14 @@ class Seconds(click.ParamType[float]):
         return float(value) if isinstance(value, (int, float)) else parse_seconds(value, where=_name(param))
 
 
+def parse_batch(value: str | int, *, where: str) -> int:
+    """A batch from its text. Raises UsageError where it is none, or is out of range."""
+    number = value if isinstance(value, int) else parse_count(value, where=where)
+    if not 1 <= number <= MAX_BATCH:
+        raise UsageError(f"{value!r} is out of range", where=where, fix=f"use 1 to {MAX_BATCH:,}")
+    return number
+
+
 class Batch(click.ParamType[int]):
     """A batch size."""
 
@@ -78,10 +86,7 @@ class Batch(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """A whole number from 1."""
-        number = value if isinstance(value, int) else parse_count(value, where=_name(param))
-        if not 1 <= number <= MAX_BATCH:
-            raise UsageError(f"{value!r} is out of range", where=_name(param), fix=f"use 1 to {MAX_BATCH:,}")
-        return number
+        return parse_batch(value, where=_name(param))
 
 
 class TargetName(click.ParamType[str]):
