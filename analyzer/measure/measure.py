@@ -34,7 +34,7 @@ from analyzer.records import Conditions, Environment, Frozen, Measurement, Recor
 from analyzer.targets import FamilyTarget, Resolved
 from analyzer.units import mib
 
-SWEEP = Protocol(discard=1, pairs=3, enough=3)
+SWEEP = Protocol(discard=1, pairs=3, enough=2)
 """For many models in little time: fewer pairs a process, and no 95 % interval where there is no time for 8."""
 MAX_AUTO_BATCH = 4096
 SINGLES = 10
