@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -153,7 +152,7 @@ def best_batch(
         if answer.error is not None:
             raise MeasureError(answer.error, where=subject.name, fix="see that it runs on this device by itself")
         so_far = max(rates.values(), default=0.0)
-        rates[batch] = batch / statistics.median([*answer.seconds, *answer.baseline_seconds])
+        rates[batch] = batch / min(*answer.seconds, *answer.baseline_seconds)  # what disturbs a time only adds to it
         behind = 0 if rates[batch] > 1.02 * so_far else behind + 1
         batch *= 2
     if not rates:

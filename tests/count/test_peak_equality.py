@@ -39,7 +39,7 @@ AXES: dict[str, list[dict[str, Any]]] = {
     + [{"autocast": low} for low in ("bfloat16", "float16")],
     "optimizer": [{"optimizer": name} for name in get_args(peak.Optimizer)],
     "form": [{"form": form} for form in get_args(peak.Form)],
-    "gradients": [{}, {"zero_grad": "after_forward"}, {"accumulate": 2}],
+    "gradients": [{}, {"zero_grad": "after_forward"}, {"accumulate": 2}, {"accumulate": 3}],
     "decay": [{"weight_decay": False}, {"weight_decay": True}],
     "checkpoint": [{"checkpoint": False}, {"checkpoint": True}],
 }
