@@ -164,7 +164,7 @@ def predict_memory(
     """Peak memory of a training step and of an inference, exactly, and where each peak stands; no torch for a variant.
 
     `training` are the fields of count.peak.Training: dtype, optimizer, form, zero_grad, weight_decay, accumulate,
-    checkpoint. A module of one's own takes `inputs` as in `analyze`, and is run on the meta device. Raises UsageError
+    checkpoint, autocast. A module of one's own takes `inputs` as in `analyze`, and is run on the meta device. Raises UsageError
     on a combination that is not verified, CountError where the module can't run on meta.
     """
     unknown = set(training) - {field.name for field in fields(Training)}
@@ -206,6 +206,7 @@ def measure(
     device: str = "auto",
     training: bool = False,
     dtype: str = "float32",
+    autocast: str = "none",
     channels_last: bool = False,
     compile: bool = False,
     threads: int | None = None,
@@ -229,8 +230,8 @@ def measure(
     subjects = [subject_of(named(model) if isinstance(model, str) else model) for model in models]
     base = subject_of(named(against) if isinstance(against, str) else against)
     conditions = Conditions(
-        mode="training" if training else "inference", dtype=dtype, channels_last=channels_last, compile=compile,
-        threads=threads, malloc=malloc, flush_l2=flush_l2,
+        mode="training" if training else "inference", dtype=dtype, autocast=autocast, channels_last=channels_last,
+        compile=compile, threads=threads, malloc=malloc, flush_l2=flush_l2,
     )  # fmt: skip
     size = choose_batch(subjects, device, conditions, say) if batch == "auto" else batch
     protocol = Protocol(seconds=seconds, target=precision, singles=0 if training else SINGLES)

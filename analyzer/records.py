@@ -92,13 +92,15 @@ class Environment(Frozen, frozen=True, kw_only=True):
 class Conditions(Frozen, frozen=True, kw_only=True):
     """How models were run. They move a ratio more than noise does, so they belong to the figure.
 
-    `mode` is `inference` (a forward in eval mode) or `training` (forward, backward, step of Adam). `malloc` `tuned` keeps
+    `mode` is `inference` (a forward in eval mode) or `training` (forward, backward, step of Adam). `autocast` is the
+    dtype that torch.autocast computes in (`none`: without it), `dtype` that of the parameters. `malloc` `tuned` keeps
     freed memory (glibc's mmap and trim thresholds raised). `threads` of None are torch's own choice. `flush_l2` empties
     CUDA's L2 cache before each time.
     """
 
     mode: str = "inference"
     dtype: str = "float32"
+    autocast: str = "none"
     channels_last: bool = False
     compile: bool = False
     threads: int | None = None

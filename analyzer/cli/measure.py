@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import msgspec
@@ -24,6 +24,7 @@ from analyzer.cli.options import (
     parse_batch,
     seconds_type,
 )
+from analyzer.count.peak import Autocast
 from analyzer.errors import MeasureError
 from analyzer.files import write_text
 from analyzer.measure.environment import pick_device
@@ -36,7 +37,7 @@ from analyzer.measure.measure import (
     measure_all,
     measure_memory,
     record_of,
-    require_dtype,
+    require_dtypes,
     subject_of,
 )
 from analyzer.measure.protocol import Protocol
@@ -60,6 +61,8 @@ HEADINGS = (
     "--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True,
     help="Of parameters and activations.",
 )  # fmt: skip
+@click.option("--autocast", type=click.Choice(get_args(Autocast)), default="none", show_default=True,
+              help="What torch.autocast computes in, the parameters staying float32.")  # fmt: skip
 @click.option("--channels-last", is_flag=True, help="In channels_last memory format.")
 @click.option("--compile", is_flag=True, help="Under torch.compile.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [default: torch's own choice]")
@@ -92,7 +95,7 @@ def command(targets: tuple[str, ...], format_: str, out: Path | None, **options:
     baseline = _baseline(options.pop("against"), found, values)
     conditions = Conditions(
         mode="training" if options.pop("training") else "inference",
-        **{name: options.pop(name) for name in ("dtype", "channels_last", "compile", "threads", "malloc", "flush_l2")},
+        **{name: options.pop(name) for name in ("dtype", "autocast", "channels_last", "compile", "threads", "malloc", "flush_l2")},
     )
     subjects = [subject_of(target) for target in found]
     batch = _batch(options.pop("batch"), subjects, options["device"], conditions)
@@ -125,7 +128,7 @@ def _times(
     subjects: Sequence[Subject], baseline: Subject, found: Sequence[Resolved], batch: int | None,
     conditions: Conditions, protocol: Protocol, device: str, out: Path, format_: str,
 ) -> int:  # fmt: skip
-    require_dtype(str(pick_device(device)), conditions.dtype)  # before a file is made
+    require_dtypes(str(pick_device(device)), conditions)  # before a file is made
     rows: list[Record] = []
     interrupted = False
     say(f"against {baseline.name}, {conditions.mode}, {conditions.dtype}; at most {protocol.seconds:g} s")

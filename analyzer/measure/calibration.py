@@ -19,7 +19,7 @@ from analyzer.errors import MeasureError
 from analyzer.latency import Coefficients, Profile, Sample, features, fit, left_out, mean_error, spearman, tabled
 from analyzer.measure.environment import environment, pick_device
 from analyzer.measure.job import Operator, OperatorSurvey, Survey, Times
-from analyzer.measure.measure import require_dtype, subject_of
+from analyzer.measure.measure import require_dtypes, subject_of
 from analyzer.measure.protocol import ask
 from analyzer.records import Conditions
 
@@ -72,7 +72,7 @@ def calibrate(
     """
     conditions = conditions or Conditions()
     where = pick_device(device)
-    require_dtype(str(where), conditions.dtype)
+    require_dtypes(str(where), conditions)
     variants = calibration_variants()
     survey = Survey(
         subjects=tuple(subject_of(variant) for variant in variants), device=str(where), batch=batch,

@@ -12,7 +12,7 @@ import psutil
 from analyzer.architecture.network import preset_name, trace
 from analyzer.architecture.variant import Variant
 from analyzer.count.cuda_allocator import CudaHeap
-from analyzer.count.peak import Training, inference_peak, training_peak
+from analyzer.count.peak import inference_peak, training_peak
 from analyzer.errors import MeasureError, UsageError
 from analyzer.family import failed
 from analyzer.measure import gpu
@@ -27,6 +27,7 @@ from analyzer.measure.protocol import (
     predicted_bytes,
     refused,
     rounds,
+    training_of,
 )
 from analyzer.prediction import largest_batch
 from analyzer.records import Conditions, Environment, Frozen, Measurement, Record, Target
@@ -80,7 +81,7 @@ def measure_all(
     """
     conditions, protocol = conditions or Conditions(), protocol or Protocol()
     where = pick_device(device)
-    require_dtype(str(where), conditions.dtype)
+    require_dtypes(str(where), conditions)
     place = environment(where)
     for found in rounds(
         subjects, baseline, device=str(where), batch=batch or default_batch(where.type), conditions=conditions,
@@ -105,14 +106,22 @@ def record_of(name: str, made: Measurement | MeasureError, subjects: Sequence[Su
     )
 
 
-def require_dtype(device: str, dtype: str) -> None:
+def require_dtypes(device: str, conditions: Conditions) -> None:
+    """UsageError where a device has no arithmetic in the conditions' dtypes, or they don't go together."""
+    training_of(conditions)
+    require_dtype(device, conditions.dtype)
+    if conditions.autocast != "none":
+        require_dtype(device, conditions.autocast, where="--autocast")
+
+
+def require_dtype(device: str, dtype: str, *, where: str = "--dtype") -> None:
     """UsageError where a device has no arithmetic in a dtype."""
     import torch
 
     if device.startswith("cuda") and dtype == "bfloat16" and not torch.cuda.is_bf16_supported():
-        raise UsageError(f"{device} has no bfloat16", where="--dtype", fix="use float16 or float32")
+        raise UsageError(f"{device} has no bfloat16", where=where, fix="use float16 or float32")
     if device == "cpu" and dtype == "float16":
-        raise UsageError("the CPU is slow and imprecise in float16", where="--dtype", fix="use bfloat16 or float32")
+        raise UsageError("the CPU is slow and imprecise in float16", where=where, fix="use bfloat16 or float32")
 
 
 # -- the best batch --------------------------------------------------------------------------------------------
@@ -141,7 +150,7 @@ def best_batch(
     """
     conditions = conditions or Conditions()
     where = str(pick_device(device))
-    require_dtype(where, conditions.dtype)
+    require_dtypes(where, conditions)
     rates: dict[int, float] = {}
     batch, behind = 1, 0
     while batch <= most and behind < patience:
@@ -229,7 +238,7 @@ def measure_memory(
     """Runs warm steps in a fresh process and reads the allocator. Raises MeasureError where it can't."""
     conditions = conditions or Conditions()
     where = pick_device(device)
-    require_dtype(str(where), conditions.dtype)
+    require_dtypes(str(where), conditions)
     job = Job(model=subject, baseline=subject, device=str(where), batch=batch, conditions=conditions, memory=True)
     answer = refused(job) or worker(job)
     if answer.out_of_memory or answer.error is not None:
@@ -257,7 +266,7 @@ def _predicted(subject: Subject, batch: int, conditions: Conditions, *, on_cuda:
     if subject.variant is None:
         return None, None
     net = trace(Variant.from_dict(subject.variant))
-    training = Training(dtype=conditions.dtype)  # type: ignore[arg-type]
+    training = training_of(conditions)
 
     def peak(heap: CudaHeap | None) -> int:
         if conditions.mode == "training":

@@ -196,12 +196,17 @@ def refused(job: Job) -> Answer | None:
     return Answer(out_of_memory=True) if needed > psutil.virtual_memory().available else None
 
 
+def training_of(conditions: Conditions) -> Training:
+    """The step whose memory is predicted: Adam in its foreach form, as the worker runs it."""
+    return Training(dtype=conditions.dtype, autocast=conditions.autocast)  # type: ignore[arg-type]
+
+
 def predicted_bytes(subject: Subject, batch: int, conditions: Conditions) -> int | None:
     """The predicted peak of a variant under the conditions; None of another model."""
     if subject.variant is None:
         return None
     net = trace(Variant.from_dict(subject.variant))
-    training = Training(dtype=conditions.dtype)  # type: ignore[arg-type]
+    training = training_of(conditions)
     peak = training_peak if conditions.mode == "training" else inference_peak
     return int(peak(net, batch, training).bytes)
 

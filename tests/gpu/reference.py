@@ -39,6 +39,13 @@ CONDITIONS = (
     Conditions(mode="training"),
     Conditions(compile=True),  # last: it compiles for minutes
 )
+MEMORY = (
+    Conditions(),
+    Conditions(mode="training"),
+    Conditions(autocast="bfloat16"),
+    Conditions(mode="training", autocast="bfloat16"),
+)
+"""Autocast of the two networks alone."""
 QUICK = Protocol(seconds=22, discard=2, pairs=4)
 COMPILED = Protocol(seconds=1, discard=2, pairs=4, most=1)
 
@@ -54,22 +61,21 @@ def variants() -> list[Variant]:
 
 
 def memory(end: float) -> tuple[list[dict[str, Any]], list[str]]:
-    """One row a network, batch and mode; and what had no time left."""
+    """One row a network, batch and conditions; and what had no time left."""
     rows, late = [], []
     for variant in variants():
         for batch in BATCHES:
-            for mode in ("inference", "training"):
-                what = f"{variant.name} batch {batch} {mode}"
+            for conditions in MEMORY[: 4 if variant.image == 224 else 2]:
+                what = f"{variant.name} batch {batch} {conditions.mode}, autocast {conditions.autocast}"
                 if time.monotonic() > end:
                     late.append(what)
                     continue
                 try:
                     found = measure_memory(
-                        subject_of(variant), batch=batch, device="cuda", conditions=Conditions(mode=mode),
-                        worker=in_this_process,
-                    )  # fmt: skip
+                        subject_of(variant), batch=batch, device="cuda", conditions=conditions, worker=in_this_process
+                    )
                 except MeasureError as error:
-                    rows.append({"name": variant.name, "batch": batch, "mode": mode, "error": error.what})
+                    rows.append({"name": what, "batch": batch, "error": error.what})
                     continue
                 off = 100 * (found.measured_bytes / (found.predicted_allocated_bytes or 1) - 1)
                 rows.append({**msgspec.to_builtins(found), "off_percent": off})

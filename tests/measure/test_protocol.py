@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from analyzer.architecture.variant import Variant
+from analyzer.count.peak import Training
 from analyzer.errors import MeasureError, UsageError
 from analyzer.measure import measure
 from analyzer.measure import protocol as room
@@ -264,7 +265,8 @@ def test_a_small_model_against_another_in_real_processes() -> None:
 
 @pytest.mark.parametrize(
     "conditions",
-    [Conditions(mode="training", threads=1), Conditions(dtype="bfloat16", channels_last=True, malloc="tuned")],
+    [Conditions(mode="training", threads=1), Conditions(dtype="bfloat16", channels_last=True, malloc="tuned"),
+     Conditions(autocast="bfloat16"), Conditions(mode="training", autocast="bfloat16")],
 )
 def test_conditions_reach_the_process(conditions: Conditions) -> None:
     job = Job(model=SMALL, baseline=BASE, device="cpu", batch=2, conditions=conditions, discard=1, pairs=1)
@@ -333,12 +335,13 @@ def test_the_largest_batch_of_a_gpu_is_lowered_until_it_runs(monkeypatch: pytest
     assert measure._largest(own, worker) == 64
 
 
+@pytest.mark.parametrize("autocast", ["none", "bfloat16"])
 @pytest.mark.parametrize("mode", ["inference", "training"])
-def test_measured_memory_on_the_cpu_is_about_the_predicted(mode: str) -> None:
+def test_measured_memory_on_the_cpu_is_about_the_predicted(mode: str, autocast: str) -> None:
     """The allocator's own events; what kernels use inside comes on top, so this is a range, not an equality."""
     variant = Variant(block="dense", block_config=(2, 2), growth=16, init=32, image=96, classes=10)
-    found = measure_memory(subject_of(variant), batch=8, device="cpu", conditions=Conditions(mode=mode))
-    predicted = predict_memory(variant, 8)
+    found = measure_memory(subject_of(variant), batch=8, device="cpu", conditions=Conditions(mode=mode, autocast=autocast))
+    predicted = predict_memory(variant, 8, Training(autocast=autocast))
     expected = predicted.peak_training_bytes if mode == "training" else predicted.peak_inference_bytes
     assert found.predicted_bytes == expected
     assert expected is not None
