@@ -48,11 +48,13 @@ wheel-check: .venv/.dev  ## the built wheel in a clean environment, outside the 
 
 # The system's Python, because a GPU machine has its own torch with CUDA: nothing is installed.
 GPU_PYTHON ?= python3
-GPU_NEEDS := torch, numpy, click, rich, jinja2, msgspec, psutil, pytest, hypothesis
+GPU_NEEDS := torch, numpy, click, rich, jinja2, msgspec, psutil, pytest
+GPU_RUN := PYTHONPATH=".$${PYTHONPATH:+:$$PYTHONPATH}" $(GPU_PYTHON)
 gpu:  ## on a machine with CUDA: the CUDA tests, and the reference measurements in reports/reference/
 	@$(GPU_PYTHON) -c 'import $(GPU_NEEDS)' || { echo "make gpu runs on $(GPU_PYTHON), which must have: $(GPU_NEEDS)"; exit 1; }
-	PYTHONPATH=. $(GPU_PYTHON) -m pytest -m cuda tests/gpu
-	PYTHONPATH=. $(GPU_PYTHON) tests/gpu/reference.py
+	@$(GPU_PYTHON) -c 'import torch, sys; sys.exit(None if torch.cuda.is_available() else "no CUDA device: nothing was measured and nothing is written")'
+	$(GPU_RUN) -m pytest -m cuda tests/gpu
+	$(GPU_RUN) tests/gpu/reference.py
 
 clean:  ## what make made
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

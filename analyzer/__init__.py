@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from analyzer.analysis import analyze as analyze
     from analyzer.api import Comparison as Comparison
+    from analyzer.api import Measured as Measured
     from analyzer.api import Sweep as Sweep
     from analyzer.api import build as build
     from analyzer.api import calibrate as calibrate
@@ -45,6 +46,7 @@ _HOMES = {
     "search": "analyzer.api",
     "sweep": "analyzer.api",
     "Comparison": "analyzer.api",
+    "Measured": "analyzer.api",
     "Sweep": "analyzer.api",
     "PRESETS": "analyzer.architecture.network",
     "Variant": "analyzer.architecture.variant",

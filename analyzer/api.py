@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
@@ -16,7 +17,7 @@ from analyzer.count.peak import Training
 from analyzer.errors import MeasureError, UsageError, did_you_mean
 from analyzer.latency import Profile, read_profile, write_profile
 from analyzer.prediction import MemoryPrediction
-from analyzer.records import FIGURES, Conditions, Measurement, Record
+from analyzer.records import FIGURES, Conditions, Record
 from analyzer.search.query import Constraint, Objective, limits_under
 from analyzer.space.grid import Grid, Listed
 from analyzer.space.space import Space
@@ -24,7 +25,7 @@ from analyzer.sweep import run
 from analyzer.sweep.database import open_store
 from analyzer.sweep.executors import executor_of
 from analyzer.sweep.export import write_results
-from analyzer.sweep.store import MemoryStore, Store
+from analyzer.sweep.store import JsonlStore, MemoryStore, Store
 from analyzer.targets import named
 from analyzer.units import parse_count
 
@@ -195,7 +196,7 @@ def predict_memory(
     """Peak memory of a training step and of an inference, exactly, and where each peak stands; no torch for a variant.
 
     `training` are the fields of count.peak.Training: dtype, optimizer, form, zero_grad, weight_decay, accumulate,
-    checkpoint. A module of one's own takes `inputs` as in `analyze`, and is run on the meta device. Raises UsageError
+    checkpoint, autocast. A module of one's own takes `inputs` as in `analyze`, and is run on the meta device. Raises UsageError
     on a combination that is not verified, CountError where the module can't run on meta.
     """
     unknown = set(training) - {field.name for field in fields(Training)}
@@ -215,50 +216,99 @@ def predict_memory(
     return prediction.predict_module(model, as_tensors(inputs), {}, analyze(model, inputs=inputs), asked)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Records of models measured against a baseline; one that could not be measured has its `error`."""
+
+    records: tuple[Record, ...]
+
+    def frame(self) -> pd.DataFrame:
+        """One row a model."""
+        return frame(self.records)
+
+    def _repr_html_(self) -> str:
+        return str(self.frame().to_html(na_rep="–"))
+
+
 def measure(
     models: Sequence[Variant | str],
     *,
     against: Variant | str = "densenet121",
-    batch: int | None = None,
+    batch: int | Literal["auto"] | None = None,
     device: str = "auto",
     training: bool = False,
     dtype: str = "float32",
+    autocast: str = "none",
     channels_last: bool = False,
     compile: bool = False,
     threads: int | None = None,
+    malloc: Literal["default", "tuned"] = "default",
+    flush_l2: bool = False,
     seconds: float = 600.0,
     precision: float = 0.03,
-) -> dict[str, Measurement]:
-    """Times of models against a baseline in fresh processes; name -> measurement, with its interval and caveats.
+    out: str | Path | None = None,
+    quiet: bool = False,
+) -> Measured:
+    """Times of models against a baseline in fresh processes, each with its interval, raw times and caveats.
 
-    Models are variants, or what the command takes as a target without inputs. Raises MeasureError where one can't be
-    measured, UsageError where the device isn't there.
+    Models are variants, or names. `batch` "auto" is the one with the most images a second. `out` keeps each record (JSON
+    lines) as soon as it is made, also where the run is interrupted. Progress goes to stderr unless `quiet`. Raises
+    UsageError where the device isn't there or can't do the dtype.
     """
-    from analyzer.measure.measure import measure_all, subject_of
+    from analyzer.measure.measure import SINGLES, choose_batch, measure_all, record_of, subject_of
     from analyzer.measure.protocol import Protocol
 
+    say = _silent if quiet else _to_stderr
     subjects = [subject_of(named(model) if isinstance(model, str) else model) for model in models]
     base = subject_of(named(against) if isinstance(against, str) else against)
     conditions = Conditions(
-        mode="training" if training else "inference", dtype=dtype, channels_last=channels_last, compile=compile,
-        threads=threads,
+        mode="training" if training else "inference", dtype=dtype, autocast=autocast, channels_last=channels_last,
+        compile=compile, threads=threads, malloc=malloc, flush_l2=flush_l2,
     )  # fmt: skip
-    protocol = Protocol(seconds=seconds, target=precision)
-    found: dict[str, Measurement] = {}
-    for name, made in measure_all(subjects, base, device=device, batch=batch, conditions=conditions, protocol=protocol):
-        if isinstance(made, MeasureError):
-            raise made
-        found[name] = made
-    return found
+    size = choose_batch(subjects, device, conditions, say) if batch == "auto" else batch
+    protocol = Protocol(seconds=seconds, target=precision, singles=0 if training else SINGLES)
+    store: Store = MemoryStore() if out is None else JsonlStore(Path(out))
+    rows: list[Record] = []
+    try:
+        for name, made in measure_all(
+            subjects, base, device=device, batch=size, conditions=conditions, protocol=protocol
+        ):
+            rows.append(record_of(name, made, subjects))
+            store.put([rows[-1]])
+            say(f"{name}: {'failed' if rows[-1].error else 'done'} ({len(rows)} of {len(subjects)})")
+    finally:
+        store.close()
+    return Measured(tuple(rows))
+
+
+def _to_stderr(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _silent(_: str) -> None:
+    pass
 
 
 def calibrate(
-    device: str = "auto", *, batch: int = 8, dtype: str = "float32", per_op: bool = False, out: str | Path | None = None
+    device: str = "auto",
+    *,
+    batch: int = 8,
+    dtype: str = "float32",
+    threads: int | None = None,
+    per_op: bool = False,
+    out: str | Path | None = None,
+    quiet: bool = False,
 ) -> Profile:
-    """Measures this device and fits the profile that predicts latency; `out` keeps it as a file."""
+    """Measures this device and fits the profile that predicts latency; `out` keeps it as a file.
+
+    Progress goes to stderr unless `quiet`. Raises MeasureError where nothing runs, UsageError where the device isn't
+    there.
+    """
     from analyzer.measure.calibration import calibrate as run_calibration
 
-    profile = run_calibration(device, batch=batch, conditions=Conditions(dtype=dtype), per_operator=per_op)
+    conditions = Conditions(dtype=dtype, threads=threads)
+    say = _silent if quiet else _to_stderr
+    profile = run_calibration(device, batch=batch, conditions=conditions, per_operator=per_op, say=say)
     if out is not None:
         write_profile(profile, Path(out))
     return profile

@@ -1,7 +1,7 @@
 """Predicted latency: a device's profile, a few coefficients fitted to measured variants, and what it says of any other.
 
-Latency is a roofline whose parts add up: seconds per MAC, per byte moved, per byte of memory newly made (or, as a
-device has it, only one of the two), and per operator. With a table of operators it is the sum of the
+Latency is a roofline whose parts add up: seconds per MAC (some dearer than others), per byte moved or newly made, per
+element compared, per operator: see count/work.py; a device needs some of these, rarely all. With a table of operators it is the sum of the
 operators' own times, each from its kind's own coefficients, scaled (convolutions, others), plus `per_call` for each.
 No torch.
 """
@@ -27,6 +27,8 @@ from analyzer.records import Environment, Frozen, PredictedLatency
 
 SCHEMA = 1
 Floats = npt.NDArray[np.float64]
+Coefficients = tuple[float, float, float, float, float, float]
+"""Seconds per unit of each part of Work."""
 
 
 class Sample(Frozen, frozen=True, kw_only=True):
@@ -40,20 +42,20 @@ class Sample(Frozen, frozen=True, kw_only=True):
 class Profile(Frozen, frozen=True, kw_only=True):
     """A device's coefficients, where they hold, and how well they predict variants that were left out.
 
-    `coefficients` are seconds per MAC, byte moved, byte made and operator (see count/work.py); `operators` has them for
-    each kind, where a table was measured.
+    `coefficients` are seconds per unit of each part of count.work.Work; `operators` has them for each kind, where a
+    table was measured. Times are of an undisturbed device: each sample's is the least that was seen.
     """
 
     schema: int = SCHEMA
     environment: Environment
     batch: int
     dtype: str
-    coefficients: tuple[float, float, float, float]
+    coefficients: Coefficients
     mean_error: float
     spearman: float
     samples: tuple[Sample, ...]
     time: str
-    operators: dict[str, tuple[float, float, float, float]] | None = None
+    operators: dict[str, Coefficients] | None = None
     scales: tuple[float, float] = (1.0, 1.0)
     per_call: float = 0.0
 
@@ -169,7 +171,7 @@ def require_same(profile: Profile, here: Environment, where: str) -> None:
 
     Threads are the profile's own condition: they need not be this process's.
     """
-    for name in ("device_name", "torch", "cuda", "cudnn"):
+    for name in ("device_name", "cpu_count", "torch", "cuda", "cudnn"):
         theirs, ours = getattr(profile.environment, name), getattr(here, name)
         if theirs != ours:
             raise UsageError(

@@ -73,9 +73,9 @@ def predict_memory(
     net = trace(variant)
     itemsize = peak.ITEMSIZE[training.dtype]
     counts = peak.parameter_counts(net)
-    inference = peak.inference_peak(net, batch, training.dtype, timeline=True)
+    inference = peak.inference_peak(net, batch, training, timeline=True)
     on_cuda = CudaHeap()
-    peak.inference_peak(net, batch, training.dtype, heap=on_cuda)
+    peak.inference_peak(net, batch, training, heap=on_cuda)
     return MemoryPrediction(
         target=family.target(variant),
         batch=batch,
@@ -120,7 +120,7 @@ def predict_module(model: Any, args: Any, kwargs: Any, record: Record, training:
     """Any other module's, by running it on meta: `record` has its counts for these inputs. Raises CountError."""
     from analyzer.count.lifetimes import module_peaks
 
-    if training.dtype != "float32" or training.checkpoint:
+    if training.dtype != "float32" or training.checkpoint:  # autocast is torch's own here, as the optimizer is
         raise UsageError(
             "is for the family", where="--dtype, --checkpoint", fix="cast or wrap your own model in its factory"
         )
@@ -133,7 +133,7 @@ def predict_module(model: Any, args: Any, kwargs: Any, record: Record, training:
         param_bytes=record.param_bytes or 0,
         buffer_bytes=record.buffer_bytes or 0,
         optimizer_bytes=sum(peak.state_sizes(counts, training)),
-        saved_bytes=record.saved_bytes,
+        saved_bytes=record.saved_bytes if training.autocast == "none" else None,  # the record's is without it
         peak_training_bytes=found.training.bytes if found.training else None,
         training_peak_at=_place(found.training) if found.training else None,
         peak_inference_bytes=found.inference.bytes,
@@ -149,13 +149,15 @@ def predict_module(model: Any, args: Any, kwargs: Any, record: Record, training:
 class Way(Frozen, frozen=True, kw_only=True):
     """One way to run: what it changes (empty: nothing), the largest batches that fit (None: not even one image).
 
-    `peak_bytes` is the training peak at the batch that was asked for; `more_macs` what a step of it adds, one sample.
+    `peak_bytes` is the training peak at the batch that was asked for, `least_bytes` at the least that trains (None of a
+    model of one's own); `more_macs` what a step of it adds, one sample.
     """
 
     change: str
     training_batch: int | None
     inference_batch: int | None
     peak_bytes: int | None
+    least_bytes: int | None = None
     more_macs: int = 0
 
 
@@ -187,7 +189,7 @@ def fitting_batches(variant: Variant, budget: int, training: Training = DEFAULT)
     net = trace(variant)
     return (
         largest_batch(lambda batch: _training_bytes(net, batch, training), budget),
-        largest_batch(lambda batch: int(peak.inference_peak(net, batch, training.dtype).bytes), budget),
+        largest_batch(lambda batch: int(peak.inference_peak(net, batch, training).bytes), budget),
     )
 
 
@@ -202,26 +204,32 @@ def ways_to_fit(variant: Variant, budget: int, batch: int, training: Training = 
     """The variant as it is, then each change that lowers its training peak at `batch`, and all that keep its figures."""
     now = _way("", variant, budget, batch, training)
     yield now
-    steps: list[tuple[str, dict[str, Any]]] = []
-    if training.form != "fused":
-        steps.append(("fused optimizer", {"form": "fused"}))
-    if training.dtype == "float32":
-        steps.append(("bfloat16", {"dtype": "bfloat16"}))
-    if not training.checkpoint:
-        steps.append(("checkpointed layers", {"checkpoint": True}))
-    if training.optimizer in ("adam", "adamw"):
-        steps.append(("SGD with momentum", {"optimizer": "sgd_momentum"}))
-    for name, change in steps:
-        way = _way(name, variant, budget, batch, replace(training, **change))
+    for name, changed in _changes(training):
+        way = _way(name, variant, budget, batch, changed)
         if now.peak_bytes is None or (way.peak_bytes is not None and way.peak_bytes < now.peak_bytes):
             yield way
-    together = {key: value for _, change in steps[:3] for key, value in change.items() if key != "optimizer"}
-    if len(together) > 1:
-        yield _way(" + ".join(name for name, change in steps if "optimizer" not in change), variant, budget, batch,
-                   replace(training, **together))  # fmt: skip
     smaller = smaller_growth(variant, budget, batch, training)
     if smaller is not None:
         yield _way(f"growth {smaller.growth}", smaller, budget, batch, training)
+
+
+def _changes(training: Training) -> Iterator[tuple[str, Training]]:
+    """Other ways to train: each change alone, then together those that leave the optimizer's rule as it is."""
+    together: dict[str, dict[str, Any]] = {}
+    if training.form != "fused":
+        together["fused optimizer"] = {"form": "fused"}
+    if training.dtype == "float32" and training.autocast == "none":
+        yield "autocast to bfloat16", replace(training, autocast="bfloat16")
+        together["bfloat16"] = {"dtype": "bfloat16"}
+    if not training.checkpoint:
+        together["checkpointed layers"] = {"checkpoint": True}
+    for name, change in together.items():
+        yield name, replace(training, **change)
+    if training.optimizer in ("adam", "adamw"):
+        yield "SGD with momentum", replace(training, optimizer="sgd_momentum")
+    if len(together) > 1:
+        changes = {key: value for change in together.values() for key, value in change.items()}
+        yield " + ".join(together), replace(training, **changes)
 
 
 def _way(name: str, variant: Variant, budget: int, batch: int, training: Training) -> Way:
@@ -233,6 +241,7 @@ def _way(name: str, variant: Variant, budget: int, batch: int, training: Trainin
         training_batch=fits[0],
         inference_batch=fits[1],
         peak_bytes=_training_bytes(net, batch, training),
+        least_bytes=_training_bytes(net, 1, training) or _training_bytes(net, 2, training),
         more_macs=more,
     )
 

@@ -94,13 +94,15 @@ class Environment(Frozen, frozen=True, kw_only=True):
 class Conditions(Frozen, frozen=True, kw_only=True):
     """How models were run. They move a ratio more than noise does, so they belong to the figure.
 
-    `mode` is `inference` (a forward in eval mode) or `training` (forward, backward, step of Adam). `malloc` `tuned` keeps
+    `mode` is `inference` (a forward in eval mode) or `training` (forward, backward, step of Adam). `autocast` is the
+    dtype that torch.autocast computes in (`none`: without it), `dtype` that of the parameters. `malloc` `tuned` keeps
     freed memory (glibc's mmap and trim thresholds raised). `threads` of None are torch's own choice. `flush_l2` empties
     CUDA's L2 cache before each time.
     """
 
     mode: str = "inference"
     dtype: str = "float32"
+    autocast: str = "none"
     channels_last: bool = False
     compile: bool = False
     threads: int | None = None
@@ -123,7 +125,8 @@ class Measurement(Frozen, frozen=True, kw_only=True):
     `pairs_per_process`. A process's ratio is the median of its pairs' (above 1: slower than the baseline); `ratio` is
     the median over processes, `ratio_low` and `ratio_high` the ends of what `interval` says: `bootstrap95`, the 95 %
     bootstrap interval over processes, or `range`, the least and largest, where there are too few for one.
-    `latency_s` are single forwards at batch 1, where asked for.
+    `latency_s` are single forwards at batch 1. `clock_mhz` and `celsius` are the GPU's, before and after each process's
+    times, where NVML tells them.
     """
 
     protocol: str
@@ -144,6 +147,8 @@ class Measurement(Frozen, frozen=True, kw_only=True):
     conditions: Conditions = Conditions()
     caveats: tuple[Caveat, ...] = ()
     latency_s: tuple[float, ...] = ()
+    clock_mhz: tuple[int, ...] = ()
+    celsius: tuple[int, ...] = ()
     measured_peak_bytes: int | None = None
     notes: tuple[str, ...] = ()
 

@@ -87,8 +87,12 @@ def ratio(value: int | float | None, base: int | float | None) -> str:
     """`21.55x` of the base; a dash where either is absent or the base is 0."""
     if value is None or not base:
         return "–"
-    quotient = value / base
-    return f"{quotient:.2f}x" if quotient >= 0.1 else f"{quotient:.3g}x"
+    return f"{times(value / base)}x"
+
+
+def times(quotient: float) -> str:
+    """`5.43`; three digits where it is under 0.1, so that little is not shown as nothing."""
+    return f"{quotient:.2f}" if quotient >= 0.1 else f"{quotient:.3g}"
 
 
 def percent(part: int | float | None, whole: int | float | None) -> str:

@@ -7,7 +7,9 @@ space = an.Space(block="dense", blocks=[(1, 1)], growth=range(4, 33, 4), compres
 
 # Constraints prune before anything is built; the study begins with the exact static front, and `out="reports/study"`
 # would keep it to go on from.
-found = an.search(space, maximize="conv_activations", limits={"params": "60k"}, objective="measured_latency_s", trials=2)
+found = an.search(
+    space, maximize="conv_activations", limits={"params": "60k"}, objective="measured_latency_s", trials=2
+)
 
 print(f"{found.attrs['fitting']} of {len(space)} variants are within 60,000 params; {found.attrs['ended']}:")
 print(found[["params", "conv_activations", "measured_latency_s", "measured_ratio", "front"]].to_string())

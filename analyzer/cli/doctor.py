@@ -1,22 +1,25 @@
-"""`analyze doctor`: versions, devices, and what would be measured where."""
+"""`analyze doctor`: versions, devices, the environment of a measurement here, and what would make it untrustworthy."""
 
 from __future__ import annotations
 
-import os
+import json
 import platform
 import sys
 from collections.abc import Iterator
 
 import click
+import msgspec
 
 from analyzer.cli import text
 from analyzer.cli.base import Verb
-from analyzer.measure.environment import cpu_name, package_version, pick_device
+from analyzer.cli.options import device_option, format_option
+from analyzer.measure.environment import environment, package_version, pick_device
 from analyzer.measure.measure import default_batch
-from analyzer.units import GIB, format_gib
+from analyzer.measure.trust import problems
+from analyzer.records import Environment
+from analyzer.units import format_gib
 
 PACKAGES = (
-    "torch",
     "numpy",
     "click",
     "rich",
@@ -31,19 +34,43 @@ PACKAGES = (
 
 
 @click.command("doctor", cls=Verb)
-def command() -> None:
-    """Versions, devices, what would be measured where, and what would make figures untrustworthy here."""
-    text.show_table(("what", "found"), [*_versions(), *_machine(), *_devices()], left=2)
-    problems = list(_problems())
-    for problem in problems:
-        text.show(f"note: {problem}")
-    if not problems:
+@device_option
+@format_option("table", "json")
+def command(device: str, format_: str) -> None:
+    """Versions, devices, what would be measured where, and what would make figures untrustworthy here.
+
+    The environment is that which every measured figure carries.
+    """
+    where = pick_device(device)
+    place, found = environment(where), list(problems(where))
+    if format_ == "json":
+        packages = {name: package_version(name) for name in PACKAGES}
+        data = {"environment": msgspec.to_builtins(place), "packages": packages, "problems": msgspec.to_builtins(found)}
+        text.show(json.dumps(data))
+        return
+    text.show_table(("what", "found"), [*_environment(place), *_versions(), *_machine(), *_devices()], left=2)
+    for problem in found:
+        text.show(f"note: {problem.kind}: {problem.what}; {problem.fix}")
+    if not found:
         text.show("nothing found that would make figures untrustworthy")
 
 
+def _environment(place: Environment) -> Iterator[tuple[str, str]]:
+    """The record as every figure carries it; what is not known here is a dash."""
+    yield (
+        "measured on",
+        f"{place.device}, batch {default_batch(place.device.split(':')[0])} (--device and --batch change it)",
+    )
+    for name, value in msgspec.to_builtins(place).items():
+        if name in ("device", "dtype", "environment_variables"):
+            continue
+        yield name.replace("_", " "), "–" if value is None else str(value)
+    for name, value in place.environment_variables.items():
+        yield name, value
+
+
 def _versions() -> Iterator[tuple[str, str]]:
-    yield "analyzer", package_version()
-    yield "python", f"{platform.python_version()} ({sys.executable})"
+    yield "executable", sys.executable
     for name in PACKAGES:
         yield name, package_version(name)
 
@@ -53,30 +80,14 @@ def _machine() -> Iterator[tuple[str, str]]:
 
     memory = psutil.virtual_memory()
     yield "system", platform.platform()
-    yield "cpu", f"{cpu_name()}, {os.cpu_count()} cores"
     yield "memory", f"{format_gib(memory.total)}, {format_gib(memory.available)} free"
 
 
 def _devices() -> Iterator[tuple[str, str]]:
     import torch
 
-    yield "torch threads", str(torch.get_num_threads())
     for index in range(torch.cuda.device_count()):
         found = torch.cuda.get_device_properties(index)
         yield f"cuda:{index}", f"{found.name}, {format_gib(found.total_memory)}"
     if not torch.cuda.is_available():
-        yield "cuda", "none: measurements run on the CPU"
-    device = pick_device()
-    yield "measured on", f"{device}, batch {default_batch(device.type)} (--device and --batch change it)"
-
-
-def _problems() -> Iterator[str]:
-    import psutil
-
-    load = psutil.cpu_percent(interval=0.5)
-    if load > 30:
-        yield f"other processes use {load:.0f} % of the CPU: times will be too long; measure on an idle machine"
-    if psutil.virtual_memory().available < 4 * GIB:
-        yield "under 4 GiB of memory are free: batches may have to shrink"
-    if "OMP_NUM_THREADS" in os.environ:
-        yield f"OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']} sets the threads of every measurement"
+        yield "cuda devices", "none: measurements run on the CPU"

@@ -65,6 +65,8 @@ def command(
         return
     say(f"{name} in {units.mib(memory)}: {training_words(msgspec.to_builtins(training))}")
     _print(ways, memory, wanted, format_)
+    if ways[0].training_batch is None and ways[0].least_bytes is not None:
+        say(f"as it is not one image trains: it takes {units.mib(ways[0].least_bytes)}")
 
 
 def _way_of_module(found: ModuleTarget, memory: int, batch: int, training: Training) -> Way:

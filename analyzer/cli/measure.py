@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import msgspec
@@ -14,25 +16,39 @@ from analyzer.architecture.network import densenet121_like
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, say, warn
 from analyzer.cli.options import (
-    Batch,
     TargetName,
     device_option,
     family_options,
     family_values,
     format_option,
+    parse_batch,
     seconds_type,
 )
+from analyzer.count.peak import Autocast
 from analyzer.errors import MeasureError
-from analyzer.family import failed
+from analyzer.files import write_text
+from analyzer.measure.environment import pick_device
 from analyzer.measure.job import Subject
-from analyzer.measure.measure import best_batch, default_batch, measure_all, measure_memory, subject_of
+from analyzer.measure.measure import (
+    SINGLES,
+    MemoryMeasurement,
+    choose_batch,
+    default_batch,
+    measure_all,
+    measure_memory,
+    record_of,
+    require_dtypes,
+    subject_of,
+)
 from analyzer.measure.protocol import Protocol
 from analyzer.measure.statistics import percentiles
-from analyzer.records import Conditions, Measurement, Record, Target
+from analyzer.records import Conditions, Measurement, Record
 from analyzer.sweep.store import JsonlStore
 from analyzer.targets import FamilyTarget, Resolved, resolve
 
-HEADINGS = ("model", "batch", "time x base", "95 %", "verdict", "images/s", "p50", "p90", "p99", "processes")
+HEADINGS = (
+    "model", "batch", "time x base", "95 %", "verdict", "time", "images/s", "batch-1 p50", "p90", "p99", "processes",
+)  # fmt: skip
 
 
 @click.command("measure", cls=Verb)
@@ -45,6 +61,8 @@ HEADINGS = ("model", "batch", "time x base", "95 %", "verdict", "images/s", "p50
     "--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True,
     help="Of parameters and activations.",
 )  # fmt: skip
+@click.option("--autocast", type=click.Choice(get_args(Autocast)), default="none", show_default=True,
+              help="What torch.autocast computes in, the parameters staying float32.")  # fmt: skip
 @click.option("--channels-last", is_flag=True, help="In channels_last memory format.")
 @click.option("--compile", is_flag=True, help="Under torch.compile.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [default: torch's own choice]")
@@ -55,33 +73,40 @@ HEADINGS = ("model", "batch", "time x base", "95 %", "verdict", "images/s", "p50
 @click.option("--rounds", type=click.IntRange(1, 1000), default=24, show_default=True, help="Processes at most.")
 @click.option("--precision", type=click.FloatRange(0.001, 1), default=0.03, show_default=True,
               help="The interval's half-width, relative, at which to stop.")  # fmt: skip
-@click.option("--latency", is_flag=True, help="Single forwards at batch 1 too: p50, p90, p99.")
 @click.option("--memory", is_flag=True, help="What the allocator says, beside the prediction, in place of times.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="Keep each row here (JSON lines) as soon as it is made.")  # fmt: skip
+              help="Where each row goes as soon as it is made, every raw time in it (JSON lines).  "
+                   "[default: reports/measure-TIME.jsonl]")  # fmt: skip
 @click.option("--input", "inputs", multiple=True, metavar="SPEC", help="Input of models of your own: 8,3,224,224.")
+@click.option("--kwarg", "kwargs", multiple=True, metavar="K=V", help="An argument of your models' factories.")
 @family_options(many=False)
 @format_option("table", "json", "jsonl", "md")
 def command(targets: tuple[str, ...], format_: str, out: Path | None, **options: Any) -> int:
     """Times of TARGETs against a baseline on this machine, with what they are worth.
 
     Every round is a fresh process, which times both models in alternating pairs; the ratio is the median over processes
-    with its 95 % interval. Ctrl-C keeps what is finished. Options of the family (--classes 2) apply to every target.
+    with its 95 % interval. In inference each process also times the model alone at batch 1. Ctrl-C keeps the processes
+    that are finished. Options of the family (--classes 2) apply to every target.
     """
-    values, inputs = family_values(options, many=False), options.pop("inputs")
-    found = [resolve(name, values if ":" not in name else {}, inputs=inputs if ":" in name else ()) for name in targets]
+    values = family_values(options, many=False)
+    own = {"inputs": options.pop("inputs"), "kwargs": options.pop("kwargs")}
+    found = [resolve(name, **own) if ":" in name else resolve(name, values) for name in targets]
+    out = out or Path("reports") / datetime.now(UTC).strftime("measure-%Y%m%dT%H%M%SZ.jsonl")
     baseline = _baseline(options.pop("against"), found, values)
     conditions = Conditions(
         mode="training" if options.pop("training") else "inference",
-        **{name: options.pop(name) for name in ("dtype", "channels_last", "compile", "threads", "malloc", "flush_l2")},
+        **{
+            name: options.pop(name)
+            for name in ("dtype", "autocast", "channels_last", "compile", "threads", "malloc", "flush_l2")
+        },
     )
     subjects = [subject_of(target) for target in found]
     batch = _batch(options.pop("batch"), subjects, options["device"], conditions)
     if options.pop("memory"):
-        return _memory(subjects, batch, options["device"], conditions, format_)
+        return _memory(subjects, batch, options["device"], conditions, out, format_)
     protocol = Protocol(
         seconds=options["seconds"], most=options["rounds"], least=min(8, options["rounds"]),
-        target=options["precision"], singles=10 if options["latency"] else 0,
+        target=options["precision"], singles=SINGLES if conditions.mode == "inference" else 0,
     )  # fmt: skip
     return _times(subjects, baseline, found, batch, conditions, protocol, options["device"], out, format_)
 
@@ -98,51 +123,34 @@ def _baseline(text_: str | None, found: Sequence[Resolved], values: dict[str, An
 def _batch(text_: str | None, subjects: Sequence[Subject], device: str, conditions: Conditions) -> int | None:
     if text_ != "auto":
         own = next((s.inputs[0].shape[0] for s in subjects if s.inputs), None)
-        return own if text_ is None else Batch().convert(text_, None, None)
-    chosen = []
-    for subject in subjects:
-        choice = best_batch(subject, device=device, conditions=conditions)
-        rates = ", ".join(f"{b}: {rate:.1f}" for b, rate in choice.images_per_s.items())
-        say(f"{subject.name}: most images/s at batch {choice.best}, largest run {choice.largest} ({rates})")
-        chosen.append(choice.best)
-    return min(chosen)
+        return own if text_ is None else parse_batch(text_, where="--batch")
+    return choose_batch(subjects, device, conditions, say)
 
 
 def _times(
     subjects: Sequence[Subject], baseline: Subject, found: Sequence[Resolved], batch: int | None,
-    conditions: Conditions, protocol: Protocol, device: str, out: Path | None, format_: str,
+    conditions: Conditions, protocol: Protocol, device: str, out: Path, format_: str,
 ) -> int:  # fmt: skip
-    store = JsonlStore(out) if out is not None else None
+    require_dtypes(str(pick_device(device)), conditions)  # before a file is made
     rows: list[Record] = []
     interrupted = False
     say(f"against {baseline.name}, {conditions.mode}, {conditions.dtype}; at most {protocol.seconds:g} s")
-    try:
-        for name, made in measure_all(
-            subjects, baseline, device=device, batch=batch, conditions=conditions, protocol=protocol
-        ):
-            rows.append(_record(name, made, subjects))
-            say(f"{name}: {'failed' if rows[-1].error else 'done'} ({len(rows)} of {len(subjects)})")
-            if store is not None:
+    with closing(JsonlStore(out)) as store:
+        try:
+            for name, made in measure_all(
+                subjects, baseline, device=device, batch=batch, conditions=conditions, protocol=protocol
+            ):
+                rows.append(record_of(name, made, subjects))
+                say(f"{name}: {'failed' if rows[-1].error else 'done'} ({len(rows)} of {len(subjects)})")
                 store.put([rows[-1]])
-    except KeyboardInterrupt:
-        interrupted = True
-        say("interrupted: what is finished is kept")
-    finally:
-        if store is not None:
-            store.close()
+        except KeyboardInterrupt:
+            interrupted = True
+            say("interrupted: what is finished is kept")
     _print(rows, format_)
+    say(str(out))
     if interrupted:
         return INTERRUPTED
     return 3 if all(row.error for row in rows) else 0
-
-
-def _record(name: str, made: Measurement | MeasureError, subjects: Sequence[Subject]) -> Record:
-    subject = next(subject for subject in subjects if subject.name == name)
-    if isinstance(made, MeasureError):
-        return failed(name, made)
-    return Record(
-        target=Target(name=name, variant=subject.variant), batch=made.batch, inputs=subject.inputs, measured=made
-    )
 
 
 def _print(rows: Sequence[Record], format_: str) -> None:
@@ -169,46 +177,54 @@ def _print(rows: Sequence[Record], format_: str) -> None:
 
 
 def _line(name: str, made: Measurement) -> tuple[str, ...]:
-    times = percentiles(made.latency_s or made.seconds_per_batch)
-    ends = f"{made.ratio_low:.2f}–{made.ratio_high:.2f}"
+    singles = [units.seconds(t) for t in percentiles(made.latency_s)] if made.latency_s else ["–"] * 3
+    low, ratio, high = (units.times(each) for each in (made.ratio_low, made.ratio, made.ratio_high))
     return (
         name,
         str(made.batch),
-        f"{made.ratio:.2f}",
-        ends if made.interval == "bootstrap95" else f"range {ends}",
+        ratio,
+        f"{'' if made.interval == 'bootstrap95' else 'range '}{low}–{high}",
         made.verdict,
+        units.seconds(made.measured_latency_s),
         f"{made.measured_images_per_s:.1f}",
-        *(units.seconds(t) for t in times),
+        *singles,
         str(made.processes),
     )
 
 
-def _memory(subjects: Sequence[Subject], batch: int | None, device: str, conditions: Conditions, format_: str) -> int:
+def _memory(
+    subjects: Sequence[Subject], batch: int | None, device: str, conditions: Conditions, out: Path, format_: str
+) -> int:
+    size = batch or default_batch(pick_device(device).type)
     rows = []
     for subject in subjects:
         try:
-            size = batch or default_batch("cuda" if device.startswith("cuda") else "cpu")
             rows.append(measure_memory(subject, batch=size, device=device, conditions=conditions))
         except MeasureError as error:
             warn(str(error))
+        else:
+            write_text(out, "".join(msgspec.json.encode(row).decode() + "\n" for row in rows))
     if format_ in ("json", "jsonl"):
         text.show(msgspec.json.encode(rows).decode())
         return 0 if rows else 3
-    headings = ("model", "batch", "measured", "predicted", "difference", "why", "RSS")
-    lines = [
-        (
-            row.name,
-            str(row.batch),
-            units.mib(row.measured_bytes),
-            units.mib(row.predicted_allocated_bytes or row.predicted_bytes),
-            units.percent(
-                row.measured_bytes - (row.predicted_allocated_bytes or row.predicted_bytes or row.measured_bytes),
-                row.predicted_allocated_bytes or row.predicted_bytes,
-            ),
-            row.why,
-            units.mib(row.rss_bytes),
-        )
-        for row in rows
-    ]
+    headings = ("model", "batch", "measured", "predicted", "difference", "why", "peak of each phase", "RSS")
+    lines = [_memory_line(row) for row in rows]
+    if not rows:
+        return 3
     text.show(text.markdown(headings, lines)) if format_ == "md" else text.show_table(headings, lines)
-    return 0 if rows else 3
+    say(str(out))
+    return 0
+
+
+def _memory_line(row: MemoryMeasurement) -> tuple[str, ...]:
+    predicted = row.predicted_allocated_bytes or row.predicted_bytes
+    return (
+        row.name,
+        str(row.batch),
+        units.mib(row.measured_bytes),
+        units.mib(predicted),
+        units.percent(row.measured_bytes - (predicted or row.measured_bytes), predicted),
+        row.why,
+        ", ".join(f"{phase} {units.mib(size)}" for phase, size in row.phases.items()),
+        units.mib(row.rss_bytes),
+    )

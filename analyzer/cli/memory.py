@@ -9,8 +9,9 @@ from analyzer.prediction import MemoryPrediction, Place
 
 def training_words(training: dict[str, object]) -> str:
     """`float32, adam (foreach), zero_grad before forward`."""
+    autocast = "" if training["autocast"] == "none" else f" under autocast to {training['autocast']}"
     words = [
-        str(training["dtype"]),
+        f"{training['dtype']}{autocast}",
         f"{str(training['optimizer']).replace('_', ' with ')} ({training['form']})",
         f"zero_grad {str(training['zero_grad']).replace('_', ' ')}",
     ]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 import click
 
 from analyzer.architecture.network import PRESETS
-from analyzer.count.peak import Dtype, Form, Optimizer, Training, ZeroGrad
+from analyzer.count.peak import Autocast, Dtype, Form, Optimizer, Training, ZeroGrad
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.latency import Profile, read_profile
 from analyzer.records import FIGURES
@@ -74,6 +74,14 @@ class Seconds(click.ParamType[float]):
         return float(value) if isinstance(value, (int, float)) else parse_seconds(value, where=_name(param))
 
 
+def parse_batch(value: str | int, *, where: str) -> int:
+    """A batch from its text. Raises UsageError where it is none, or is out of range."""
+    number = value if isinstance(value, int) else parse_count(value, where=where)
+    if not 1 <= number <= MAX_BATCH:
+        raise UsageError(f"{value!r} is out of range", where=where, fix=f"use 1 to {MAX_BATCH:,}")
+    return number
+
+
 class Batch(click.ParamType[int]):
     """A batch size."""
 
@@ -81,10 +89,7 @@ class Batch(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """A whole number from 1."""
-        number = value if isinstance(value, int) else parse_count(value, where=_name(param))
-        if not 1 <= number <= MAX_BATCH:
-            raise UsageError(f"{value!r} is out of range", where=_name(param), fix=f"use 1 to {MAX_BATCH:,}")
-        return number
+        return parse_batch(value, where=_name(param))
 
 
 class TargetName(click.ParamType[str]):
@@ -126,7 +131,9 @@ def training_options(function: F) -> F:
     """How a step trains: `--dtype`, `--optimizer` and what else decides its memory."""
     options = [
         click.option("--dtype", type=click.Choice(get_args(Dtype)), default="float32", show_default=True,
-                     help="Of parameters and activations alike (no autocast)."),
+                     help="Of parameters and activations alike."),
+        click.option("--autocast", type=click.Choice(get_args(Autocast)), default="none", show_default=True,
+                     help="What convolutions and linear layers compute in, the parameters staying float32."),
         click.option("--optimizer", type=click.Choice([o.replace("_", "-") for o in get_args(Optimizer)]),
                      default="adam", show_default=True, help="Whose state and transients count."),
         click.option("--form", type=click.Choice(get_args(Form)), default="foreach", show_default=True,

@@ -63,15 +63,32 @@ def _bounds(function: Any) -> Any:
 @click.option("--minimize", multiple=True, metavar="FIGURES", help="Figures to minimise.  [default: params,macs]")
 @click.option("--maximize", multiple=True, metavar="FIGURES", help="Figures to maximise.")
 @click.option(
-    "--objective", "measured", multiple=True, metavar="FIGURES",
+    "--objective",
+    "measured",
+    multiple=True,
+    metavar="FIGURES",
     help="Measured figures to search by: measured_latency_s, measured_images_per_s, measured_ratio (needs analyzer[optuna]).",
 )
-@click.option("--trials", type=click.IntRange(1, 100_000), default=None, metavar="N",
-              help="With --objective: measurements at most.  [default: what --time allows]")
-@click.option("--sampler", type=click.Choice(["tpe", "nsga2"]), default="tpe", show_default=True,
-              help="With --objective: what proposes variants.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-              help="With --objective: where the study and its rows are kept, to go on from.  [default: reports/search-TIME]")
+@click.option(
+    "--trials",
+    type=click.IntRange(1, 100_000),
+    default=None,
+    metavar="N",
+    help="With --objective: measurements at most.  [default: what --time allows]",
+)
+@click.option(
+    "--sampler",
+    type=click.Choice(["tpe", "nsga2"]),
+    default="tpe",
+    show_default=True,
+    help="With --objective: what proposes variants.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="With --objective: where the study and its rows are kept, to go on from.  [default: reports/search-TIME]",
+)
 @device_option
 @executor_options
 @click.option(

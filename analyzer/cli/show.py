@@ -118,7 +118,7 @@ def _json(record: Record, seen: Sequence[Witness] | None, memory: MemoryPredicti
         return record.to_json()
     data = record.to_dict()
     if memory is not None:
-        data["memory"] = msgspec.to_builtins(msgspec.structs.replace(memory, timeline=None))
+        data["memory"] = msgspec.to_builtins(memory)
     if seen is not None:
         data["witnesses"] = msgspec.to_builtins(seen)
     return json.dumps(data)

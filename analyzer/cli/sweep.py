@@ -57,7 +57,11 @@ from analyzer.targets import named, override
 @device_option
 @executor_options
 @click.option(
-    "--jobs", type=click.IntRange(1, 1024), default=None, metavar="N", help="Processes that count.  [default: all cores]"
+    "--jobs",
+    type=click.IntRange(1, 1024),
+    default=None,
+    metavar="N",
+    help="Processes that count.  [default: all cores]",
 )
 @profile_option
 @limit_options

@@ -44,6 +44,10 @@ class Heap:
         """What a storage does when nothing refers to it."""
         self.live = self.live - storage.size
 
+    def begin(self, phase: str) -> None:
+        """Begins a phase of the timeline, with what is alive now."""
+        self.phase, self._high = phase, self.live
+
     def mark(self, layer: str) -> None:
         """Ends a step of the timeline."""
         if self.moments is not None:

@@ -15,7 +15,7 @@ up or a kernel uses inside; torch's own optimizers, with what each form of them 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from analyzer.architecture.net import Net
 from analyzer.architecture.ops import Dim, Norm
@@ -29,6 +29,7 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 Optimizer = Literal["sgd", "sgd_momentum", "adam", "adamw"]
 Form = Literal["single", "foreach", "fused"]
 ZeroGrad = Literal["before_forward", "after_forward"]
+Autocast = Literal["none", "bfloat16", "float16"]
 
 ITEMSIZE: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 STATES: dict[str, int] = {"sgd": 0, "sgd_momentum": 1, "adam": 2, "adamw": 2}
@@ -41,7 +42,9 @@ STEP_BYTES = 4
 class Training:
     """How a step trains. Raises UsageError on a value that is none of those verified.
 
-    `dtype` is that of parameters and activations alike. `form` is torch's `foreach` (CUDA's default), `fused` or
+    `dtype` is that of parameters and activations alike, but where `autocast` says another one (by the CPU's rules; CUDA's
+    differ in the loss alone) with fp32 parameters and gradients: forward and loss are then under torch.autocast, the
+    backward pass and the optimizer are not, and no loss is scaled. `form` is torch's `foreach` (CUDA's default), `fused` or
     neither. `weight_decay` says whether it is above 0; `accumulate` how many batches add to one step's gradients.
     `checkpoint` runs every layer (each DenseLayer, ResidualBlock, …) again in the backward pass, by
     torch.utils.checkpoint, in place of keeping its activations.
@@ -54,9 +57,10 @@ class Training:
     weight_decay: bool = False
     accumulate: int = 1
     checkpoint: bool = False
+    autocast: Autocast = "none"
 
     def __post_init__(self) -> None:
-        for name, choice in (("dtype", Dtype), ("optimizer", Optimizer), ("form", Form), ("zero_grad", ZeroGrad)):
+        for name, choice in CHOICES.items():
             value = getattr(self, name)
             if value not in get_args(choice):
                 raise UsageError(
@@ -64,6 +68,12 @@ class Training:
                     where=name,
                     fix=did_you_mean(str(value), get_args(choice)),
                 )
+        if self.autocast != "none" and self.dtype != "float32":
+            raise UsageError(
+                f"no prediction is verified for autocast of a model in {self.dtype}",
+                where="autocast",
+                fix="use dtype float32 with it, or leave it out",
+            )
         if self.accumulate < 1:
             raise UsageError(f"accumulates {self.accumulate} batches", where="accumulate", fix="use 1 or more")
         if self.accumulate > 1 and self.zero_grad == "after_forward":
@@ -71,6 +81,16 @@ class Training:
                 "gradients zeroed after each forward can't accumulate", where="zero_grad", fix="use before_forward"
             )
 
+    @property
+    def low(self) -> int | None:
+        """Bytes of an element of what convolutions compute with under autocast."""
+        return None if self.autocast == "none" else ITEMSIZE[self.autocast]
+
+
+CHOICES: dict[str, Any] = {
+    "dtype": Dtype, "optimizer": Optimizer, "form": Form, "zero_grad": ZeroGrad, "autocast": Autocast,
+}  # fmt: skip
+"""The fields that are one of some words."""
 
 DEFAULT = Training()
 
@@ -110,13 +130,16 @@ def state_sizes(counts: list[Dim], training: Training) -> list[Dim]:
 
 
 def inference_peak(
-    net: Net, batch: int, dtype: Dtype = "float32", *, timeline: bool = False, heap: Heap | None = None
+    net: Net, batch: int, training: Training = DEFAULT, *, timeline: bool = False, heap: Heap | None = None
 ) -> Peak:
-    """Of a forward in eval mode without gradients: parameters, buffers, images, activations."""
+    """Of a forward in eval mode without gradients: parameters, buffers, images, activations.
+
+    Of `training` its dtype and autocast count; autocast keeps a copy of each weight, once it was used, to the end.
+    """
     heap = heap or Heap(timeline=timeline)
-    itemsize = ITEMSIZE[dtype]
+    itemsize = ITEMSIZE[training.dtype]
     fixed = heap.allocate_all([itemsize * count for count in parameter_counts(net)] + buffer_sizes(net, itemsize))
-    replay = Replay(net, heap, batch, itemsize, training=False)
+    replay = Replay(net, heap, batch, itemsize, training=False, low=training.low)
     replay.forward(replay.image())
     del fixed
     return Peak(heap.peak, tuple(heap.moments or ()))
@@ -145,6 +168,7 @@ def training_peak(
         batch,
         itemsize,
         training=True,
+        low=training.low,
         checkpoint=net.layer_kind if training.checkpoint else None,
         accumulates_in_place=accumulates_in_place,
     )
@@ -157,7 +181,8 @@ def saved_bytes(net: Net, batch: int, training: Training = DEFAULT) -> Dim:
     """Bytes that autograd keeps for the backward pass of one forward (no loss), as `training` runs it."""
     require_trainable(net, batch)
     checkpoint = net.layer_kind if training.checkpoint else None
-    replay = Replay(net, Heap(), batch, ITEMSIZE[training.dtype], training=True, checkpoint=checkpoint)
+    itemsize = ITEMSIZE[training.dtype]
+    replay = Replay(net, Heap(), batch, itemsize, training=True, low=training.low, checkpoint=checkpoint)
     image = replay.image()
     replay.forward(image)
     return replay.saved_bytes
@@ -174,7 +199,7 @@ def _step(replay: Replay, training: Training, sizes: list[Dim]) -> None:
             replay.gradients.clear()
         loss = replay.loss(logits)
         replay.backward()
-    replay.heap.phase = "optimizer"
+    replay.heap.begin("optimizer")
     _optimizer_step(replay.heap, training, sizes)
     del loss, logits
 

@@ -3,7 +3,9 @@
 The modules' own schedule (architecture/schedule.py) is followed with Python's own references: a module call keeps its
 arguments until it returns, a value goes after its last use. The backward pass runs in exact reverse order; a node
 allocates all its gradients, then its incoming gradient goes, then what it saved, then its gradients are handed on.
-Source: torch/csrc/autograd/{engine,input_buffer}.cpp and derivatives.yaml of torch 2.13.
+Under autocast convolutions and linear layers compute with copies of their parameters (and of the image) in low
+precision: a copy stays in autocast's cache until its context ends, its gradient becomes one of fp32 after its node.
+Source: torch/csrc/autograd/{engine,input_buffer}.cpp, derivatives.yaml, aten/src/ATen/autocast_mode.cpp of torch 2.13.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from analyzer.architecture.schedule import Call, Plan, plan
 from analyzer.count.exact import parameters
 from analyzer.count.heap import Heap, Storage
 from analyzer.count.memory import kept_beside, kept_tensors
+from analyzer.errors import UsageError
 
 OWN_GRADIENT = (
     ops.Norm, ops.ReLU, ops.Sigmoid, ops.Dropout, ops.MaxPool, ops.AvgPool, ops.GlobalPool, ops.Shuffle, ops.Slice,
@@ -85,6 +88,7 @@ def keeps_before_it_runs(op: Op) -> bool:
 class Replay:
     """One network's passes at a batch, with elements of `itemsize` bytes, on `heap`.
 
+    `low` is the itemsize of what convolutions and linear layers compute with under autocast (None: no autocast).
     Modules of class `checkpoint` are run under torch.utils.checkpoint. `accumulates_in_place` is torch's own way; under
     any dispatch mode (which a tracker of storages is) it adds out of place.
     """
@@ -97,34 +101,39 @@ class Replay:
         itemsize: int,
         *,
         training: bool,
+        low: int | None = None,
         checkpoint: str | None = None,
         accumulates_in_place: bool = True,
     ) -> None:
         self.net, self.heap, self.batch, self.itemsize = net, heap, batch, itemsize
         self.training, self.checkpoint, self.accumulates_in_place = training, checkpoint, accumulates_in_place
+        self.low, self.activation = low, low or itemsize
         self.plan = plan(net)
         self.tape: list[Node] = []
         self.gradients: dict[tuple[int, int], Storage] = {}
         self.recomputed: list[Op] = []
         self._needs_grad: set[int] = set()
         self._region: Region | None = None
+        self._casts: dict[tuple[int, int], Storage] = {}  # autocast's cache
+        if low is not None:
+            require_autocast(net)
 
-    def size(self, tensor: ops.Tensor) -> Dim:
-        """A tensor's bytes."""
-        return self.batch * self.itemsize * tensor.elements
+    def size(self, tensor: ops.Tensor, itemsize: int | None = None) -> Dim:
+        """A value's bytes; the image's are its own, at the network's `itemsize`."""
+        return self.batch * (itemsize or self.activation) * tensor.elements
 
     def _new(self, size: Dim) -> Tensor:
         return Tensor(self.heap.allocate(size), size)
 
     def image(self) -> Tensor:
         """The input: alive for as long as its caller holds it."""
-        return self._new(self.size(self.net.input_tensor))
+        return self._new(self.size(self.net.input_tensor, self.itemsize))
 
     # -- forward -------------------------------------------------------------------------------------------------
 
     def forward(self, image: Tensor) -> Tensor:
         """Runs the network on an image; in training the tape is left for `backward`."""
-        self.heap.phase = "forward"
+        self.heap.begin("forward")
         return self._module(self.plan, image)[0]
 
     def _module(self, plan: Plan, *inputs: Tensor) -> list[Tensor]:
@@ -161,9 +170,12 @@ class Replay:
         again = self._region is not None and self._region.again
         stop = again and self._region is not None and op is self._region.last.op
         beside = []
+        if self._autocasts(op):
+            inputs, weight = self._cast(op, inputs)
+            beside.append(weight)
         if stop and keeps_before_it_runs(op):
             if isinstance(op, ops.Dropout):
-                beside.append(self.heap.allocate(kept_beside(op, self.batch, self.itemsize)))
+                beside.append(self.heap.allocate(kept_beside(op, self.batch, self.activation)))
             self._keep(op, layer, beside, inputs, None)
             raise _KeptAllError
         output = (
@@ -179,6 +191,18 @@ class Replay:
         if stop:
             raise _KeptAllError
         return output
+
+    def _autocasts(self, op: Op) -> bool:
+        return self.low is not None and isinstance(op, (ops.Conv, ops.Linear))
+
+    def _cast(self, op: Op, inputs: list[Tensor]) -> tuple[list[Tensor], Storage]:
+        """An op's inputs and its weight in low precision, made in torch's order: bias, weight, then the image."""
+        counts = parameters(op)
+        for i in reversed(range(len(counts))):
+            self._casts[op.output.id, i] = self.heap.allocate(self.activation * counts[i])
+        if op.x.id == self.net.input_tensor.id:
+            inputs = [self._new(self.size(op.x))]
+        return inputs, self._casts[op.output.id, 0]
 
     def _keep(self, op: Op, layer: str, beside: list[Storage], inputs: list[Tensor], output: Tensor | None) -> None:
         """Records the op's node with what it keeps; in a region the node keeps it in the second run only."""
@@ -203,7 +227,7 @@ class Replay:
         """Bytes made beside the result. Max pooling makes its indices in inference too."""
         if not self.training and not isinstance(op, ops.MaxPool):
             return None
-        size = kept_beside(op, self.batch, self.itemsize)
+        size = kept_beside(op, self.batch, self.activation)
         return None if isinstance(size, int) and size == 0 else size
 
     @property
@@ -216,10 +240,17 @@ class Replay:
     # -- loss and backward ---------------------------------------------------------------------------------------
 
     def loss(self, logits: Tensor) -> Tensor:
-        """Cross-entropy of the logits. Kept for its backward: the log-probabilities, once, and the total weight."""
-        self.heap.phase = "loss"
-        self._of_loss = [self._new(logits.size), self._new(self.itemsize)]
+        """Cross-entropy of the logits. Kept for its backward: the log-probabilities, once, and the total weight.
+
+        Under autocast it is that of an fp32 copy of the logits, and the context ends after it.
+        """
+        self.heap.begin("loss")
+        size = self.size(self.net.output_tensor, self.itemsize)
+        widened = None if self.low is None else self._new(size)
+        self._of_loss = [self._new(size), self._new(self.itemsize)]
         loss = self._new(self.itemsize)
+        del widened
+        self._casts.clear()
         self.heap.mark("cross_entropy")
         return loss
 
@@ -228,14 +259,18 @@ class Replay:
 
         The root gradient, a scalar, lives through it.
         """
-        self.heap.phase = "backward"
+        self.heap.begin("backward")
         root = self._new(self.itemsize)
         size = self._of_loss[0].size
         of_probabilities = self._new(size)
         self._of_loss.pop()  # the total weight
-        self._pending = {self.net.output_tensor.id: self._new(size)}
+        of_logits = self._new(size)
         del of_probabilities
         self._of_loss.pop()
+        if self.low is not None:
+            of_logits = self._new(self.size(self.net.output_tensor))
+        self._pending = {self.net.output_tensor.id: of_logits}
+        del of_logits
         self.heap.mark("cross_entropy")
         while self.tape:
             node = self.tape.pop()
@@ -249,23 +284,36 @@ class Replay:
         if node.region is not None and not node.region.again and keeps(node.op):
             self._run_again(node.region)
         made = list(self._input_gradients(node.op, grad))
-        own = [self.heap.allocate(self.itemsize * count) for count in parameters(node.op)]
+        counts, cast = parameters(node.op), self._autocasts(node.op)
+        own = [self.heap.allocate((self.activation if cast else self.itemsize) * count) for count in counts]
         del grad
+        if node.region is not None:
+            node.saved.clear()  # what is run again goes as it is read, what was kept once its node is through
+        if isinstance(node.op, ops.Scale):
+            self._sum_factors(node.op, made)
         node.saved.clear()
         node.region = None
         made.reverse()
         while made:
             self._hand_on(*made.pop())
-        for i, storage in enumerate(own):
+        own.reverse()
+        for i, count in enumerate(counts):
+            storage = own.pop()
+            if cast:
+                storage = self.heap.allocate(self.itemsize * count)
             # The first gradient is taken over, a later one is added into it and goes.
             self.gradients.setdefault((node.op.output.id, i), storage)
 
     def _run_again(self, region: Region) -> None:
         region.again = True
-        self._region, self.heap.phase = region, "recompute"
+        self._region = region
+        self.heap.begin("recompute")
         with contextlib.suppress(_KeptAllError):
             self._module(region.plan, *region.inputs)
-        self._region, self.heap.phase = None, "backward"
+        self._region = None
+        self._casts.clear()
+        self.heap.mark(region.last.layer)
+        self.heap.begin("backward")
 
     def _input_gradients(self, op: Op, grad: Tensor) -> Iterator[tuple[int, Tensor]]:
         inputs = [x for x in op.inputs if x.id in self._needs_grad]
@@ -276,18 +324,19 @@ class Replay:
         elif isinstance(op, (ops.Add, ops.Flatten)):
             for x in inputs:
                 yield x.id, Tensor(grad.storage, self.size(x))
-        elif isinstance(op, ops.Scale):
-            yield from self._scale_gradients(op, inputs)
+        elif isinstance(op, ops.Scale):  # both products are as large as the image
+            for x in inputs:
+                yield x.id, self._new(self.size(op.output))
         else:
             assert isinstance(op, OWN_GRADIENT), f"no backward is known of {type(op).__name__}"
             for x in inputs:
                 yield x.id, self._new(self.size(x))
 
-    def _scale_gradients(self, op: Op, inputs: list[ops.Tensor]) -> Iterator[tuple[int, Tensor]]:
-        """Both products are as large as the image; the factors' is then summed over it."""
-        full = [(x, self._new(self.size(op.output))) for x in inputs]
-        for x, product in full:
-            yield x.id, product if x is op.x else self._new(self.size(x))
+    def _sum_factors(self, op: ops.Scale, made: list[tuple[int, Tensor]]) -> None:
+        """Sums the factors' gradient over the image; by then the incoming one has gone."""
+        for i, (value, _) in enumerate(made):
+            if value != op.x.id:
+                made[i] = value, self._new(self.size(op.inputs[1]))
 
     def _hand_on(self, value: int, grad: Tensor) -> None:
         """Adds to what has come for a value: in place where that is dense and nothing else refers to its storage."""
@@ -298,6 +347,18 @@ class Replay:
             self._pending[value] = old
         else:
             self._pending[value] = self._new(old.size)
+
+
+def require_autocast(net: Net) -> None:
+    """UsageError where anything but a convolution reads the image: what autocast makes of that is not verified."""
+    image = net.input_tensor.id
+    for scope, op in net.ops():
+        if any(x.id == image for x in op.inputs) and not isinstance(op, ops.Conv):
+            raise UsageError(
+                "reads the image before any convolution, and no prediction of autocast is verified for that",
+                where=scope.path_of(op),
+                fix="leave autocast out, or begin with a convolution",
+            )
 
 
 def _alone(tensor: Tensor) -> bool:

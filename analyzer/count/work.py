@@ -17,13 +17,17 @@ FREE = (ops.Flatten, ops.Slice, ops.Dropout)
 class Work(NamedTuple):
     """Of one forward at a batch, or of one operator.
 
-    `macs`; `moved` bytes, read and written; `made` bytes, written to memory of their own (not in place), which on a CPU
-    cost most; `calls`, the number of operators.
+    `macs`, and of these the `uneven` ones: in convolutions whose widths (the image's aside) are no multiples of 8, for
+    which a device's fast kernels are not made; `moved` bytes, read and written; `made` bytes, written to memory of their
+    own (not in place), which on a CPU cost most; `compared` elements, which max pooling looks at; `calls`, the number of
+    operators.
     """
 
     macs: Dim
+    uneven: Dim
     moved: Dim
     made: Dim
+    compared: Dim
     calls: Dim
 
 
@@ -40,6 +44,7 @@ def kind(op: Op) -> str:
 
 def operators(net: Net, batch: int, itemsize: int = 4) -> Iterator[tuple[Op, Work]]:
     """Every operator with its work: it reads its inputs and parameters and writes its result."""
+    image = net.input_tensor.id
     for _, op in net.ops():
         if isinstance(op, FREE):
             continue
@@ -49,12 +54,29 @@ def operators(net: Net, batch: int, itemsize: int = 4) -> Iterator[tuple[Op, Wor
             moved = moved + batch * itemsize * x.elements
         for size in parameters(op):
             moved = moved + itemsize * size
-        yield op, Work(batch * cost(op).macs, moved, 0 if getattr(op, "inplace", False) else written, 1)
+        macs = batch * cost(op).macs
+        yield (
+            op,
+            Work(
+                macs=macs,
+                uneven=macs * _uneven(op, image) if isinstance(op, ops.Conv) else 0,
+                moved=moved,
+                made=0 if getattr(op, "inplace", False) else written,
+                compared=batch * op.kernel**2 * op.output.elements if isinstance(op, ops.MaxPool) else 0,
+                calls=1,
+            ),
+        )
+
+
+def _uneven(op: ops.Conv, image: int) -> Any:
+    """Whether a convolution's widths are no multiples of 8: a bool, or one a variant."""
+    inputs = False if op.x.id == image else op.x.channels % 8 != 0
+    return inputs | (op.output.channels % 8 != 0)
 
 
 def work(net: Net, batch: int, itemsize: int = 4) -> Work:
     """The sums over all operators."""
-    sums: list[Any] = [0, 0, 0, 0]
+    sums: list[Any] = [0] * len(Work._fields)
     for _, each in operators(net, batch, itemsize):
         sums = [total + part for total, part in zip(sums, each, strict=True)]
     return Work(*sums)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,11 +17,21 @@ from analyzer.records import Conditions
 WARM_STEPS = 2
 
 
+def autocast(conditions: Conditions, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """torch's context of the conditions' autocast; none where they have none."""
+    if conditions.autocast == "none":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=getattr(torch, conditions.autocast))
+
+
 class Step:
     """A steady step in phases, each a call; what lives between them is kept here."""
 
-    def __init__(self, model: nn.Module, args: list[Any], kwargs: dict[str, Any], conditions: Conditions) -> None:
+    def __init__(
+        self, model: nn.Module, args: list[Any], kwargs: dict[str, Any], conditions: Conditions, device: torch.device
+    ) -> None:
         self.model, self.args, self.kwargs = model, args, kwargs
+        self.cast = functools.partial(autocast, conditions, device)
         self.training = conditions.mode == "training"
         model.train(self.training)
         self.optimizer = torch.optim.Adam(model.parameters(), foreach=True) if self.training else None
@@ -38,14 +50,15 @@ class Step:
         self.out = self.loss = None
 
     def _infer(self) -> None:
-        with torch.inference_mode():
+        with torch.inference_mode(), self.cast():
             self.out = self.model(*self.args, **self.kwargs)
 
     def _forward(self) -> None:
         assert self.optimizer is not None
         self.optimizer.zero_grad()
-        self.out = self.model(*self.args, **self.kwargs)
-        self.loss = loss_of(self.out, self.targets)
+        with self.cast():
+            self.out = self.model(*self.args, **self.kwargs)
+            self.loss = loss_of(self.out, self.targets)
 
     def _backward(self) -> None:
         self.loss.backward()
@@ -71,7 +84,7 @@ def cuda_peaks(
     model: nn.Module, args: list[Any], kwargs: dict[str, Any], conditions: Conditions, device: torch.device
 ) -> tuple[dict[str, int], int | None]:
     """`max_memory_allocated` of each phase of a warm step, and `max_memory_reserved` of all."""
-    step = Step(model, args, kwargs, conditions)
+    step = Step(model, args, kwargs, conditions, device)
     peaks: dict[str, int] = {}
     for _ in range(WARM_STEPS + 1):
         for name, phase in step.phases().items():
@@ -88,7 +101,7 @@ def cpu_peaks(
     model: nn.Module, args: list[Any], kwargs: dict[str, Any], conditions: Conditions, device: torch.device
 ) -> tuple[dict[str, int], int | None]:
     """The allocator's running sum, by torch.profiler's memory events, on top of what is alive before a warm step."""
-    step = Step(model, args, kwargs, conditions)
+    step = Step(model, args, kwargs, conditions, device)
     for _ in range(WARM_STEPS):
         for phase in step.phases().values():
             phase()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable
+import random
+import time
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,33 +13,47 @@ import numpy as np
 from analyzer.architecture import ops
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
+from analyzer.count.exact import total
 from analyzer.count.work import kind, operators
 from analyzer.errors import MeasureError
-from analyzer.latency import Profile, Sample, features, fit, left_out, mean_error, spearman, tabled
+from analyzer.latency import Coefficients, Profile, Sample, features, fit, left_out, mean_error, spearman, tabled
 from analyzer.measure.environment import environment, pick_device
 from analyzer.measure.job import Operator, OperatorSurvey, Survey, Times
-from analyzer.measure.measure import require_dtype, subject_of
+from analyzer.measure.measure import require_dtypes, subject_of
 from analyzer.measure.protocol import ask
 from analyzer.records import Conditions
 
 BATCH = 8
-PROCESSES, ROUNDS = 4, 5
+PROCESSES, ROUNDS = 5, 4
+SECONDS = {False: 55, True: 35}
+"""No third process or later one begins that would end after these, without and with a table of operators to follow: so
+all is done in 90 s."""
+VARIANTS, MOST_MACS, SEED = 36, 400_000_000, 0
+"""How many variants, none of more MACs an image."""
+
+Ask = Callable[[Survey | OperatorSurvey], tuple[int, str]]
+"""Has a survey done in a process of its own: its exit code and answer."""
 
 
 def calibration_variants() -> list[Variant]:
-    """Both families, narrow and wide, shallow and deep, at 96 and 128 px: what the coefficients are fitted to."""
-    dense: list[tuple[tuple[int, ...], int, int]] = [
-        ((2, 4, 3), 16, 32), ((3, 6), 32, 64), ((4, 8, 6, 4), 12, 24), ((6, 12, 8), 16, 32), ((2, 2, 2, 2), 48, 96),
-    ]  # fmt: skip
-    residual: list[tuple[tuple[int, ...], Any, int]] = [
-        ((2, 2), "double", 24), ((1, 2, 2), "double", 16), ((4, 4), 64, 32), ((2, 4, 3, 2), 48, 64),
-    ]  # fmt: skip
-    return [
-        Variant(block=block, block_config=config, growth=growth, init=init, classes=100, image=image)
-        for image in (96, 128)
-        for block, shapes in (("dense", dense), ("residual", residual))
-        for config, growth, init in shapes
-    ]
+    """Both families, narrow and wide, shallow and deep, at 96 to 128 px, drawn once for all: what the fit is made of."""
+    draw = random.Random(SEED)
+    found: list[Variant] = []
+    while len(found) < VARIANTS:
+        block = ("dense", "residual")[len(found) % 2]
+        doubles = block == "residual" and draw.random() < 0.4
+        variant = Variant(
+            block=block,
+            block_config=tuple(draw.randint(1, 8 if block == "dense" else 3) for _ in range(draw.randint(1, 4))),
+            growth="double" if doubles else draw.choice([12, 16, 24, 32, 40, 48, 64]),
+            init=draw.choice([16, 24, 32, 48, 64, 96]),
+            compression=draw.choice([0.25, 0.5, 1.0]),
+            classes=100,
+            image=draw.choice([96, 112, 128]),
+        )
+        if variant not in found and total(trace(variant)).macs <= MOST_MACS:
+            found.append(variant)
+    return found
 
 
 def calibrate(
@@ -50,31 +64,40 @@ def calibrate(
     processes: int = PROCESSES,
     per_operator: bool = False,
     say: Callable[[str], None] = lambda _: None,
+    worker: Ask = ask,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Profile:
-    """Measures and fits; `per_operator` measures a table of operators too. Raises MeasureError where the variants don't run, UsageError where the device isn't there."""
+    """Measures and fits; `per_operator` measures a table of operators too.
+
+    Raises MeasureError where the variants don't run, UsageError where the device isn't there.
+    """
     conditions = conditions or Conditions()
     where = pick_device(device)
-    require_dtype(str(where), conditions.dtype)
+    require_dtypes(str(where), conditions)
     variants = calibration_variants()
     survey = Survey(
         subjects=tuple(subject_of(variant) for variant in variants), device=str(where), batch=batch,
         conditions=conditions, rounds=ROUNDS,
     )  # fmt: skip
-    found = []
+    found: list[Times] = []
+    begin = clock()
     for i in range(processes):
-        say(f"process {i + 1} of {processes}: {len(variants)} variants, {ROUNDS} times each")
-        found.append(_times(survey))
-    seconds = [statistics.median([statistics.median(t.seconds[i]) for t in found]) for i in range(len(variants))]
+        if i >= 2 and (clock() - begin) * (i + 1) / i > SECONDS[per_operator]:
+            break  # on a busy machine fewer
+        say(f"process {i + 1} of at most {processes}: {len(variants)} variants, {ROUNDS} times each")
+        found.append(_times(survey, worker))
+    # What disturbs a time only adds to it: on a busy machine medians differ by tens of per cent, the least by one.
+    seconds = [min(second for times in found for second in times.seconds[i]) for i in range(len(variants))]
     place = msgspec.structs.replace(environment(where), threads=found[0].threads, dtype=conditions.dtype)
-    table = operator_table(variants, str(where), batch, conditions, say) if per_operator else None
+    table = operator_table(variants, survey, say, worker) if per_operator else None
     if table is None:
         rows = [features(variant, batch) for variant in variants]
-        coefficients, scales, per_call = tuple(fit(rows, seconds).tolist()), (1.0, 1.0), 0.0
+        coefficients, scales, per_call = _six(fit(rows, seconds)), (1.0, 1.0), 0.0
     else:
         rows = [[float(part) for part in tabled(trace(variant), batch, table)] for variant in variants]
         *scaled, per_call = fit(rows, seconds).tolist()
         scales = tuple(scaled)
-        coefficients = (0.0, 0.0, 0.0, 0.0)
+        coefficients = _six([0.0] * 6)
     alone = left_out(rows, seconds)
     return Profile(
         environment=place,
@@ -95,24 +118,32 @@ def calibrate(
 
 
 def operator_table(
-    variants: list[Variant], device: str, batch: int, conditions: Conditions, say: Callable[[str], None]
-) -> dict[str, tuple[float, float, float, float]]:
+    variants: list[Variant], survey: Survey, say: Callable[[str], None], worker: Ask
+) -> dict[str, Coefficients]:
     """Kind of operator -> its coefficients (see Profile), fitted to the operators of the variants."""
     found: dict[Operator, tuple[str, list[float]]] = {}
     for variant in variants:
-        for op, each in operators(trace(variant), batch):
+        for op, each in operators(trace(variant), survey.batch):
             if (asked := operator_of(op)) is not None:
                 found.setdefault(asked, (kind(op), [float(part) for part in each]))
     say(f"{len(found)} operators, one by one")
-    times = _times(OperatorSurvey(operators=tuple(found), device=device, batch=batch, conditions=conditions))
-    seconds = [statistics.median(t) for t in times.seconds]
-    table: dict[str, Any] = {}
+    one_by_one = OperatorSurvey(
+        operators=tuple(found), device=survey.device, batch=survey.batch, conditions=survey.conditions
+    )
+    times = _times(one_by_one, worker)
+    seconds = [min(each) for each in times.seconds]
+    table: dict[str, Coefficients] = {}
     for name in dict.fromkeys(kind_ for kind_, _ in found.values()):
         rows = [(row, s) for (kind_, row), s in zip(found.values(), seconds, strict=True) if kind_ == name]
-        table[name] = tuple(fit([row for row, _ in rows], [s for _, s in rows]).tolist())
+        table[name] = _six(fit([row for row, _ in rows], [s for _, s in rows]))
     table.setdefault("elementwise", table["relu"])
     table.setdefault("grouped convolution", table["larger convolution"])
     return table
+
+
+def _six(values: Iterable[float]) -> Coefficients:
+    macs, uneven, moved, made, compared, calls = map(float, values)
+    return macs, uneven, moved, made, compared, calls
 
 
 def operator_of(op: ops.Op) -> Operator | None:
@@ -126,8 +157,8 @@ def operator_of(op: ops.Op) -> Operator | None:
     )  # fmt: skip
 
 
-def _times(survey: Survey | OperatorSurvey) -> Times:
-    _, answer = ask(survey)
+def _times(survey: Survey | OperatorSurvey, worker: Ask) -> Times:
+    _, answer = worker(survey)
     try:
         times = msgspec.json.decode(answer, type=Times)
     except msgspec.MsgspecError:

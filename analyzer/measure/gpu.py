@@ -37,6 +37,18 @@ class Readings:
             self.processes = len(running)
 
 
+def free_bytes(device: str) -> int:
+    """A CUDA device's free memory as NVML tells it, without a CUDA context of ours; else all that it has."""
+    import torch
+
+    found = handle(torch.device(device))
+    if found is None:
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    import pynvml
+
+    return int(pynvml.nvmlDeviceGetMemoryInfo(found).free)
+
+
 def handle(device: torch.device) -> Any | None:
     """NVML's handle of a CUDA device, by its UUID: NVML doesn't follow CUDA_VISIBLE_DEVICES."""
     if device.type != "cuda":

@@ -88,7 +88,8 @@ def in_a_process(job: Job) -> Answer:
 
 def ask(job: Job | Survey | OperatorSurvey) -> tuple[int, str]:
     """A fresh worker's exit code, and its answer (or else the last words of its stderr); alone on its device."""
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path[:1]])}
+    places = [str(Path(__file__).parents[2]), *sys.path[:1], os.environ.get("PYTHONPATH", "")]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in places if place)}
     if job.conditions.malloc == "tuned":
         variables.update(TUNED_MALLOC)
     try:
@@ -119,25 +120,33 @@ def rounds(
 ) -> Iterator[Series | MeasureError]:
     """Measures all subjects, their rounds interleaved, and hands on each as soon as it has enough.
 
-    A batch that doesn't fit is halved. What fails is handed on as a MeasureError in place of its series.
+    A batch that doesn't fit is halved. What fails is handed on as a MeasureError in place of its series. Ctrl-C hands on
+    what each has so far before it goes on to the caller.
     """
     end = clock() + protocol.seconds
     series = [Series(subject, batch, batch) for subject in subjects]
     stoppers = [Stopper(protocol.target, protocol.least, protocol.most) for _ in subjects]
     longest = 0.0
     number = 0
-    while not all(one.done for one in series):
-        for one, stopper in zip(series, stoppers, strict=True):
-            if one.done:
-                continue
-            start = clock()
-            error = _round(one, baseline, device, conditions, protocol, worker, first=number % 2 == 0)
-            longest = max(longest, clock() - start)
-            spent = clock() + longest > end and len(one.answers) >= protocol.enough
-            if error is not None or stopper.enough(one.ratios(protocol.pairs)) or spent:
-                one.done = True
-                yield error if error is not None else one
-        number += 1
+    try:
+        while not all(one.done for one in series):
+            for one, stopper in zip(series, stoppers, strict=True):
+                if one.done:
+                    continue
+                start = clock()
+                error = _round(one, baseline, device, conditions, protocol, worker, first=number % 2 == 0)
+                longest = max(longest, clock() - start)
+                spent = clock() + longest > end and len(one.answers) >= protocol.enough
+                if error is not None or stopper.enough(one.ratios(protocol.pairs)) or spent:
+                    one.done = True
+                    yield error if error is not None else one
+            number += 1
+    except KeyboardInterrupt:
+        for one in series:
+            if one.answers and not one.done:
+                one.notes.append(f"interrupted after {len(one.answers)} processes")
+                yield one
+        raise
 
 
 def _round(
@@ -169,7 +178,16 @@ def _round(
             )
         one.batch //= 2
         one.answers.clear()
-        one.notes.append(f"batch {one.batch * 2} did not fit, measured at {one.batch}")
+        one.notes.append(f"batch {job.batch} did not fit{_needs(job)}, measured at {one.batch}")
+
+
+def _needs(job: Job) -> str:
+    """What a job that did not fit needs, where that is predicted."""
+    model, baseline = (predicted_bytes(one, job.batch, job.conditions) for one in (job.model, job.baseline))
+    if model is None:
+        return ""
+    beside = f", and {mib(baseline)} for {job.baseline.name} beside it" if baseline else ""
+    return f" (predicted: it needs {mib(model)}{beside})"
 
 
 def refused(job: Job) -> Answer | None:
@@ -180,15 +198,19 @@ def refused(job: Job) -> Answer | None:
     return Answer(out_of_memory=True) if needed > psutil.virtual_memory().available else None
 
 
+def training_of(conditions: Conditions) -> Training:
+    """The step whose memory is predicted: Adam in its foreach form, as the worker runs it."""
+    return Training(dtype=conditions.dtype, autocast=conditions.autocast)  # type: ignore[arg-type]
+
+
 def predicted_bytes(subject: Subject, batch: int, conditions: Conditions) -> int | None:
     """The predicted peak of a variant under the conditions; None of another model."""
     if subject.variant is None:
         return None
     net = trace(Variant.from_dict(subject.variant))
-    dtype = Training(dtype=conditions.dtype).dtype  # type: ignore[arg-type]
-    if conditions.mode == "training":
-        return int(training_peak(net, batch, Training(dtype=dtype)).bytes)
-    return int(inference_peak(net, batch, dtype).bytes)
+    training = training_of(conditions)
+    peak = training_peak if conditions.mode == "training" else inference_peak
+    return int(peak(net, batch, training).bytes)
 
 
 def _what_fits(subject: Subject) -> str:
@@ -229,6 +251,8 @@ def measurement(
         conditions=conditions,
         caveats=tuple(_caveats(one, ratios, protocol)),
         latency_s=tuple(t for answer in one.answers for t in answer.latency_s),
+        clock_mhz=tuple(mhz for answer in one.answers for mhz in answer.clock_mhz),
+        celsius=tuple(degrees for answer in one.answers for degrees in answer.celsius),
         notes=tuple(one.notes),
     )
 

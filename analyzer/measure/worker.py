@@ -20,7 +20,7 @@ from torch import nn
 from analyzer.architecture.variant import Variant
 from analyzer.build import build
 from analyzer.measure import gpu
-from analyzer.measure.allocations import cpu_peaks, cuda_peaks, loss_of
+from analyzer.measure.allocations import autocast, cpu_peaks, cuda_peaks, loss_of
 from analyzer.measure.job import Answer, Job, Operator, OperatorSurvey, Subject, Survey, Times
 from analyzer.records import Conditions
 from analyzer.targets import ModuleTarget, load, tensors
@@ -131,7 +131,7 @@ def made(
     if subject.variant is not None:
         variant = Variant.from_dict(subject.variant)
         model: Any = build(variant, device=device)
-        args: list[Any] = [torch.randn(batch, 3, variant.image, variant.image)]
+        args: list[Any] = [torch.randn(batch, 3, variant.image, variant.image, device=device)]
         kwargs: dict[str, Any] = {}
     else:
         target = ModuleTarget(
@@ -162,12 +162,12 @@ def runner(subject: Subject, job: Job | Survey, device: torch.device, batch: int
     """A call that runs the model once, as the conditions say."""
     model, args, kwargs = made(subject, job, device, batch)
     if job.conditions.mode == "training":
-        return training_runner(model, args, kwargs, job.conditions)
+        return training_runner(model, args, kwargs, job.conditions, device)
     model.eval()
     forward: Any = torch.compile(model) if job.conditions.compile else model
 
     def infer() -> None:
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast(job.conditions, device):
             forward(*args, **kwargs)
 
     return infer
@@ -207,7 +207,9 @@ def operator(asked: Operator) -> Any:
     return modules[asked.op]()
 
 
-def training_runner(model: nn.Module, args: list[Any], kwargs: dict[str, Any], conditions: Conditions) -> Run:
+def training_runner(
+    model: nn.Module, args: list[Any], kwargs: dict[str, Any], conditions: Conditions, device: torch.device
+) -> Run:
     """A call that makes one step: Adam in its default form, cross-entropy where there are classes, else the sum."""
     model.train()
     optimizer = torch.optim.Adam(model.parameters())
@@ -216,7 +218,9 @@ def training_runner(model: nn.Module, args: list[Any], kwargs: dict[str, Any], c
 
     def step() -> None:
         optimizer.zero_grad()
-        loss_of(forward(*args, **kwargs), targets).backward()  # type: ignore[no-untyped-call]
+        with autocast(conditions, device):
+            loss = loss_of(forward(*args, **kwargs), targets)
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     return step

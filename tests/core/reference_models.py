@@ -95,7 +95,8 @@ class ListDenseLayer(nn.Module):
         self.conv2 = nn.Conv2d(bn_size * growth, growth, 3, padding=1, bias=False)
 
     def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
-        y = self.conv1(self.relu1(self.norm1(torch.cat(features, 1))))
+        joined = torch.cat(features, 1)  # a name, as torchvision has it: it lives until the layer returns
+        y = self.conv1(self.relu1(self.norm1(joined)))
         return self.conv2(self.relu2(self.norm2(y)))
 
 

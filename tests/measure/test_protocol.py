@@ -9,12 +9,16 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
+import psutil
 import pytest
 import torch
 
 from analyzer.architecture.variant import Variant
+from analyzer.count.peak import Training
 from analyzer.errors import MeasureError, UsageError
+from analyzer.measure import measure
 from analyzer.measure import protocol as room
 from analyzer.measure.environment import environment, pick_device
 from analyzer.measure.job import Answer, Job
@@ -36,8 +40,9 @@ from analyzer.measure.statistics import (
     process_ratios,
 )
 from analyzer.prediction import predict_memory
-from analyzer.records import Conditions
+from analyzer.records import Conditions, read_record
 from analyzer.targets import resolve
+from analyzer.units import mib
 
 SMALL = subject_of(Variant(block_config=(1, 1), growth=4, init=8, image=64))
 BASE = subject_of(Variant(block_config=(1,), growth=4, init=8, image=64))
@@ -99,7 +104,12 @@ def test_rounds_of_several_models_are_interleaved() -> None:
 def test_a_batch_that_does_not_fit_is_halved_and_said() -> None:
     (series,) = Machine(memory=5).run(SMALL, batch=16)
     assert (series.batch, series.asked_batch) == (4, 16)
-    assert series.notes == ["batch 16 did not fit, measured at 8", "batch 8 did not fit, measured at 4"]
+    assert [note.partition(" (predicted: it needs ")[0] for note in series.notes] == [
+        "batch 16 did not fit", "batch 8 did not fit",
+    ]  # fmt: skip
+    needed = predict_memory(Variant.from_dict(SMALL.variant or {}), 16).peak_inference_bytes
+    assert f"needs {mib(needed)}, and " in series.notes[0]
+    assert series.notes[0].endswith("measured at 8")
 
 
 def test_a_model_that_does_not_fit_is_an_error_that_says_what_it_needs() -> None:
@@ -113,6 +123,25 @@ def test_a_cpu_that_would_be_killed_for_it_is_not_asked() -> None:
     machine = Machine()
     machine.run(HUGE, batch=2**20, device="cpu")
     assert max(job.batch for job in machine.jobs) < 2**20
+
+
+def test_ctrl_c_hands_on_the_rounds_that_are_finished() -> None:
+    machine = Machine()
+
+    def worker(job: Job) -> Answer:
+        if len(machine.jobs) == 5:
+            raise KeyboardInterrupt
+        return machine(job)
+
+    found: list[Series] = []
+    with pytest.raises(KeyboardInterrupt):
+        found.extend(
+            rounds(
+                [SMALL, BASE], BASE, worker=worker, device="meta", batch=1, conditions=Conditions(), protocol=Protocol()
+            )
+        )
+    assert [(one.subject, len(one.answers)) for one in found] == [(SMALL, 3), (BASE, 2)]
+    assert found[0].notes == ["interrupted after 3 processes"]
 
 
 def test_what_fails_is_a_row_and_the_others_go_on() -> None:
@@ -138,6 +167,26 @@ def test_the_record_has_every_raw_time_and_its_conditions() -> None:
     assert made.interval == "bootstrap95"
     assert made.ratio_low <= made.ratio <= made.ratio_high
     assert made.verdict == "slower"
+
+
+def test_clocks_and_heat_are_kept_and_throttling_is_a_caveat() -> None:
+    machine = Machine()
+
+    def worker(job: Job) -> Answer:
+        seen = {"clock_mhz": (1980, 1200), "celsius": (60, 85), "throttled": True, "gpu_processes": 2}
+        return msgspec.structs.replace(machine(job), **seen)
+
+    (series,) = rounds(
+        [SMALL], BASE, worker=worker, device="meta", batch=1, conditions=Conditions(), protocol=Protocol(most=8)
+    )
+    made = measurement(
+        series, baseline="b", environment=environment(torch.device("cpu")), conditions=Conditions(), protocol=Protocol()
+    )
+    assert made.clock_mhz == (1980, 1200) * 8
+    assert made.celsius == (60, 85) * 8
+    found = {caveat.kind: caveat for caveat in made.caveats}
+    assert "1200 to 1980 MHz" in found["throttling"].what
+    assert "shared-gpu" in found
 
 
 # -- statistics ------------------------------------------------------------------------------------------------
@@ -216,7 +265,12 @@ def test_a_small_model_against_another_in_real_processes() -> None:
 
 @pytest.mark.parametrize(
     "conditions",
-    [Conditions(mode="training", threads=1), Conditions(dtype="bfloat16", channels_last=True, malloc="tuned")],
+    [
+        Conditions(mode="training", threads=1),
+        Conditions(dtype="bfloat16", channels_last=True, malloc="tuned"),
+        Conditions(autocast="bfloat16"),
+        Conditions(mode="training", autocast="bfloat16"),
+    ],
 )
 def test_conditions_reach_the_process(conditions: Conditions) -> None:
     job = Job(model=SMALL, baseline=BASE, device="cpu", batch=2, conditions=conditions, discard=1, pairs=1)
@@ -259,19 +313,47 @@ def test_the_best_batch_is_where_the_rate_stops_rising() -> None:
 
     choice = best_batch(SMALL, device="cpu", worker=worker)
     assert choice.best == 16
-    assert choice.largest == 64
+    assert max(choice.images_per_s) == 64
+    assert choice.predicted
+    needed = predict_memory(Variant.from_dict(SMALL.variant or {}), choice.largest).peak_inference_bytes
+    assert 0.5 * needed < psutil.virtual_memory().available
 
 
+def test_the_largest_batch_of_a_gpu_is_lowered_until_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prediction leaves workspaces out; what a model of one's own needs isn't known, so it is what ran."""
+    monkeypatch.setattr(measure.gpu, "free_bytes", lambda _: 2**30)
+    variant = Variant.from_dict(SMALL.variant or {})
+    tried: list[int] = []
+
+    def worker(job: Job) -> Answer:
+        tried.append(job.batch)
+        needed = predict_memory(variant, job.batch).peak_inference_bytes
+        return Answer(out_of_memory=needed + 100 * 2**20 > 2**30)
+
+    ran = Job(model=SMALL, baseline=SMALL, device="cuda", batch=64, conditions=Conditions(), memory=True)
+    largest = measure._largest(ran, worker)
+    assert largest == tried[-1]
+    assert predict_memory(variant, tried[0]).peak_inference_bytes <= 2**30
+    assert 0.8 * 2**30 < predict_memory(variant, largest).peak_inference_bytes <= 2**30 - 100 * 2**20
+    own = msgspec.structs.replace(ran, model=msgspec.structs.replace(SMALL, variant=None))
+    assert measure._largest(own, worker) == 64
+
+
+@pytest.mark.parametrize("autocast", ["none", "bfloat16"])
 @pytest.mark.parametrize("mode", ["inference", "training"])
-def test_measured_memory_on_the_cpu_is_about_the_predicted(mode: str) -> None:
+def test_measured_memory_on_the_cpu_is_about_the_predicted(mode: str, autocast: str) -> None:
     """The allocator's own events; what kernels use inside comes on top, so this is a range, not an equality."""
     variant = Variant(block="dense", block_config=(2, 2), growth=16, init=32, image=96, classes=10)
-    found = measure_memory(subject_of(variant), batch=8, device="cpu", conditions=Conditions(mode=mode))
-    predicted = predict_memory(variant, 8)
+    found = measure_memory(
+        subject_of(variant), batch=8, device="cpu", conditions=Conditions(mode=mode, autocast=autocast)
+    )
+    predicted = predict_memory(variant, 8, Training(autocast=autocast))
     expected = predicted.peak_training_bytes if mode == "training" else predicted.peak_inference_bytes
     assert found.predicted_bytes == expected
     assert expected is not None
     assert 0.97 * expected <= found.measured_bytes <= 1.6 * expected
+    assert found.environment.threads >= 1
+    assert found.conditions.mode == mode
     assert set(found.phases) == ({"forward", "backward", "optimizer"} if mode == "training" else {"forward"})
 
 
@@ -280,19 +362,28 @@ def test_devices_and_dtypes_that_are_not_there_are_refused() -> None:
         pick_device("cuda:7")
     with pytest.raises(UsageError, match="float16"):
         require_dtype("cpu", "float16")
+    for call in (measure_memory, best_batch):
+        options = {"batch": 1} if call is measure_memory else {}
+        with pytest.raises(UsageError, match="float16"):
+            call(SMALL, device="cpu", conditions=Conditions(dtype="float16"), **options)
+
+
+def run_measure(*words: str, folder: Path) -> subprocess.Popen[str]:
+    """The command in a process group of its own, so that an interrupt reaches its workers too, as a terminal's does."""
+    command = [sys.executable, "-m", "analyzer", "measure", "--device", "cpu", "--batch", "1", *words]
+    variables = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen(
+        command, env=variables, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        text=True,
+    )  # fmt: skip
 
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     """The first model is done before the second: its row is on disk when the signal comes."""
     out = tmp_path / "rows.jsonl"
-    command = [
-        sys.executable, "-m", "analyzer", "measure", SMALL.name, BASE.name, "--against", BASE.name, "--device", "cpu",
-        "--batch", "1", "--rounds", "1", "--time", "100s", "--out", str(out), "--format", "jsonl",
-    ]  # fmt: skip
-    root = str(Path(__file__).parents[2])
-    process = subprocess.Popen(
-        command, env={**os.environ, "PYTHONPATH": root}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        start_new_session=True, text=True,
+    process = run_measure(
+        SMALL.name, BASE.name, "--against", BASE.name, "--rounds", "1", "--time", "100s", "--out", str(out),
+        "--format", "jsonl", folder=tmp_path,
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while not (out.exists() and out.read_text()) and process.poll() is None and time.monotonic() < deadline:
@@ -303,3 +394,20 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     assert process.returncode in (0, 130), stderr
     assert SMALL.name in out.read_text()
     assert SMALL.name in stdout
+
+
+def test_without_a_name_the_rows_go_to_reports_and_each_failure_is_one(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("import torch\ndef net():\n    return torch.nn.Linear(3, 2)\n")
+    process = run_measure(
+        SMALL.name, "bad.py:net", "--input", "1,4", "--against", BASE.name, "--rounds", "2", folder=tmp_path
+    )
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    (path,) = (tmp_path / "reports").glob("measure-*.jsonl")
+    rows = {row.target.name: row for row in map(read_record, path.read_text().splitlines())}
+    assert rows[SMALL.name].measured is not None
+    assert len(rows[SMALL.name].measured.latency_s) == 2 * measure.SINGLES
+    assert rows["bad.py:net"].error is not None
+    assert "batch-1 p50" in stdout
+    assert "bad.py:net: " in stderr
+    assert "few-processes" in stderr

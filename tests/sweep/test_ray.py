@@ -154,9 +154,7 @@ def test_errors_come_back_and_defects_are_raised(local: Any) -> None:
             list(executor.compute(_fails, [0]))
 
 
-def test_a_node_that_lacks_what_is_needed_is_told(
-    local: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_node_that_lacks_what_is_needed_is_told(local: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "only_here.py").write_text("def work(task):\n    return task\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     work = importlib.import_module("only_here").work

@@ -1,0 +1,201 @@
+"""The latency predictor: its fit by hand and on made-up devices, arrays against scalars, profiles that are refused."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from analyzer.architecture.network import trace
+from analyzer.architecture.variant import Variant
+from analyzer.count.work import Work, operators, work
+from analyzer.errors import MeasureError, UsageError
+from analyzer.family import columns_of, record, records
+from analyzer.latency import (
+    Profile,
+    features,
+    fit,
+    left_out,
+    mean_error,
+    read_profile,
+    spearman,
+    tabled,
+    write_profile,
+)
+from analyzer.measure.calibration import PROCESSES, calibrate, calibration_variants, operator_of
+from analyzer.measure.environment import environment, pick_device
+from analyzer.measure.job import Operator, OperatorSurvey, Survey, Times
+from analyzer.records import Environment
+
+LAW = np.array([3e-12, 9e-12, 0.0, 4e-11, 1.5e-9, 7e-5])
+"""A made-up device's seconds per unit of each part of Work."""
+
+
+class Device:
+    """Answers surveys by the law, each time made longer by noise, and moves its clock."""
+
+    def __init__(self, noise: float = 0.0, seconds: float = 1.0) -> None:
+        self.random, self.noise, self.seconds = np.random.default_rng(0), noise, seconds
+        self.now, self.surveys = 0.0, 0
+
+    def __call__(self, asked: Survey | OperatorSurvey) -> tuple[int, str]:
+        self.now += self.seconds
+        self.surveys += 1
+        if isinstance(asked, Survey):
+            rows = [features(Variant.from_dict(s.variant or {}), asked.batch) for s in asked.subjects]
+        else:
+            rows = [operator_works(asked.batch)[operator] for operator in asked.operators]
+        times = [
+            tuple(float(row @ LAW * (1 + self.random.exponential(self.noise))) for _ in range(asked.rounds))
+            for row in np.array(rows)
+        ]
+        return 0, msgspec.json.encode(Times(seconds=tuple(times), threads=2)).decode()
+
+    def calibrated(self, **options: Any) -> Profile:
+        return calibrate("cpu", worker=self, clock=lambda: self.now, **options)
+
+
+@functools.cache
+def operator_works(batch: int) -> dict[Operator, list[float]]:
+    """The work of every operator of the calibration variants, as it is asked for."""
+    return {
+        asked: [float(part) for part in each]
+        for variant in calibration_variants()
+        for op, each in operators(trace(variant), batch)
+        if (asked := operator_of(op)) is not None
+    }
+
+
+def test_work_by_hand() -> None:
+    """A stem of 12 channels at 8 px: 3x3 conv without stride; one layer of growth 8; BN, ReLU, pool, classifier."""
+    net = trace(Variant(block="basic", block_config=(1,), growth=8, init=12, stem="small", classes=3, image=8))
+    by_op = [each for _, each in operators(net, 2)]
+    conv0, norm1, relu1, conv1 = by_op[:4]
+    assert conv0 == Work(2 * 64 * 27 * 12, 2 * 64 * 27 * 12, 4 * (2 * 64 * 15 + 27 * 12), 4 * 2 * 64 * 12, 0, 1)
+    assert norm1 == Work(0, 0, 4 * (2 * 2 * 64 * 12 + 24), 4 * 2 * 64 * 12, 0, 1)
+    assert relu1 == Work(0, 0, 4 * 2 * 2 * 64 * 12, 0, 0, 1)  # in place
+    assert conv1.uneven == conv1.macs == 2 * 64 * 9 * 12 * 8
+    even = trace(Variant(block="basic", block_config=(1,), growth=8, init=16, classes=3, image=64))
+    assert work(even, 2).uneven == 0  # the image's three channels aside
+    pool = 2 * 9 * 16 * 16 * 16
+    assert work(even, 2).compared == pool
+
+
+def test_a_fit_finds_the_law_that_made_the_times() -> None:
+    rows = [features(variant, 8) for variant in calibration_variants()]
+    assert fit(rows, np.array(rows) @ LAW) == pytest.approx(LAW, rel=1e-6, abs=1e-18)
+
+
+def test_coefficients_are_never_negative() -> None:
+    rows = np.array([[1.0, 1.0], [2.0, 1.0], [3.0, 1.0]])
+    found = fit(rows.tolist(), [3.0, 2.0, 1.0])
+    assert (found >= 0).all()
+    assert found[1] > 0
+
+
+def test_left_out_does_not_see_what_it_predicts() -> None:
+    rows = [[float(i)] for i in (1, 2, 3, 4)]
+    assert left_out(rows, [1.0, 2.0, 3.0, 40.0])[3] == pytest.approx(4.0)
+
+
+def test_spearman_and_mean_error_by_hand() -> None:
+    assert spearman([1, 2, 3, 4], [10, 20, 40, 30]) == pytest.approx(0.8)
+    assert spearman([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
+    assert mean_error(np.array([1.1, 1.8]), [1.0, 2.0]) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("per_operator", [False, True])
+def test_a_quiet_device_is_predicted_and_a_noisy_one_says_its_error(per_operator: bool) -> None:
+    quiet = Device().calibrated(per_operator=per_operator)
+    # A table's ReLU is out of place, and the others of its size share its time.
+    assert quiet.mean_error < (0.05 if per_operator else 1e-6)
+    assert quiet.spearman > 0.99
+    other = Variant(block="dense", block_config=(5, 2), growth=20, init=40, classes=10, image=160)
+    expected = float(np.array(features(other, 8)) @ LAW)
+    assert quiet.latency_s(other) == pytest.approx(expected, rel=0.05 if per_operator else 1e-6)
+    noisy = Device(noise=1.0).calibrated(per_operator=per_operator)
+    assert noisy.mean_error > quiet.mean_error
+    assert (noisy.operators is not None) == per_operator
+    assert all(sample.left_out_s > 0 for sample in noisy.samples)
+
+
+def test_a_slow_machine_gets_fewer_processes() -> None:
+    fast, slow = Device(seconds=5), Device(seconds=30)
+    fast.calibrated()
+    slow.calibrated()
+    assert (fast.surveys, slow.surveys) == (PROCESSES, 2)
+
+
+def test_a_process_that_fails_is_an_error_with_its_words() -> None:
+    with pytest.raises(MeasureError, match="no memory"):
+        calibrate("cpu", worker=lambda _: (0, msgspec.json.encode(Times(error="no memory")).decode()))
+    with pytest.raises(MeasureError, match="ended with 1"):
+        calibrate("cpu", worker=lambda _: (1, "the process ended with 1: x"))
+
+
+@pytest.mark.parametrize("per_operator", [False, True])
+def test_many_variants_are_predicted_as_each_alone(per_operator: bool) -> None:
+    profile = Device(noise=0.1).calibrated(per_operator=per_operator)
+    group = [
+        Variant(block=block, block_config=(2, 3), growth=growth, init=init, image=96)
+        for block in ("dense", "residual")
+        for growth in (12, 15, 32)
+        for init in (16, 30)
+    ]
+    for variant, row in zip(group, records(group, profile=profile), strict=True):
+        assert row.predicted is not None
+        assert row.predicted.latency_s == pytest.approx(profile.latency_s(variant))
+        assert row.predicted == record(variant, profile=profile).predicted
+        assert row.predicted.mean_error == profile.mean_error
+    together = profile.of_net(trace(columns_of(group[:6])))
+    assert np.broadcast_to(together, 6) == pytest.approx([profile.latency_s(variant) for variant in group[:6]])
+
+
+def test_a_table_adds_the_operators_up() -> None:
+    net = trace(Variant(block="dense", block_config=(1,), growth=8, init=16, image=64))
+    table = {"elementwise": (0.0,) * 5 + (1.0,), "1x1 convolution": (0.0,) * 5 + (10.0,)}
+    convolutions, others, calls = tabled(net, 1, table)
+    each = [op for op, _ in operators(net, 1)]
+    one = sum(type(op).__name__ == "Conv" and op.kernel == 1 for op in each)
+    conv = sum(type(op).__name__ == "Conv" for op in each)
+    assert (convolutions, others, calls) == (10 * one + (conv - one), len(each) - conv, len(each))
+
+
+# -- profiles --------------------------------------------------------------------------------------------------
+
+
+def here(device: str) -> Environment:
+    return environment(pick_device(device))
+
+
+def test_a_profile_reads_back_and_holds_here(tmp_path: Path) -> None:
+    profile = Device().calibrated()
+    write_profile(profile, tmp_path / "p.json")
+    assert read_profile(tmp_path / "p.json", here) == profile
+    assert (profile.environment.threads, profile.dtype, profile.environment.dtype) == (2, "float32", "float32")
+
+
+@pytest.mark.parametrize("field", ["device_name", "torch", "cpu_count"])
+def test_a_profile_of_another_machine_is_refused_with_what_differs(field: str, tmp_path: Path) -> None:
+    profile = Device().calibrated()
+    other = msgspec.structs.replace(profile.environment, **{field: 999 if field == "cpu_count" else "other"})
+    write_profile(msgspec.structs.replace(profile, environment=other), tmp_path / "p.json")
+    with pytest.raises(UsageError, match=field.replace("_", " ")) as error:
+        read_profile(tmp_path / "p.json", here)
+    assert "calibrate" in error.value.fix
+
+
+def test_a_file_that_is_no_profile_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text("{}")
+    with pytest.raises(UsageError, match="is no profile"):
+        read_profile(tmp_path / "p.json")
+    with pytest.raises(UsageError, match="can't be read"):
+        read_profile(tmp_path / "none.json")
+    profile = msgspec.structs.replace(Device().calibrated(), schema=99)
+    write_profile(profile, tmp_path / "p.json")
+    with pytest.raises(UsageError, match="schema 99"):
+        read_profile(tmp_path / "p.json")
