@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analyzer.analysis import analyze as analyze
-    from analyzer.api import Comparison as Comparison
-    from analyzer.api import Measured as Measured
-    from analyzer.api import Sweep as Sweep
-    from analyzer.api import build as build
-    from analyzer.api import calibrate as calibrate
-    from analyzer.api import compare as compare
-    from analyzer.api import frame as frame
-    from analyzer.api import measure as measure
-    from analyzer.api import predict_memory as predict_memory
-    from analyzer.api import search as search
-    from analyzer.api import sweep as sweep
+    from analyzer.api.measuring import Measured as Measured
+    from analyzer.api.measuring import calibrate as calibrate
+    from analyzer.api.measuring import measure as measure
+    from analyzer.api.measuring import predict_memory as predict_memory
+    from analyzer.api.searching import search as search
+    from analyzer.api.sweeping import Sweep as Sweep
+    from analyzer.api.sweeping import sweep as sweep
+    from analyzer.api.tables import Comparison as Comparison
+    from analyzer.api.tables import build as build
+    from analyzer.api.tables import compare as compare
+    from analyzer.api.tables import frame as frame
     from analyzer.architecture.network import PRESETS as PRESETS
     from analyzer.architecture.variant import Variant as Variant
     from analyzer.budget.check import check as check
@@ -38,19 +38,19 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "analyze": "analyzer.analysis",
-    "compare": "analyzer.api",
-    "frame": "analyzer.api",
-    "predict_memory": "analyzer.api",
-    "measure": "analyzer.api",
-    "calibrate": "analyzer.api",
-    "search": "analyzer.api",
-    "sweep": "analyzer.api",
-    "Comparison": "analyzer.api",
-    "Measured": "analyzer.api",
-    "Sweep": "analyzer.api",
+    "compare": "analyzer.api.tables",
+    "frame": "analyzer.api.tables",
+    "predict_memory": "analyzer.api.measuring",
+    "measure": "analyzer.api.measuring",
+    "calibrate": "analyzer.api.measuring",
+    "search": "analyzer.api.searching",
+    "sweep": "analyzer.api.sweeping",
+    "Comparison": "analyzer.api.tables",
+    "Measured": "analyzer.api.measuring",
+    "Sweep": "analyzer.api.sweeping",
     "PRESETS": "analyzer.architecture.network",
     "Variant": "analyzer.architecture.variant",
-    "build": "analyzer.api",
+    "build": "analyzer.api.tables",
     "check": "analyzer.budget.check",
     "history": "analyzer.budget.history",
     "lock": "analyzer.budget.locking",

@@ -385,7 +385,7 @@ def test_the_command_on_small_networks(tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "analyzer", "search", "--block", "dense", "--blocks", "1,1", "--growth", "4:12:4",
         "--image", "32", "--max-params", "100k", "--objective", "measured_latency_s", "--maximize", "conv_activations",
-        "--batch", "1", "--trials", "1", "--out", "kept", "--format", "jsonl", "--export", "found.csv", "--report", "found.html",
+        "--batch", "1", "--trials", "1", "--time", "12s", "--out", "kept", "--format", "jsonl", "--export", "found.csv", "--report", "found.html",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     rows = []
@@ -409,7 +409,7 @@ def test_the_command_on_small_networks(tmp_path: Path) -> None:
 
 def test_from_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import analyzer as an
-    from analyzer import api
+    from analyzer.api import searching
 
     asked: list[Question] = []
 
@@ -418,7 +418,7 @@ def test_from_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         return run_study(question, store, Here(), path, measure_one=Measurer())
 
     monkeypatch.setattr(study, "run_study", fake)
-    monkeypatch.setattr(api, "executor_of", lambda **_: Here())
+    monkeypatch.setattr(searching, "executor_of", lambda **_: Here())
     table = an.search(
         SPACE, objective="measured_latency_s", limits={"params": LIMIT}, maximize="conv_activations", batch=2,
         trials=6, out=tmp_path, device="cpu",

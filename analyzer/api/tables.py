@@ -1,0 +1,94 @@
+"""Networks and their figures: build, frame, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from analyzer.analysis import analyze
+from analyzer.architecture.variant import Variant
+from analyzer.comparison import LayerChange, compare_records
+from analyzer.errors import UsageError
+from analyzer.records import FIGURES, Record
+from analyzer.targets import named
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from torch import nn
+
+
+def build(
+    variant: Variant | str, *, device: str | torch.device = "cpu", seed: int = 0, checkpoint_layers: bool = False
+) -> nn.Module:
+    """The network of a variant, or of a preset's or variant's name, as a torch module in training mode.
+
+    Takes (N, 3, image, image) float32. Initialised as the article does; the same `seed` gives the same weights on every
+    device. With `checkpoint_layers` each layer is run again in the backward pass: less memory for more time. Raises
+    ArchitectureError where the variant makes no network.
+    """
+    from analyzer.build import build as build_variant
+
+    found = named(variant) if isinstance(variant, str) else variant
+    return build_variant(found, device=device, seed=seed, checkpoint_layers=checkpoint_layers)
+
+
+def frame(records: Sequence[Record]) -> pd.DataFrame:
+    """One row a record, indexed by name: raw figures, the variant's fields, measured columns, the error's text."""
+    import pandas as pd
+
+    rows = []
+    for record in records:
+        measured = record.measured
+        rows.append(
+            {
+                "name": record.target.name,
+                "label": record.target.label,
+                "batch": record.batch,
+                "flops": record.flops,
+                **{figure: getattr(record, figure) for figure in FIGURES},
+                **(record.target.variant or {}),
+                "measured_latency_s": measured.measured_latency_s if measured else None,
+                "measured_images_per_s": measured.measured_images_per_s if measured else None,
+                "predicted_latency_s": record.predicted.latency_s if record.predicted else None,
+                "ratio_to_baseline": measured.ratio if measured else None,
+                "error": record.error.what if record.error else None,
+            }
+        )
+    table = pd.DataFrame(rows).set_index("name")
+    counts = ["flops", *FIGURES]
+    table[counts] = table[counts].astype("Int64")  # exact integers also beside missing ones
+    return table
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Records side by side, and for each after the first the layers that carry its difference to the first."""
+
+    records: tuple[Record, ...]
+    layers: tuple[tuple[LayerChange, ...], ...]
+
+    def frame(self) -> pd.DataFrame:
+        """Figures as rows, targets as columns, then each target's ratio to the first."""
+        table = frame(self.records)[["flops", *FIGURES]].T
+        first = table.iloc[:, 0]
+        for record in self.records[1:]:
+            table[f"{record.target.name} / {self.records[0].target.name}"] = table[record.target.name] / first
+        return table
+
+    def _repr_html_(self) -> str:
+        return str(self.frame().to_html(na_rep="–"))
+
+
+def compare(*targets: Any, batch: int = 1, by: str = "params", inputs: Any = None) -> Comparison:
+    """Two or more variants, names or modules (which need `inputs`) side by side; layers compared by a figure."""
+    if len(targets) < 2:
+        raise UsageError("compares two targets or more", where="compare", fix="such as compare(variant, 'densenet121')")
+    records = tuple(_record(target, batch, inputs) for target in targets)
+    return Comparison(records, tuple(tuple(compare_records(records[0], other, by)) for other in records[1:]))
+
+
+def _record(target: Any, batch: int, inputs: Any) -> Record:
+    own = not isinstance(target, (str, Variant))
+    return analyze(target, inputs=inputs if own else None, batch=batch)
