@@ -61,11 +61,15 @@ class Times(Frozen, frozen=True, kw_only=True):
     error: str | None = None
 
 
+WORKER_LIMIT_S = 3600.0
+"""The longest that any process may take."""
+
+
 class Job(Frozen, frozen=True, kw_only=True, tag=True):
     """One process's work: warm both up with `discard` pairs, then time `pairs` in alternating order.
 
     `first` says whether the baseline begins. `singles` forwards at batch 1 are timed after that, of the model alone.
-    `memory` asks for the allocator's peaks in place of times.
+    `memory` asks for the allocator's peaks in place of times. A process that takes over `limit_s` is ended.
     """
 
     model: Subject
@@ -78,6 +82,7 @@ class Job(Frozen, frozen=True, kw_only=True, tag=True):
     first: bool = True
     singles: int = 0
     memory: bool = False
+    limit_s: float = WORKER_LIMIT_S
 
 
 class Answer(Frozen, frozen=True, kw_only=True):

@@ -27,7 +27,7 @@ from analyzer.architecture.variant import Variant
 from analyzer.count.peak import Training, inference_peak, training_peak
 from analyzer.errors import MeasureError
 from analyzer.measure.exclusive import exclusive
-from analyzer.measure.job import Answer, Job, OperatorSurvey, Subject, Survey
+from analyzer.measure.job import WORKER_LIMIT_S, Answer, Job, OperatorSurvey, Subject, Survey
 from analyzer.measure.statistics import Stopper, caveats_of, interval_of, process_ratios
 from analyzer.records import Caveat, Conditions, Environment, Measurement
 from analyzer.units import mib
@@ -38,7 +38,8 @@ TUNED_MALLOC = {
     "MALLOC_TRIM_THRESHOLD_": str(2**33),
     "MALLOC_TOP_PAD_": str(2**26),
 }
-WORKER_TIMEOUT_S = 3600
+LEAST_LIMIT_S, LIMIT = 60.0, 4.0
+"""A process is ended where it takes over so many seconds, and so many times what was given for measuring."""
 
 Worker = Callable[[Job], Answer]
 """Runs a job in a process of its own."""
@@ -92,14 +93,15 @@ def ask(job: Job | Survey | OperatorSurvey) -> tuple[int, str]:
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in places if place)}
     if job.conditions.malloc == "tuned":
         variables.update(TUNED_MALLOC)
+    limit = job.limit_s if isinstance(job, Job) else WORKER_LIMIT_S
     try:
         with exclusive(job.device) as lock:
             done = subprocess.run(
                 [sys.executable, "-m", "analyzer.measure.worker"], input=msgspec.json.encode(job), capture_output=True,
-                env=variables, timeout=WORKER_TIMEOUT_S, check=False, pass_fds=lock,
+                env=variables, timeout=limit, check=False, pass_fds=lock,
             )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return 1, f"took over {WORKER_TIMEOUT_S} s"
+        return 1, f"one process took over {limit:g} s: use a smaller batch or image, or a longer --time"
     lines = done.stdout.decode(errors="replace").splitlines()
     if done.returncode == 0 and lines:
         return 0, lines[-1]
@@ -164,6 +166,7 @@ def _round(
         job = Job(
             model=one.subject, baseline=baseline, device=device, batch=one.batch, conditions=conditions,
             discard=protocol.discard, pairs=protocol.pairs, first=first, singles=protocol.singles,
+            limit_s=min(WORKER_LIMIT_S, max(LEAST_LIMIT_S, LIMIT * protocol.seconds)),
         )  # fmt: skip
         answer = refused(job) or worker(job)
         if answer.error is not None:

@@ -15,6 +15,7 @@ import psutil
 import pytest
 import torch
 
+from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.count.peak import Training
 from analyzer.errors import MeasureError, UsageError
@@ -29,7 +30,7 @@ from analyzer.measure.measure import (
     require_dtype,
     subject_of,
 )
-from analyzer.measure.protocol import Protocol, Series, measurement, rounds
+from analyzer.measure.protocol import Protocol, Series, in_a_process, measurement, rounds
 from analyzer.measure.statistics import (
     Stopper,
     autocorrelation,
@@ -411,3 +412,36 @@ def test_without_a_name_the_rows_go_to_reports_and_each_failure_is_one(tmp_path:
     assert "batch-1 p50" in stdout
     assert "bad.py:net: " in stderr
     assert "few-processes" in stderr
+
+
+def test_a_process_that_takes_too_long_is_ended_and_says_what_helps() -> None:
+    article = subject_of(PRESETS["article"])
+    job = Job(
+        model=article,
+        baseline=article,
+        device="cpu",
+        batch=64,
+        conditions=Conditions(),
+        discard=1,
+        pairs=50,
+        limit_s=1.0,
+    )
+    answer = in_a_process(job)
+    assert answer.error is not None
+    assert "one process took over 1 s: use a smaller batch" in answer.error
+
+
+def test_the_time_given_bounds_each_process() -> None:
+    limits = []
+
+    def worker(job: Job) -> Answer:
+        limits.append(job.limit_s)
+        return Answer(error="stop")
+
+    for seconds in (5.0, 100.0, 10_000.0):
+        protocol = Protocol(seconds=seconds)
+        subject = subject_of(PRESETS["article"])
+        list(
+            rounds([subject], subject, device="cpu", batch=1, conditions=Conditions(), protocol=protocol, worker=worker)
+        )
+    assert limits == [60.0, 400.0, 3600.0]
