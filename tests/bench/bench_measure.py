@@ -51,5 +51,5 @@ def coverage() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    for line in (coverage(), a_against_a()):
-        print(json.dumps(line), flush=True)
+    for figure in (coverage, a_against_a):
+        print(json.dumps(figure()), flush=True)
