@@ -318,9 +318,9 @@ class Replay:
     def _input_gradients(self, op: Op, grad: Tensor) -> Iterator[tuple[int, Tensor]]:
         inputs = [x for x in op.inputs if x.id in self._needs_grad]
         if isinstance(op, ops.Concat):
-            # Views that keep the whole gradient alive; of one sample, each is dense.
+            # Views that keep the whole gradient alive: torch adds to none of them in place, of one sample neither.
             for x in inputs:
-                yield x.id, Tensor(grad.storage, self.size(x), dense=self.batch == 1)
+                yield x.id, Tensor(grad.storage, self.size(x), dense=False)
         elif isinstance(op, (ops.Add, ops.Flatten)):
             for x in inputs:
                 yield x.id, Tensor(grad.storage, self.size(x))

@@ -294,3 +294,14 @@ def test_a_model_that_reads_values_has_no_peak_and_says_so() -> None:
 
     with pytest.raises(CountError, match="isn't known"):
         module_peaks(Reads(), [torch.empty(2, device="meta")])
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_torch_adds_to_no_view_of_a_concatenations_gradient_in_place(batch: int) -> None:
+    """Else the sum would keep the whole gradient alive: its storage is of the value's own size."""
+    value = torch.randn(batch, 2, 4, 4, requires_grad=True) * 1.0
+    arrived: list[torch.Tensor] = []
+    value.register_hook(lambda gradient: arrived.append(gradient))
+    read = value.relu().sum()
+    (read + torch.cat([value, torch.randn(batch, 6, 4, 4)], 1).square().sum()).backward()
+    assert [gradient.untyped_storage().nbytes() for gradient in arrived] == [4 * value.numel()]
