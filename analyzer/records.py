@@ -216,6 +216,11 @@ class Record(Frozen, frozen=True, kw_only=True):
     measured: Measurement | None = None
     error: Failure | None = None
 
+    @property
+    def uncounted_operators(self) -> str:
+        """The operators without a formula, each once."""
+        return ", ".join(dict.fromkeys(entry.operator for entry in self.uncounted))
+
     def to_json(self) -> str:
         """One line of JSON."""
         return msgspec.json.encode(self).decode()

@@ -210,7 +210,7 @@ class _Check:
     def _uncounted(self, held: Held) -> Iterator[Finding]:
         if held.counted.record.uncounted:
             first = held.counted.record.uncounted[0]
-            names = ", ".join(dict.fromkeys(entry.operator for entry in held.counted.record.uncounted))
+            names = held.counted.record.uncounted_operators
             yield held.found(
                 "uncounted", "error", f"operators without a formula, so the MACs are a lower bound: {names}",
                 where=first.module or "the root", fix="leave out input to hold the model to its parameters alone",

@@ -63,7 +63,7 @@ def counted(found: Found, not_from: Path | None = None, progress: Callable[[str]
         try:
             made = count(model, found.root, peaks=needs_peaks(limits(model)), not_from=not_from)
             if made.record.uncounted:
-                names = ", ".join(dict.fromkeys(entry.operator for entry in made.record.uncounted))
+                names = made.record.uncounted_operators
                 raise CountError(
                     f"operators without a formula: {names}", fix="leave out input to lock parameters alone"
                 )

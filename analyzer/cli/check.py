@@ -11,13 +11,11 @@ from analyzer.budget.check import BUDGETS_FROM, check
 from analyzer.budget.outputs import FORMATS, parse_output, write
 from analyzer.budget.outputs.facts import headline, plain, title
 from analyzer.cli.base import Verb, say
-
-MOST_OUTPUTS = 32
+from analyzer.cli.options import config_option
 
 
 @click.command("check", cls=Verb)
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="The configuration.  [default: the nearest analyzer.toml or pyproject.toml]")  # fmt: skip
+@config_option
 @click.option("--against", metavar="REF", help="Compare with the lock at the merge base of HEAD and REF (origin/main).")
 @click.option("--rebuild", is_flag=True, help="Count the merge base's models anew, in a git worktree.")
 @click.option("--budget-from", type=click.Choice(BUDGETS_FROM), default="head", show_default=True,

@@ -13,15 +13,14 @@ from analyzer.budget.figures import STATIC, TRACKED
 from analyzer.budget.history import MOST, History, Step, history
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
-from analyzer.cli.options import format_option
+from analyzer.cli.options import config_option, format_option
 from analyzer.files import csv_cell, write_text
 
 _HEADINGS = ("commit", "day", "model")
 
 
 @click.command("history", cls=Verb)
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="The configuration.  [default: the nearest analyzer.toml or pyproject.toml]")  # fmt: skip
+@config_option
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Show this model alone; repeatable.")
 @click.option("--figure", "figures", type=click.Choice(STATIC), multiple=True, metavar="NAME",
               help=f"A figure to show; repeatable.  [default: {', '.join(TRACKED)}]")  # fmt: skip

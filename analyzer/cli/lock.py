@@ -13,11 +13,11 @@ from analyzer.budget.lock import Lock, to_text
 from analyzer.budget.locking import counted, lock
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
+from analyzer.cli.options import config_option
 
 
 @click.command("lock", cls=Verb)
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="The configuration.  [default: the nearest analyzer.toml or pyproject.toml]")  # fmt: skip
+@config_option
 @click.option("--check", is_flag=True, help="Write nothing; end with 4 where the lock is not what would be written.")
 @click.option("--output", type=click.Choice(["-"]), help="`-`: write to stdout, and leave the file as it is.")
 @click.option("--not-from", type=click.Path(path_type=Path), hidden=True, help="Refuse code imported from this folder.")

@@ -177,6 +177,16 @@ def profile_of(path: Path | None) -> Profile | None:
     return read_profile(path, like)
 
 
+def config_option(function: F) -> F:
+    """`--config`, of budgets."""
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="The configuration.  [default: the nearest analyzer.toml or pyproject.toml]",
+    )(function)
+
+
 def device_option(function: F) -> F:
     """`--device`."""
     return click.option(
