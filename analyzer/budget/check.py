@@ -174,7 +174,7 @@ class _Check:
         target = model.target or "a variant"
         try:
             identity = identity_of(model, self.found.root)
-            counted = self._count(name, model, needs_peaks(held_to))
+            counted = self._count(name, model)
         except AnalyzerError as error:
             kind = "broken" if error.exit_code == 3 else "configuration"
             self.findings.append(self._at_configuration(_of_error(error, kind, name)))
@@ -196,12 +196,13 @@ class _Check:
         before = held.base.record(target) if held.base else None
         return ModelVerdict(name=name, target=target, figures=tuple(lines), record=counted.record, before=before)
 
-    def _count(self, name: str, model: Model, peaks: bool) -> Counted:
+    def _count(self, name: str, model: Model) -> Counted:
+        """Once a model, whether it is asked for itself or as another's reference first."""
         if name in self.broken:
             raise self.broken[name]
         if name not in self.counted:
             try:
-                self.counted[name] = count(model, self.found.root, peaks=peaks)
+                self.counted[name] = count(model, self.found.root, peaks=needs_peaks(limits(model)))
             except AnalyzerError as error:
                 self.broken[name] = error
                 raise
@@ -219,7 +220,7 @@ class _Check:
     def _reference(self, configuration: Configuration) -> Callable[[str, str], int]:
         def value(name: str, figure: str) -> int:
             if name in configuration.models:
-                record = self._count(name, configuration.models[name], False).record
+                record = self._count(name, configuration.models[name]).record
             else:
                 record = family.record(named(name), 1, layers=False)
             found = of_record(record, figure)

@@ -620,3 +620,10 @@ def test_a_terminated_rebuild_leaves_no_worktree(project: Project) -> None:
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
     assert project.git("worktree", "list").count("\n") == 0
+
+
+def test_a_model_counted_as_a_reference_first_still_has_its_peaks(project: Project) -> None:
+    project.edit("pyproject.toml", "depth = { max = 10 }", 'peak_inference_bytes = { max = "1 GiB" }')
+    project.edit("pyproject.toml", 'max = "50 MMACs", growth = "5%"', 'max-ratio = 9, of = "reader"')
+    code, verdict = project.check()
+    assert (code, kinds(verdict, "error")) == (0, [])
