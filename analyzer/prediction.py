@@ -143,6 +143,17 @@ def predict_module(model: Any, args: Any, kwargs: Any, record: Record, training:
     )
 
 
+def with_peaks(record: Record, model: Any, args: Any, kwargs: Any) -> Record:
+    """The record of a model of one's own with its peaks in the default training. Raises CountError."""
+    found = predict_module(model, args, kwargs, record, DEFAULT)
+    return msgspec.structs.replace(
+        record,
+        peak_training_bytes=found.peak_training_bytes,
+        peak_inference_bytes=found.peak_inference_bytes,
+        notes=(*record.notes, *found.notes),
+    )
+
+
 # -- what fits -------------------------------------------------------------------------------------------------
 
 

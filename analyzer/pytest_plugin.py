@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
 from analyzer import units
@@ -85,12 +84,9 @@ def _record(model: Any, inputs: Any, kwargs: Mapping[str, Any] | None, figures: 
 
 def _with_peaks(record: Record, model: nn.Module, inputs: Any, kwargs: Mapping[str, Any] | None) -> Record:
     from analyzer.analysis import as_tensors
-    from analyzer.count.peak import DEFAULT
-    from analyzer.prediction import predict_module
+    from analyzer.prediction import with_peaks
 
-    found = predict_module(model, as_tensors(inputs or []), dict(kwargs or {}), record, DEFAULT)
-    peaks = {name: getattr(found, name) for name in PEAKS}
-    return msgspec.structs.replace(record, **peaks)
+    return with_peaks(record, model, as_tensors(inputs or []), dict(kwargs or {}))
 
 
 def _known(record: Record, name: str) -> int:

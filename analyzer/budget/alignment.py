@@ -32,7 +32,10 @@ class Alignment:
         self._gone = [node for top in self._gone for _, node in top.walk()]
         self._new = [node for top in self._new for _, node in top.walk()]
         self._match_subtrees(self._hash)
-        self._match_subtrees(lambda node: _skeleton(node) if self._is_open(node) else None)
+        left = {id(node) for node in (*self._gone, *self._new)}
+        self._match_subtrees(
+            lambda node: _skeleton(node) if all(id(below) in left for _, below in node.walk()) else None
+        )
         self._match_renamed()
 
     def before(self, path: str) -> LayerRow | None:
@@ -126,11 +129,6 @@ class Alignment:
                     self._pairs[node.path] = path
                     del gone[path]
                     break
-
-    def _is_open(self, node: Node) -> bool:
-        """Whether a container and all below it are still to be matched."""
-        left = {id(other) for other in (*self._gone, *self._new)}
-        return all(id(below) in left for _, below in node.walk())
 
     def _hash(self, node: Node) -> str:
         """Of a module and all below it; names count but for places in a sequence."""

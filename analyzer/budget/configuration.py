@@ -102,12 +102,17 @@ def from_data(data: Any, where: str) -> Configuration:
     """The configuration of a table that was read. Raises UsageError."""
     configuration: Configuration = _struct(Configuration, data, where)
     for key, model in configuration.models.items():
-        place = f"{where}.models.{key}" if ": " in where else f"{where}: models.{key}"
+        place = _below(where, f"models.{key}")
         _check_model(model, place)
         for limit in limits(model, place):
             if limit.of and limit.of not in configuration.models:
                 _check_reference(limit, configuration)
     return configuration
+
+
+def _below(where: str, key: str) -> str:
+    """A key's place: the file's name, a colon, then keys with dots."""
+    return f"{where}.{key}" if ": " in where else f"{where}: {key}"
 
 
 def _check_reference(limit: Limit, configuration: Configuration) -> None:
@@ -127,7 +132,7 @@ def _struct(kind: type[msgspec.Struct], data: Any, where: str) -> Any:
     for key, value in data.items():
         if key not in known:
             raise UsageError(f"unknown key {key[:60]!r}", where=where, fix=did_you_mean(key, known))
-        below = f"{where}.{key}" if ": " in where else f"{where}: {key}"
+        below = _below(where, key)
         for place, child_kind, child in _children(_CHILDREN.get(key), value, below):
             _struct(child_kind, child, place)
     try:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
-
 from analyzer import family
 from analyzer.architecture.variant import Variant
 from analyzer.budget import source
@@ -19,9 +17,8 @@ from analyzer.budget.files import contained
 from analyzer.budget.isolation import Outcome, counted_apart
 from analyzer.budget.schema import Model
 from analyzer.budget.source import Place
-from analyzer.count.peak import DEFAULT
 from analyzer.errors import TargetError, UsageError
-from analyzer.prediction import predict_module
+from analyzer.prediction import with_peaks
 from analyzer.records import Input, Record
 from analyzer.space.axes import axis
 from analyzer.targets import FamilyTarget, ModuleTarget, Resolved, load, resolve, tensors
@@ -100,15 +97,7 @@ def _record(target: ModuleTarget, model: nn.Module, peaks: bool) -> Record:
     args, keywords = tensors(target.inputs)
     rebuild = cast("Callable[[], nn.Module]", lambda: load(target, device="cpu"))
     record = count_module(model, args, keywords, name=target.name, rebuild=rebuild)
-    if not peaks:
-        return record
-    found = predict_module(model, args, keywords, record, DEFAULT)
-    return msgspec.structs.replace(
-        record,
-        peak_training_bytes=found.peak_training_bytes,
-        peak_inference_bytes=found.peak_inference_bytes,
-        notes=(*record.notes, *found.notes),
-    )
+    return with_peaks(record, model, args, keywords) if peaks else record
 
 
 def _factory(target: ModuleTarget) -> Any:

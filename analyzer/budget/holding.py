@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from analyzer.budget import globs
 from analyzer.budget.alignment import Alignment
 from analyzer.budget.counting import Counted
-from analyzer.budget.figures import LAYERED, PEAKS, TRACKED, of_row, of_rows
+from analyzer.budget.figures import LAYERED, OF_PARAMETERS, PEAKS, TRACKED, of_row, of_rows
 from analyzer.budget.limits import Limit, waived_up_to
 from analyzer.budget.lock import Locked
 from analyzer.budget.schema import BASELINE, Waiver
@@ -185,12 +185,7 @@ def _unmatched(held: Held, limit: Limit) -> Finding:
 def _unknown(held: Held, limit: Limit) -> Finding:
     record = held.counted.record
     why = next((note for note in record.notes if limit.figure in note), "")
-    needs_input = not record.inputs and limit.figure not in (
-        "params",
-        "trainable_params",
-        "param_bytes",
-        "buffer_bytes",
-    )
+    needs_input = not record.inputs and limit.figure not in OF_PARAMETERS
     if needs_input:
         why = "the configuration gives no input"
     return Finding(

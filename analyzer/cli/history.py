@@ -11,6 +11,7 @@ import click
 
 from analyzer.budget.figures import STATIC, TRACKED
 from analyzer.budget.history import MOST, History, Step, history
+from analyzer.budget.outputs.facts import plain
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
 from analyzer.cli.options import config_option, format_option
@@ -44,7 +45,7 @@ def command(
         say(f"note: {found.truncated}")
     for step in found.steps:
         if step.error:
-            warn(f"{step.commit.sha[:10]}: {text.printable(step.error)}")
+            warn(f"{step.commit.sha[:10]}: {plain(step.error)}")
     _print(found, shown, format_)
     if html is not None:
         write_text(html, _page(found, shown))
@@ -89,7 +90,7 @@ def _data(step: Step, figures: tuple[str, ...]) -> dict[str, str | int | None]:
 
 
 def _line(found: History, step: Step, figures: tuple[str, ...]) -> list[str]:
-    cells = [step.commit.sha[:10], step.date, text.printable(step.model)]
+    cells = [step.commit.sha[:10], step.date, plain(step.model)]
     for figure in figures:
         series = found.series(step.model, figure)
         place = next((i for i, (s, _) in enumerate(series) if s is step), None)
@@ -99,7 +100,7 @@ def _line(found: History, step: Step, figures: tuple[str, ...]) -> list[str]:
         value, before = series[place][1], series[place - 1][1] if place else None
         grown = f" ({100 * (value - before) / before:+.1f} %)" if before and value != before else ""
         cells.append(text.figure(figure, value) + grown)
-    return [*cells, text.printable(step.commit.subject)[:60]]
+    return [*cells, plain(step.commit.subject)[:60]]
 
 
 def _page(found: History, figures: tuple[str, ...]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from analyzer.budget.initial import Initial, init
+from analyzer.budget.outputs.facts import plain
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
 
@@ -52,20 +53,20 @@ def command(folder: Path, by_import: bool, no_build: bool, print_schema: bool) -
 
         text.show(schema_text().rstrip("\n"))
         return
-    _tell(init(folder, build=not no_build, by_import=by_import, say=lambda told: say(text.printable(told))))
+    _tell(init(folder, build=not no_build, by_import=by_import, say=lambda told: say(plain(told))))
 
 
 def _tell(made: Initial) -> None:
     used = [proposal for proposal in made.proposals if not proposal.problem]
     rows = [
-        [text.printable(p.name), text.printable(p.model.target or ''), text.printable(str(p.model.input or "none found")),
+        [plain(p.name), plain(p.model.target or ''), plain(str(p.model.input or "none found")),
          *(text.figure(f, getattr(p.record, f) if p.record else None) for f in ("params", "macs"))]
         for p in used
     ]  # fmt: skip
     text.show_table(["model", "target", "input", "params", "MACs"], rows, left=3)
     for proposal in made.proposals:
         if proposal.problem:
-            say(text.printable(f"left out {proposal.candidate.target}: {proposal.problem}"))
+            say(plain(f"left out {proposal.candidate.target}: {proposal.problem}"))
     say(f"wrote {made.file}" + (f" and {made.lock.name}: commit both" if made.lock else "; next: analyze lock"))
     say("look at each input and budget, then hold them in CI:\n")
     text.show(SNIPPET.rstrip("\n"))

@@ -11,6 +11,7 @@ from analyzer.budget.configuration import find
 from analyzer.budget.figures import TRACKED
 from analyzer.budget.lock import Lock, to_text
 from analyzer.budget.locking import counted, lock
+from analyzer.budget.outputs.facts import plain
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
 from analyzer.cli.options import config_option
@@ -29,7 +30,7 @@ def command(config: Path | None, check: bool, output: str | None, not_from: Path
 
     def progress(name: str) -> None:
         if sys.stderr.isatty():
-            say(f"counting {text.printable(name)}")
+            say(f"counting {plain(name)}")
 
     if output == "-":
         text.show(to_text(counted(find(Path.cwd(), config), not_from, progress)).rstrip("\n"))
@@ -37,14 +38,14 @@ def command(config: Path | None, check: bool, output: str | None, not_from: Path
     done = lock(Path.cwd(), config=config, check=check, not_from=not_from, progress=progress)
     _show(done.lock)
     for difference in done.differences:
-        say(text.printable(difference))
+        say(plain(difference))
     say(f"{done.path.name} is up to date" if check or not done.differences else f"wrote {done.path}")
 
 
 def _show(made: Lock) -> None:
     rows = [
         [
-            text.printable(name),
+            plain(name),
             *(text.figure(figure, model.figure(figure)) for figure in TRACKED),
             f"{len(model.rows):,}",
         ]

@@ -14,7 +14,6 @@ import click
 from analyzer import units
 from analyzer.cli.base import use_color
 from analyzer.records import Record
-from analyzer.report.figures import visible
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 """Headings and rows of cells; the first column is text, the others are aligned right."""
@@ -79,12 +78,6 @@ def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _md_row(cells: Sequence[str], *, escape: bool = True) -> str:
     return "| " + " | ".join(escaped(cell) if escape else cell for cell in cells) + " |"
-
-
-def printable(text: str) -> str:
-    """Text from outside in one line, what a terminal would obey written out."""
-    shown: str = visible(" ".join(text.split()))
-    return shown
 
 
 def escaped(text: str) -> str:
