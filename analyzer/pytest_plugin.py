@@ -68,8 +68,8 @@ def _whole(name: str, limit: int | str) -> int:
 
 
 def _record(model: Any, inputs: Any, kwargs: Mapping[str, Any] | None, figures: set[str]) -> Record:
-    from analyzer.analysis import analyze
     from analyzer.architecture.variant import Variant
+    from analyzer.targets.analysis import analyze
 
     if isinstance(model, (str, Variant)) or inputs is not None or kwargs:
         record = analyze(model, inputs=inputs, kwargs=kwargs, strict=bool(figures & RUN))
@@ -77,14 +77,14 @@ def _record(model: Any, inputs: Any, kwargs: Mapping[str, Any] | None, figures: 
         return _with_peaks(record, model, inputs, kwargs) if own and figures & set(PEAKS) else record
     if needing := sorted(figures & RUN):
         raise UsageError(f"{needing[0]} need inputs", where=_WHERE, fix="such as inputs=(1, 3, 224, 224)")
-    from analyzer.count.parameters import count_parameters
+    from analyzer.tracing.parameters import count_parameters
 
     return count_parameters(model, name=type(model).__name__)
 
 
 def _with_peaks(record: Record, model: nn.Module, inputs: Any, kwargs: Mapping[str, Any] | None) -> Record:
-    from analyzer.analysis import as_tensors
-    from analyzer.prediction import with_peaks
+    from analyzer.targets.analysis import as_tensors
+    from analyzer.tracing.prediction import with_peaks
 
     return with_peaks(record, model, as_tensors(inputs or []), dict(kwargs or {}))
 
@@ -97,7 +97,7 @@ def _known(record: Record, name: str) -> int:
 
 
 def _problem(record: Record, name: str, limit: int) -> str:
-    from analyzer.report.figures import known
+    from analyzer.reporting.figures import known
 
     figure, value = known(name), _known(record, name)
     head = f"{figure.label}: {figure.exact(value)}, {figure.exact(value - limit)} above the limit {figure.exact(limit)}"

@@ -1,7 +1,7 @@
 """Where the article's parameters sit and what moves them, from Python."""
 
 import analyzer as an
-from analyzer.search.explain import cheapest, elasticities, shares
+from analyzer.searching.explain import cheapest, elasticities, shares
 
 article = an.Variant()
 total = an.analyze(article).params

@@ -8,17 +8,17 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from analyzer import prediction
-from analyzer.analysis import analyze
 from analyzer.api.tables import frame
 from analyzer.architecture.variant import Variant
-from analyzer.count.peak import Training
 from analyzer.errors import UsageError, did_you_mean
-from analyzer.latency import Profile, write_profile
-from analyzer.prediction import MemoryPrediction
+from analyzer.reading import prediction
+from analyzer.reading.latency import Profile, write_profile
+from analyzer.reading.peak import Training
+from analyzer.reading.prediction import MemoryPrediction
 from analyzer.records import Conditions, Record
-from analyzer.sweep.store import JsonlStore, MemoryStore, Store
-from analyzer.targets import named
+from analyzer.sweeping.store import JsonlStore, MemoryStore, Store
+from analyzer.targets.analysis import analyze
+from analyzer.targets.resolving import named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ def predict_memory(
 ) -> MemoryPrediction:
     """Peak memory of a training step and of an inference, exactly, and where each peak stands; no torch for a variant.
 
-    `training` are the fields of count.peak.Training: dtype, optimizer, form, zero_grad, weight_decay, accumulate,
+    `training` are the fields of reading.peak.Training: dtype, optimizer, form, zero_grad, weight_decay, accumulate,
     checkpoint, autocast. A module of one's own takes `inputs` as in `analyze`, and is run on the meta device. Raises UsageError
     on a combination that is not verified, CountError where the module can't run on meta.
     """
@@ -46,9 +46,10 @@ def predict_memory(
     if isinstance(model, (str, Variant)):
         variant = named(model) if isinstance(model, str) else model
         return prediction.predict_memory(variant, batch, asked, timeline=timeline)
-    from analyzer.analysis import as_tensors
+    from analyzer.targets.analysis import as_tensors
+    from analyzer.tracing.prediction import predict_module
 
-    return prediction.predict_module(model, as_tensors(inputs), {}, analyze(model, inputs=inputs), asked)
+    return predict_module(model, as_tensors(inputs), {}, analyze(model, inputs=inputs), asked)
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ def measure(
     lines) as soon as it is made, also where the run is interrupted. Progress goes to stderr unless `quiet`. Raises
     UsageError where the device isn't there or can't do the dtype.
     """
-    from analyzer.measure.measure import SINGLES, choose_batch, measure_all, record_of, subject_of
-    from analyzer.measure.protocol import Protocol
+    from analyzer.measuring.measure import SINGLES, choose_batch, measure_all, record_of, subject_of
+    from analyzer.measuring.protocol import Protocol
 
     say = _silent if quiet else _to_stderr
     subjects = [subject_of(named(model) if isinstance(model, str) else model) for model in models]
@@ -139,7 +140,7 @@ def calibrate(
     Progress goes to stderr unless `quiet`. Raises MeasureError where nothing runs, UsageError where the device isn't
     there.
     """
-    from analyzer.measure.calibration import calibrate as run_calibration
+    from analyzer.measuring.calibration import calibrate as run_calibration
 
     conditions = Conditions(dtype=dtype, threads=threads)
     say = _silent if quiet else _to_stderr

@@ -7,21 +7,21 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from analyzer.analysis import analyze
 from analyzer.api.shared import profile_at, store_at
 from analyzer.api.tables import frame
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError, UsageError
-from analyzer.search.query import Constraint, Objective, limits_under
+from analyzer.searching.query import Constraint, Objective, limits_under
 from analyzer.space.space import Space
-from analyzer.sweep.executors import executor_of
+from analyzer.sweeping.executors import executor_of
+from analyzer.targets.analysis import analyze
 from analyzer.units import parse_count
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analyzer.search.results import Find
-    from analyzer.search.study import Question
+    from analyzer.searching.results import Find
+    from analyzer.searching.study import Question
 
 
 def search(
@@ -55,16 +55,16 @@ def search(
     `minimize` and `maximize` count beside it where they are given. `out` keeps the study and its rows to go on from.
     `batch` is that of memory (default: 1) and of measuring (default: the device's usual).
     """
-    from analyzer.search.engine import search as run_search
-    from analyzer.search.query import Query
-    from analyzer.search.results import finds
+    from analyzer.searching.engine import search as run_search
+    from analyzer.searching.query import Query
+    from analyzer.searching.results import finds
 
     if not isinstance(space, Space):
         raise UsageError(f"is no Space: {space!r:.80}", where="space", fix="such as Space(growth=range(8, 65))")
     goals = _goals(minimize, maximize)
     query = Query(goals or Query().objectives, _constraints(limits, at_least, under, batch or 1), batch or 1, best)
     if objective:
-        from analyzer.search.study import Question
+        from analyzer.searching.study import Question
 
         question = Question(
             space, query, tuple(_names(objective)), goals, trials=trials, seconds=seconds, batch=batch,
@@ -78,7 +78,7 @@ def search(
 
 
 def _measured(question: Question, device: str, folder: Path | None) -> pd.DataFrame:
-    from analyzer.search.study import run_study
+    from analyzer.searching.study import run_study
 
     with closing(executor_of(device=device)) as workers, closing(store_at(folder, resume=True)) as store:
         outcome = run_study(question, store, workers, None if folder is None else folder / "study.db")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyzer.latency import Profile, read_profile
-from analyzer.sweep.database import open_store
-from analyzer.sweep.store import MemoryStore, Store
+from analyzer.reading.latency import Profile, read_profile
+from analyzer.sweeping.database import open_store
+from analyzer.sweeping.store import MemoryStore, Store
 
 if TYPE_CHECKING:
     pass
@@ -22,6 +22,6 @@ def profile_at(path: str | Path | None) -> Profile | None:
     """The profile of a file. Raises UsageError where it was made on another device."""
     if path is None:
         return None
-    from analyzer.measure.environment import like
+    from analyzer.measuring.environment import like
 
     return read_profile(Path(path), like)

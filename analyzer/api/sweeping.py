@@ -13,10 +13,10 @@ from analyzer.api.tables import frame
 from analyzer.architecture.variant import Variant
 from analyzer.records import Record
 from analyzer.space.grid import Grid, Listed
-from analyzer.sweep import run
-from analyzer.sweep.executors import executor_of
-from analyzer.sweep.export import write_results
-from analyzer.targets import named
+from analyzer.sweeping import run
+from analyzer.sweeping.executors import executor_of
+from analyzer.sweeping.export import write_results
+from analyzer.targets.resolving import named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,8 +78,8 @@ def sweep(
     records = run.rows_of(plan, store)
     if folder is None:
         return Sweep(tuple(records), run.pareto_names(records), None)
-    from analyzer.report.page import write_report
-    from analyzer.sweep.report import report_data
+    from analyzer.reporting.page import write_report
+    from analyzer.sweeping.report import report_data
 
     write_results(folder, records)
     report = folder / "report.html"

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analyzer.analysis import analyze
 from analyzer.architecture.variant import Variant
-from analyzer.comparison import LayerChange, compare_records
 from analyzer.errors import UsageError
+from analyzer.reading.comparison import LayerChange, compare_records
 from analyzer.records import FIGURES, Record
-from analyzer.targets import named
+from analyzer.targets.analysis import analyze
+from analyzer.targets.resolving import named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ def build(
     device. With `checkpoint_layers` each layer is run again in the backward pass: less memory for more time. Raises
     ArchitectureError where the variant makes no network.
     """
-    from analyzer.build import build as build_variant
+    from analyzer.building.modules import build as build_variant
 
     found = named(variant) if isinstance(variant, str) else variant
     return build_variant(found, device=device, seed=seed, checkpoint_layers=checkpoint_layers)

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from analyzer.architecture.net import Net
-from analyzer.architecture.ops import Dim, Tensor
+from analyzer.architecture.ops import Dim, Value
 from analyzer.architecture.wiring import Layer, StageFunction, chain, cross_stage, harmonic, log_dense
 
-BlockFunction = Callable[[Net, Tensor, Layer], Tensor]
+BlockFunction = Callable[[Net, Value, Layer], Value]
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class BlockType:
     """A registered block: its function, its module class name, its family, and how its hidden width is said."""
 
     name: str
@@ -36,7 +36,7 @@ class Block:
         return self.ratio is not None or self.bn_size is not None
 
 
-BLOCKS: dict[str, Block] = {}
+BLOCKS: dict[str, BlockType] = {}
 
 
 def block(
@@ -60,14 +60,14 @@ def block(
     """
 
     def register(function: BlockFunction) -> BlockFunction:
-        BLOCKS[name] = Block(name, kind, function, family, ratio, bn_size, inplace, window_pool, stage)
+        BLOCKS[name] = BlockType(name, kind, function, family, ratio, bn_size, inplace, window_pool, stage)
         return function
 
     return register
 
 
 @block("residual", kind="ResidualBlock", ratio=0.25, inplace=False, window_pool=True)
-def residual(net: Net, x: Tensor, layer: Layer) -> Tensor:
+def residual(net: Net, x: Value, layer: Layer) -> Value:
     """The article's layer, a pre-activation ResNet bottleneck: 1x1, 3x3, 1x1, concatenated after its input."""
     y = net.conv("conv1", net.relu("relu1", net.norm("norm1", x)), layer.hidden)
     y = net.relu("relu2", net.norm("norm2", y))
@@ -77,7 +77,7 @@ def residual(net: Net, x: Tensor, layer: Layer) -> Tensor:
 
 
 @block("dense", kind="DenseLayer", bn_size=4)
-def dense(net: Net, x: Tensor, layer: Layer) -> Tensor:
+def dense(net: Net, x: Value, layer: Layer) -> Value:
     """DenseNet-B's layer (Huang et al. 2017, §3): 1x1, 3x3, concatenated after its input."""
     y = net.conv("conv1", net.relu("relu1", net.norm("norm1", x)), layer.hidden)
     y = net.relu("relu2", net.norm("norm2", y))
@@ -86,7 +86,7 @@ def dense(net: Net, x: Tensor, layer: Layer) -> Tensor:
 
 
 @block("basic", kind="BasicLayer")
-def basic(net: Net, x: Tensor, layer: Layer) -> Tensor:
+def basic(net: Net, x: Value, layer: Layer) -> Value:
     """The first DenseNet's layer (Huang et al. 2017, §3): one 3x3, concatenated after its input."""
     y = net.relu("relu1", net.norm("norm1", x))
     y = net.conv("conv1", y, layer.growth, layer.kernel, groups=layer.groups)
@@ -94,7 +94,7 @@ def basic(net: Net, x: Tensor, layer: Layer) -> Tensor:
 
 
 @block("bottleneck", kind="Bottleneck", family="resnet", ratio=0.25)
-def bottleneck(net: Net, x: Tensor, layer: Layer) -> Tensor:
+def bottleneck(net: Net, x: Value, layer: Layer) -> Value:
     """ResNet's layer (He et al. 2015, v1.5 as torchvision): 1x1, 3x3 (strided), 1x1, added to its input."""
     y = net.relu("relu1", net.norm("bn1", net.conv("conv1", x, layer.hidden)))
     y = net.conv("conv2", y, layer.hidden, layer.kernel, stride=layer.stride, groups=layer.groups)
@@ -109,7 +109,7 @@ def bottleneck(net: Net, x: Tensor, layer: Layer) -> Tensor:
 # -- levers: other ways to spend parameters in a dense layer -----------------------------------------------------
 
 
-def dense_features(net: Net, x: Tensor, layer: Layer) -> Tensor:
+def dense_features(net: Net, x: Value, layer: Layer) -> Value:
     """DenseNet-B's layer without its concatenation: the new features alone."""
     y = net.conv("conv1", net.relu("relu1", net.norm("norm1", x)), layer.hidden)
     y = net.relu("relu2", net.norm("norm2", y))
@@ -122,7 +122,7 @@ block("csp", kind="DenseLayer", bn_size=4, stage=cross_stage)(dense)
 
 
 @block("separable", kind="SeparableLayer", bn_size=4)
-def separable(net: Net, x: Tensor, layer: Layer) -> Tensor:
+def separable(net: Net, x: Value, layer: Layer) -> Value:
     """DenseNet-B's layer with its 3x3 made depthwise and pointwise (Howard et al. 2017): 1x1, 3x3 depthwise, 1x1."""
     y = net.conv("conv1", net.relu("relu1", net.norm("norm1", x)), layer.hidden)
     y = net.conv("conv2", net.relu("relu2", net.norm("norm2", y)), layer.hidden, layer.kernel, groups=layer.hidden)
@@ -131,7 +131,7 @@ def separable(net: Net, x: Tensor, layer: Layer) -> Tensor:
 
 
 @block("shuffle", kind="ShuffleLayer", bn_size=4)
-def shuffle(net: Net, x: Tensor, layer: Layer) -> Tensor:
+def shuffle(net: Net, x: Value, layer: Layer) -> Value:
     """Grouped 3x3 whose groups are mixed before it by a channel shuffle (Zhang et al. 2018); set the groups."""
     y = net.conv("conv1", net.relu("relu1", net.norm("norm1", x)), layer.hidden)
     y = net.shuffle(net.relu("relu2", net.norm("norm2", y)), layer.groups)
@@ -140,7 +140,7 @@ def shuffle(net: Net, x: Tensor, layer: Layer) -> Tensor:
 
 
 @block("squeeze", kind="SqueezeLayer", bn_size=4)
-def squeeze(net: Net, x: Tensor, layer: Layer) -> Tensor:
+def squeeze(net: Net, x: Value, layer: Layer) -> Value:
     """DenseNet-B's layer with squeeze-and-excitation of its new features (Hu et al. 2018), reduced to a quarter."""
     y = dense_features(net, x, layer)
     with net.scope("se", "SqueezeExcitation"):
@@ -151,7 +151,7 @@ def squeeze(net: Net, x: Tensor, layer: Layer) -> Tensor:
 
 
 @block("lowrank", kind="LowRankLayer", bn_size=4)
-def lowrank(net: Net, x: Tensor, layer: Layer) -> Tensor:
+def lowrank(net: Net, x: Value, layer: Layer) -> Value:
     """DenseNet-B's layer with its 1x1 as a pair of rank hidden/4: 1x1 to a quarter, 1x1 up, 3x3."""
     y = net.conv("conv1a", net.relu("relu1", net.norm("norm1", x)), layer.hidden // 4)
     y = net.conv("conv1b", y, layer.hidden)
@@ -160,7 +160,7 @@ def lowrank(net: Net, x: Tensor, layer: Layer) -> Tensor:
 
 
 @block("add", kind="ResidualBlock", ratio=0.25, inplace=False, window_pool=True)
-def add(net: Net, x: Tensor, layer: Layer) -> Tensor:
+def add(net: Net, x: Value, layer: Layer) -> Value:
     """The article's layer at its ResNet end: a stage's first layer concatenates, the others add to their input."""
     y = net.conv("conv1", net.relu("relu1", net.norm("norm1", x)), layer.hidden)
     y = net.relu("relu2", net.norm("norm2", y))
@@ -171,7 +171,7 @@ def add(net: Net, x: Tensor, layer: Layer) -> Tensor:
 
 
 @block("vovnet", kind="OneShotAggregation", family="vovnet", ratio=0.25)
-def vovnet(net: Net, x: Tensor, layer: Layer) -> Tensor:
+def vovnet(net: Net, x: Value, layer: Layer) -> Value:
     """VoVNet's module (Lee et al. 2019): five 3x3 in a row, all concatenated once after the input, and a 1x1."""
     outputs = [x]
     for i in range(1, 6):
@@ -181,7 +181,7 @@ def vovnet(net: Net, x: Tensor, layer: Layer) -> Tensor:
     return net.relu("relu_concat", net.norm("norm_concat", y))
 
 
-def transition(net: Net, x: Tensor, out: Dim, *, inplace: bool) -> Tensor:
+def transition(net: Net, x: Value, out: Dim, *, inplace: bool) -> Value:
     """Between dense blocks: BN, ReLU, 1x1, 2x2 average pool."""
     y = net.conv("conv", net.relu("relu", net.norm("norm", x), inplace=inplace), out)
     return net.avg_pool("pool", y, 2, stride=2)
@@ -199,14 +199,14 @@ class StemNames(NamedTuple):
     pool: str
 
 
-def imagenet_stem(net: Net, x: Tensor, init: Dim, names: StemNames, *, inplace: bool) -> Tensor:
+def imagenet_stem(net: Net, x: Value, init: Dim, names: StemNames, *, inplace: bool) -> Value:
     """7x7 stride 2, BN, ReLU, 3x3 max pool stride 2."""
     y = net.conv(names.conv, x, init, 7, stride=2, padding=3)
     y = net.relu(names.relu, net.norm(names.norm, y), inplace=inplace)
     return net.max_pool(names.pool, y, 3, stride=2, padding=1)
 
 
-def deep_stem(net: Net, x: Tensor, init: Dim, names: StemNames, *, inplace: bool) -> Tensor:
+def deep_stem(net: Net, x: Value, init: Dim, names: StemNames, *, inplace: bool) -> Value:
     """ResNet-C's (He et al. 2019, §4.1): 3x3 stride 2, 3x3, 3x3 of init//2, init//2, init; max pool stride 2."""
     half = init // 2
     for i, (out, stride) in enumerate([(half, 2), (half, 1), (init, 1)]):
@@ -215,12 +215,12 @@ def deep_stem(net: Net, x: Tensor, init: Dim, names: StemNames, *, inplace: bool
     return net.max_pool(names.pool, x, 3, stride=2, padding=1)
 
 
-def small_stem(net: Net, x: Tensor, init: Dim, names: StemNames, *, inplace: bool) -> Tensor:
+def small_stem(net: Net, x: Value, init: Dim, names: StemNames, *, inplace: bool) -> Value:
     """One 3x3 without stride or pool, as DenseNet's CIFAR networks (Huang et al. 2017, §3): for small images."""
     return net.conv(names.conv, x, init, 3)
 
 
-def strided_stem(net: Net, x: Tensor, init: Dim, names: StemNames, *, inplace: bool) -> Tensor:
+def strided_stem(net: Net, x: Value, init: Dim, names: StemNames, *, inplace: bool) -> Value:
     """VoVNet's (Lee et al. 2019): 3x3 stride 2, 3x3, 3x3 stride 2 of init//2, init//2, init; no pool."""
     half = init // 2
     for i, (out, stride) in enumerate([(half, 2), (half, 1), (init, 2)]):
@@ -229,7 +229,7 @@ def strided_stem(net: Net, x: Tensor, init: Dim, names: StemNames, *, inplace: b
     return x
 
 
-STEMS: dict[str, Callable[..., Tensor]] = {
+STEMS: dict[str, Callable[..., Value]] = {
     "imagenet": imagenet_stem,
     "deep": deep_stem,
     "small": small_stem,

@@ -30,7 +30,7 @@ from analyzer.architecture.ops import (
     Shuffle,
     Sigmoid,
     Slice,
-    Tensor,
+    Value,
 )
 from analyzer.errors import ArchitectureError
 
@@ -122,12 +122,12 @@ class Net:
         return ".".join(part for part in (self._stack[-1].path, name) if part)
 
     @property
-    def input_tensor(self) -> Tensor:
+    def input_tensor(self) -> Value:
         """The image that enters the network."""
         return next(op.inputs[0] for _, op in self.ops())
 
     @property
-    def output_tensor(self) -> Tensor:
+    def output_tensor(self) -> Value:
         """What the network returns."""
         step: Op | Scope = self.root
         while isinstance(step, Scope):
@@ -161,7 +161,7 @@ class Net:
             raise ArchitectureError(what, where=self.path() or "network", fix="give each its own name, without a dot")
         names.add(name)
 
-    def _one_size(self, *xs: Tensor) -> None:
+    def _one_size(self, *xs: Value) -> None:
         for x in xs[1:]:
             if x.size is not xs[0].size:
                 self._equal("image sizes", x.size, xs[0].size)
@@ -187,7 +187,7 @@ class Net:
 
     # -- recording ---------------------------------------------------------------------------------------------
 
-    def _tensor(self, channels: Dim, size: Dim, *, high: int | None = None, storage: int | None = None) -> Tensor:
+    def _tensor(self, channels: Dim, size: Dim, *, high: int | None = None, storage: int | None = None) -> Value:
         self._ids += 1
         if high is None:
             high = self.bounds(channels)[1]
@@ -200,9 +200,9 @@ class Net:
             self.high_elements += high * self.bounds(size)[1] ** 2
         else:
             self.high_elements += high
-        return Tensor(self._ids, channels, size, area, self._ids if storage is None else storage, high)
+        return Value(self._ids, channels, size, area, self._ids if storage is None else storage, high)
 
-    def _record(self, op: Op) -> Tensor:
+    def _record(self, op: Op) -> Value:
         if op.name or isinstance(op, _MODULES):
             self._claim(op.name, type(op).__name__)
         for x in op.inputs:
@@ -229,13 +229,13 @@ class Net:
         self._stack[-1].steps.append(op)
         return op.output
 
-    def input(self, channels: Dim, size: Dim) -> Tensor:
+    def input(self, channels: Dim, size: Dim) -> Value:
         """The image: `channels` x `size` x `size`. Overwriting it in place is refused like any shared value."""
         x = self._tensor(channels, size)
         self._consumed.add(x.id)
         return x
 
-    def _windowed(self, x: Tensor, name: str, kernel: Dim, stride: Dim, padding: Dim, *, up: bool = False) -> Dim:
+    def _windowed(self, x: Value, name: str, kernel: Dim, stride: Dim, padding: Dim, *, up: bool = False) -> Dim:
         """The output size of a sliding window; an error where no window fits."""
         if up and padding == 0 and kernel > stride:
             # Rounding up adds a window that begins inside the image wherever kernel > stride and something is left.
@@ -256,7 +256,7 @@ class Net:
     def conv(
         self,
         name: str,
-        x: Tensor,
+        x: Value,
         out: Dim,
         kernel: Dim = 1,
         *,
@@ -264,7 +264,7 @@ class Net:
         padding: int | str | None = None,
         groups: Dim = 1,
         bias: bool = False,
-    ) -> Tensor:
+    ) -> Value:
         """Convolution to `out` channels. Padding defaults to kernel // 2; `"same"` is that, told to torch so."""
         same = padding == "same"
         if same and not is_array(kernel) and kernel % 2 == 0:
@@ -278,37 +278,35 @@ class Net:
         self.high_macs += work * self.bounds(y.size)[1] ** 2
         return self._record(Conv(name, (x,), y, kernel, stride, pad, groups, bias, same))
 
-    def norm(self, name: str, x: Tensor) -> Tensor:
+    def norm(self, name: str, x: Value) -> Value:
         """Batch normalisation."""
         return self._record(Norm(name, (x,), self._tensor(x.channels, x.size, high=x.high)))
 
-    def relu(self, name: str, x: Tensor, *, inplace: bool = True) -> Tensor:
+    def relu(self, name: str, x: Value, *, inplace: bool = True) -> Value:
         """Rectifier. In place it must not touch a value that anything else reads: refused here, not at run time."""
         storage = x.storage if inplace else None
         return self._record(ReLU(name, (x,), self._tensor(x.channels, x.size, high=x.high, storage=storage), inplace))
 
-    def max_pool(
-        self, name: str, x: Tensor, kernel: int, *, stride: int, padding: int = 0, ceil: bool = False
-    ) -> Tensor:
+    def max_pool(self, name: str, x: Value, kernel: int, *, stride: int, padding: int = 0, ceil: bool = False) -> Value:
         """Max pooling. Sizes round down, or up with `ceil` as long as the last window begins inside (torch's rule)."""
         size = self._windowed(x, name, kernel, stride, padding, up=ceil)
         y = self._tensor(x.channels, size, high=x.high)
         return self._record(MaxPool(name, (x,), y, kernel, stride, padding, ceil))
 
-    def avg_pool(self, name: str, x: Tensor, kernel: int, *, stride: int) -> Tensor:
+    def avg_pool(self, name: str, x: Value, kernel: int, *, stride: int) -> Value:
         """Average pooling without padding."""
         size = self._windowed(x, name, kernel, stride, 0)
         return self._record(AvgPool(name, (x,), self._tensor(x.channels, size, high=x.high), kernel, stride))
 
-    def global_pool(self, x: Tensor, name: str = "", *, window: bool = False) -> Tensor:
+    def global_pool(self, x: Value, name: str = "", *, window: bool = False) -> Value:
         """Average over the image, to 1 x 1; a module when named."""
         return self._record(GlobalPool(name, (x,), self._tensor(x.channels, 1, high=x.high), window))
 
-    def flatten(self, x: Tensor) -> Tensor:
+    def flatten(self, x: Value) -> Value:
         """A 1 x 1 image as a vector: a view."""
         return self._record(Flatten("", (x,), self._tensor(x.channels, None, high=x.high, storage=x.storage)))
 
-    def linear(self, name: str, x: Tensor, out: Dim) -> Tensor:
+    def linear(self, name: str, x: Value, out: Dim) -> Value:
         """Fully connected layer with bias, on a flat tensor."""
         if x.size is not None:
             raise ArchitectureError("reads an image", where=self.path(name), fix="pool it to 1 x 1 and flatten it")
@@ -317,20 +315,20 @@ class Net:
         self.high_macs += x.high * y.high
         return self._record(Linear(name, (x,), y))
 
-    def concat(self, *xs: Tensor) -> Tensor:
+    def concat(self, *xs: Value) -> Value:
         """Concatenation along channels; all must have one image size."""
         self._one_size(*xs)
         channels = sum((x.channels for x in xs[1:]), start=xs[0].channels)
         return self._record(Concat("", xs, self._tensor(channels, xs[0].size, high=sum(x.high for x in xs))))
 
-    def add(self, x: Tensor, y: Tensor, *, inplace: bool = True) -> Tensor:
+    def add(self, x: Value, y: Value, *, inplace: bool = True) -> Value:
         """x + y, of one shape, written into x when in place (`out += identity`)."""
         self._one_size(x, y)
         self._equal("channels", x.channels, y.channels)
         storage = x.storage if inplace else None
         return self._record(Add("", (x, y), self._tensor(x.channels, x.size, high=x.high, storage=storage), inplace))
 
-    def split(self, x: Tensor, first: Dim) -> tuple[Tensor, Tensor]:
+    def split(self, x: Value, first: Dim) -> tuple[Value, Value]:
         """x as two views: its first channels, and the rest."""
         parts = []
         for start, channels in ((0, first), (first, x.channels - first)):
@@ -339,7 +337,7 @@ class Net:
             parts.append(self._record(Slice("", (x,), part, start)))
         return parts[0], parts[1]
 
-    def shuffle(self, x: Tensor, groups: Dim) -> Tensor:
+    def shuffle(self, x: Value, groups: Dim) -> Value:
         """Channels dealt out over the groups; no op with one group."""
         if not is_array(groups) and groups == 1:
             return x
@@ -352,16 +350,16 @@ class Net:
         )
         return self._record(Shuffle("", (x,), self._tensor(x.channels, x.size, high=x.high), groups))
 
-    def sigmoid(self, x: Tensor) -> Tensor:
+    def sigmoid(self, x: Value) -> Value:
         """Logistic function."""
         return self._record(Sigmoid("", (x,), self._tensor(x.channels, x.size, high=x.high)))
 
-    def scale(self, x: Tensor, factors: Tensor) -> Tensor:
+    def scale(self, x: Value, factors: Value) -> Value:
         """Each channel of x times its factor (1 x 1)."""
         self._equal("channels", x.channels, factors.channels)
         return self._record(Scale("", (x, factors), self._tensor(x.channels, x.size, high=x.high)))
 
-    def dropout(self, x: Tensor, rate: float) -> Tensor:
+    def dropout(self, x: Value, rate: float) -> Value:
         """Dropout; no op at rate 0."""
         if rate == 0:
             return x

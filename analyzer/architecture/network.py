@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from analyzer.architecture.blocks import BLOCKS, STEMS, Block, StemNames, transition
+from analyzer.architecture.blocks import BLOCKS, STEMS, BlockType, StemNames, transition
 from analyzer.architecture.net import Net, is_array, scaled
-from analyzer.architecture.ops import Dim, Tensor
+from analyzer.architecture.ops import Dim, Value
 from analyzer.architecture.variant import Variant
 from analyzer.architecture.wiring import Layer, LayerAt
 
@@ -50,7 +50,7 @@ def trace(variant: Variant | Columns) -> Net:
     return net
 
 
-def _densenet(net: Net, x: Tensor, v: Variant | Columns, block: Block) -> None:
+def _densenet(net: Net, x: Value, v: Variant | Columns, block: BlockType) -> None:
     """Huang et al. 2017: stem, dense blocks with transitions between, BN, ReLU, global pool, classifier."""
     net.root.kind = "DenseNet"
     inplace = block.inplace
@@ -76,7 +76,7 @@ def _dense_layers(v: Variant | Columns, stage: int) -> LayerAt:
     growth, ratio = _at(v.growth, stage), _at(v.ratio, stage)
     fixed = None if v.bn_size is None or isinstance(growth, str) else v.bn_size * growth
 
-    def layer_at(x: Tensor, i: int) -> Layer:
+    def layer_at(x: Value, i: int) -> Layer:
         grow = x.channels if isinstance(growth, str) else growth
         if ratio is not None:
             hidden = scaled(x.channels, ratio)
@@ -87,7 +87,7 @@ def _dense_layers(v: Variant | Columns, stage: int) -> LayerAt:
     return layer_at
 
 
-def _resnet(net: Net, x: Tensor, v: Variant | Columns, block: Block) -> None:
+def _resnet(net: Net, x: Value, v: Variant | Columns, block: BlockType) -> None:
     """He et al. 2015: stem, stages of blocks, each after the first halving the image; global pool, classifier."""
     net.root.kind = "ResNet"
     names = StemNames("conv1", "bn1", "relu", "maxpool")
@@ -113,7 +113,7 @@ def _wide_layer(v: Variant | Columns, stage: int, first_width: Dim) -> Layer:
     return Layer(width, hidden, v.kernel, v.groups, v.drop)
 
 
-def _vovnet(net: Net, x: Tensor, v: Variant | Columns, block: Block) -> None:
+def _vovnet(net: Net, x: Value, v: Variant | Columns, block: BlockType) -> None:
     """Lee et al. 2019: stem, stages of one-shot aggregations with 3x3 max pools between, global pool, classifier."""
     net.root.kind = "VoVNet"
     x = STEMS[v.stem](net, x, v.init, StemNames("stem_conv", "stem_norm", "stem_relu", "stem_pool"), inplace=True)

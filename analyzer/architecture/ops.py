@@ -11,7 +11,7 @@ Dim = Any
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class Value:
     """A symbolic activation of one sample: `channels` x `size` x `size`, or `channels` alone when `size` is None.
 
     `area` is size x size (1 when flat); `storage` names the memory it lives in, shared by views and by in-place
@@ -36,11 +36,11 @@ class Op:
     """One recorded operation. `name` is its module's name in its scope; empty for a functional call."""
 
     name: str
-    inputs: tuple[Tensor, ...]
-    output: Tensor
+    inputs: tuple[Value, ...]
+    output: Value
 
     @property
-    def x(self) -> Tensor:
+    def x(self) -> Value:
         """The first input."""
         return self.inputs[0]
 

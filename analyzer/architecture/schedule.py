@@ -14,14 +14,14 @@ class Call:
     """One step of a module's forward: the op or the child module, the values it reads, writes, and is the last to read."""
 
     step: Op | Scope
-    plan: Plan | None
+    plan: ModulePlan | None
     reads: tuple[int, ...]
     writes: tuple[int, ...]
     ends: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ModulePlan:
     """A module's forward: values (ids of the trace's tensors) it takes, its calls in order, values it returns."""
 
     scope: Scope
@@ -37,7 +37,7 @@ class Plan:
         return links == reads and len(self.takes) == 1 and all(call.step.name for call in self.calls)
 
 
-def plan(net: Net) -> Plan:
+def plan(net: Net) -> ModulePlan:
     """The root module's plan, with those of its children in it."""
     ops = [op for _, op in net.ops()]
     last = {x.id: i for i, op in enumerate(ops) for x in op.inputs}
@@ -45,9 +45,9 @@ def plan(net: Net) -> Plan:
     return _plan(net.root, iter(range(len(ops))), last)[0]
 
 
-def _plan(scope: Scope, numbers: Iterator[int], last: dict[int, int]) -> tuple[Plan, int]:
+def _plan(scope: Scope, numbers: Iterator[int], last: dict[int, int]) -> tuple[ModulePlan, int]:
     """A scope's plan and the number of its last op. `last` has the number of the last op that reads a value."""
-    drafts: list[tuple[Op | Scope, Plan | None, tuple[int, ...], tuple[int, ...]]] = []
+    drafts: list[tuple[Op | Scope, ModulePlan | None, tuple[int, ...], tuple[int, ...]]] = []
     takes: dict[int, None] = {}
     made: dict[int, None] = {}
     end = 0
@@ -61,11 +61,11 @@ def _plan(scope: Scope, numbers: Iterator[int], last: dict[int, int]) -> tuple[P
         takes.update((value, None) for value in drafts[-1][2] if value not in made)
         made.update(dict.fromkeys(drafts[-1][3]))
     gives = tuple(value for value in made if last[value] > end)
-    return Plan(scope, tuple(takes), tuple(_calls(drafts, set(gives))), gives), end
+    return ModulePlan(scope, tuple(takes), tuple(_calls(drafts, set(gives))), gives), end
 
 
 def _calls(
-    drafts: list[tuple[Op | Scope, Plan | None, tuple[int, ...], tuple[int, ...]]], gives: set[int]
+    drafts: list[tuple[Op | Scope, ModulePlan | None, tuple[int, ...], tuple[int, ...]]], gives: set[int]
 ) -> Iterator[Call]:
     last = {value: i for i, (_, _, reads, _) in enumerate(drafts) for value in reads}
     for i, (step, child, reads, writes) in enumerate(drafts):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any
 
-from analyzer.architecture.blocks import BLOCKS, STEMS, Block
+from analyzer.architecture.blocks import BLOCKS, STEMS, BlockType
 from analyzer.errors import VariantError, did_you_mean
 
 Growth = str | int | tuple[int, ...]
@@ -85,7 +85,7 @@ class Variant:
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
-    def _check_hidden(self, block: Block) -> None:
+    def _check_hidden(self, block: BlockType) -> None:
         if self.ratio is not None and self.bn_size is not None:
             raise VariantError(
                 "ratio and bn_size both say the hidden width", where="ratio, bn_size", fix="give only one of them"
@@ -102,7 +102,7 @@ class Variant:
         if self.bn_size is not None:
             self._set("bn_size", _whole("bn_size", self.bn_size))
 
-    def _check_compression(self, block: Block) -> None:
+    def _check_compression(self, block: BlockType) -> None:
         default = 0.5 if block.family == "densenet" else 1.0
         value = default if self.compression is None else self.compression
         value = self._per_stage("compression", value, len(self.block_config) - 1, 1)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from analyzer.architecture.net import Net, scaled
-from analyzer.architecture.ops import Dim, Tensor
+from analyzer.architecture.ops import Dim, Value
 
 if TYPE_CHECKING:
-    from analyzer.architecture.blocks import Block
+    from analyzer.architecture.blocks import BlockType
 
 HARMONIC_FACTOR = 1.6
 
@@ -36,31 +36,31 @@ class Layer:
     first: bool = False
 
 
-LayerAt = Callable[[Tensor, int], Layer]
-StageFunction = Callable[[Net, Tensor, int, LayerAt, "Block"], Tensor]
+LayerAt = Callable[[Value, int], Layer]
+StageFunction = Callable[[Net, Value, int, LayerAt, "BlockType"], Value]
 
 
-def _layer(net: Net, x: Tensor, i: int, layer: Layer, block: Block) -> Tensor:
+def _layer(net: Net, x: Value, i: int, layer: Layer, block: BlockType) -> Value:
     with net.scope(f"denselayer{i + 1}", block.kind):
         return block.layer(net, x, layer)
 
 
-def chain(net: Net, x: Tensor, depth: int, layer_at: LayerAt, block: Block) -> Tensor:
+def chain(net: Net, x: Value, depth: int, layer_at: LayerAt, block: BlockType) -> Value:
     """Each layer gets the one before it, which concatenates (DenseNet) or adds for itself."""
     for i in range(depth):
         x = _layer(net, x, i, layer_at(x, i), block)
     return x
 
 
-def _joined(net: Net, xs: list[Tensor]) -> Tensor:
+def _joined(net: Net, xs: list[Value]) -> Value:
     return xs[0] if len(xs) == 1 else net.concat(*xs)
 
 
-def log_dense(net: Net, x: Tensor, depth: int, layer_at: LayerAt, block: Block) -> Tensor:
+def log_dense(net: Net, x: Value, depth: int, layer_at: LayerAt, block: BlockType) -> Value:
     """LogDenseNet (Hu et al. 2017): layer i gets the outputs 1, 2, 4, 8, … before it, and so does the transition."""
     outputs = [x]
 
-    def gathered() -> Tensor:
+    def gathered() -> Value:
         return _joined(net, [outputs[len(outputs) - 2**k] for k in range(len(outputs).bit_length())])
 
     for i in range(depth):
@@ -69,7 +69,7 @@ def log_dense(net: Net, x: Tensor, depth: int, layer_at: LayerAt, block: Block) 
     return gathered()
 
 
-def harmonic(net: Net, x: Tensor, depth: int, layer_at: LayerAt, block: Block) -> Tensor:
+def harmonic(net: Net, x: Value, depth: int, layer_at: LayerAt, block: BlockType) -> Value:
     """HarDNet (Chao et al. 2019, §3): layer l gets layers l - 2^n for each 2^n that divides l; its width is growth x
     1.6^n for the largest such n, made even. The stage gives its odd layers and the last.
     """
@@ -84,7 +84,7 @@ def harmonic(net: Net, x: Tensor, depth: int, layer_at: LayerAt, block: Block) -
     return _joined(net, [y for n, y in enumerate(outputs) if n % 2 == 1 or n == depth])
 
 
-def cross_stage(net: Net, x: Tensor, depth: int, layer_at: LayerAt, block: Block) -> Tensor:
+def cross_stage(net: Net, x: Value, depth: int, layer_at: LayerAt, block: BlockType) -> Value:
     """CSPNet (Wang et al. 2020, §3.1): half of the channels pass by; the rest goes through the dense layers and a
     partial transition (BN, ReLU, 1x1 to half its width), and both are concatenated.
     """

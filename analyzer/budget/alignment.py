@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 
 from analyzer.budget.figures import of_row
 from analyzer.budget.lock import natural, structure_hash
-from analyzer.budget.verdict import Change
-from analyzer.layers import Node, tree
+from analyzer.budget.verdict import Payer
+from analyzer.reading.layers import LayerNode, tree
 from analyzer.records import LayerRow
 
 
@@ -25,8 +25,8 @@ class Alignment:
         self._was, self._now = {row.path: row for row in before}, {row.path: row for row in after}
         self._hashes: dict[int, str] = {}
         self._pairs: dict[str, str] = {}
-        self._gone: list[Node] = []
-        self._new: list[Node] = []
+        self._gone: list[LayerNode] = []
+        self._new: list[LayerNode] = []
         self._both(tree(before), tree(after))
         # Parents stand before their children in both lists, so that the largest subtree is matched first.
         self._gone = [node for top in self._gone for _, node in top.walk()]
@@ -48,7 +48,7 @@ class Alignment:
         continued = {self._pairs[path] for path in self._now if path in self._pairs}
         return [row for path, row in self._was.items() if path not in continued]
 
-    def changes(self, figure: str, paths: set[str] | None = None, were: set[str] | None = None) -> tuple[Change, ...]:
+    def changes(self, figure: str, paths: set[str] | None = None, were: set[str] | None = None) -> tuple[Payer, ...]:
         """Modules whose share of a figure changed, the largest growth first; of `paths` now and `were` alone."""
         found = []
         for path, row in self._now.items():
@@ -73,7 +73,7 @@ class Alignment:
 
     # -- matching ----------------------------------------------------------------------------------------------
 
-    def _both(self, was: Node, now: Node) -> None:
+    def _both(self, was: LayerNode, now: LayerNode) -> None:
         """The two are one module: pairs them, and their children."""
         self._pairs[now.path] = was.path
         if _is_sequence(was) and _is_sequence(now) and len(was.children) != len(now.children):
@@ -86,7 +86,7 @@ class Alignment:
                 self._new.append(child)
         self._gone += [child for name, child in was.children.items() if name not in now.children]
 
-    def _sequence(self, was: list[Node], now: list[Node]) -> None:
+    def _sequence(self, was: list[LayerNode], now: list[LayerNode]) -> None:
         matcher = difflib.SequenceMatcher(None, [*map(self._hash, was)], [*map(self._hash, now)], autojunk=False)
         for _, i, i_end, j, j_end in matcher.get_opcodes():
             for a, b in itertools.zip_longest(was[i:i_end], now[j:j_end]):
@@ -96,15 +96,15 @@ class Alignment:
                     self._gone += [a] if a is not None else []
                     self._new += [b] if b is not None else []
 
-    def _match_subtrees(self, key: Callable[[Node], str | None]) -> None:
+    def _match_subtrees(self, key: Callable[[LayerNode], str | None]) -> None:
         """Pairs what is gone with what is new where the keys are equal, the largest subtrees first (None: never)."""
-        places: dict[str, list[Node]] = defaultdict(list)
+        places: dict[str, list[LayerNode]] = defaultdict(list)
         for node in self._gone:
             if (known := key(node)) is not None:
                 places[known].append(node)
         matched: set[int] = set()
 
-        def whole(node: Node) -> bool:
+        def whole(node: LayerNode) -> bool:
             return not any(id(below) in matched for _, below in node.walk())
 
         for node in self._new:
@@ -130,7 +130,7 @@ class Alignment:
                     del gone[path]
                     break
 
-    def _hash(self, node: Node) -> str:
+    def _hash(self, node: LayerNode) -> str:
         """Of a module and all below it; names count but for places in a sequence."""
         known = self._hashes.get(id(node))
         if known is None:
@@ -141,11 +141,11 @@ class Alignment:
         return known
 
 
-def _change(row: LayerRow, after: int | None, before: int | None) -> Change:
-    return Change(path=row.path, type=row.type, before=before, after=after)
+def _change(row: LayerRow, after: int | None, before: int | None) -> Payer:
+    return Payer(path=row.path, type=row.type, before=before, after=after)
 
 
-def _skeleton(node: Node) -> str | None:
+def _skeleton(node: LayerNode) -> str | None:
     """Of a container: names and types below it, whatever they cost. A single layer is too little to be known by."""
     if not node.children:
         return None
@@ -153,19 +153,19 @@ def _skeleton(node: Node) -> str | None:
     return repr(sorted(below))
 
 
-def _path_below(node: Node, child: Node) -> str:
+def _path_below(node: LayerNode, child: LayerNode) -> str:
     return child.path[len(node.path) :]
 
 
-def _is_sequence(node: Node) -> bool:
+def _is_sequence(node: LayerNode) -> bool:
     return bool(node.children) and all(name.isdecimal() for name in node.children)
 
 
-def _ordered(node: Node) -> list[Node]:
+def _ordered(node: LayerNode) -> list[LayerNode]:
     return sorted(node.children.values(), key=lambda child: natural(child.path))
 
 
-def _kind(node: Node) -> object:
+def _kind(node: LayerNode) -> object:
     """What must be the same for one module to have become another in its place."""
     return node.row.type if node.row is not None and not node.children else bool(node.children)
 

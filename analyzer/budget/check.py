@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from analyzer import family
 from analyzer.budget import source
 from analyzer.budget.baseline import Baseline, from_lock_file, from_merge_base, read_lock
 from analyzer.budget.configuration import Found, find, line_of
@@ -27,9 +26,10 @@ from analyzer.budget.schema import Configuration, Model
 from analyzer.budget.standing import baseline_of, standing_of
 from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
 from analyzer.errors import AnalyzerError, UsageError, did_you_mean
-from analyzer.report.data import now
-from analyzer.report.figures import known
-from analyzer.targets import forget, named
+from analyzer.reading import family
+from analyzer.reporting.data import now
+from analyzer.reporting.figures import known
+from analyzer.targets.resolving import forget, named
 
 BUDGETS_FROM = ("head", "base")
 

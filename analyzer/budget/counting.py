@@ -9,19 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
-from analyzer import family
 from analyzer.architecture.variant import Variant
 from analyzer.budget import source
 from analyzer.budget.configuration import inputs_of
 from analyzer.budget.files import contained
-from analyzer.budget.isolation import Outcome, counted_apart
+from analyzer.budget.isolation import ProcessOutcome, counted_apart
 from analyzer.budget.schema import Model
 from analyzer.budget.source import Place
 from analyzer.errors import TargetError, UsageError
-from analyzer.prediction import with_peaks
+from analyzer.reading import family
 from analyzer.records import Input, Record
 from analyzer.space.axes import axis
-from analyzer.targets import FamilyTarget, ModuleTarget, Resolved, load, resolve, tensors
+from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, load, resolve, tensors
 
 if TYPE_CHECKING:
     from torch import nn
@@ -73,22 +72,24 @@ def count(model: Model, root: Path, *, peaks: bool = False, not_from: Path | Non
     return Counted(outcome.record, outcome.places)
 
 
-def _count_module(target: ModuleTarget, root: Path, peaks: bool, not_from: Path | None) -> Outcome:
+def _count_module(target: ModuleTarget, root: Path, peaks: bool, not_from: Path | None) -> ProcessOutcome:
     with contextlib.chdir(root):
         made = load(target)
         if not_from is not None:
             _require_elsewhere(not_from, target)
         if isinstance(made, Variant):
-            return Outcome(record=family.record(made, 1, label=target.name))
+            return ProcessOutcome(record=family.record(made, 1, label=target.name))
         record = _record(target, made, peaks)
         place = source.places(made, _factory(target), root)
         paths = ["", *(row.path for row in record.layers or ())]
-        return Outcome(record=record, places={path: found for path in paths if (found := place(path)) is not None})
+        return ProcessOutcome(
+            record=record, places={path: found for path in paths if (found := place(path)) is not None}
+        )
 
 
 def _record(target: ModuleTarget, model: nn.Module, peaks: bool) -> Record:
-    from analyzer.count.parameters import count_parameters
-    from analyzer.count.trace import count_module
+    from analyzer.tracing.parameters import count_parameters
+    from analyzer.tracing.trace import count_module
 
     if not target.inputs:
         if peaks:
@@ -97,7 +98,11 @@ def _record(target: ModuleTarget, model: nn.Module, peaks: bool) -> Record:
     args, keywords = tensors(target.inputs)
     rebuild = cast("Callable[[], nn.Module]", lambda: load(target, device="cpu"))
     record = count_module(model, args, keywords, name=target.name, rebuild=rebuild)
-    return with_peaks(record, model, args, keywords) if peaks else record
+    if not peaks:
+        return record
+    from analyzer.tracing.prediction import with_peaks
+
+    return with_peaks(record, model, args, keywords)
 
 
 def _factory(target: ModuleTarget) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from analyzer.layers import SUMMED
+from analyzer.reading.layers import SUMMED
 from analyzer.records import LayerRow, Record
 
 OF_PARAMETERS = ("params", "trainable_params", "param_bytes", "buffer_bytes")

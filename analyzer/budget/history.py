@@ -21,7 +21,7 @@ MOST = 200
 
 
 @dataclass(frozen=True)
-class Step:
+class HistoryEntry:
     """One model after one commit; `figures` are those that the lock file had. `error` says why there are none."""
 
     commit: Commit
@@ -39,10 +39,10 @@ class Step:
 class History:
     """The steps, the oldest first. `truncated` says that older commits were not read, or are not here."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[HistoryEntry, ...]
     truncated: str = ""
 
-    def series(self, model: str, figure: str) -> list[tuple[Step, int]]:
+    def series(self, model: str, figure: str) -> list[tuple[HistoryEntry, int]]:
         """One figure of one model, commit by commit, where it is known."""
         return [(s, s.figures[figure]) for s in self.steps if s.model == model and figure in s.figures]
 
@@ -100,12 +100,12 @@ def history(
     return History(tuple(s for s in steps if not models or s.model in models or s.error), told)
 
 
-def _steps(repository: Repository, commit: Commit, path: Path) -> Iterator[Step]:
+def _steps(repository: Repository, commit: Commit, path: Path) -> Iterator[HistoryEntry]:
     try:
         text = repository.file_at(commit.sha, path)
         models = {} if text is None else lock.from_text(text, f"{lock.FILE} at {commit.sha[:10]}").models
     except AnalyzerError as error:
-        yield Step(commit, "", {}, error.what)
+        yield HistoryEntry(commit, "", {}, error.what)
         return
     for name, model in sorted(models.items()):
-        yield Step(commit, name, {f: v for f in STATIC if (v := model.figure(f)) is not None})
+        yield HistoryEntry(commit, name, {f: v for f in STATIC if (v := model.figure(f)) is not None})

@@ -16,9 +16,9 @@ from analyzer.budget.limits import Limit, waived_up_to
 from analyzer.budget.lock import Locked
 from analyzer.budget.schema import BASELINE, Waiver
 from analyzer.budget.source import Place
-from analyzer.budget.verdict import Budgeted, Change, Finding
+from analyzer.budget.verdict import Budgeted, Finding, Payer
 from analyzer.records import LayerRow
-from analyzer.report.figures import known
+from analyzer.reporting.figures import known
 from analyzer.units import percent
 
 Reference = Callable[[str, str], int]
@@ -64,7 +64,7 @@ class Held:
         rows, were = self.group_rows(group)
         return of_rows(rows, figure), of_rows(were, figure) if self.base else None
 
-    def payers(self, figure: str, group: str | None) -> tuple[Change, ...]:
+    def payers(self, figure: str, group: str | None) -> tuple[Payer, ...]:
         """The modules whose figure changed, the largest growth first; none where it doesn't add up over modules."""
         if self.base is None or figure not in LAYERED:
             return ()
@@ -163,7 +163,7 @@ def _exceeded(held: Held, limit: Limit, value: int, base: int | None, exceeded: 
     )
 
 
-def _fix(kind: str, changes: tuple[Change, ...], relockable: bool) -> str:
+def _fix(kind: str, changes: tuple[Payer, ...], relockable: bool) -> str:
     grown = [change for change in changes if change.delta > 0]
     smaller = f"make {grown[0].path or 'the root'} smaller" if grown else "make it smaller"
     if kind == "below":

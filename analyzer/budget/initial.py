@@ -14,7 +14,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from analyzer.analysis import users_code
 from analyzer.budget import lock
 from analyzer.budget.configuration import FILES, Found, parse
 from analyzer.budget.counting import count
@@ -26,7 +25,8 @@ from analyzer.budget.source import place_of
 from analyzer.errors import AnalyzerError, CountError, UsageError
 from analyzer.files import write_text
 from analyzer.records import Record
-from analyzer.targets import ModuleTarget, import_module
+from analyzer.targets.analysis import users_code
+from analyzer.targets.resolving import ModuleTarget, import_module
 
 MOST_MODELS = 40
 USUAL_INPUTS = ("1,3,224,224", "1,3,32,32", "1,1,28,28", "1,128:int64")

@@ -18,16 +18,16 @@ from typing import Any
 
 import msgspec
 
-from analyzer.analysis import users_code
 from analyzer.budget.source import Place
 from analyzer.errors import AnalyzerError, CountError, TargetError, UsageError
 from analyzer.records import Frozen, Record
-from analyzer.targets import ModuleTarget
+from analyzer.targets.analysis import users_code
+from analyzer.targets.resolving import ModuleTarget
 
 _KINDS = {kind.__name__: kind for kind in (TargetError, CountError, UsageError)}
 
 
-class Outcome(Frozen, frozen=True, kw_only=True):
+class ProcessOutcome(Frozen, frozen=True, kw_only=True):
     """What a process found out about a model: its record and where its modules are written, or why there is none."""
 
     record: Record | None = None
@@ -36,10 +36,10 @@ class Outcome(Frozen, frozen=True, kw_only=True):
     defect: str | None = None
 
 
-_decoder = msgspec.json.Decoder(Outcome)
+_decoder = msgspec.json.Decoder(ProcessOutcome)
 
 
-def counted_apart(count: Callable[[], Outcome], target: ModuleTarget) -> Outcome:
+def counted_apart(count: Callable[[], ProcessOutcome], target: ModuleTarget) -> ProcessOutcome:
     """The outcome of `count`, which runs the target's code. Raises its AnalyzerError; TargetError where it just ends."""
     if sys.platform != "linux":
         with users_code(target):
@@ -56,25 +56,25 @@ def counted_apart(count: Callable[[], Outcome], target: ModuleTarget) -> Outcome
 
 def _import_what_is_shared() -> None:
     """So that no child imports it again: the counters, and torch's compiler, which kernels of the meta device import."""
-    for name in ("torch._dynamo", "analyzer.count.trace"):
+    for name in ("torch._dynamo", "analyzer.tracing.trace"):
         importlib.import_module(name)
 
 
-def _guarded(count: Callable[[], Outcome], target: ModuleTarget) -> Outcome:
+def _guarded(count: Callable[[], ProcessOutcome], target: ModuleTarget) -> ProcessOutcome:
     try:
         with users_code(target):
             return count()
     except AnalyzerError as error:
         kind = next((k.__name__ for k in type(error).__mro__ if k.__name__ in _KINDS), "TargetError")
-        return Outcome(error=(kind, error.what, error.where, error.fix))
+        return ProcessOutcome(error=(kind, error.what, error.where, error.fix))
     except RecursionError:
         told = ("TargetError", "is nested too deep for Python to walk", target.name, "make it shallower")
-        return Outcome(error=told)
+        return ProcessOutcome(error=told)
     except Exception:
-        return Outcome(defect=traceback.format_exc())
+        return ProcessOutcome(defect=traceback.format_exc())
 
 
-def _forked(work: Callable[[], Outcome], target: ModuleTarget) -> bytes:
+def _forked(work: Callable[[], ProcessOutcome], target: ModuleTarget) -> bytes:
     sys.stdout.flush()
     sys.stderr.flush()
     read, write = os.pipe()
@@ -97,7 +97,7 @@ def _forked(work: Callable[[], Outcome], target: ModuleTarget) -> bytes:
     return told
 
 
-def _be_a_child(work: Callable[[], Outcome], pipe: int) -> Any:
+def _be_a_child(work: Callable[[], ProcessOutcome], pipe: int) -> Any:
     """Does the work, tells it, and ends at once: nothing that the model left behind is waited for."""
     import torch
 

@@ -24,7 +24,7 @@ from analyzer.budget.schema import Model
 from analyzer.errors import BaselineError
 from analyzer.files import write_text
 from analyzer.records import Frozen, LayerRow, Record, Target
-from analyzer.targets import FamilyTarget
+from analyzer.targets.resolving import FamilyTarget
 
 SCHEMA = 1
 FILE = "analyzer.lock"

@@ -14,8 +14,8 @@ from analyzer.budget.holding import needs_peaks
 from analyzer.budget.limits import limits
 from analyzer.budget.lock import Lock, Locked, identity_of, locked, write
 from analyzer.errors import AnalyzerError, BaselineError, CountError, UsageError
-from analyzer.report.figures import known
-from analyzer.targets import forget
+from analyzer.reporting.figures import known
+from analyzer.targets.resolving import forget
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from analyzer.budget.holding import Held
 from analyzer.budget.limits import Limit
 from analyzer.budget.lock import Identity, Locked
 from analyzer.budget.verdict import Finding, Level
-from analyzer.report.figures import known
+from analyzer.reporting.figures import known
 
 
 def baseline_of(name: str, identity: Identity, baseline: Baseline) -> Locked | None:

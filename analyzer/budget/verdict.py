@@ -42,7 +42,7 @@ ORDER = (2, 3, 4, 1)
 """Which of several exit codes wins."""
 
 
-class Change(Frozen, frozen=True, kw_only=True):
+class Payer(Frozen, frozen=True, kw_only=True):
     """One module's figure before and after (None: the module was not there), for who pays."""
 
     path: str
@@ -76,7 +76,7 @@ class Finding(Frozen, frozen=True, kw_only=True):
     value: int | None = None
     limit: int | None = None
     base: int | None = None
-    changes: tuple[Change, ...] = ()
+    changes: tuple[Payer, ...] = ()
     message: str | None = None
     file: str | None = None
     line: int | None = None

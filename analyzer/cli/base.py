@@ -68,7 +68,7 @@ class LazyGroup(click.Group):
 
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
-        from analyzer.measure.environment import package_version
+        from analyzer.measuring.environment import package_version
 
         click.echo(f"analyze {package_version()}")
         ctx.exit()
@@ -184,7 +184,7 @@ def _printable(text: str) -> str:
 
 
 def _defect(error: Exception) -> int:
-    from analyzer.measure.environment import package_version
+    from analyzer.measuring.environment import package_version
 
     frame = traceback.extract_tb(error.__traceback__)[-1]
     click.echo(f"this is a defect of analyze, not yours: {type(error).__name__}: {_printable(str(error))}", err=True)

@@ -11,7 +11,7 @@ import msgspec
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
 from analyzer.cli.options import Batch, device_option, format_option
-from analyzer.latency import Profile, write_profile
+from analyzer.reading.latency import Profile, write_profile
 from analyzer.records import Conditions
 from analyzer.units import seconds
 
@@ -42,7 +42,7 @@ def command(
     Pass the profile to sweep and search with --profile: every variant then has its predicted latency, also those that
     are never built. The error said is that on variants left out of the fit.
     """
-    from analyzer.measure.calibration import calibrate
+    from analyzer.measuring.calibration import calibrate
 
     profile = calibrate(
         device, batch=batch, conditions=Conditions(dtype=dtype, threads=threads), per_operator=per_op, say=say

@@ -9,14 +9,14 @@ from typing import Any
 import click
 
 from analyzer import units
-from analyzer.analysis import analyze_target
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
 from analyzer.cli.options import TargetName, batch_option, family_options, family_values, format_option
-from analyzer.comparison import LayerChange, compare_records
 from analyzer.errors import UsageError
+from analyzer.reading.comparison import LayerChange, compare_records
 from analyzer.records import FIGURES, Record
-from analyzer.targets import resolve
+from analyzer.targets.analysis import analyze_target
+from analyzer.targets.resolving import resolve
 
 
 @click.command("compare", cls=Verb)
@@ -65,9 +65,9 @@ def command(targets: tuple[str, ...], inputs: tuple[str, ...], by: str, top: int
 
 
 def _write_report(records: list[Record], path: Path) -> None:
-    from analyzer.report.against import against
-    from analyzer.report.data import now
-    from analyzer.report.page import write_report
+    from analyzer.reporting.against import against
+    from analyzer.reporting.data import now
+    from analyzer.reporting.page import write_report
 
     write_report(against(records[0], records[1], command=["analyze", *sys.argv[1:]], generated=now()), path)
     say(str(path))
@@ -75,7 +75,7 @@ def _write_report(records: list[Record], path: Path) -> None:
 
 def _layer_figure(name: str) -> str:
     from analyzer.errors import did_you_mean
-    from analyzer.layers import SUMMED
+    from analyzer.reading.layers import SUMMED
 
     for figure in SUMMED:
         if name in (figure, figure.removesuffix("_bytes").replace("_", "-")):

@@ -13,9 +13,9 @@ import msgspec
 from analyzer.cli import text
 from analyzer.cli.base import Verb
 from analyzer.cli.options import device_option, format_option
-from analyzer.measure.environment import environment, package_version, pick_device
-from analyzer.measure.measure import default_batch
-from analyzer.measure.trust import problems
+from analyzer.measuring.environment import environment, package_version, pick_device
+from analyzer.measuring.measure import default_batch
+from analyzer.measuring.trust import problems
 from analyzer.records import Environment
 from analyzer.units import format_gib
 

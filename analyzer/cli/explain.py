@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from analyzer import family, units
+from analyzer import units
 from analyzer.architecture.variant import Variant
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
@@ -22,10 +22,11 @@ from analyzer.cli.options import (
     limits_of,
 )
 from analyzer.errors import UsageError
+from analyzer.reading import family
 from analyzer.records import Record
-from analyzer.search import explain
-from analyzer.search.explain import SHARED, Change, Share
-from analyzer.targets import FamilyTarget, resolve
+from analyzer.searching import explain
+from analyzer.searching.explain import SHARED, AxisChange, Share
+from analyzer.targets.resolving import FamilyTarget, resolve
 
 # Fewer parameters, more memory: a budget for one is none for the other.
 CONTRAST = Variant(block="residual", block_config=(6, 12, 24, 16), growth=32, bn_size=1)
@@ -67,7 +68,7 @@ def command(target: str | None, format_: str, **options: Any) -> None:
 
 
 def _json(record: Record, budget: dict[str, int], data: dict[str, Any]) -> str:
-    def changes(found: Sequence[Change]) -> list[dict[str, Any]]:
+    def changes(found: Sequence[AxisChange]) -> list[dict[str, Any]]:
         return [
             {"axis": c.axis, "value": c.value, "kind": c.kind, "name": c.record.target.name}
             | {figure: getattr(c.record, figure) for figure in SHARED}
@@ -125,7 +126,7 @@ def _shares(shares: Sequence[Share], record: Record) -> text.Table:
     return headings, rows
 
 
-def _changes(changes: Sequence[Change], record: Record) -> text.Table:
+def _changes(changes: Sequence[AxisChange], record: Record) -> text.Table:
     headings = ["change", "kind"]
     for figure in SHARED:
         headings += [text.LABELS[figure], "left"]
@@ -150,7 +151,7 @@ def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], f
     text.show("")
 
 
-def _findings(variant: Variant, record: Record, levers: Sequence[Change]) -> list[str]:
+def _findings(variant: Variant, record: Record, levers: Sequence[AxisChange]) -> list[str]:
     """What the figures say in words; each sentence is made from figures of this run."""
     found = []
     integer = [c for c in levers if c.axis == "growth"]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from analyzer.cli import text
 from analyzer.cli.base import say
-from analyzer.search.export import export, to_csv
-from analyzer.search.query import Constraint
-from analyzer.search.results import Find
+from analyzer.searching.export import export, to_csv
+from analyzer.searching.query import Constraint
+from analyzer.searching.results import Find
 
 
 def print_data(found: Sequence[Find], format_: str) -> bool:
@@ -49,9 +49,9 @@ def _write_report(
 ) -> None:
     """The finds against DenseNet121 at their classes and image; the verdict is on the first of the front."""
     from analyzer.architecture.variant import Variant
-    from analyzer.family import baseline_for
-    from analyzer.report.page import write_report
-    from analyzer.sweep.report import report_data
+    from analyzer.reading.family import baseline_for
+    from analyzer.reporting.page import write_report
+    from analyzer.sweeping.report import report_data
 
     records = [find.record for find in found]
     baseline = baseline_for(Variant.from_dict(records[0].target.variant or {}), records[0].batch)

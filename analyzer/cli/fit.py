@@ -10,7 +10,6 @@ import click
 import msgspec
 
 from analyzer import units
-from analyzer.analysis import analyze_target, predict
 from analyzer.architecture.network import preset_name
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
@@ -25,11 +24,12 @@ from analyzer.cli.options import (
     training_of,
     training_options,
 )
-from analyzer.count.peak import Training
 from analyzer.errors import UsageError
-from analyzer.prediction import Way, largest_batch, ways_to_fit
+from analyzer.reading.peak import Training
+from analyzer.reading.prediction import Way, largest_batch, ways_to_fit
 from analyzer.records import Input
-from analyzer.targets import FamilyTarget, ModuleTarget, resolve
+from analyzer.targets.analysis import analyze_target, predict
+from analyzer.targets.resolving import FamilyTarget, ModuleTarget, resolve
 
 MOST_OF_A_MODULE = 4096
 

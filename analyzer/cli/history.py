@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from analyzer.budget.figures import STATIC, TRACKED
-from analyzer.budget.history import MOST, History, Step, history
+from analyzer.budget.history import MOST, History, HistoryEntry, history
 from analyzer.budget.outputs.facts import plain
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
@@ -70,7 +70,7 @@ def _print(found: History, figures: tuple[str, ...], format_: str) -> None:
         text.show_table(names, lines, left=3)
 
 
-def _changing(found: History, figures: tuple[str, ...]) -> Iterator[Step]:
+def _changing(found: History, figures: tuple[str, ...]) -> Iterator[HistoryEntry]:
     """Model by model the first commit, and those that changed a shown figure: what a person wants to read."""
     for model in found.models:
         before: list[int | None] = []
@@ -81,7 +81,7 @@ def _changing(found: History, figures: tuple[str, ...]) -> Iterator[Step]:
                 before = values
 
 
-def _data(step: Step, figures: tuple[str, ...]) -> dict[str, str | int | None]:
+def _data(step: HistoryEntry, figures: tuple[str, ...]) -> dict[str, str | int | None]:
     commit = step.commit
     return {
         "commit": commit.sha, "time": commit.time, "author": commit.author, "subject": commit.subject,
@@ -89,7 +89,7 @@ def _data(step: Step, figures: tuple[str, ...]) -> dict[str, str | int | None]:
     }  # fmt: skip
 
 
-def _line(found: History, step: Step, figures: tuple[str, ...]) -> list[str]:
+def _line(found: History, step: HistoryEntry, figures: tuple[str, ...]) -> list[str]:
     cells = [step.commit.sha[:10], step.date, plain(step.model)]
     for figure in figures:
         series = found.series(step.model, figure)
@@ -104,8 +104,8 @@ def _line(found: History, step: Step, figures: tuple[str, ...]) -> list[str]:
 
 
 def _page(found: History, figures: tuple[str, ...]) -> str:
-    from analyzer.report.data import now
-    from analyzer.report.history import Point, Series, render
+    from analyzer.reporting.data import now
+    from analyzer.reporting.history import FigureHistory, Point, render
 
     series = []
     for model in found.models:
@@ -115,7 +115,7 @@ def _page(found: History, figures: tuple[str, ...]) -> str:
                 for step, value in found.series(model, figure)
             )
             if points:
-                series.append(Series(model=model, figure=figure, points=points))
+                series.append(FigureHistory(model=model, figure=figure, points=points))
     notes = [found.truncated] if found.truncated else []
     notes += [f"{step.commit.sha[:10]} can't be read: {step.error}" for step in found.steps if step.error]
     return render(

@@ -24,12 +24,11 @@ from analyzer.cli.options import (
     parse_batch,
     seconds_type,
 )
-from analyzer.count.peak import Autocast
 from analyzer.errors import MeasureError
 from analyzer.files import write_text
-from analyzer.measure.environment import pick_device
-from analyzer.measure.job import Subject
-from analyzer.measure.measure import (
+from analyzer.measuring.environment import pick_device
+from analyzer.measuring.job import Subject
+from analyzer.measuring.measure import (
     SINGLES,
     MemoryMeasurement,
     choose_batch,
@@ -40,11 +39,12 @@ from analyzer.measure.measure import (
     require_dtypes,
     subject_of,
 )
-from analyzer.measure.protocol import Protocol
-from analyzer.measure.statistics import percentiles
+from analyzer.measuring.protocol import Protocol
+from analyzer.measuring.statistics import percentiles
+from analyzer.reading.peak import Autocast
 from analyzer.records import Conditions, Measurement, Record
-from analyzer.sweep.store import JsonlStore
-from analyzer.targets import FamilyTarget, Resolved, resolve
+from analyzer.sweeping.store import JsonlStore
+from analyzer.targets.resolving import FamilyTarget, Resolved, resolve
 
 HEADINGS = (
     "model", "batch", "time x base", "95 %", "verdict", "time", "images/s", "batch-1 p50", "p90", "p99", "processes",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analyzer import units
 from analyzer.cli import text
-from analyzer.prediction import MemoryPrediction, Place
+from analyzer.reading.prediction import MemoryPrediction, PeakPlace
 
 
 def training_words(training: dict[str, object]) -> str:
@@ -49,7 +49,7 @@ def show_memory(memory: MemoryPrediction, format_: str) -> None:
             text.show(f"{line}  {words}".rstrip())
 
 
-def _where(place: Place | None) -> str:
+def _where(place: PeakPlace | None) -> str:
     return "" if place is None else f"in {place.phase}, {place.layer or 'the root'}"
 
 

@@ -10,9 +10,9 @@ from typing import Any, TypeVar, get_args
 import click
 
 from analyzer.architecture.network import PRESETS
-from analyzer.count.peak import Autocast, Dtype, Form, Optimizer, Training, ZeroGrad
 from analyzer.errors import UsageError, did_you_mean
-from analyzer.latency import Profile, read_profile
+from analyzer.reading.latency import Profile, read_profile
+from analyzer.reading.peak import Autocast, Dtype, Form, Optimizer, Training, ZeroGrad
 from analyzer.records import FIGURES
 from analyzer.space.axes import AXES
 from analyzer.units import parse_count, parse_seconds
@@ -172,7 +172,7 @@ def profile_of(path: Path | None) -> Profile | None:
     """The profile of a file. Raises UsageError where it was made on another device, or with another torch."""
     if path is None:
         return None
-    from analyzer.measure.environment import like
+    from analyzer.measuring.environment import like
 
     return read_profile(path, like)
 

@@ -13,7 +13,7 @@ from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import say
 from analyzer.records import Record
-from analyzer.sweep.run import pareto_names
+from analyzer.sweeping.run import pareto_names
 
 SHOWN = 60
 """Rows of the table; beyond, only the front and what is measured."""

@@ -14,12 +14,12 @@ from analyzer.cli.base import Verb, warn
 from analyzer.cli.options import limit_options, limits_of
 from analyzer.errors import UsageError
 from analyzer.records import Record
-from analyzer.report.against import compare_reports
-from analyzer.report.data import ReportData, now
-from analyzer.report.page import read_report, write_report
-from analyzer.sweep.database import NAME, Database
-from analyzer.sweep.report import report_data
-from analyzer.sweep.store import read_jsonl
+from analyzer.reporting.against import compare_reports
+from analyzer.reporting.data import ReportData, now
+from analyzer.reporting.page import read_report, write_report
+from analyzer.sweeping.database import NAME, Database
+from analyzer.sweeping.report import report_data
+from analyzer.sweeping.store import read_jsonl
 
 
 @click.command("report", cls=Verb)
@@ -56,7 +56,7 @@ def command(results: tuple[Path, ...], out: Path | None, subject: str | None, fo
     else:
         data = _merged(results, limits_of(options), line, subject)
     if format_ == "md":
-        from analyzer.report.markdown import render_markdown
+        from analyzer.reporting.markdown import render_markdown
 
         text.show(render_markdown(data))
         return

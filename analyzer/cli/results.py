@@ -19,8 +19,8 @@ from analyzer.cli.options import format_option
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.files import csv_cell
 from analyzer.records import FIGURES, Record
-from analyzer.sweep import export as files
-from analyzer.sweep.database import ALL, NAME, Database, Row, merge_into
+from analyzer.sweeping import export as files
+from analyzer.sweeping.database import ALL, NAME, Database, StoredRow, merge_into
 
 FOUND = ("database", "rows", "MiB", "written")
 HEADINGS = ("name", "row", "batch", "params", "MACs", "time x base", "device", "created", "host")
@@ -121,7 +121,7 @@ def _database(path: Path) -> Path:
     return path / NAME if path.is_dir() else path
 
 
-def _rows(path: Path) -> list[Row]:
+def _rows(path: Path) -> list[StoredRow]:
     with closing(Database(_database(path))) as database:
         return database.rows()
 
@@ -134,7 +134,7 @@ def _moment(given: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _is_named(row: Row, *, failed: bool, before: datetime | None, device: str | None) -> bool:
+def _is_named(row: StoredRow, *, failed: bool, before: datetime | None, device: str | None) -> bool:
     measured = row.record.measured
     names = (measured.environment.device, measured.environment.device_name) if measured else ()
     return (
@@ -144,7 +144,7 @@ def _is_named(row: Row, *, failed: bool, before: datetime | None, device: str | 
     )
 
 
-def _one(rows: Sequence[Row], wanted: str, path: Path) -> Row:
+def _one(rows: Sequence[StoredRow], wanted: str, path: Path) -> StoredRow:
     """The row of that number or name. Raises UsageError where there is none, or several have the name."""
     found = [row for row in rows if wanted in (str(row.id), row.record.target.name)]
     if not found:
@@ -180,7 +180,7 @@ def _summary(path: Path) -> tuple[str, int | str, float, str]:
     return str(path), rows, round(size / units.MIB, 2), written.isoformat(timespec="seconds")
 
 
-def _print_rows(rows: Sequence[Row], format_: str) -> None:
+def _print_rows(rows: Sequence[StoredRow], format_: str) -> None:
     if format_ in ("json", "jsonl"):
         text.show(_lines([_json(row) for row in rows], format_))
     elif format_ == "csv":
@@ -204,7 +204,7 @@ def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], format_
         text.show_table(headings, plain)
 
 
-def _json(row: Row) -> str:
+def _json(row: StoredRow) -> str:
     return msgspec.json.encode(row).decode()
 
 
@@ -213,7 +213,7 @@ def _plain(cell: str) -> str:
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in cell)
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: StoredRow) -> list[str]:
     record, measured = row.record, row.record.measured
     return [
         record.target.name,
@@ -228,7 +228,7 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def _described(row: Row) -> list[tuple[str, str]]:
+def _described(row: StoredRow) -> list[tuple[str, str]]:
     """A row's labels and values, line by line."""
     record = row.record
     lines = [("name", record.target.name), ("label", record.target.label or "–"), ("batch", str(record.batch))]

@@ -27,10 +27,10 @@ from analyzer.cli.options import (
     seconds_type,
 )
 from analyzer.errors import UsageError
-from analyzer.search.engine import Progress, Result, search
-from analyzer.search.export import require_form
-from analyzer.search.query import FIGURES, Constraint, Objective, Query, limits_under
-from analyzer.search.results import Find, described, finds
+from analyzer.searching.engine import Progress, Result, search
+from analyzer.searching.export import require_form
+from analyzer.searching.query import FIGURES, Constraint, Objective, Query, limits_under
+from analyzer.searching.results import Find, described, finds
 from analyzer.space.axes import axis
 from analyzer.space.space import Space
 
@@ -216,8 +216,8 @@ def _figures(texts: tuple[str, ...]) -> list[str]:
 
 def _under(name: str, axes: dict[str, Any], batch: int) -> list[Constraint]:
     """The target's own params, MACs and saved bytes as limits, at the search's classes and image where it has one."""
-    from analyzer.analysis import analyze_target
-    from analyzer.targets import resolve
+    from analyzer.targets.analysis import analyze_target
+    from analyzer.targets.resolving import resolve
 
     same = {field: axes[field][0] for field in ("classes", "image") if len(axes.get(field, ())) == 1}
     same.setdefault("classes", 2)

@@ -12,7 +12,6 @@ import click
 import msgspec
 
 from analyzer import units
-from analyzer.analysis import analyze_target, predict, witnesses_of
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
 from analyzer.cli.memory import show_memory
@@ -25,16 +24,17 @@ from analyzer.cli.options import (
     training_of,
     training_options,
 )
-from analyzer.count.peak import DEFAULT
 from analyzer.errors import UsageError
-from analyzer.family import baseline_or_none
-from analyzer.layers import SUMMED, Node, tree
-from analyzer.prediction import MemoryPrediction
+from analyzer.reading.family import baseline_or_none
+from analyzer.reading.layers import SUMMED, LayerNode, tree
+from analyzer.reading.peak import DEFAULT
+from analyzer.reading.prediction import MemoryPrediction
 from analyzer.records import FIGURES, Record
-from analyzer.targets import FamilyTarget, Resolved, resolve
+from analyzer.targets.analysis import analyze_target, predict, witnesses_of
+from analyzer.targets.resolving import FamilyTarget, Resolved, resolve
 
 if TYPE_CHECKING:
-    from analyzer.count.witnesses import Witness
+    from analyzer.tracing.witnesses import Witness
 
 TOTALS = (
     "params",
@@ -152,13 +152,13 @@ def _print_witnesses(seen: Sequence[Witness], format_: str) -> None:
 def _write_report(
     record: Record, baseline: Record | None, seen: Sequence[Witness], path: Path, memory: MemoryPrediction | None
 ) -> None:
-    from analyzer.report import data
-    from analyzer.report.against import against
-    from analyzer.report.page import write_report
+    from analyzer.reporting import data
+    from analyzer.reporting.against import against
+    from analyzer.reporting.page import write_report
 
     page = against(baseline or record, record, command=["analyze", *sys.argv[1:]], generated=data.now())
     rows = tuple(
-        data.Witness(
+        data.WitnessFigure(
             tool=f"{w.name} {w.version or ''}".strip(),
             figure="macs",
             theirs=w.macs,
@@ -194,7 +194,7 @@ def _print(record: Record, baseline: Record | None, depth: int, format_: str) ->
     text.show_table(*totals)
 
 
-def _line(level: int, node: Node, root: Node) -> list[str]:
+def _line(level: int, node: LayerNode, root: LayerNode) -> list[str]:
     name = "  " * level + (node.name or "(model)")
     totals, whole = node.totals, root.totals
     return [

@@ -14,13 +14,13 @@ from analyzer.cli.base import INTERRUPTED, say
 from analyzer.cli.finds import print_data, write_files
 from analyzer.errors import UsageError
 from analyzer.records import Record
-from analyzer.search.engine import Result
-from analyzer.search.query import Objective, Query
-from analyzer.search.results import Find, described
-from analyzer.search.study import Outcome, Question, run_study
+from analyzer.searching.engine import Result
+from analyzer.searching.query import Objective, Query
+from analyzer.searching.results import Find, described
+from analyzer.searching.study import Question, StudyResult, run_study
 from analyzer.space.space import Space
-from analyzer.sweep.database import open_store
-from analyzer.sweep.executors import executor_of
+from analyzer.sweeping.database import open_store
+from analyzer.sweeping.executors import executor_of
 
 HEADINGS = ("variant", "params", "MACs", "time x base", "latency", "images/s", "")
 
@@ -76,7 +76,7 @@ def _say_starting(row: Record) -> None:
     say(f"measuring {row.target.shown}")
 
 
-def _measured(outcome: Outcome) -> str:
+def _measured(outcome: StudyResult) -> str:
     new = len(outcome.rows) - outcome.earlier
     earlier = f", {outcome.earlier:,} were there" if outcome.earlier else ""
     failed = f", {outcome.failed:,} could not be measured" if outcome.failed else ""

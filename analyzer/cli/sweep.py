@@ -32,12 +32,12 @@ from analyzer.cli.options import (
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
 from analyzer.records import Record, devices_of
 from analyzer.space.grid import Grid, Listed
-from analyzer.sweep import run
-from analyzer.sweep.database import SqliteStore, open_store
-from analyzer.sweep.executors import Executor, executor_of
-from analyzer.sweep.export import write_results
-from analyzer.sweep.store import to_csv
-from analyzer.targets import named, override
+from analyzer.sweeping import run
+from analyzer.sweeping.database import SqliteStore, open_store
+from analyzer.sweeping.executors import Executor, executor_of
+from analyzer.sweeping.export import write_results
+from analyzer.sweeping.store import to_csv
+from analyzer.targets.resolving import named, override
 
 
 @click.command("sweep", cls=Verb)
@@ -141,7 +141,7 @@ def _grid(names: Sequence[str], axes: dict[str, Any]) -> Grid | Listed:
     return Listed(override(variant, each) for variant in chosen for each in options)
 
 
-def _plan_text(plan: run.Plan) -> str:
+def _plan_text(plan: run.SweepPlan) -> str:
     measured = {
         "none": "none measured",
         "front": f"the article, DenseNet121 and the front measured in {plan.seconds:g} s",
@@ -155,7 +155,7 @@ def _plan_text(plan: run.Plan) -> str:
     )
 
 
-def _run(plan: run.Plan, store: SqliteStore, executor: Executor, batch: int | None, format_: str) -> None:
+def _run(plan: run.SweepPlan, store: SqliteStore, executor: Executor, batch: int | None, format_: str) -> None:
     start = time.monotonic()
     there = run.already_counted(plan, store)
     if there:
@@ -195,8 +195,8 @@ def _finish(records: Sequence[Record], folder: Path, report: Path, limits: dict[
         _print_all(records, format_)
         say(f"no row has figures: no report; the reasons are in {folder / 'results.csv'}")
         return 3
-    from analyzer.report.page import write_report
-    from analyzer.sweep.report import report_data
+    from analyzer.reporting.page import write_report
+    from analyzer.sweeping.report import report_data
 
     write_report(report_data(records, limits, command=["analyze", *sys.argv[1:]]), report)
     _print_all(records, format_)  # last: the reader of a pipe may go away

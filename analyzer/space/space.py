@@ -15,7 +15,7 @@ from analyzer.architecture.blocks import BLOCKS
 from analyzer.architecture.network import Columns
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, VariantError
-from analyzer.family import NUMERIC
+from analyzer.reading.family import NUMERIC
 from analyzer.space.axes import axis
 from analyzer.space.grid import values_of
 
@@ -28,7 +28,7 @@ LIMIT = 2**62
 
 
 @dataclass(frozen=True)
-class Part:
+class SpacePart:
     """The variants of one structure: a fixed part, and numeric axes that vary, the last one fastest."""
 
     fixed: Variant
@@ -101,7 +101,7 @@ class Space:
     def __len__(self) -> int:
         return self.size
 
-    def _parts(self) -> Iterator[Part]:
+    def _parts(self) -> Iterator[SpacePart]:
         default = Variant()
         structural = [self.axes.get(name, (getattr(default, name),)) for name in STRUCTURAL]
         for block, config, stem, drop in itertools.product(*structural):
@@ -113,7 +113,7 @@ class Space:
                 varying = {"growth": growth, **hidden, **compression}
                 yield self._part({"block": block, "block_config": config, "stem": stem, "drop": drop}, varying)
 
-    def _part(self, structure: dict[str, Any], varying: dict[str, tuple[Any, ...]]) -> Part:
+    def _part(self, structure: dict[str, Any], varying: dict[str, tuple[Any, ...]]) -> SpacePart:
         others = {name: values for name, values in self.axes.items() if name not in (*STRUCTURAL, *GROUPED)}
         axes = {**varying, **others}
         first = {name: values[0] for name, values in axes.items()}
@@ -124,7 +124,7 @@ class Space:
                     replace(fixed, **{name: value})
                 except VariantError as error:
                     raise UsageError(error.what, where=f"--{axis(name).option}", fix=error.fix) from None
-        return Part(fixed, tuple(axes.items()))
+        return SpacePart(fixed, tuple(axes.items()))
 
     def _hidden_kinds(self, block: str, stages: int) -> Iterator[dict[str, tuple[Any, ...]]]:
         said = {name: self.axes[name] for name in ("ratio", "bn_size") if name in self.axes}

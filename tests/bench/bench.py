@@ -23,11 +23,11 @@ from gate import gate
 
 from analyzer.architecture.network import PRESETS, Columns, trace
 from analyzer.architecture.variant import Variant
-from analyzer.count.exact import total
-from analyzer.count.vector import CHUNK, count_columns
-from analyzer.family import records
-from analyzer.search.engine import search
-from analyzer.search.query import Query
+from analyzer.reading.exact import total
+from analyzer.reading.family import records
+from analyzer.reading.vector import CHUNK, count_columns
+from analyzer.searching.engine import search
+from analyzer.searching.query import Query
 from analyzer.space.space import Space
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def torchinfo_run() -> Callable[[], object]:
     import torch
     import torchinfo
 
-    from analyzer.build import build
+    from analyzer.building.modules import build
 
     def run() -> object:
         model = build(PRESETS["densenet121"], device="meta")
@@ -119,7 +119,7 @@ def fvcore_run() -> Callable[[], object]:
     import torch
     from fvcore.nn import FlopCountAnalysis
 
-    from analyzer.build import build
+    from analyzer.building.modules import build
 
     model, images = build(PRESETS["densenet121"]).eval(), torch.zeros(1, 3, 224, 224)
 
@@ -135,8 +135,8 @@ def tracing() -> Iterator[dict[str, object]]:
     import torchinfo
     from fvcore.nn import FlopCountAnalysis
 
-    from analyzer.build import build
-    from analyzer.count.trace import count_module
+    from analyzer.building.modules import build
+    from analyzer.tracing.trace import count_module
 
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     shape = (1, 3, 224, 224)
@@ -189,9 +189,9 @@ def peaks() -> Iterator[dict[str, object]]:
     """A predicted training peak against the tracker of storages on meta, at batch 32; and in array form."""
     import torch
 
-    from analyzer.build import build
-    from analyzer.count.lifetimes import module_peaks
-    from analyzer.count.peak import training_peak
+    from analyzer.building.modules import build
+    from analyzer.reading.peak import training_peak
+    from analyzer.tracing.lifetimes import module_peaks
 
     for name in ("article", "densenet121"):
         model, images = build(PRESETS[name], device="meta"), torch.empty(32, 3, 224, 224, device="meta")
@@ -208,7 +208,7 @@ def peaks() -> Iterator[dict[str, object]]:
 
 def latency() -> Iterator[dict[str, object]]:
     """The latency predictor's error on variants left out of its fit, by roofline and by a table of operators."""
-    from analyzer.measure.calibration import calibrate
+    from analyzer.measuring.calibration import calibrate
 
     for name, per_operator in (("roofline", False), ("per_op", True)):
         profile = calibrate("cpu", per_operator=per_operator)

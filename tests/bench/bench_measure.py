@@ -11,9 +11,9 @@ import numpy as np
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError
-from analyzer.measure.measure import measure_all, subject_of
-from analyzer.measure.protocol import Protocol
-from analyzer.measure.statistics import Stopper, bootstrap_interval
+from analyzer.measuring.measure import measure_all, subject_of
+from analyzer.measuring.protocol import Protocol
+from analyzer.measuring.statistics import Stopper, bootstrap_interval
 
 RUNS, SERIES = 20, 1000
 MODEL = Variant(block="dense", block_config=(2, 4), growth=16, init=32, image=96, classes=10)

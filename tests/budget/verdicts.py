@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from analyzer.budget.verdict import Budgeted, Change, Finding, ModelVerdict, Verdict
+from analyzer.budget.verdict import Budgeted, Finding, ModelVerdict, Payer, Verdict
 from analyzer.records import LayerRow, Record, Target
 
 ATTACK = (
@@ -39,8 +39,8 @@ GREW = Finding(
     limit=2000,
     base=1800,
     changes=(
-        Change(path="features.conv2", type="Conv2d", before=1000, after=1600),
-        Change(path="head", type="Linear", before=None, after=100),
+        Payer(path="features.conv2", type="Conv2d", before=1000, after=1600),
+        Payer(path="head", type="Linear", before=None, after=100),
     ),
     message="ask the phone team",
     file="net.py",
@@ -96,7 +96,7 @@ def hostile(text: str = ATTACK) -> Verdict:
     grew = msgspec.structs.replace(
         GREW,
         model=text, what=text, where=text, fix=text, figure="params", group=text, message=text, file=text,
-        changes=(Change(path=text, type=text, before=1, after=601), Change(path="", type=text, before=1, after=None)),
+        changes=(Payer(path=text, type=text, before=1, after=601), Payer(path="", type=text, before=1, after=None)),
     )  # fmt: skip
     odd = msgspec.structs.replace(grew, figure=text, level="warning", kind="growth", group=None)
     model = ModelVerdict(

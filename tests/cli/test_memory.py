@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from analyzer.architecture.network import PRESETS
-from analyzer.count.peak import Training
-from analyzer.prediction import predict_memory
+from analyzer.reading.peak import Training
+from analyzer.reading.prediction import predict_memory
 
 OWN = """
 import torch

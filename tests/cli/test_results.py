@@ -16,10 +16,10 @@ import msgspec
 import pytest
 
 from analyzer.errors import UsageError
-from analyzer.family import failed
+from analyzer.reading.family import failed
 from analyzer.records import Environment, Measurement, Record, read_record
-from analyzer.sweep import export
-from analyzer.sweep.database import Database, Row, made_here
+from analyzer.sweeping import export
+from analyzer.sweeping.database import Database, StoredRow, made_here
 
 SWEEP = ("sweep", "--blocks", "2,4,3,2", "--growth", "12", "--measure", "none", "--out", "out")
 HOSTILE = "=cmd|'/c calc'\x1b[31m|<b>"
@@ -53,12 +53,12 @@ def measured(record: Record, device: str, name: str) -> Record:
     return msgspec.structs.replace(record, measured=result)
 
 
-def put(path: Path, *rows: Row) -> None:
+def put(path: Path, *rows: StoredRow) -> None:
     with closing(Database(path)) as opened:
         opened.put(rows)
 
 
-def rows_of(path: Path) -> list[Row]:
+def rows_of(path: Path) -> list[StoredRow]:
     with closing(Database(path)) as opened:
         return opened.rows()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.sweep.database import ALL, Database
+from analyzer.sweeping.database import ALL, Database
 
 ROOT = Path(__file__).parents[2]
 STATIC = ("sweep", "--blocks", "2,4,3,2", "--measure", "none")

@@ -12,7 +12,7 @@ from variants import variants
 from analyzer.architecture.blocks import BLOCKS
 from analyzer.architecture.variant import Variant
 from analyzer.errors import ArchitectureError
-from analyzer.family import record, records
+from analyzer.reading.family import record, records
 from analyzer.records import FIGURES
 
 

@@ -16,9 +16,9 @@ import torchinfo
 from torch import nn
 
 from analyzer.architecture.network import PRESETS
-from analyzer.build import build
-from analyzer.family import record
-from analyzer.layers import tree
+from analyzer.building.modules import build
+from analyzer.reading.family import record
+from analyzer.reading.layers import tree
 
 ARTICLE = PRESETS["article"]
 TABLE = list(csv.DictReader((Path(__file__).parent / "data" / "article_torchinfo.csv").open()))

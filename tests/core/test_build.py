@@ -15,10 +15,10 @@ from variants import variants
 
 from analyzer.architecture.network import PRESETS, trace
 from analyzer.architecture.variant import Variant
-from analyzer.build import build
-from analyzer.count import memory
+from analyzer.building.modules import build
 from analyzer.errors import ArchitectureError, TargetError
-from analyzer.family import record
+from analyzer.reading import saved as memory
+from analyzer.reading.family import record
 
 SMALL_DENSE = Variant(block="dense", block_config=(2, 3), growth=8, init=12, classes=5, image=64)
 SMALL = Variant(block_config=(2, 1), growth=8, init=8, image=64)

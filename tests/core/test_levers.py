@@ -8,8 +8,8 @@ from torch import nn
 
 from analyzer.architecture.blocks import BLOCKS
 from analyzer.architecture.variant import Variant
-from analyzer.build import build
-from analyzer.family import record
+from analyzer.building.modules import build
+from analyzer.reading.family import record
 
 C, G, H = 12, 8, 16
 """Channels in, growth, hidden width (bn_size 2)."""

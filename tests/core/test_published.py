@@ -10,7 +10,7 @@ import pytest
 
 from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
-from analyzer.family import record
+from analyzer.reading.family import record
 
 PUBLISHED = list(csv.DictReader((Path(__file__).parent / "data" / "published.csv").open()))
 

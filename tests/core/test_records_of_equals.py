@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analyzer.architecture.variant import Variant
-from analyzer.family import record, records
+from analyzer.reading.family import record, records
 
 
 def test_equal_variants_are_counted_each() -> None:

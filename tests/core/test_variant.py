@@ -13,7 +13,7 @@ from variants import variants
 from analyzer.architecture.network import PRESETS, trace
 from analyzer.architecture.variant import Variant
 from analyzer.errors import ArchitectureError, UsageError, VariantError
-from analyzer.targets import named
+from analyzer.targets.resolving import named
 
 
 @given(variants())
@@ -112,7 +112,7 @@ def test_limits(fields: dict, says: str) -> None:
     ],
 )
 def test_what_makes_no_network_names_the_place(fields: dict, where: str, says: str) -> None:
-    from analyzer.count import exact
+    from analyzer.reading import exact
 
     with pytest.raises(ArchitectureError, match=re.escape(says)) as caught:
         exact.total(trace(Variant(**fields)))

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from analyzer.count.formulas import FORMULAS, formula_of
-from analyzer.count.free import FREE, is_free
-from analyzer.count.trace import count_module
+from analyzer.tracing.formulas import FORMULAS, formula_of
+from analyzer.tracing.free import FREE, is_free
+from analyzer.tracing.trace import count_module
 
 aten = torch.ops.aten
 

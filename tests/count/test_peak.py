@@ -18,14 +18,15 @@ from reference_models import ListDenseNet
 from analyzer.architecture.blocks import BLOCKS
 from analyzer.architecture.network import PRESETS, trace
 from analyzer.architecture.variant import Variant
-from analyzer.build import build
-from analyzer.count import lifetimes, peak
-from analyzer.count.cuda_allocator import CudaHeap
-from analyzer.count.lifetimes import module_peaks
-from analyzer.count.peak import Training, inference_peak, training_peak
+from analyzer.building.modules import build
 from analyzer.errors import CountError, UsageError
-from analyzer.family import columns_of, record
-from analyzer.prediction import fitting_batches, largest_batch, predict_memory, smaller_growth, ways_to_fit
+from analyzer.reading import peak
+from analyzer.reading.cuda_allocator import CudaHeap
+from analyzer.reading.family import columns_of, record
+from analyzer.reading.peak import Training, inference_peak, training_peak
+from analyzer.reading.prediction import fitting_batches, largest_batch, predict_memory, smaller_growth, ways_to_fit
+from analyzer.tracing import lifetimes
+from analyzer.tracing.lifetimes import module_peaks
 
 MIB = 2**20
 

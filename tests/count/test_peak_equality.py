@@ -26,14 +26,15 @@ from variants import BUILT_IN, variants
 
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
-from analyzer.build import build
-from analyzer.count import lifetimes, peak
-from analyzer.count.attribution import Modules
-from analyzer.count.lifetimes import Lifetimes, module_peaks
-from analyzer.count.memory import saved_bytes
-from analyzer.count.peak import Peak, Training, inference_peak, training_peak
-from analyzer.count.saved import SavedBytes
+from analyzer.building.modules import build
 from analyzer.errors import ArchitectureError
+from analyzer.reading import peak
+from analyzer.reading.peak import Peak, Training, inference_peak, training_peak
+from analyzer.reading.saved import saved_bytes
+from analyzer.tracing import lifetimes
+from analyzer.tracing.attribution import Modules
+from analyzer.tracing.lifetimes import Lifetimes, module_peaks
+from analyzer.tracing.saved import SavedBytes
 
 AXES: dict[str, list[dict[str, Any]]] = {
     "precision": [{"dtype": dtype} for dtype in get_args(peak.Dtype)]

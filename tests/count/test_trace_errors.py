@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from analyzer.count.trace import count_module
 from analyzer.errors import CountError
+from analyzer.tracing.trace import count_module
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

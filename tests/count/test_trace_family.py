@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
-from analyzer.build import build
-from analyzer.count.trace import count_module
+from analyzer.building.modules import build
 from analyzer.errors import ArchitectureError
-from analyzer.family import record
+from analyzer.reading.family import record
+from analyzer.tracing.trace import count_module
 
 BATCH_FIGURES = ("macs", "conv_activations")
 FIXED_FIGURES = ("params", "trainable_params", "param_bytes", "buffer_bytes", "saved_bytes", "depth")

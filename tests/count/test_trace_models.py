@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from analyzer.count.shapes import Shapes, batch_norm
-from analyzer.count.trace import count_module
+from analyzer.tracing.shapes import Shapes, batch_norm
+from analyzer.tracing.trace import count_module
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

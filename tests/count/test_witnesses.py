@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from analyzer.architecture.network import PRESETS
-from analyzer.build import build
-from analyzer.count import witnesses as module
-from analyzer.count.trace import count_module
-from analyzer.count.witnesses import witnesses
+from analyzer.building.modules import build
+from analyzer.tracing import witnesses as module
+from analyzer.tracing.trace import count_module
+from analyzer.tracing.witnesses import witnesses
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -15,8 +15,8 @@ from analyzer.architecture.blocks import BLOCKS
 from analyzer.architecture.variant import Variant
 from analyzer.budget.configuration import parse
 from analyzer.budget.limits import limits
-from analyzer.build import build
-from analyzer.family import record, records
+from analyzer.building.modules import build
+from analyzer.reading.family import record, records
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))

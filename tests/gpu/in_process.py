@@ -6,8 +6,8 @@ import gc
 
 import torch
 
-from analyzer.measure.job import Answer, Job
-from analyzer.measure.worker import work
+from analyzer.measuring.job import Answer, Job
+from analyzer.measuring.worker import work
 
 
 def in_this_process(job: Job) -> Answer:

@@ -13,11 +13,11 @@ from in_process import in_this_process
 
 from analyzer.architecture.network import PRESETS, densenet121_like
 from analyzer.architecture.variant import Variant
-from analyzer.build import build
+from analyzer.building.modules import build
 from analyzer.errors import MeasureError
-from analyzer.measure.environment import environment, pick_device
-from analyzer.measure.measure import best_batch, measure_all, measure_memory, subject_of
-from analyzer.measure.protocol import Protocol
+from analyzer.measuring.environment import environment, pick_device
+from analyzer.measuring.measure import best_batch, measure_all, measure_memory, subject_of
+from analyzer.measuring.protocol import Protocol
 from analyzer.records import Conditions
 
 pytestmark = [

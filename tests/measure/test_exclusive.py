@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from analyzer.errors import MeasureError
-from analyzer.measure.exclusive import exclusive
+from analyzer.measuring.exclusive import exclusive
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 TAKES = """
 import sys, time
 from pathlib import Path
-from analyzer.measure.exclusive import exclusive
+from analyzer.measuring.exclusive import exclusive
 folder, name, device = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 for _ in range(10):
     with exclusive(device, folder):
@@ -31,7 +31,7 @@ for _ in range(10):
 LEAVES_A_CHILD = """
 import subprocess, sys, time
 from pathlib import Path
-from analyzer.measure.exclusive import exclusive
+from analyzer.measuring.exclusive import exclusive
 with exclusive("cpu", Path(sys.argv[1])) as lock:
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(2)"], pass_fds=lock)
     print("locked", flush=True)
@@ -73,8 +73,8 @@ def test_no_place_for_the_lock(tmp_path: Path) -> None:
 
 
 def test_a_measuring_process_holds_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from analyzer.measure import protocol
-    from analyzer.measure.job import Job, Subject
+    from analyzer.measuring import protocol
+    from analyzer.measuring.job import Job, Subject
     from analyzer.records import Conditions
 
     held = []

@@ -12,10 +12,12 @@ import pytest
 
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
-from analyzer.count.work import Work, operators, work
 from analyzer.errors import MeasureError, UsageError
-from analyzer.family import columns_of, record, records
-from analyzer.latency import (
+from analyzer.measuring.calibration import PROCESSES, calibrate, calibration_variants, operator_of
+from analyzer.measuring.environment import environment, pick_device
+from analyzer.measuring.job import Operator, OperatorSurvey, Survey, Times
+from analyzer.reading.family import columns_of, record, records
+from analyzer.reading.latency import (
     Profile,
     features,
     fit,
@@ -26,9 +28,7 @@ from analyzer.latency import (
     tabled,
     write_profile,
 )
-from analyzer.measure.calibration import PROCESSES, calibrate, calibration_variants, operator_of
-from analyzer.measure.environment import environment, pick_device
-from analyzer.measure.job import Operator, OperatorSurvey, Survey, Times
+from analyzer.reading.work import Work, operators, work
 from analyzer.records import Environment
 
 LAW = np.array([3e-12, 9e-12, 0.0, 4e-11, 1.5e-9, 7e-5])

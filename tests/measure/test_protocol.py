@@ -17,21 +17,20 @@ import torch
 
 from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
-from analyzer.count.peak import Training
 from analyzer.errors import MeasureError, UsageError
-from analyzer.measure import measure
-from analyzer.measure import protocol as room
-from analyzer.measure.environment import environment, pick_device
-from analyzer.measure.job import Answer, Job
-from analyzer.measure.measure import (
+from analyzer.measuring import measure
+from analyzer.measuring import protocol as room
+from analyzer.measuring.environment import environment, pick_device
+from analyzer.measuring.job import Answer, Job
+from analyzer.measuring.measure import (
     best_batch,
     measure_all,
     measure_memory,
     require_dtype,
     subject_of,
 )
-from analyzer.measure.protocol import Protocol, Series, in_a_process, measurement, rounds
-from analyzer.measure.statistics import (
+from analyzer.measuring.protocol import Protocol, TimingSeries, in_a_process, measurement, rounds
+from analyzer.measuring.statistics import (
     Stopper,
     autocorrelation,
     bootstrap_interval,
@@ -40,9 +39,10 @@ from analyzer.measure.statistics import (
     percentiles,
     process_ratios,
 )
-from analyzer.prediction import predict_memory
+from analyzer.reading.peak import Training
+from analyzer.reading.prediction import predict_memory
 from analyzer.records import Conditions, read_record
-from analyzer.targets import resolve
+from analyzer.targets.resolving import resolve
 from analyzer.units import mib
 
 SMALL = subject_of(Variant(block_config=(1, 1), growth=4, init=8, image=64))
@@ -66,7 +66,7 @@ class Machine:
         ratio = self.ratio * float(np.exp(self.random.normal(0, self.noise)))
         return Answer(seconds=(ratio,) * job.pairs, baseline_seconds=(1.0,) * job.pairs, first_seconds=ratio, threads=2)
 
-    def run(self, *subjects, **options) -> list[Series | MeasureError]:
+    def run(self, *subjects, **options) -> list[TimingSeries | MeasureError]:
         options = {"batch": 4, "protocol": Protocol(), "conditions": Conditions(), "device": "meta", **options}
         return list(rounds(subjects, BASE, worker=self, clock=lambda: self.now, **options))
 
@@ -134,7 +134,7 @@ def test_ctrl_c_hands_on_the_rounds_that_are_finished() -> None:
             raise KeyboardInterrupt
         return machine(job)
 
-    found: list[Series] = []
+    found: list[TimingSeries] = []
     with pytest.raises(KeyboardInterrupt):
         found.extend(
             rounds(
@@ -153,7 +153,7 @@ def test_what_fails_is_a_row_and_the_others_go_on() -> None:
         rounds([BASE, SMALL], BASE, worker=worker, device="meta", batch=1, conditions=Conditions(), protocol=Protocol())
     )
     assert isinstance(found[0], MeasureError)
-    assert isinstance(found[1], Series)
+    assert isinstance(found[1], TimingSeries)
 
 
 def test_the_record_has_every_raw_time_and_its_conditions() -> None:

@@ -8,8 +8,8 @@ import psutil
 import pytest
 import torch
 
-from analyzer.measure import trust
-from analyzer.measure.trust import allowed_cores, problems
+from analyzer.measuring import trust
+from analyzer.measuring.trust import allowed_cores, problems
 
 CPU = torch.device("cpu")
 

@@ -11,8 +11,8 @@ import pytest
 from browser import Watched, chromium, launched
 from sample import hostile_report, measured_report, sweep_report
 
-from analyzer.report.data import ReportData
-from analyzer.report.page import write_report
+from analyzer.reporting.data import ReportData
+from analyzer.reporting.page import write_report
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from analyzer import family
 from analyzer.architecture.variant import Variant
+from analyzer.reading import family
 from analyzer.records import Environment, Failure, Input, LayerRow, Measurement, Record, Target, Uncounted
-from analyzer.report.data import Limit, Moment, ReportData, Witness
+from analyzer.reporting.data import ReportData, ReportLimit, TimelineStep, WitnessFigure
 from analyzer.space.grid import BadVariant, Grid
-from analyzer.sweep.run import pareto_names
+from analyzer.sweeping.run import pareto_names
 
 DEVICE = Environment(
     device="cpu",
@@ -47,10 +47,10 @@ def measurement(seconds: tuple[float, ...], base: tuple[float, ...], baseline: s
     return Measurement(**{**values, **more})
 
 
-def limits_of(baseline: Record) -> tuple[Limit, ...]:
+def limits_of(baseline: Record) -> tuple[ReportLimit, ...]:
     """The baseline's own figures as limits."""
     return tuple(
-        Limit(figure=name, maximum=getattr(baseline, name), source="DenseNet121's own")
+        ReportLimit(figure=name, maximum=getattr(baseline, name), source="DenseNet121's own")
         for name in ("params", "macs", "saved_bytes")
     )
 
@@ -98,12 +98,12 @@ def measured_report() -> ReportData:
         subject=by_name["article"],
         environment=DEVICE,
         timeline=(
-            Moment(phase="forward", layer="features.conv0", live_bytes=10_000_000),
-            Moment(phase="forward", layer="classifier", live_bytes=90_000_000),
-            Moment(phase="backward", layer="classifier", live_bytes=120_000_000),
-            Moment(phase="optimizer", layer="", live_bytes=60_000_000),
+            TimelineStep(phase="forward", layer="features.conv0", live_bytes=10_000_000),
+            TimelineStep(phase="forward", layer="classifier", live_bytes=90_000_000),
+            TimelineStep(phase="backward", layer="classifier", live_bytes=120_000_000),
+            TimelineStep(phase="optimizer", layer="", live_bytes=60_000_000),
         ),
-        witnesses=(Witness(tool="torchinfo", figure="params", theirs=149_871_874, ours=149_871_874),),
+        witnesses=(WitnessFigure(tool="torchinfo", figure="params", theirs=149_871_874, ours=149_871_874),),
     )
 
 
@@ -187,10 +187,12 @@ def hostile_report() -> ReportData:
         records=rows,
         baseline=baseline,
         subject=subject,
-        limits=tuple(Limit(figure=name, maximum=500, source=attack(i)) for i, name in enumerate(("params", "macs"))),
+        limits=tuple(
+            ReportLimit(figure=name, maximum=500, source=attack(i)) for i, name in enumerate(("params", "macs"))
+        ),
         front=(baseline.target.name,),
         environment=device,
         generated=attack(1),
-        timeline=tuple(Moment(phase=a, layer=a, live_bytes=i + 1) for i, a in enumerate(ATTACKS)),
-        witnesses=tuple(Witness(tool=a, figure=a, theirs=1, ours=2, why=a) for a in ATTACKS),
+        timeline=tuple(TimelineStep(phase=a, layer=a, live_bytes=i + 1) for i, a in enumerate(ATTACKS)),
+        witnesses=tuple(WitnessFigure(tool=a, figure=a, theirs=1, ours=2, why=a) for a in ATTACKS),
     )

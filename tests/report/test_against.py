@@ -6,14 +6,14 @@ import msgspec
 import pytest
 from sample import sweep_report
 
-from analyzer import family
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
+from analyzer.reading import family
 from analyzer.records import Failure, Record, Target
-from analyzer.report.against import against, compare_reports
-from analyzer.report.data import ReportData
-from analyzer.report.judge import judge
-from analyzer.report.page import render
+from analyzer.reporting.against import against, compare_reports
+from analyzer.reporting.data import ReportData
+from analyzer.reporting.judge import judge
+from analyzer.reporting.page import render
 
 
 def test_two_records_judge_the_second_by_the_first() -> None:

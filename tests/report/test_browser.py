@@ -19,9 +19,9 @@ from browser import Watched
 from sample import ATTACKS, sweep_report
 
 from analyzer.records import Record
-from analyzer.report import page as module
-from analyzer.report.data import ReportData
-from analyzer.report.figures import known, times
+from analyzer.reporting import page as module
+from analyzer.reporting.data import ReportData
+from analyzer.reporting.figures import known, times
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Watched]

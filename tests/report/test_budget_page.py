@@ -9,10 +9,10 @@ import pytest
 from browser import Watched
 from sample import ATTACKS, hostile_report
 
-from analyzer import family
 from analyzer.architecture.network import PRESETS
 from analyzer.budget.outputs import write
-from analyzer.budget.verdict import Budgeted, Change, Finding, ModelVerdict, Verdict
+from analyzer.budget.verdict import Budgeted, Finding, ModelVerdict, Payer, Verdict
+from analyzer.reading import family
 
 pytestmark = pytest.mark.browser
 
@@ -29,7 +29,7 @@ def grown() -> Verdict:
         value=after.params,
         limit=before.params,
         base=before.params,
-        changes=(Change(path="features.denseblock4", type="Block", before=1, after=2),),
+        changes=(Payer(path="features.denseblock4", type="Block", before=1, after=2),),
     )
     figures = (Budgeted(figure="params", value=after.params, base=before.params, limit=before.params),)
     model = ModelVerdict(name="article", target="article", figures=figures, record=after, before=before)
@@ -41,7 +41,7 @@ def attacked() -> Verdict:
     findings = tuple(
         Finding(
             kind="growth", level="error", model=text, what=text, fix=text, where=text, figure=text, group=text,
-            message=text, file=text, changes=(Change(path=text, type=text, before=1, after=2),),
+            message=text, file=text, changes=(Payer(path=text, type=text, before=1, after=2),),
         )
         for text in ATTACKS
     )  # fmt: skip

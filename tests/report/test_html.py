@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 from sample import ATTACKS, sweep_report
 
 from analyzer.records import LayerRow, Record, Target
-from analyzer.report import page as module
-from analyzer.report.data import Limit, ReportData
-from analyzer.report.figures import LAYERED
-from analyzer.report.interactive import plotly_script, sweep_figure
-from analyzer.report.markdown import render_markdown
-from analyzer.report.page import read_report, render, write_report
-from analyzer.report.plots import ICICLE_HEIGHT, icicle
-from analyzer.report.points import pareto
-from analyzer.report.svg import LogScale, el, number
+from analyzer.reporting import page as module
+from analyzer.reporting.data import ReportData, ReportLimit
+from analyzer.reporting.figures import LAYERED
+from analyzer.reporting.interactive import plotly_script, sweep_figure
+from analyzer.reporting.markdown import render_markdown
+from analyzer.reporting.page import read_report, render, write_report
+from analyzer.reporting.plots import ICICLE_HEIGHT, icicle
+from analyzer.reporting.points import pareto
+from analyzer.reporting.svg import LogScale, el, number
 
 
 class Outline(HTMLParser):
@@ -297,7 +297,7 @@ def test_any_names_leave_the_page_well_formed(words: list[str]) -> None:
         records=rows,
         baseline=rows[0],
         subject=rows[1],
-        limits=(Limit(figure="params", maximum=1, source=words[2]),),
+        limits=(ReportLimit(figure="params", maximum=1, source=words[2]),),
         front=(),
         environment=None,
         generated=words[3],

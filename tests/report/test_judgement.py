@@ -7,23 +7,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzer import family
 from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError
+from analyzer.reading import family
 from analyzer.records import Failure, Record, Target
-from analyzer.report.changes import module_changes, stages, waterfall
-from analyzer.report.data import Limit, ReportData
-from analyzer.report.figures import LAYERED, known, times, visible
-from analyzer.report.findings import findings
-from analyzer.report.heat import heat_map
-from analyzer.report.judge import judge, state
-from analyzer.report.tables import _quantile, measured_lines, trust
-from analyzer.report.variants import differences, varying
+from analyzer.reporting.changes import module_changes, stages, waterfall
+from analyzer.reporting.data import ReportData, ReportLimit
+from analyzer.reporting.figures import LAYERED, known, times, visible
+from analyzer.reporting.findings import findings
+from analyzer.reporting.heat import heat_map
+from analyzer.reporting.judge import judge, state
+from analyzer.reporting.tables import _quantile, measured_lines, trust
+from analyzer.reporting.variants import differences, varying
 
 
-def limit(figure: str, maximum: int) -> Limit:
-    return Limit(figure=figure, maximum=maximum, source="test")
+def limit(figure: str, maximum: int) -> ReportLimit:
+    return ReportLimit(figure=figure, maximum=maximum, source="test")
 
 
 @pytest.mark.parametrize(("maximum", "expected"), [(99, "over"), (100, "within"), (101, "within"), (0, "over")])

@@ -16,9 +16,9 @@ from sample import sweep_report
 
 from analyzer.errors import UsageError
 from analyzer.records import Failure, Record, Target
-from analyzer.report.data import Limit, ReportData, now
-from analyzer.report.pack import embed, pack, read_report, unpack
-from analyzer.report.page import write_report
+from analyzer.reporting.data import ReportData, ReportLimit, now
+from analyzer.reporting.pack import embed, pack, read_report, unpack
+from analyzer.reporting.page import write_report
 
 texts = st.text(max_size=12)
 figures = st.none() | st.integers(0, 2**63 - 1)
@@ -42,7 +42,7 @@ reports = st.builds(
         records=tuple(rows),
         baseline=extra,
         subject=rows[pick % len(rows)] if rows and pick else None,
-        limits=(Limit(figure="params", maximum=1, source="x"),),
+        limits=(ReportLimit(figure="params", maximum=1, source="x"),),
         front=(),
         environment=None,
         generated="now",

@@ -16,12 +16,12 @@ from variants import variants
 
 from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
-from analyzer.build import build
-from analyzer.count.trace import count_module
+from analyzer.building.modules import build
 from analyzer.errors import ArchitectureError
-from analyzer.family import record
-from analyzer.search.explain import cheapest, elasticities, levers, shares
+from analyzer.reading.family import record
+from analyzer.searching.explain import cheapest, elasticities, levers, shares
 from analyzer.space.axes import axis
+from analyzer.tracing.trace import count_module
 
 ROOT = Path(__file__).parents[2]
 ARTICLE = PRESETS["article"]

@@ -10,13 +10,13 @@ import pytest
 
 from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
-from analyzer.family import record
-from analyzer.search.engine import search
-from analyzer.search.query import Objective, Query, limits_under
-from analyzer.search.results import finds
+from analyzer.reading.family import record
+from analyzer.searching.engine import search
+from analyzer.searching.query import Objective, Query, limits_under
+from analyzer.searching.results import finds
 from analyzer.space.axes import AXES
 from analyzer.space.space import Space
-from analyzer.targets import named
+from analyzer.targets.resolving import named
 
 FOLDER = Path(__file__).parents[2] / "reports" / "reference" / "search-under-densenet121"
 FIGURES = ("params", "macs", "conv_activations", "saved_bytes")

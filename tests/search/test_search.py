@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, UsageError
-from analyzer.family import record
-from analyzer.search import engine, results
-from analyzer.search.engine import Task, run_task, search
-from analyzer.search.query import FIGURES, Constraint, Objective, Query, merged
-from analyzer.search.results import finds
+from analyzer.reading.family import record
+from analyzer.searching import engine, results
+from analyzer.searching.engine import Task, run_task, search
+from analyzer.searching.query import FIGURES, Constraint, Objective, Query, merged
+from analyzer.searching.results import finds
 from analyzer.space.space import Space
 
 ROOT = Path(__file__).parents[2]

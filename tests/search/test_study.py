@@ -21,21 +21,21 @@ import pytest
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, ArchitectureError, MeasureError, UsageError
-from analyzer.family import record
-from analyzer.measure.measure import SWEEP
-from analyzer.measure.protocol import described
+from analyzer.measuring.measure import SWEEP
+from analyzer.measuring.protocol import described
+from analyzer.reading.family import record
 from analyzer.records import Environment, Measurement
-from analyzer.search import study
-from analyzer.search.candidates import Coding, evenly, fitting
-from analyzer.search.engine import search
-from analyzer.search.query import Constraint, Objective, Query
-from analyzer.search.results import finds
-from analyzer.search.study import Outcome, Question, run_study
+from analyzer.searching import study
+from analyzer.searching.candidates import Coding, evenly, fitting
+from analyzer.searching.engine import search
+from analyzer.searching.query import Constraint, Objective, Query
+from analyzer.searching.results import finds
+from analyzer.searching.study import Question, StudyResult, run_study
 from analyzer.space.space import Space
-from analyzer.sweep.database import ALL, Database, open_store
-from analyzer.sweep.executors import Device, Processes
-from analyzer.sweep.run import Timing
-from analyzer.sweep.store import MemoryStore
+from analyzer.sweeping.database import ALL, Database, open_store
+from analyzer.sweeping.executors import Device, Processes
+from analyzer.sweeping.run import Timing
+from analyzer.sweeping.store import MemoryStore
 
 pytest.importorskip("optuna")
 ROOT = Path(__file__).parents[2]
@@ -88,7 +88,9 @@ def made(timing: Timing) -> Measurement:
     )  # fmt: skip
 
 
-def run(measurer: Measurer, folder: Path | None = None, executor: Processes | None = None, **fields: object) -> Outcome:
+def run(
+    measurer: Measurer, folder: Path | None = None, executor: Processes | None = None, **fields: object
+) -> StudyResult:
     question = replace(Question(SPACE, QUERY, ("measured_latency_s",), seconds=600), **fields)
     with closing(MemoryStore() if folder is None else open_store(folder)) as store:
         path = None if folder is None else folder / "study.db"
@@ -413,7 +415,7 @@ def test_from_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     asked: list[Question] = []
 
-    def fake(question: Question, store: MemoryStore, executor: Processes, path: Path | None) -> Outcome:
+    def fake(question: Question, store: MemoryStore, executor: Processes, path: Path | None) -> StudyResult:
         asked.append(question)
         return run_study(question, store, Here(), path, measure_one=Measurer())
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from analyzer.records import Environment, Measurement
-from analyzer.sweep.run import Timing
+from analyzer.sweeping.run import Timing
 
 LOG = "ANALYZER_TEST_LOG"
 """The environment variable with the file that work is noted in."""

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from analyzer.errors import UsageError
 from analyzer.records import Environment, Failure, Measurement, Record, Target
-from analyzer.sweep import database
-from analyzer.sweep.database import Database, SqliteStore, made_here, merge_into, open_store
-from analyzer.sweep.store import JsonlStore, MemoryStore, Setting, Store, setting_of
+from analyzer.sweeping import database
+from analyzer.sweeping.database import Database, SqliteStore, made_here, merge_into, open_store
+from analyzer.sweeping.store import JsonlStore, MemoryStore, Setting, Store, setting_of
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = Environment(
@@ -212,7 +212,7 @@ def test_exports_from_before_the_database_are_kept_aside(tmp_path: Path) -> None
 
 
 def test_a_store_loads_nothing_heavy() -> None:
-    code = "import sys, analyzer.sweep.database, analyzer.sweep.export; print(*sys.modules)"
+    code = "import sys, analyzer.sweeping.database, analyzer.sweeping.export; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -229,7 +229,7 @@ WRITE = """
 import sys
 from pathlib import Path
 from analyzer.records import Record, Target
-from analyzer.sweep.database import open_store
+from analyzer.sweeping.database import open_store
 store = open_store(Path(sys.argv[1]))
 for i in range(30):
     store.put([Record(target=Target(name=f"shared {i}")), Record(target=Target(name=f"{sys.argv[2]} {i}"))])

@@ -13,12 +13,12 @@ from fakes import measurement
 
 import analyzer
 from analyzer.errors import MeasureError, UsageError
-from analyzer.measure import environment
+from analyzer.measuring import environment
 from analyzer.records import Measurement, devices_of
 from analyzer.space.grid import Grid
-from analyzer.sweep import executors, run
-from analyzer.sweep.executors import Device, Processes, executor_of, places_of
-from analyzer.sweep.store import MemoryStore
+from analyzer.sweeping import executors, run
+from analyzer.sweeping.executors import Device, Processes, executor_of, places_of
+from analyzer.sweeping.store import MemoryStore
 
 
 def square(task: int) -> tuple[int, int]:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 
-from analyzer.sweep.database import ALL, Database
-from analyzer.sweep.store import read_jsonl
+from analyzer.sweeping.database import ALL, Database
+from analyzer.sweeping.store import read_jsonl
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -24,7 +24,7 @@ SWEEP = f"""
 import sys
 from pathlib import Path
 from analyzer.records import Record, Target
-from analyzer.sweep.database import open_store
+from analyzer.sweeping.database import open_store
 
 store = open_store(Path(sys.argv[1]))
 there = store.counted(1)

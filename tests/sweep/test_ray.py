@@ -20,12 +20,12 @@ from fakes import LOG, node, note, noted, slowly
 from analyzer.errors import AnalyzerError, UsageError
 from analyzer.records import Record
 from analyzer.space.grid import Grid
-from analyzer.sweep import cluster as ray_cluster
-from analyzer.sweep import run
-from analyzer.sweep.cluster import TRIES, Cluster
-from analyzer.sweep.database import ALL, Database, open_store
-from analyzer.sweep.executors import Executor, Processes
-from analyzer.sweep.store import read_jsonl
+from analyzer.sweeping import cluster as ray_cluster
+from analyzer.sweeping import run
+from analyzer.sweeping.cluster import TRIES, Cluster
+from analyzer.sweeping.database import ALL, Database, open_store
+from analyzer.sweeping.executors import Executor, Processes
+from analyzer.sweeping.store import read_jsonl
 
 ray = pytest.importorskip("ray")
 ROOT = Path(__file__).parents[2]
@@ -76,7 +76,7 @@ def idle(value: Callable[[], int]) -> bool:
     return value() == before
 
 
-def swept(folder: Path, executor: Executor) -> tuple[list[Record], run.Plan]:
+def swept(folder: Path, executor: Executor) -> tuple[list[Record], run.SweepPlan]:
     plan = run.plan(GRID, measure="all", seconds=600)
     with closing(open_store(folder)) as store, closing(executor):
         rows = list(run.count(plan, store, executor=executor))

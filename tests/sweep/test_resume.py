@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 import analyzer
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError
-from analyzer.latency import Profile
-from analyzer.measure.measure import SWEEP
-from analyzer.measure.protocol import described
+from analyzer.measuring.measure import SWEEP
+from analyzer.measuring.protocol import described
+from analyzer.reading.latency import Profile
 from analyzer.records import Environment, Measurement, Record
 from analyzer.space.grid import Grid
-from analyzer.sweep import run
-from analyzer.sweep.database import Database, open_store
-from analyzer.sweep.executors import Processes
-from analyzer.sweep.store import MemoryStore
+from analyzer.sweeping import run
+from analyzer.sweeping.database import Database, open_store
+from analyzer.sweeping.executors import Processes
+from analyzer.sweeping.store import MemoryStore
 
 HERE = Processes()
 GRID = Grid.default({"block_config": [(2, 4, 3, 2)], "groups": [1, 3]})
@@ -118,7 +118,7 @@ def test_a_row_that_was_not_measured_is_the_next_time_and_forgets_why(tmp_path: 
 
 
 def test_a_measurement_made_otherwise_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from analyzer.measure import environment as measuring
+    from analyzer.measuring import environment as measuring
 
     plan = run.plan(Grid(growth=[4, 8]), measure="all")
     monkeypatch.setattr(measuring, "cpu_name", lambda: "Abacus")

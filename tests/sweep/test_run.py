@@ -7,17 +7,17 @@ import pytest
 from analyzer.architecture.network import PRESETS, densenet121_like
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError, UsageError
-from analyzer.family import record
+from analyzer.reading.family import record
 from analyzer.records import Environment, Measurement
 from analyzer.space.grid import Grid
-from analyzer.sweep import run
-from analyzer.sweep.executors import Processes
-from analyzer.sweep.store import MemoryStore
+from analyzer.sweeping import run
+from analyzer.sweeping.executors import Processes
+from analyzer.sweeping.store import MemoryStore
 
 GRID = Grid.default({"block_config": [(2, 4, 3, 2)]})
 
 
-def counted(plan: run.Plan) -> tuple[MemoryStore, list]:
+def counted(plan: run.SweepPlan) -> tuple[MemoryStore, list]:
     store = MemoryStore()
     return store, list(run.count(plan, store))
 

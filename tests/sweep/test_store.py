@@ -16,9 +16,9 @@ import pytest
 from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
-from analyzer.family import failed, record
+from analyzer.reading.family import failed, record
 from analyzer.records import Record, Target, read_record
-from analyzer.sweep.store import JsonlStore, MemoryStore, read_jsonl, to_csv
+from analyzer.sweeping.store import JsonlStore, MemoryStore, read_jsonl, to_csv
 
 ROWS = [record(PRESETS[name], layers=False) for name in ("article", "densenet121", "resnet50")]
 
@@ -62,8 +62,8 @@ def test_a_line_that_is_no_record_is_named(tmp_path: Path, line: str) -> None:
 def test_a_killed_run_keeps_every_row_it_had_put(tmp_path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path\n"
-        "from analyzer.architecture.variant import Variant; from analyzer.family import record\n"
-        "from analyzer.sweep.store import JsonlStore\n"
+        "from analyzer.architecture.variant import Variant; from analyzer.reading.family import record\n"
+        "from analyzer.sweeping.store import JsonlStore\n"
         "store = JsonlStore(Path(sys.argv[1]))\n"
         "for growth in range(4, 14):\n"
         "    store.put([record(Variant(growth=growth), layers=False)])\n"

@@ -31,7 +31,7 @@ def named_inputs(model: nn.Module, args: list[Any], kwargs: dict[str, Any]) -> d
 
 
 def analyzer(model: nn.Module, args: list[Any], kwargs: dict[str, Any]) -> float:
-    from analyzer.count.trace import count_module
+    from analyzer.tracing.trace import count_module
 
     record = count_module(model, args, kwargs, name="zoo")
     if record.uncounted or any("one path" in note or "convention" in note for note in record.notes):

@@ -10,8 +10,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from zoo_models import ENTRIES
 
-from analyzer.count.trace import count_module
 from analyzer.errors import CountError
+from analyzer.tracing.trace import count_module
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 ALL = pytest.mark.parametrize("name", ENTRIES)

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 
 from analyzer.budget.outputs import facts
-from analyzer.budget.verdict import Change, Finding, Verdict
+from analyzer.budget.verdict import Finding, Payer, Verdict
 from analyzer.files import csv_cell
 
 COLUMNS = (
@@ -43,7 +43,7 @@ def _finding(finding: Finding) -> dict[str, object]:
     return {**named, "layers": finding.group, **numbers, **texts}
 
 
-def _layer(change: Change | None) -> dict[str, object]:
+def _layer(change: Payer | None) -> dict[str, object]:
     if change is None:
         return {}
     sizes = {"layer_before": change.before, "layer_after": change.after, "layer_growth": change.delta}

@@ -8,10 +8,10 @@ from markupsafe import Markup
 from analyzer.budget.outputs import facts
 from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
 from analyzer.records import Failure, Record, Target
-from analyzer.report.against import against
-from analyzer.report.data import Limit, ReportData
-from analyzer.report.figures import BY_NAME
-from analyzer.report.page import render as render_page
+from analyzer.reporting.against import against
+from analyzer.reporting.data import ReportData, ReportLimit
+from analyzer.reporting.figures import BY_NAME
+from analyzer.reporting.page import render as render_page
 
 _WORDS = {"error": "Error", "warning": "Warn", "note": "Note"}
 _UNCOUNTED = "it could not be counted"
@@ -31,7 +31,7 @@ def _report(verdict: Verdict) -> ReportData:
         subject,
         command=verdict.command or ("analyze", "check"),
         generated=verdict.generated,
-        limits=[Limit(figure=b.figure, maximum=b.limit or 0, source=verdict.configuration) for b in known],
+        limits=[ReportLimit(figure=b.figure, maximum=b.limit or 0, source=verdict.configuration) for b in known],
     )
 
 

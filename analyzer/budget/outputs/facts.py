@@ -8,8 +8,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from analyzer.budget.verdict import Budgeted, Change, Finding, ModelVerdict, Verdict
-from analyzer.report.figures import Figure, known, visible
+from analyzer.budget.verdict import Budgeted, Finding, ModelVerdict, Payer, Verdict
+from analyzer.reporting.figures import Figure, known, visible
 
 SHOWN_CHANGES = 5
 _OUTSIDE = ("excess", "growth", "ratio", "waived", "waiver-expired")
@@ -74,7 +74,7 @@ def growth(figure: Figure, value: int | None, base: int | None) -> str:
     return figure.signed(delta) + share
 
 
-def change(finding: Finding, paying: Change) -> str:
+def change(finding: Finding, paying: Payer) -> str:
     """`features.conv2 (Conv2d): +9,600, from 1,200 to 10,800`."""
     figure = figure_of(finding.figure)
     before, after = figure.text(paying.before), figure.text(paying.after)

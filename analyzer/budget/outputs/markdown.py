@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from analyzer.budget.outputs import facts
 from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
-from analyzer.report.markdown import escape
+from analyzer.reporting.markdown import escape
 
 MARKER = "<!-- analyzer-budget -->"
 LONGEST = 60_000

@@ -10,7 +10,7 @@ import msgspec
 from analyzer.budget.outputs import facts
 from analyzer.budget.outputs.as_json import dump
 from analyzer.budget.verdict import Finding, Verdict
-from analyzer.measure.environment import package_version
+from analyzer.measuring.environment import package_version
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _RULES = {

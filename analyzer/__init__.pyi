@@ -1,0 +1,26 @@
+"""The public names, each with its home: the one list of them. `__init__.py` reads it too."""
+
+from analyzer.api.measuring import Measured as Measured
+from analyzer.api.measuring import calibrate as calibrate
+from analyzer.api.measuring import measure as measure
+from analyzer.api.measuring import predict_memory as predict_memory
+from analyzer.api.searching import search as search
+from analyzer.api.sweeping import Sweep as Sweep
+from analyzer.api.sweeping import sweep as sweep
+from analyzer.api.tables import Comparison as Comparison
+from analyzer.api.tables import build as build
+from analyzer.api.tables import compare as compare
+from analyzer.api.tables import frame as frame
+from analyzer.architecture.network import PRESETS as PRESETS
+from analyzer.architecture.variant import Variant as Variant
+from analyzer.budget.check import check as check
+from analyzer.budget.history import history as history
+from analyzer.budget.locking import lock as lock
+from analyzer.budget.verdict import Verdict as Verdict
+from analyzer.errors import AnalyzerError as AnalyzerError
+from analyzer.records import Record as Record
+from analyzer.space.grid import Grid as Grid
+from analyzer.space.space import Space as Space
+from analyzer.targets.analysis import analyze as analyze
+
+__all__: list[str]

@@ -1,0 +1,1 @@
+"""A traced network as torch modules."""

@@ -1,0 +1,97 @@
+"""What would make a measured figure untrustworthy on this machine, before anything is measured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analyzer.measuring.environment import governor
+from analyzer.measuring.gpu import Readings, handle
+from analyzer.records import Caveat
+from analyzer.units import GIB, format_gib
+
+if TYPE_CHECKING:
+    import torch
+
+BUSY_PERCENT = 30
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+HOT_CELSIUS = 80
+
+
+def problems(device: torch.device, *, quota: Path = QUOTA) -> Iterator[Caveat]:
+    """Of the CPU, which runs every measurement, then of the GPU where that is the device."""
+    yield from _busy()
+    yield from _slowed(quota)
+    if device.type == "cuda":
+        yield from _gpu(device)
+
+
+def _busy() -> Iterator[Caveat]:
+    import psutil
+
+    load = psutil.cpu_percent(interval=0.5)
+    if load > BUSY_PERCENT:
+        yield Caveat(
+            kind="load",
+            what=f"other processes use {load:.0f} % of the CPU: times will be too long",
+            fix="measure on an idle machine",
+        )
+    free = psutil.virtual_memory().available
+    if free < 4 * GIB:
+        yield Caveat(kind="memory", what=f"{format_gib(free)} of memory are free", fix="expect batches to be halved")
+    if psutil.swap_memory().percent > 50:
+        yield Caveat(kind="swap", what="much of the swap is in use", fix="free memory before you measure")
+
+
+def _slowed(quota: Path) -> Iterator[Caveat]:
+    if (found := governor()) not in (None, "performance"):
+        yield Caveat(
+            kind="governor",
+            what=f"the CPU's governor is {found}: its clock follows the load",
+            fix="set it to performance (cpupower frequency-set -g performance)",
+        )
+    if "OMP_NUM_THREADS" in os.environ:
+        yield Caveat(
+            kind="threads",
+            what=f"OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']} sets the threads of every measurement",
+            fix="unset it, or say --threads",
+        )
+    cores = allowed_cores(quota)
+    if cores is not None and cores < (os.cpu_count() or 1):
+        yield Caveat(
+            kind="quota",
+            what=f"this container may use {cores:g} of {os.cpu_count()} cores: more threads than that are throttled",
+            fix=f"say --threads {max(int(cores), 1)}",
+        )
+
+
+def allowed_cores(quota: Path = QUOTA) -> float | None:
+    """The cores that the control group's quota is worth; None where there is no quota."""
+    try:
+        limit, period = quota.read_text().split()
+        return None if limit == "max" else int(limit) / int(period)
+    except (OSError, ValueError):
+        return None
+
+
+def _gpu(device: torch.device) -> Iterator[Caveat]:
+    if handle(device) is None:
+        yield Caveat(
+            kind="no-nvml",
+            what="clocks, heat and other processes of the GPU can't be read",
+            fix="pip install nvidia-ml-py",
+        )
+        return
+    readings = Readings(device)
+    if readings.processes:
+        yield Caveat(
+            kind="shared-gpu",
+            what=f"{readings.processes} processes are on {device} (this one may be among them)",
+            fix="measure on a GPU of your own",
+        )
+    if readings.throttled:
+        yield Caveat(kind="throttling", what="the GPU slows itself down", fix="let it cool, or lock its clocks lower")
+    if any(degrees >= HOT_CELSIUS for degrees in readings.celsius):
+        yield Caveat(kind="hot", what=f"the GPU has {max(readings.celsius)} °C", fix="let it cool")

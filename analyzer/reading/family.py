@@ -1,0 +1,241 @@
+"""Variant -> Record: the family's figures, one variant with its layers or thousands at once. No torch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from analyzer.architecture import ops
+from analyzer.architecture.net import Net
+from analyzer.architecture.network import Columns, densenet121_like, preset_name, trace
+from analyzer.architecture.ops import Op, Scope
+from analyzer.architecture.variant import Variant
+from analyzer.errors import AnalyzerError, ArchitectureError
+from analyzer.reading import exact, peak
+from analyzer.reading import saved as memory
+from analyzer.reading.latency import Profile
+from analyzer.reading.vector import CHUNK, MEMORY, TRAINING, count_columns
+from analyzer.records import Failure, Input, LayerRow, Record, Target
+
+TYPES = {
+    ops.Conv: "Conv2d",
+    ops.Norm: "BatchNorm2d",
+    ops.ReLU: "ReLU",
+    ops.MaxPool: "MaxPool2d",
+    ops.AvgPool: "AvgPool2d",
+    ops.GlobalPool: "AdaptiveAvgPool2d",
+    ops.Linear: "Linear",
+}
+"""Class names of the modules that ops become."""
+
+NUMERIC = ("growth", "ratio", "bn_size", "compression", "init", "groups", "kernel", "classes", "image")
+"""Variant's fields that may vary within one array pass."""
+
+
+def target(variant: Variant, label: str | None = None) -> Target:
+    """How a variant is called: by a preset's name or its canonical one, and the label that it is given."""
+    return Target(name=preset_name(variant) or variant.name, variant=variant.to_dict(), label=label)
+
+
+def baseline_for(variant: Variant, batch: int = 1, *, layers: bool = True, profile: Profile | None = None) -> Record:
+    """DenseNet121's record at the classes and image of `variant`. Raises ArchitectureError where there is none."""
+    baseline = densenet121_like(variant)
+    label = "DenseNet121" if baseline.classes == 1000 else f"DenseNet121 ({baseline.classes} classes)"
+    return record(baseline, batch, layers=layers, label=label, profile=profile)
+
+
+def baseline_or_none(variant: Variant, batch: int = 1) -> Record | None:
+    """DenseNet121's record beside a variant's; None where DenseNet121 makes no network at that image."""
+    try:
+        return baseline_for(variant, batch, layers=False)
+    except ArchitectureError:
+        return None
+
+
+def record(
+    variant: Variant,
+    batch: int = 1,
+    *,
+    layers: bool = True,
+    label: str | None = None,
+    profile: Profile | None = None,
+) -> Record:
+    """Every static figure of one variant: MACs and activations of one sample, memory at `batch`.
+
+    With a device's `profile`, its predicted latency too. Raises ArchitectureError where the variant makes no network.
+    """
+    net = trace(variant)
+    cost = exact.total(net)
+    used = _memory(net, batch)
+    return Record(
+        **_common(variant, batch, label),
+        **_figures(cost, *exact.norm_channels(net)),
+        depth=exact.depth(net),
+        **used,
+        predicted=profile.predicted(float(profile.of_net(net))) if profile else None,
+        layers=tuple(_rows(net, batch, "saved_bytes" in used)) if layers else None,
+    )
+
+
+def records(variants: Sequence[Variant], batch: int = 1, profile: Profile | None = None) -> Iterator[Record]:
+    """The records of many variants in their order, counted in array form; one that makes no network has `error`."""
+    done: dict[int, Record] = {}
+    waiting = 0
+    for positions, group in _groups(variants):
+        done.update(zip(positions, _count(group, batch, profile), strict=True))
+        while waiting in done:
+            yield done.pop(waiting)
+            waiting += 1
+
+
+def failed(name: str, error: AnalyzerError, variant: Variant | None = None, batch: int = 1) -> Record:
+    """The record of a target that has no figures, with the reason."""
+    return Record(
+        target=Target(name=name, variant=variant.to_dict() if variant else None),
+        batch=batch,
+        error=Failure(what=error.what, where=error.where, fix=error.fix),
+    )
+
+
+def _common(variant: Variant, batch: int, label: str | None = None) -> dict[str, Any]:
+    shape = (batch, 3, variant.image, variant.image)
+    return {"target": target(variant, label), "input": shape, "inputs": (Input(shape=shape),), "batch": batch}
+
+
+def _figures(cost: exact.Cost, norm_channels: int, norms: int) -> dict[str, Any]:
+    return {
+        "params": cost.params,
+        "trainable_params": cost.params,
+        "param_bytes": memory.FLOAT * cost.params,
+        "buffer_bytes": exact.buffer_bytes(norm_channels, norms),
+        "macs": cost.macs,
+        "flops": 2 * cost.macs,
+        "conv_activations": cost.conv_activations,
+    }
+
+
+def _memory(net: Net, batch: int) -> dict[str, Any]:
+    """The figures of memory; of training none, with a note, where batch normalisation can't train."""
+    figures: dict[str, Any] = {"peak_inference_bytes": peak.inference_peak(net, batch).bytes}
+    try:
+        memory.require_trainable(net, batch)
+    except ArchitectureError as error:
+        return {**figures, "notes": (f"no saved_bytes and no training peak: {error}",)}
+    return {
+        **figures,
+        "saved_bytes": memory.saved_bytes(net, batch),
+        "peak_training_bytes": peak.training_peak(net, batch).bytes,
+    }
+
+
+# -- layers ----------------------------------------------------------------------------------------------------
+
+
+def _rows(net: Net, batch: int, trainable: bool) -> Iterator[LayerRow]:
+    """One row a module that runs something itself; a module's functional ops are added up in its own row."""
+    groups: dict[str, list[tuple[Scope, Op, int]]] = defaultdict(list)
+    for scope, op, size in memory.saved(net, batch):
+        groups[scope.path_of(op)].append((scope, op, size))
+    for path, members in groups.items():
+        scope, last, _ = members[-1]
+        costs = [exact.cost(op) for _, op, _ in members]
+        yield LayerRow(
+            path=path,
+            type=TYPES[type(last)] if last.name else scope.kind,
+            output=_shape(scope_output(scope) if not last.name else last.output, batch),
+            params=sum(c.params for c in costs),
+            macs=sum(c.macs for c in costs),
+            conv_activations=sum(c.conv_activations for c in costs),
+            saved_bytes=sum(size for _, _, size in members) if trainable else None,
+        )
+
+
+def scope_output(scope: Scope) -> ops.Value:
+    """What a scope's module returns: the output of its last step."""
+    step: Scope | Op = scope
+    while isinstance(step, Scope):
+        step = step.steps[-1]
+    return step.output
+
+
+def _shape(tensor: ops.Value, batch: int) -> tuple[int, ...]:
+    return (batch, tensor.channels) if tensor.size is None else (batch, tensor.channels, tensor.size, tensor.size)
+
+
+# -- many variants ---------------------------------------------------------------------------------------------
+
+
+def _structure(v: Variant) -> tuple[Any, ...]:
+    """What must be one for all variants of an array pass: what is said once, a stage, or not at all included."""
+    kinds = tuple(type(value) for value in (v.growth, v.ratio, v.bn_size, v.compression))
+    return v.block, v.block_config, kinds, v.stem, v.drop, v.groups == 1
+
+
+def _groups(variants: Sequence[Variant]) -> Iterator[tuple[list[int], list[Variant]]]:
+    grouped: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for position, variant in enumerate(variants):
+        grouped[_structure(variant)].append(position)
+    for positions in grouped.values():
+        for start in range(0, len(positions), CHUNK):
+            chunk = positions[start : start + CHUNK]
+            yield chunk, [variants[i] for i in chunk]
+
+
+def columns_of(variants: Sequence[Variant]) -> Columns:
+    """Variants of one structure as columns; a field that is equal in all stays a plain number, but for one, which keeps
+    the length.
+    """
+
+    def column(values: Iterable[Any]) -> Any:
+        values = list(values)
+        if values[0] is None or isinstance(values[0], str) or len(set(values)) == 1:
+            return values[0]
+        return np.array(values)
+
+    def field_column(name: str) -> Any:
+        values = [getattr(v, name) for v in variants]
+        if isinstance(values[0], tuple):
+            return tuple(column(stage) for stage in zip(*values, strict=True))
+        return column(values)
+
+    first = variants[0]
+    return Columns(
+        block=first.block,
+        block_config=first.block_config,
+        stem=first.stem,
+        drop=first.drop,
+        **{name: field_column(name) for name in NUMERIC if name != "init"},
+        init=np.array([v.init for v in variants]),
+    )
+
+
+def _count(variants: list[Variant], batch: int, profile: Profile | None) -> Iterator[Record]:
+    counts = count_columns(columns_of(variants), batch, MEMORY, profile.of_net if profile else None)
+    assert counts.untrainable is not None
+    latency = counts.latency_s
+    note = f"no saved_bytes and no training peak: batch normalisation can't train at batch {batch}"
+    for i, variant in enumerate(variants):
+        if counts.invalid[i]:
+            yield _failed_variant(variant, batch)
+            continue
+        cost = exact.Cost(int(counts.params[i]), int(counts.macs[i]), int(counts.conv_activations[i]))
+        trains = not counts.untrainable[i]
+        used: dict[str, Any] = {n: int(getattr(counts, n)[i]) for n in MEMORY if trains or n not in TRAINING}
+        yield Record(
+            **_common(variant, batch),
+            **_figures(cost, int(counts.norm_channels[i]), counts.norms),
+            depth=counts.depth,
+            **used,
+            predicted=profile.predicted(float(latency[i])) if profile and latency is not None else None,
+            notes=() if trains else (note,),
+        )
+
+
+def _failed_variant(variant: Variant, batch: int) -> Record:
+    try:
+        return record(variant, batch, layers=False)  # raises: the scalar form knows the reason
+    except ArchitectureError as error:
+        return failed(variant.name, error, variant, batch)

@@ -1,0 +1,368 @@
+"""Net -> its forward and backward pass, replayed on a heap as torch's autograd would run them.
+
+The modules' own schedule (architecture/schedule.py) is followed with Python's own references: a module call keeps its
+arguments until it returns, a value goes after its last use. The backward pass runs in exact reverse order; a node
+allocates all its gradients, then its incoming gradient goes, then what it saved, then its gradients are handed on.
+Under autocast convolutions and linear layers compute with copies of their parameters (and of the image) in low
+precision: a copy stays in autocast's cache until its context ends, its gradient becomes one of fp32 after its node.
+Source: torch/csrc/autograd/{engine,input_buffer}.cpp, derivatives.yaml, aten/src/ATen/autocast_mode.cpp of torch 2.13.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from analyzer.architecture import ops
+from analyzer.architecture.net import Net
+from analyzer.architecture.ops import Dim, Op
+from analyzer.architecture.schedule import Call, ModulePlan, plan
+from analyzer.errors import UsageError
+from analyzer.reading.exact import parameters
+from analyzer.reading.heap import Heap, HeapStorage
+from analyzer.reading.saved import kept_beside, kept_tensors
+
+OWN_GRADIENT = (
+    ops.Norm, ops.ReLU, ops.Sigmoid, ops.Dropout, ops.MaxPool, ops.AvgPool, ops.GlobalPool, ops.Shuffle, ops.Slice,
+    ops.Conv, ops.Linear,
+)  # fmt: skip
+"""Ops whose backward allocates a gradient as large as their input (a slice's is padded with zeros)."""
+
+
+@dataclass(slots=True)
+class HeapValue:
+    """A value or a gradient: its storage and own size in bytes. `dense` says that it fills its storage in order."""
+
+    storage: HeapStorage
+    size: Dim
+    dense: bool = True
+
+
+@dataclass(slots=True)
+class TapeEntry:
+    """An op that the backward pass will undo, the module it belongs to, and the storages it keeps.
+
+    In a checkpointed `region` it keeps none until the region is run again.
+    """
+
+    op: Op
+    layer: str
+    saved: list[HeapStorage]
+    region: CheckpointRegion | None = None
+
+
+@dataclass(slots=True)
+class CheckpointRegion:
+    """A module call under torch.utils.checkpoint (use_reentrant=False): it keeps its inputs, and its nodes nothing.
+
+    The first node that needs what it would have kept runs the call again, up to the last value that any node keeps.
+    """
+
+    plan: ModulePlan
+    inputs: list[HeapValue]
+    nodes: dict[int, TapeEntry] = field(default_factory=dict)
+    again: bool = False
+
+    @property
+    def last(self) -> TapeEntry:
+        """The node that keeps the last value."""
+        return next(node for node in reversed(self.nodes.values()) if keeps(node.op))
+
+
+class _KeptAllError(Exception):
+    """Ends the second run of a region."""
+
+
+def keeps(op: Op) -> bool:
+    """Whether an op keeps anything for its backward."""
+    return bool(kept_tensors(op)) or isinstance(op, ops.Dropout)
+
+
+def keeps_before_it_runs(op: Op) -> bool:
+    """Whether all that an op keeps is there before its result is."""
+    return isinstance(op, (ops.Conv, ops.Linear, ops.AvgPool, ops.GlobalPool, ops.Scale, ops.Dropout))
+
+
+class Replay:
+    """One network's passes at a batch, with elements of `itemsize` bytes, on `heap`.
+
+    `low` is the itemsize of what convolutions and linear layers compute with under autocast (None: no autocast).
+    Modules of class `checkpoint` are run under torch.utils.checkpoint. `accumulates_in_place` is torch's own way; under
+    any dispatch mode (which a tracker of storages is) it adds out of place.
+    """
+
+    def __init__(
+        self,
+        net: Net,
+        heap: Heap,
+        batch: int,
+        itemsize: int,
+        *,
+        training: bool,
+        low: int | None = None,
+        checkpoint: str | None = None,
+        accumulates_in_place: bool = True,
+    ) -> None:
+        self.net, self.heap, self.batch, self.itemsize = net, heap, batch, itemsize
+        self.training, self.checkpoint, self.accumulates_in_place = training, checkpoint, accumulates_in_place
+        self.low, self.activation = low, low or itemsize
+        self.plan = plan(net)
+        self.tape: list[TapeEntry] = []
+        self.gradients: dict[tuple[int, int], HeapStorage] = {}
+        self.recomputed: list[Op] = []
+        self._needs_grad: set[int] = set()
+        self._region: CheckpointRegion | None = None
+        self._casts: dict[tuple[int, int], HeapStorage] = {}  # autocast's cache
+        if low is not None:
+            require_autocast(net)
+
+    def size(self, tensor: ops.Value, itemsize: int | None = None) -> Dim:
+        """A value's bytes; the image's are its own, at the network's `itemsize`."""
+        return self.batch * (itemsize or self.activation) * tensor.elements
+
+    def _new(self, size: Dim) -> HeapValue:
+        return HeapValue(self.heap.allocate(size), size)
+
+    def image(self) -> HeapValue:
+        """The input: alive for as long as its caller holds it."""
+        return self._new(self.size(self.net.input_tensor, self.itemsize))
+
+    # -- forward -------------------------------------------------------------------------------------------------
+
+    def forward(self, image: HeapValue) -> HeapValue:
+        """Runs the network on an image; in training the tape is left for `backward`."""
+        self.heap.begin("forward")
+        return self._module(self.plan, image)[0]
+
+    def _module(self, plan: ModulePlan, *inputs: HeapValue) -> list[HeapValue]:
+        values = dict(zip(plan.takes, inputs, strict=True))
+        for call in plan.calls:
+            arguments = [values[value] for value in call.reads]
+            for value in call.ends:
+                del values[value]
+            results = self._call(plan, call, arguments)
+            del arguments
+            values.update(zip(call.writes, results, strict=True))
+            del results
+        return [values[value] for value in plan.gives]
+
+    def _call(self, plan: ModulePlan, call: Call, arguments: list[HeapValue]) -> list[HeapValue]:
+        if call.plan is not None:
+            if self.training and self._region is None and call.plan.scope.kind == self.checkpoint:
+                return self._checkpointed(call.plan, arguments)
+            return self._module(call.plan, *arguments)
+        assert isinstance(call.step, Op)
+        layer = plan.scope.path_of(call.step)
+        result = self._op(call.step, layer, arguments)
+        self.heap.mark(layer)
+        return [result]
+
+    def _checkpointed(self, plan: ModulePlan, arguments: list[HeapValue]) -> list[HeapValue]:
+        self._region = CheckpointRegion(plan, list(arguments))
+        try:
+            return self._module(plan, *arguments)
+        finally:
+            self._region = None
+
+    def _op(self, op: Op, layer: str, inputs: list[HeapValue]) -> HeapValue:
+        again = self._region is not None and self._region.again
+        stop = again and self._region is not None and op is self._region.last.op
+        beside = []
+        if self._autocasts(op):
+            inputs, weight = self._cast(op, inputs)
+            beside.append(weight)
+        if stop and keeps_before_it_runs(op):
+            if isinstance(op, ops.Dropout):
+                beside.append(self.heap.allocate(kept_beside(op, self.batch, self.activation)))
+            self._keep(op, layer, beside, inputs, None)
+            raise _KeptAllError
+        output = (
+            HeapValue(inputs[0].storage, self.size(op.output)) if self._is_view(op) else self._new(self.size(op.output))
+        )
+        if (size := self._beside(op)) is not None:
+            beside.append(self.heap.allocate(size))
+        if self.training and (parameters(op) or any(x.id in self._needs_grad for x in op.inputs)):
+            self._needs_grad.add(op.output.id)
+            self._keep(op, layer, beside, inputs, output)
+        if again:
+            self.recomputed.append(op)
+        if stop:
+            raise _KeptAllError
+        return output
+
+    def _autocasts(self, op: Op) -> bool:
+        return self.low is not None and isinstance(op, (ops.Conv, ops.Linear))
+
+    def _cast(self, op: Op, inputs: list[HeapValue]) -> tuple[list[HeapValue], HeapStorage]:
+        """An op's inputs and its weight in low precision, made in torch's order: bias, weight, then the image."""
+        counts = parameters(op)
+        for i in reversed(range(len(counts))):
+            self._casts[op.output.id, i] = self.heap.allocate(self.activation * counts[i])
+        if op.x.id == self.net.input_tensor.id:
+            inputs = [self._new(self.size(op.x))]
+        return inputs, self._casts[op.output.id, 0]
+
+    def _keep(
+        self, op: Op, layer: str, beside: list[HeapStorage], inputs: list[HeapValue], output: HeapValue | None
+    ) -> None:
+        """Records the op's node with what it keeps; in a region the node keeps it in the second run only."""
+        values = dict(zip((x.id for x in op.inputs), inputs, strict=True))
+        if output is not None:
+            values[op.output.id] = output
+        saved = [*beside, *(values[x.id].storage for x in kept_tensors(op))]
+        if self._region is None:
+            self.tape.append(TapeEntry(op, layer, saved))
+        elif self._region.again:
+            self._region.nodes[op.output.id].saved = saved
+        else:
+            self._region.nodes[op.output.id] = node = TapeEntry(op, layer, [], self._region if keeps(op) else None)
+            self.tape.append(node)
+
+    def _is_view(self, op: Op) -> bool:
+        if isinstance(op, ops.Dropout):
+            return not self.training
+        return isinstance(op, (ops.Flatten, ops.Slice)) or getattr(op, "inplace", False)
+
+    def _beside(self, op: Op) -> Dim | None:
+        """Bytes made beside the result. Max pooling makes its indices in inference too."""
+        if not self.training and not isinstance(op, ops.MaxPool):
+            return None
+        size = kept_beside(op, self.batch, self.activation)
+        return None if isinstance(size, int) and size == 0 else size
+
+    @property
+    def saved_bytes(self) -> Dim:
+        """Bytes of the storages that the tape keeps, each once: after a forward, what autograd keeps of it."""
+        kept = [storage for node in self.tape for storage in node.saved]
+        kept += [value.storage for node in self.tape if node.region for value in node.region.inputs]
+        return sum({id(storage): storage.size for storage in kept}.values())
+
+    # -- loss and backward ---------------------------------------------------------------------------------------
+
+    def loss(self, logits: HeapValue) -> HeapValue:
+        """Cross-entropy of the logits. Kept for its backward: the log-probabilities, once, and the total weight.
+
+        Under autocast it is that of an fp32 copy of the logits, and the context ends after it.
+        """
+        self.heap.begin("loss")
+        size = self.size(self.net.output_tensor, self.itemsize)
+        widened = None if self.low is None else self._new(size)
+        self._of_loss = [self._new(size), self._new(self.itemsize)]
+        loss = self._new(self.itemsize)
+        del widened
+        self._casts.clear()
+        self.heap.mark("cross_entropy")
+        return loss
+
+    def backward(self) -> None:
+        """The backward pass from the loss; each parameter's gradient is left in `gradients`.
+
+        The root gradient, a scalar, lives through it.
+        """
+        self.heap.begin("backward")
+        root = self._new(self.itemsize)
+        size = self._of_loss[0].size
+        of_probabilities = self._new(size)
+        self._of_loss.pop()  # the total weight
+        of_logits = self._new(size)
+        del of_probabilities
+        self._of_loss.pop()
+        if self.low is not None:
+            of_logits = self._new(self.size(self.net.output_tensor))
+        self._pending = {self.net.output_tensor.id: of_logits}
+        del of_logits
+        self.heap.mark("cross_entropy")
+        while self.tape:
+            node = self.tape.pop()
+            self._undo(node)
+            self.heap.mark(node.layer)
+        del root
+
+    def _undo(self, node: TapeEntry) -> None:
+        """One node: all its gradients, then the incoming one goes, then what was saved, then they are handed on."""
+        grad = self._pending.pop(node.op.output.id)
+        if node.region is not None and not node.region.again and keeps(node.op):
+            self._run_again(node.region)
+        made = list(self._input_gradients(node.op, grad))
+        counts, cast = parameters(node.op), self._autocasts(node.op)
+        own = [self.heap.allocate((self.activation if cast else self.itemsize) * count) for count in counts]
+        del grad
+        if node.region is not None:
+            node.saved.clear()  # what is run again goes as it is read, what was kept once its node is through
+        if isinstance(node.op, ops.Scale):
+            self._sum_factors(node.op, made)
+        node.saved.clear()
+        node.region = None
+        made.reverse()
+        while made:
+            self._hand_on(*made.pop())
+        own.reverse()
+        for i, count in enumerate(counts):
+            storage = own.pop()
+            if cast:
+                storage = self.heap.allocate(self.itemsize * count)
+            # The first gradient is taken over, a later one is added into it and goes.
+            self.gradients.setdefault((node.op.output.id, i), storage)
+
+    def _run_again(self, region: CheckpointRegion) -> None:
+        region.again = True
+        self._region = region
+        self.heap.begin("recompute")
+        with contextlib.suppress(_KeptAllError):
+            self._module(region.plan, *region.inputs)
+        self._region = None
+        self._casts.clear()
+        self.heap.mark(region.last.layer)
+        self.heap.begin("backward")
+
+    def _input_gradients(self, op: Op, grad: HeapValue) -> Iterator[tuple[int, HeapValue]]:
+        inputs = [x for x in op.inputs if x.id in self._needs_grad]
+        if isinstance(op, ops.Concat):
+            # Views that keep the whole gradient alive: torch adds to none of them in place, of one sample neither.
+            for x in inputs:
+                yield x.id, HeapValue(grad.storage, self.size(x), dense=False)
+        elif isinstance(op, (ops.Add, ops.Flatten)):
+            for x in inputs:
+                yield x.id, HeapValue(grad.storage, self.size(x))
+        elif isinstance(op, ops.Scale):  # both products are as large as the image
+            for x in inputs:
+                yield x.id, self._new(self.size(op.output))
+        else:
+            assert isinstance(op, OWN_GRADIENT), f"no backward is known of {type(op).__name__}"
+            for x in inputs:
+                yield x.id, self._new(self.size(x))
+
+    def _sum_factors(self, op: ops.Scale, made: list[tuple[int, HeapValue]]) -> None:
+        """Sums the factors' gradient over the image; by then the incoming one has gone."""
+        for i, (value, _) in enumerate(made):
+            if value != op.x.id:
+                made[i] = value, self._new(self.size(op.inputs[1]))
+
+    def _hand_on(self, value: int, grad: HeapValue) -> None:
+        """Adds to what has come for a value: in place where that is dense and nothing else refers to its storage."""
+        old = self._pending.pop(value, None)
+        if old is None:
+            self._pending[value] = grad
+        elif self.accumulates_in_place and old.dense and _alone(old):
+            self._pending[value] = old
+        else:
+            self._pending[value] = self._new(old.size)
+
+
+def require_autocast(net: Net) -> None:
+    """UsageError where anything but a convolution reads the image: what autocast makes of that is not verified."""
+    image = net.input_tensor.id
+    for scope, op in net.ops():
+        if any(x.id == image for x in op.inputs) and not isinstance(op, ops.Conv):
+            raise UsageError(
+                "reads the image before any convolution, and no prediction of autocast is verified for that",
+                where=scope.path_of(op),
+                fix="leave autocast out, or begin with a convolution",
+            )
+
+
+def _alone(tensor: HeapValue) -> bool:
+    """Whether no other tensor and no node holds the storage: it is referred to by this tensor, and by the call."""
+    return sys.getrefcount(tensor.storage) == 2

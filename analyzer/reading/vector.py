@@ -1,0 +1,177 @@
+"""Columns -> figures of many variants at once: the same trace and definitions, run on int64 arrays.
+
+int64 overflow is detected, never wrapped: while tracing, exact integer bounds are kept; where they allow a total
+beyond int64, a float64 trace tells which variants are concerned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.architecture.net import INT64_MAX, Net
+from analyzer.architecture.network import Columns, trace
+from analyzer.errors import ArchitectureError
+from analyzer.reading import exact, peak
+from analyzer.reading import saved as memory
+
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+CHUNK = 16_384
+"""Variants a pass: arrays of this length stay in a core's cache (measured; 4k and 64k are slower)."""
+
+MEMORY: dict[str, Callable[[Net, int], Any]] = {
+    "saved_bytes": memory.saved_bytes,
+    "peak_training_bytes": lambda net, batch: peak.training_peak(net, batch).bytes,
+    "peak_inference_bytes": lambda net, batch: peak.inference_peak(net, batch).bytes,
+}
+"""The figures that a batch decides."""
+TRAINING = frozenset({"saved_bytes", "peak_training_bytes"})
+
+_SAFELY_BELOW = 2.0**62
+_DIMENSIONS = ("growth", "bn_size", "init", "classes", "image")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Figures of n variants as int64 arrays of length n.
+
+    Entries where `invalid` holds mean nothing: that variant makes no network or its figures are beyond int64, and
+    the scalar form raises the reason. The memory figures are None where they were not asked for; those of training
+    mean nothing where `untrainable` holds (batch normalisation would get one value a channel).
+    """
+
+    params: Ints
+    macs: Ints
+    conv_activations: Ints
+    norm_channels: Ints
+    norms: int
+    depth: int
+    invalid: Mask
+    saved_bytes: Ints | None = None
+    peak_training_bytes: Ints | None = None
+    peak_inference_bytes: Ints | None = None
+    untrainable: Mask | None = None
+    latency_s: npt.NDArray[np.float64] | None = None
+
+
+def length(columns: Columns) -> int:
+    """How many variants the columns hold (1 where every field is a scalar)."""
+    values = (getattr(columns, field.name) for field in fields(columns) if field.name != "block_config")
+    return max((len(part) for value in values for part in _parts(value) if isinstance(part, np.ndarray)), default=1)
+
+
+def at(columns: Columns, index: int) -> Columns:
+    """One variant of the columns, as plain Python numbers."""
+
+    def pick(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(pick(part) for part in value)
+        return value[index].item() if isinstance(value, np.ndarray) else value
+
+    return Columns(
+        **{
+            field.name: value if field.name == "block_config" else pick(value)
+            for field in fields(columns)
+            for value in [getattr(columns, field.name)]
+        }
+    )
+
+
+def _parts(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def count_columns(
+    columns: Columns, batch: int = 1, figures: Collection[str] = (), latency: Callable[[Net], Any] | None = None
+) -> Counts:
+    """Counts every variant of the columns; `figures` are those of MEMORY that are wanted too, at `batch`.
+
+    `latency` gives a trace's seconds, where they are wanted (see latency.py).
+    """
+    size = length(columns)
+    columns = replace(columns, init=np.broadcast_to(np.asarray(columns.init, np.int64), size))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        counts, net = _count(columns, size, batch, figures)
+        if latency is None:
+            return counts
+        return replace(counts, latency_s=np.broadcast_to(np.asarray(latency(net), np.float64), size))
+
+
+def _count(columns: Columns, size: int, batch: int, figures: Collection[str]) -> tuple[Counts, Net]:
+    net = trace(columns)
+    invalid = np.broadcast_to(np.asarray(net.invalid, bool), size).copy()
+    if _bound(net, batch, figures) > INT64_MAX:
+        invalid |= _overflows(columns, size, batch, figures)
+        net = trace(_arrays(columns, size, np.int64))
+    totals = exact.total(net)
+
+    def full(value: Any) -> Ints:
+        return np.broadcast_to(np.asarray(value, np.int64), size)
+
+    norm_channels, norms = exact.norm_channels(net)
+    trains = TRAINING.intersection(figures)
+    asked: dict[str, Any] = {name: full(MEMORY[name](net, batch)) for name in figures}
+    counts = Counts(
+        params=full(totals.params),
+        macs=full(totals.macs),
+        conv_activations=full(totals.conv_activations),
+        norm_channels=full(norm_channels),
+        norms=norms,
+        depth=exact.depth(net),
+        invalid=invalid,
+        untrainable=np.broadcast_to(~np.asarray(memory.trainable(net, batch)), size) if trains else None,
+        **asked,
+    )
+    return counts, net
+
+
+def _bound(net: Net, batch: int, figures: Collection[str]) -> int:
+    """An exact int above every figure, whatever the variant.
+
+    Of an activation's elements, at most 16 bytes are saved (fp32, int64 indices), and 64 alive (with gradients and
+    their sums); of a parameter's, 32 (gradient, Adam's state, transients). Each parameter but BN's does some MACs.
+    """
+    if {"peak_training_bytes", "peak_inference_bytes"}.intersection(figures):
+        return 64 * batch * net.high_elements + 32 * (net.high_macs + net.high_elements)
+    return max(4 * net.high_macs, 16 * batch * net.high_elements if figures else 0)
+
+
+def _overflows(columns: Columns, size: int, batch: int, figures: Collection[str]) -> Mask:
+    """Which variants have a figure beyond int64: by float64, exactly by Python ints where that is too close."""
+    net = trace(_arrays(columns, size, np.float64))
+    values = [*exact.total(net), *(MEMORY[name](net, batch) for name in figures)]
+    largest = np.broadcast_to(np.max([np.broadcast_to(f, size) for f in values], axis=0), size)
+    risky = ~(largest < _SAFELY_BELOW)  # NaN is risky too
+    close = risky & (largest < 4 * _SAFELY_BELOW)
+    for index in np.flatnonzero(close):
+        risky[index] = not _fits(at(columns, int(index)), batch, figures)
+    return risky
+
+
+def _arrays(columns: Columns, size: int, dtype: type) -> Columns:
+    """The columns with every dimension as an array of `dtype`, the ones that all variants share too.
+
+    A product of shared Python ints beyond int64 can't be added to an int64 array, and one of int64 arrays wraps
+    unseen in a float64 trace.
+    """
+
+    def array(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(array(part) for part in value)
+        return value if value is None or isinstance(value, str) else np.broadcast_to(np.asarray(value, dtype), size)
+
+    return replace(columns, **{name: array(getattr(columns, name)) for name in _DIMENSIONS})
+
+
+def _fits(one: Columns, batch: int, figures: Collection[str]) -> bool:
+    try:
+        net = trace(one)
+        exact.total(net)
+        return all(MEMORY[name](net, batch) <= INT64_MAX for name in figures)
+    except ArchitectureError:
+        return False

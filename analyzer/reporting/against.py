@@ -1,0 +1,51 @@
+"""One report against another: the later subject judged beside the earlier one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from analyzer.errors import UsageError
+from analyzer.records import Record
+from analyzer.reporting.data import ReportData, ReportLimit
+
+JUDGED = ("params", "macs", "saved_bytes")
+
+
+def own_limits(record: Record, source: str) -> tuple[ReportLimit, ...]:
+    """A record's own figures as limits, those that are known."""
+    values = {name: getattr(record, name) for name in JUDGED}
+    return tuple(ReportLimit(figure=name, maximum=v, source=source) for name, v in values.items() if v is not None)
+
+
+def against(
+    baseline: Record,
+    subject: Record,
+    *,
+    command: Sequence[str],
+    generated: str,
+    limits: Sequence[ReportLimit] = (),
+) -> ReportData:
+    """A report on two records alone, as `compare` and `check` need it; limits default to the baseline's own figures."""
+    found = tuple(limits) or own_limits(baseline, f"{baseline.target.shown}'s own")
+    measured = subject.measured or baseline.measured
+    return ReportData(
+        title=f"{subject.target.shown} against {baseline.target.shown}",
+        command=tuple(command),
+        records=(baseline, subject) if baseline.target != subject.target else (subject,),
+        baseline=baseline,
+        subject=subject,
+        limits=found,
+        front=(),
+        environment=measured.environment if measured else None,
+        generated=generated,
+    )
+
+
+def compare_reports(before: ReportData, after: ReportData, *, command: Sequence[str], generated: str) -> ReportData:
+    """What changed from one report's subject to another's, under the later report's limits.
+
+    Raises UsageError where either report has no subject.
+    """
+    if before.subject is None or after.subject is None:
+        raise UsageError("a report without a subject can't be compared", where="report", fix="name its --subject")
+    return against(before.subject, after.subject, command=command, generated=generated, limits=after.limits)

@@ -1,0 +1,76 @@
+"""What a report shows, as one frozen record: everything else on the page follows from it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from analyzer.errors import UsageError
+from analyzer.records import Environment, Frozen, Record
+
+
+class ReportLimit(Frozen, frozen=True, kw_only=True):
+    """The most that a figure may be, inclusive, and where that number comes from (`--max-params 8M`)."""
+
+    figure: str
+    maximum: int
+    source: str
+
+
+class TimelineStep(Frozen, frozen=True, kw_only=True):
+    """A step of the memory timeline: the phase, the layer that runs, the most bytes alive while it does."""
+
+    phase: str
+    layer: str
+    live_bytes: int
+
+
+class WitnessFigure(Frozen, frozen=True, kw_only=True):
+    """Another tool's value of a figure beside ours, and why they differ (empty: they agree)."""
+
+    tool: str
+    figure: str
+    theirs: int | None
+    ours: int | None
+    why: str = ""
+
+
+class ReportData(Frozen, frozen=True, kw_only=True):
+    """A report's content.
+
+    `command` is the exact command line. `records` are all rows, failed ones included. The verdict is about
+    `subject` under `limits`, compared with `baseline`; both have `layers` where they are known. `front` names the
+    rows on the Pareto front of params and MACs. `generated` is an ISO time (see `now`). `searched` says, where the
+    records are a search's finds, of which space, what was seen of it and what was asked, a sentence each.
+    """
+
+    title: str
+    command: tuple[str, ...]
+    records: tuple[Record, ...]
+    baseline: Record
+    subject: Record | None
+    limits: tuple[ReportLimit, ...]
+    front: tuple[str, ...]
+    environment: Environment | None
+    generated: str
+    timeline: tuple[TimelineStep, ...] | None = None
+    witnesses: tuple[WitnessFigure, ...] = ()
+    searched: tuple[str, ...] = ()
+
+
+def timeline_of(moments: Sequence[tuple[str, str, int]]) -> tuple[TimelineStep, ...]:
+    """A prediction's timeline as a report's."""
+    return tuple(TimelineStep(phase=phase, layer=layer, live_bytes=int(size)) for phase, layer, size in moments)
+
+
+def now() -> str:
+    """The time as `2026-01-31T12:00:00Z`; SOURCE_DATE_EPOCH (seconds) in its place where that is set."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    try:
+        time = datetime.now(UTC) if epoch is None else datetime.fromtimestamp(int(epoch), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            f"{epoch!r} is no time", where="SOURCE_DATE_EPOCH", fix="give seconds since 1970, or unset it"
+        ) from None
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")

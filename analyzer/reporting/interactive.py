@@ -1,0 +1,92 @@
+"""The plotly figure of the sweep: built here without its points, filled by the page's script; and plotly.js, packed.
+
+Plotly is not imported: its figure is JSON, and only its bundled script is read. Where the package is missing, the
+page keeps its static plots.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.util
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from analyzer.reporting.pack import squeeze
+
+_STYLE_ID = re.compile(r'getElementById\("([0-9a-f]{64})"\)')
+SKY, BLUE, ORANGE, VERMILLION = "#56B4E9", "#0072B2", "#E69F00", "#D55E00"  # Okabe and Ito 2008
+
+
+@dataclass(frozen=True)
+class Script:
+    """A packed script, the Content-Security-Policy source that lets it run, and ids of the styles that it brings.
+
+    The script adds a style (of its maps, which no report has) only where nothing has its id yet.
+    """
+
+    packed: str
+    source: str
+    style_ids: tuple[str, ...]
+
+
+def csp_source(content: str) -> str:
+    """The Content-Security-Policy hash of an inline script or style."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+
+
+@cache
+def plotly_script() -> Script | None:
+    """plotly.js as the plotly package brings it; None where the package is not installed."""
+    found = importlib.util.find_spec("plotly")
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        path = Path(folder) / "package_data" / "plotly.min.js"
+        if path.is_file():
+            content = path.read_text(encoding="utf-8")
+            return Script(squeeze(content.encode()), csp_source(content), tuple(_STYLE_ID.findall(content)))
+    return None
+
+
+def _trace(name: str, symbol: str, size: int, colour: str, **more: Any) -> dict[str, Any]:
+    marker = {"symbol": symbol, "size": size, "color": colour}
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [],
+        "y": [],
+        "hovertext": [],
+        "hoverinfo": "text",
+        "marker": marker,
+        **more,
+    }
+
+
+def sweep_figure() -> dict[str, Any]:
+    """A plotly figure, its traces empty: all variants, the front, the baseline, the subject; log axes."""
+    axis = {"type": "log", "exponentformat": "SI", "showgrid": True, "zeroline": False, "automargin": True}
+    return {
+        "data": [
+            _trace("variants", "circle", 7, SKY, opacity=0.55),
+            _trace("not selected", "circle", 5, "#999999", opacity=0.25),
+            _trace("front", "circle", 9, BLUE, mode="lines+markers", line={"shape": "hv", "color": BLUE, "width": 1.5}),
+            _trace("baseline", "square", 13, ORANGE),
+            _trace("subject", "diamond", 15, VERMILLION),
+        ],
+        "layout": {
+            "xaxis": {**axis, "title": {"text": ""}},
+            "yaxis": {**axis, "title": {"text": ""}},
+            "margin": {"l": 60, "r": 20, "t": 20, "b": 50},
+            "height": 480,
+            "hovermode": "closest",
+            "dragmode": "zoom",
+            "legend": {"orientation": "h", "y": 1.08},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "font": {"family": "system-ui, sans-serif", "size": 13},
+        },
+        "config": {"responsive": True, "displaylogo": False, "displayModeBar": False},
+    }

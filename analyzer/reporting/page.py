@@ -1,0 +1,203 @@
+"""ReportData -> one HTML file: offline, complete without a script, under a strict Content-Security-Policy."""
+
+from __future__ import annotations
+
+import shlex
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import msgspec
+from markupsafe import Markup
+
+from analyzer.files import write_text
+from analyzer.measuring.environment import package_version
+from analyzer.reporting import plots, points, tables
+from analyzer.reporting.changes import module_changes, stages, waterfall
+from analyzer.reporting.data import ReportData
+from analyzer.reporting.figures import ALL, BY_NAME, LAYERED, Figure, visible
+from analyzer.reporting.findings import findings
+from analyzer.reporting.heat import heat_map
+from analyzer.reporting.interactive import Script, csp_source, plotly_script, sweep_figure
+from analyzer.reporting.judge import judge
+from analyzer.reporting.pack import embed, pack, read_report
+from analyzer.reporting.variants import constant, describe, label
+
+__all__ = ["policy", "read_report", "render", "write_report"]
+
+SCRIPTS = ("core.js", "layers.js", "variants.js", "parallel.js", "pareto.js", "heat.js", "start.js")
+FAILED_ROWS, NOTES = 200, 30
+_NO_LEAD = Markup("")
+_PLOTTED = 3  # rows from which on a plot of rows says more than the table
+
+
+def write_report(data: ReportData, path: str | Path) -> None:
+    """Writes the report's file whole or not at all. Raises UsageError where it can't be written."""
+    write_text(Path(path), render(data))
+
+
+def render(data: ReportData, *, lead: Markup = _NO_LEAD) -> str:
+    """The report as HTML, `lead` before its sections. Equal data give equal text."""
+    template = environment().get_template("page.html.j2")
+    context = {**_context(data), "lead": lead}
+    return template.render(context, sections=[(i, title) for i, title, there in _SECTIONS if context.get(there)])
+
+
+_SECTIONS = (
+    ("check", "Budgets", "lead"),
+    ("verdict", "Verdict", "verdict"),
+    ("findings", "What to do", "findings"),
+    ("changes", "What changed", "falls"),
+    ("where", "Where it goes", "icicles"),
+    ("memory", "Memory", "timeline"),
+    ("layers", "Layers", "layers"),
+    ("search", "Search", "searched"),
+    ("sweep", "Side by side", "variants"),
+    ("measured", "Measured", "measured"),
+    ("methods", "Methods", "verdict"),
+)
+
+
+def _context(data: ReportData) -> dict[str, Any]:
+    plotly = plotly_script() if len(data.records) >= _PLOTTED else None
+    style, script = template_text("style.css"), "\n".join(["'use strict';", *(template_text(name) for name in SCRIPTS)])
+    return {
+        "data": data,
+        "searched": data.searched,
+        "version": package_version(),
+        "figures": BY_NAME,
+        "layered": LAYERED,
+        "layer_id": plots.layer_id,
+        "field_label": label,
+        "patterns": plots.shared_patterns(),
+        **_subject(data),
+        **_sweep(data),
+        **_measured(data),
+        **_methods(data),
+        "policy": policy(style, script, plotly.source if plotly else ""),
+        "style": Markup(style),
+        "script": Markup(script),
+        "plotly": Markup(plotly.packed) if plotly else "",
+        "packed": Markup(embed({**pack(data), "view": _view(data, plotly)})),
+    }
+
+
+def policy(style: str, script: str, plotly: str) -> str:
+    """The page's Content-Security-Policy: nothing from outside, only these scripts and this style."""
+    scripts = " ".join(filter(None, [csp_source(script), plotly]))
+    return (
+        # The hash of an empty style is plotly's, which adds its rules one by one.
+        f"default-src 'none'; script-src {scripts}; style-src {csp_source(style)} {csp_source('')}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _subject(data: ReportData) -> dict[str, Any]:
+    subject, baseline = data.subject, data.baseline
+    layered = subject is not None and bool(subject.layers)
+    compared = layered and bool(baseline.layers) and subject is not None and subject.target != baseline.target
+    shared: list[Figure] = [f for f in LAYERED if subject is not None and getattr(subject, f.name)]
+    falls = []
+    if compared and subject is not None:
+        names = baseline.target.shown, subject.target.shown
+        steps = [(figure, waterfall(baseline, subject, figure)) for figure in shared]
+        falls = [(figure, plots.waterfall(found, figure, *names)) for figure, found in steps if found]
+    return {
+        "verdict": judge(subject, data.limits),
+        "described": describe(subject) if subject is not None else "",
+        "cards": tables.cards(data),
+        "trust": tables.trust(data),
+        "findings": findings(data),
+        "falls": falls,
+        "changes": module_changes(baseline, subject) if compared and subject is not None else [],
+        "icicles": [(f, plots.icicle(subject, f)) for f in shared if stages(subject)] if layered and subject else [],
+        "timeline": plots.timeline(data.timeline) if data.timeline else None,
+        "layers": tables.layer_lines(subject) if layered and subject is not None else [],
+    }
+
+
+def _sweep(data: ReportData) -> dict[str, Any]:
+    good = [row for row in data.records if not row.error]
+    failed = [row for row in data.records if row.error]
+    several = len(data.records) > 1
+    figures = tables.table_figures(data)
+    fields = tables.fields(data)
+    return {
+        "variants": tables.variant_lines(data, fields, figures) if several else [],
+        "counts": {"variants": len(tables.variants(data)), "rows": len(good), "failed": len(failed)},
+        "failed": failed[:FAILED_ROWS],
+        "fields": fields,
+        "table_figures": figures,
+        "shared": constant(tables.variants(data)),
+        "pareto": points.pareto(data) if len(data.records) >= _PLOTTED else None,
+        "heat": heat_map(data) if several else None,
+        "row_notes": tables.notes(data)[:NOTES] if several else [],
+    }
+
+
+def _measured(data: ReportData) -> dict[str, Any]:
+    rows = [row for row in (*data.records, data.baseline, data.subject) if row is not None and row.measured]
+    lines = list(tables.measured_lines(data))
+    return {
+        "measured": lines,
+        "notes": [(line["name"], note) for line in lines for note in line["notes"]],
+        "has_peaks": any(row.measured and row.measured.measured_peak_bytes is not None for row in rows),
+        "protocol": "; ".join(dict.fromkeys(row.measured.protocol for row in rows if row.measured)),
+        "ratios": points.ratios(data.records, data.baseline),
+    }
+
+
+def _methods(data: ReportData) -> dict[str, Any]:
+    environment = msgspec.to_builtins(data.environment) if data.environment else {}
+    return {
+        "command": shlex.join(data.command),
+        "witnesses": data.witnesses,
+        "uncounted": data.subject.uncounted if data.subject else (),
+        "defined": [f for f in ALL if any(f.of(row) is not None for row in (*data.records, data.baseline))],
+        "environment": [(name.replace("_", " "), v) for name, v in environment.items() if v is not None],
+    }
+
+
+def _view(data: ReportData, plotly: Script | None) -> dict[str, Any]:
+    """What the script has to know beside the records."""
+    fields = tables.fields(data)
+    return {
+        "fields": [{"name": field, "label": label(field)} for field in fields],
+        "figures": [
+            {"name": f.name, "label": f.label, "unit": f.unit, "better": f.better} for f in tables.table_figures(data)
+        ],
+        "plot": sweep_figure(),
+        "style_ids": plotly.style_ids if plotly else (),
+        "huge": _huge(data),
+    }
+
+
+def _huge(data: ReportData) -> dict[str, dict[str, str]]:
+    """Figures that a script's numbers can't hold (2^53 and more), as digits, by figure and row."""
+    rows = list(enumerate(data.records))
+    found = {
+        figure.name: {str(i): str(v) for i, row in rows for v in [figure.of(row)] if isinstance(v, int) and v >= 2**53}
+        for figure in ALL
+    }
+    return {name: digits for name, digits in found.items() if digits}
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """Of all pages: everything is escaped, and what is not seen is written out."""
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("analyzer.reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@cache
+def template_text(name: str) -> str:
+    """A file of the templates."""
+    return (resources.files("analyzer.reporting") / "templates" / name).read_text(encoding="utf-8")

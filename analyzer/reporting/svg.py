@@ -1,0 +1,99 @@
+"""SVG as escaped text, and the scales of plots. Sizes are in user units of a 960 wide drawing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from analyzer.reporting.figures import visible
+
+WIDTH = 960
+Content = str | Markup | float
+
+
+def number(value: float) -> str:
+    """At most one decimal, no trailing zero."""
+    return f"{round(value, 1) + 0.0:.1f}".removesuffix(".0")
+
+
+def el(name: str, *children: Content, **attributes: Content | None) -> Markup:
+    """An element; text and attribute values are escaped, `class_` is `class`, `stroke_width` is `stroke-width`."""
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(number(v) if isinstance(v, (int, float)) else visible(v))}"'
+        for key, v in attributes.items()
+        if v is not None
+    )
+    inside = Markup("").join(child if isinstance(child, Markup) else escape(visible(child)) for child in children)
+    return Markup(f"<{name}{written}>{inside}</{name}>" if inside else f"<{name}{written}/>")
+
+
+def text(x: float, y: float, content: str, **attributes: Content | None) -> Markup:
+    """A line of text."""
+    return el("text", content, x=x, y=y, **attributes)
+
+
+def rect(x: float, y: float, width: float, height: float, *children: Content, **attributes: Content | None) -> Markup:
+    """A rectangle."""
+    return el("rect", *children, x=x, y=y, width=max(width, 0), height=max(height, 0), **attributes)
+
+
+def line(x1: float, y1: float, x2: float, y2: float, **attributes: Content | None) -> Markup:
+    """A straight line."""
+    return el("line", x1=x1, y1=y1, x2=x2, y2=y2, **attributes)
+
+
+def drawing(
+    height: float, label: str, parts: Iterable[Content], *, role: str = "img", id_: str | None = None
+) -> Markup:
+    """The svg element, named by `label` for those who can't see it."""
+    return el(
+        "svg",
+        *parts,
+        viewBox=f"0 0 {WIDTH} {number(height)}",
+        role=role,
+        aria_label=label,
+        id_=id_,
+    )
+
+
+@dataclass(frozen=True)
+class LogScale:
+    """Values > 0 to positions, logarithmically. Values low and high lie at positions start and end."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    @classmethod
+    def over(cls, values: Iterable[float], start: float, end: float) -> LogScale:
+        """The scale that holds all values with a margin."""
+        values = list(values)
+        low, high = min(values), max(values)
+        margin = (high / low) ** 0.06 if high > low else 1.3
+        return cls(low / margin, high * margin, start, end)
+
+    def __call__(self, value: float) -> float:
+        """The position of a value."""
+        share = math.log(value / self.low) / math.log(self.high / self.low)
+        return self.start + share * (self.end - self.start)
+
+    def ticks(self, most: int = 9) -> list[int | float]:
+        """Round values within the scale: 1, 2 and 5 of every decade, or 1 alone where those are too many."""
+        decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+        for steps in ((1, 2, 5), (1, 3), (1,)):
+            found = [step * 10.0**d for d in decades for step in steps if self.low <= step * 10.0**d <= self.high]
+            if len(found) <= most:
+                break
+        return found[:: math.ceil(len(found) / most) or 1]
+
+
+def short(value: float) -> str:
+    """`20 M`: a round number for an axis."""
+    for power, suffix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= power:
+            return f"{value / power:g}{suffix}"
+    return f"{value:g}"

@@ -1,0 +1,198 @@
+"""What a search asks: constraints and objectives on figures, and how chunks of variants are judged by them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.errors import UsageError, did_you_mean
+from analyzer.reading.vector import MEMORY, TRAINING, Counts
+from analyzer.records import Record
+from analyzer.space.pareto import front
+
+FIGURES = ("params", "macs", "conv_activations", *MEMORY)
+"""What a search can constrain and optimise: figures that exist in array form."""
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+def require_figure(figure: str, where: str) -> None:
+    """UsageError with the nearest name for a figure that search doesn't know."""
+    if figure not in FIGURES:
+        raise UsageError(f"can't search by {figure!r}", where=where, fix=did_you_mean(figure, FIGURES))
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A figure's limits, both inclusive; None is no limit. `source` is what the user said."""
+
+    figure: str
+    minimum: int | None = None
+    maximum: int | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        require_figure(self.figure, self.source or "constraint")
+
+    def __str__(self) -> str:
+        limits = [(self.minimum, "at least"), (self.maximum, "at most")]
+        return f"{self.figure} " + " and ".join(f"{words} {limit:,}" for limit, words in limits if limit is not None)
+
+
+def limits_under(record: Record, name: str) -> list[Constraint]:
+    """A record's own params, MACs and saved bytes as limits."""
+    figures = {figure: getattr(record, figure) for figure in ("params", "macs", "saved_bytes")}
+    return [
+        Constraint(figure, maximum=value, source=f"under {name} ({figure} {value:,})")
+        for figure, value in figures.items()
+        if value is not None
+    ]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A figure to minimise, or to maximise."""
+
+    figure: str
+    maximize: bool = False
+
+    def __post_init__(self) -> None:
+        require_figure(self.figure, "objective")
+
+
+@dataclass(frozen=True)
+class Query:
+    """What to look for. Memory is at `batch`; `best` variants are kept for each objective."""
+
+    objectives: tuple[Objective, ...] = (Objective("params"), Objective("macs"))
+    constraints: tuple[Constraint, ...] = ()
+    batch: int = 1
+    best: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.objectives:
+            raise UsageError("has no objective", where="search", fix="such as --minimize params,macs")
+
+    @property
+    def memory(self) -> tuple[str, ...]:
+        """The figures of memory that must be counted."""
+        used = {*(o.figure for o in self.objectives), *(c.figure for c in self.constraints)}
+        return tuple(figure for figure in MEMORY if figure in used)
+
+
+@dataclass
+class Finds:
+    """What a part of the space gave: the front and the best of what fits, and how near the rest came.
+
+    A row of `points` holds the figures in FIGURES' order; `where` the (part, index) of that variant. `met` counts the
+    variants that meet each constraint alone; `nearest` is the least excess over the limits (relative), and whose.
+    """
+
+    seen: int = 0
+    valid: int = 0
+    fitting: int = 0
+    points: Ints = field(default_factory=lambda: np.empty((0, len(FIGURES)), np.int64))
+    where: Ints = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    best: dict[int, tuple[Ints, Ints]] = field(default_factory=dict)
+    met: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    nearest: tuple[float, int, int] = (float("inf"), -1, -1)
+
+
+def valid_of(query: Query, counts: Counts) -> Mask:
+    """Which variants make a network, and train where a figure of training is asked for."""
+    if counts.untrainable is not None and TRAINING.intersection(query.memory):
+        return ~counts.invalid & ~counts.untrainable
+    return ~counts.invalid
+
+
+def fits_of(query: Query, counts: Counts) -> Mask:
+    """Which variants meet every constraint."""
+    figures = figures_of(counts)
+    meets = [_excess(constraint, figures) <= 0 for constraint in query.constraints]
+    return np.asarray(np.logical_and.reduce([valid_of(query, counts), *meets]))
+
+
+def judge(query: Query, counts: Counts, part: int, indices: Ints) -> Finds:
+    """The finds of one chunk of a part."""
+    figures, valid = figures_of(counts), valid_of(query, counts)
+    excess = [_excess(constraint, figures) for constraint in query.constraints]
+    meets = [(each <= 0) & valid for each in excess]
+    fits = np.logical_and.reduce([valid, *meets])
+    finds = Finds(
+        seen=len(indices),
+        valid=int(valid.sum()),
+        fitting=int(fits.sum()),
+        met=np.array([int(m.sum()) for m in meets], np.int64),
+    )
+    if finds.fitting:
+        rows = np.flatnonzero(fits)
+        points = figures[rows]
+        where = np.column_stack([np.full(len(rows), part, np.int64), indices[rows]])
+        return _reduced(query, finds, points, where)
+    if excess and finds.valid:
+        worst = np.where(valid, np.max(excess, axis=0), np.inf)
+        at = int(worst.argmin())
+        finds.nearest = (float(worst[at]), part, int(indices[at]))
+    return finds
+
+
+def figures_of(counts: Counts) -> Ints:
+    """One row a variant, the figures in FIGURES' order; 0 where one was not counted."""
+    columns = [getattr(counts, figure) for figure in FIGURES]
+    return np.column_stack([np.zeros_like(counts.params) if column is None else column for column in columns])
+
+
+def _excess(constraint: Constraint, figures: Ints) -> Floats:
+    """How far each variant is beyond the limit, relative to it; 0 or less where it is met, exactly."""
+    values = figures[:, FIGURES.index(constraint.figure)]
+    over = np.full(len(values), -1.0)
+    if constraint.maximum is not None:
+        bad = values > constraint.maximum
+        over = np.where(bad, (values - constraint.maximum) / max(constraint.maximum, 1), over)
+    if constraint.minimum is not None:
+        bad = values < constraint.minimum
+        over = np.where(bad, (constraint.minimum - values) / constraint.minimum, over)
+    return over
+
+
+def goals(query: Query, points: Ints) -> Ints:
+    """The objectives' columns, all to be minimised."""
+    return np.column_stack([(-1 if o.maximize else 1) * points[:, FIGURES.index(o.figure)] for o in query.objectives])
+
+
+def _reduced(query: Query, finds: Finds, points: Ints, where: Ints) -> Finds:
+    """Keeps of the fitting variants the front and the best of each objective."""
+    wanted = goals(query, points)
+    for i in range(len(query.objectives) if query.best else 0):
+        order = np.argsort(wanted[:, i], kind="stable")[: query.best]
+        finds.best[i] = (points[order], where[order])
+    rows = np.flatnonzero(front(wanted))
+    finds.points, finds.where = points[rows], where[rows]
+    return finds
+
+
+def merged(query: Query, finds: list[Finds]) -> Finds:
+    """Several parts' finds as one; the same whatever the order."""
+    total = Finds(
+        seen=sum(f.seen for f in finds),
+        valid=sum(f.valid for f in finds),
+        fitting=sum(f.fitting for f in finds),
+        met=np.sum([f.met for f in finds], axis=0) if finds else np.zeros(0, np.int64),
+        nearest=min((f.nearest for f in finds), default=(float("inf"), -1, -1)),
+    )
+    points = np.concatenate([total.points, *(f.points for f in finds)])
+    where = np.concatenate([total.where, *(f.where for f in finds)])
+    if len(points):
+        rows = np.flatnonzero(front(goals(query, points)))
+        rows = rows[np.lexsort((where[rows, 1], where[rows, 0]))]
+        total.points, total.where = points[rows], where[rows]
+    for i in sorted({i for f in finds for i in f.best}):
+        ranked = [f.best[i] for f in finds if i in f.best]
+        values, places = (np.concatenate([pair[side] for pair in ranked]) for side in (0, 1))
+        order = np.lexsort((places[:, 1], places[:, 0], goals(query, values)[:, i]))[: query.best]
+        total.best[i] = (values[order], places[order])
+    return total

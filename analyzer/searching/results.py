@@ -1,0 +1,101 @@
+"""A search's finds as records: the front, then the best of each objective that are not on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analyzer.reading import family
+from analyzer.reading.latency import Profile
+from analyzer.records import Record
+from analyzer.searching.engine import Result
+from analyzer.searching.query import FIGURES
+from analyzer.space.axes import axis
+
+SPELLED = 12
+"""Values of an axis that are written out."""
+
+
+@dataclass(frozen=True)
+class Find:
+    """A variant that was found: its record, whether it is on the front, and the objectives it is best for."""
+
+    record: Record
+    front: bool
+    best_for: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """One flat JSON object: name, figures by their names, the marks, the variant's fields."""
+        record = self.record
+        names = ("params", "macs", "flops", *FIGURES[2:], "param_bytes", "buffer_bytes")
+        return {
+            "name": record.target.name,
+            "front": self.front,
+            "best_for": list(self.best_for),
+            "batch": record.batch,
+            **{name: getattr(record, name) for name in names},
+            "predicted_latency_s": record.predicted.latency_s if record.predicted else None,
+            **{name: getattr(record.measured, name, None) for name in ("measured_latency_s", "measured_images_per_s")},
+            "measured_ratio": record.measured.ratio if record.measured else None,
+            "variant": record.target.variant,
+        }
+
+
+def finds(result: Result, profile: Profile | None = None) -> list[Find]:
+    """The front, in order of the first objective, then the k best of each objective, each variant once."""
+    query, found = result.query, result.finds
+    sign = -1 if query.objectives[0].maximize else 1
+    first = sign * found.points[:, FIGURES.index(query.objectives[0].figure)]
+    order = np.lexsort((found.where[:, 1], found.where[:, 0], first))
+    best: dict[tuple[int, int], list[str]] = {}
+    for i, (_, spots) in found.best.items():
+        for part, index in spots.tolist():
+            best.setdefault((part, index), []).append(query.objectives[i].figure)
+    on_front = [(int(part), int(index)) for part, index in found.where[order]]
+    places = list(dict.fromkeys([*on_front, *best]))
+    variants = [result.space.parts[part].variant(index) for part, index in places]
+    standing = set(on_front)
+    return [
+        Find(record, place in standing, tuple(best.get(place, ())))
+        for place, record in zip(places, family.records(variants, query.batch, profile), strict=True)
+    ]
+
+
+def described(result: Result) -> list[str]:
+    """What was searched, what was seen of it, what was asked: a sentence each."""
+    space, query, found = result.space, result.query, result.finds
+    if result.exhaustive:
+        structures = f"{len(space.parts):,} structure{'s' * (len(space.parts) > 1)}"
+        seen = f"All {space.size:,} variants of {structures} were seen, so the front is exact."
+    else:
+        seen = (
+            f"{found.seen:,} of {space.size:,} variants were seen ({100 * result.share:.3g} %): the same share of every "
+            f"structure, by a walk that visits none twice (seed {result.seed}). The front is that of the sample."
+        )
+    axes = "; ".join(f"{axis(name).option} {_span(values)}" for name, values in space.axes.items())
+    goals = ", ".join(f"{'most' if o.maximize else 'least'} {o.figure}" for o in query.objectives)
+    limits = ", ".join(map(str, query.constraints)) or "no constraint"
+    return [
+        seen,
+        f"The axes: {axes or 'none, all at their defaults'}.",
+        f"{found.fitting:,} of {found.valid:,} that make a network meet {limits}; memory at batch {query.batch}.",
+        f"{len(found.points):,} stand on the front of {goals}"
+        + (f"; the {query.best} best of each are added." if query.best else "."),
+    ]
+
+
+def _span(values: tuple[Any, ...]) -> str:
+    """Few values in full; of many what is no number, the least and the largest number, and how many they are."""
+    numbers = [value for value in values if isinstance(value, (int, float))]
+    if len(values) <= SPELLED or not numbers:
+        return ", ".join(map(_said, values[:SPELLED])) + (
+            f" and {len(values) - SPELLED:,} more" * (len(values) > SPELLED)
+        )
+    words = [_said(value) for value in values if not isinstance(value, (int, float))]
+    return ", ".join([*words, f"{min(numbers)} to {max(numbers)} ({len(numbers):,} values)"])
+
+
+def _said(value: Any) -> str:
+    return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)

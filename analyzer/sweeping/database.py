@@ -1,0 +1,372 @@
+"""`results.db`: a sweep's rows in one SQLite file, each durable once put, whatever ends the process."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from analyzer.errors import UsageError
+from analyzer.measuring.environment import commit, package_version
+from analyzer.records import Measurement, Record, read_record
+from analyzer.sweeping.store import COUNTED, MemoryStore, Setting, keep_aside, setting_of
+
+NAME = "results.db"
+APPLICATION = 0x616E6C7A
+"""SQLite's `application_id` of our files: another program's database is never written to."""
+BUSY_S = 30.0
+"""Seconds that a process waits for another one that writes."""
+
+MIGRATIONS = (
+    """
+    CREATE TABLE rows (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        batch INTEGER NOT NULL,
+        protocol TEXT NOT NULL,
+        device TEXT NOT NULL,
+        measured_batch INTEGER NOT NULL,
+        baseline TEXT NOT NULL,
+        record TEXT NOT NULL,
+        host TEXT NOT NULL,
+        created TEXT NOT NULL,
+        analyzer TEXT NOT NULL,
+        git_commit TEXT,
+        source TEXT NOT NULL,
+        UNIQUE (name, batch, protocol, device, measured_batch, baseline)
+    )
+    """,
+)
+"""Step i takes a database from version i to i + 1; a new file has version 0. A counted row has no protocol."""
+
+COLUMNS = ("id", "host", "created", "analyzer", "git_commit", "source", "record")
+"""What `Row` is read from, in its fields' order."""
+
+PUT = """
+    INSERT INTO rows (name, batch, protocol, device, measured_batch, baseline,
+                      host, created, analyzer, git_commit, source, record)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET host = excluded.host, created = excluded.created, analyzer = excluded.analyzer,
+        git_commit = excluded.git_commit, source = excluded.source, record = excluded.record
+    WHERE (excluded.record <> rows.record OR excluded.analyzer <> rows.analyzer)
+"""
+"""A row that says the same again keeps its origin; of two that differ the last written counts."""
+MERGE = PUT + "AND excluded.created > rows.created"
+"""As PUT, but of two that differ the one made later counts."""
+
+ALL = "1"
+SHOWN = """
+    protocol <> '' OR NOT EXISTS (
+        SELECT 1 FROM rows AS other WHERE other.name = rows.name AND other.batch = rows.batch AND other.protocol <> ''
+    )
+"""
+"""A counted row stands back where the same row stands with a measurement."""
+FIRST_CAME = "(SELECT min(id) FROM rows AS first WHERE first.name = rows.name AND first.batch = rows.batch)"
+"""When a row's target first came: a measurement takes the place of its count."""
+
+
+class DamagedError(UsageError):
+    """A results file that SQLite can't read (exit 2)."""
+
+
+class StoredRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored record and where it comes from; `source` is the database it was merged from, else empty."""
+
+    id: int
+    host: str
+    created: Annotated[datetime, msgspec.Meta(tz=True)]
+    analyzer: str
+    commit: str | None
+    source: str
+    record: Record
+
+
+class Database:
+    """One open results file. Every error of SQLite or the disk is a UsageError that names the file."""
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        self.path = path
+        if not create and not path.is_file():
+            raise UsageError("is not there", where=str(path), fix=f"name a {NAME} that a sweep wrote, or its folder")
+        with self._told():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+        try:
+            with self._told():
+                self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        """Refuses a foreign file before anything is written to it, then brings the schema up to date."""
+        # In this order: another process may make the tables and, with them, the id between the two readings.
+        if self._holds_something() and self._pragma("application_id") != APPLICATION:
+            raise UsageError("is another program's database", where=str(self.path), fix="choose another --out")
+        version = int(self._pragma("user_version"))
+        if version > len(MIGRATIONS):
+            raise UsageError(
+                f"is of version {version}, this analyze reads up to {len(MIGRATIONS)}",
+                where=str(self.path),
+                fix="use the analyze that wrote it, or a newer one",
+            )
+        problem = self._pragma("quick_check")
+        if problem != "ok":
+            raise sqlite3.DatabaseError(str(problem).splitlines()[0])
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        if version < len(MIGRATIONS):
+            self._migrate()
+
+    def _pragma(self, name: str) -> int | str:
+        value: int | str = self._db.execute(f"PRAGMA {name}").fetchone()[0]
+        return value
+
+    def _holds_something(self) -> bool:
+        return bool(self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+
+    def _migrate(self) -> None:
+        with self.transaction():
+            version = int(self._pragma("user_version"))  # again, under the lock: another process may have migrated
+            if version >= len(MIGRATIONS):
+                return
+            for step in MIGRATIONS[version:]:
+                self._db.execute(step)
+            self._db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+            self._db.execute(f"PRAGMA application_id = {APPLICATION}")
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.OperationalError, OSError) as error:
+            raise UsageError(
+                f"can't read or write results: {_reason(error)}",
+                where=str(self.path),
+                fix="free some space, wait for the other process, or choose another place; what is there is kept",
+            ) from error
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:
+                raise  # a wrong use of SQLite: a defect of ours
+            raise DamagedError(
+                f"is no results database, or a damaged one: {error}",
+                where=str(self.path),
+                fix="restore it, or salvage it with `sqlite3 FILE .recover`",
+            ) from error
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of what is written inside, or nothing; durable at its end."""
+        with self._told():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def put(self, rows: Iterable[StoredRow]) -> None:
+        """Writes rows together, each under its key; ids are the database's own."""
+        with self.transaction():
+            self._db.executemany(PUT, map(_values, rows))
+
+    def merge(self, rows: Iterable[StoredRow]) -> None:
+        """As `put`, for rows of other databases: what is here and was made later stays."""
+        with self.transaction():
+            self._db.executemany(MERGE, map(_values, rows))
+
+    def rows(self, which: str = SHOWN, values: Sequence[object] = ()) -> list[StoredRow]:
+        """The rows that a condition of ours selects, in the order in which their targets first came.
+
+        Raises UsageError where one is no record.
+        """
+        query = f"SELECT {', '.join(COLUMNS)} FROM rows WHERE {which} ORDER BY {FIRST_CAME}, id"
+        with self._told():
+            found = self._db.execute(query, tuple(values)).fetchall()
+        return [self._row(*cells) for cells in found]
+
+    def _row(self, id_: int, *cells: object) -> StoredRow:
+        """Text of a file that anyone may have written, as a typed row."""
+        where = f"{self.path}: row {id_}"
+        *origin, record = cells
+        if not isinstance(record, str):
+            raise UsageError("not a result: no text", where=where, fix="use a results file that analyze wrote")
+        values = (id_, *origin, read_record(record, where=where))
+        try:
+            return msgspec.convert(dict(zip(StoredRow.__struct_fields__, values, strict=True)), StoredRow)
+        except msgspec.ValidationError as error:
+            raise UsageError(
+                f"not a result: {error}", where=where, fix="use a results file that analyze wrote"
+            ) from None
+
+    def count(self) -> int:
+        """How many rows `rows()` gives."""
+        with self._told():
+            return int(self._db.execute(f"SELECT count(*) FROM rows WHERE {SHOWN}").fetchone()[0])
+
+    def remove(self, chosen: Callable[[StoredRow], bool]) -> list[StoredRow]:
+        """Removes the rows that are chosen, measurements and the counts under them apart, and returns them."""
+        with self.transaction():
+            rows = [row for row in self.rows(ALL) if chosen(row)]
+            self._db.executemany("DELETE FROM rows WHERE id = ?", ((row.id,) for row in rows))
+        return rows
+
+    def close(self) -> None:
+        """Ends the use of the file; the last process to do so leaves a single file."""
+        self._db.close()
+
+
+class SqliteStore(MemoryStore):
+    """This run's rows, each put also into the database, where earlier runs' rows are found again.
+
+    A damaged file is kept under a name with its time (UsageError then).
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self._database = _open(path)
+
+    def put(self, records: Iterable[Record], host: str | None = None) -> None:
+        """Commits them together. Raises UsageError where the disk refuses; none of them is written then."""
+        records = list(records)
+        self._database.put(made_here(record, host) for record in records)
+        super().put(records)
+
+    def counted(self, batch: int) -> dict[str, Record]:
+        """Rows that this version of analyze counted at a batch, in whichever run, by name."""
+        found = self._database.rows("protocol = '' AND batch = ? AND analyzer = ?", (batch, package_version()))
+        return {row.record.target.name: row.record for row in found}
+
+    def measured(self, setting: Setting) -> dict[str, Measurement]:
+        """Measurements made in exactly this setting, in whichever run, by name."""
+        found = self._database.rows(
+            "protocol = ? AND device = ? AND measured_batch = ? AND baseline = ?", msgspec.structs.astuple(setting)
+        )
+        return {row.record.target.name: row.record.measured for row in found if row.record.measured}
+
+    def close(self) -> None:
+        """Ends writing."""
+        self._database.close()
+
+
+def open_store(folder: Path, *, resume: bool = True) -> SqliteStore:
+    """The store of a sweep's folder; with `resume` false a new one, an earlier one kept under a name with its time.
+
+    So is what a run without a database wrote there: only what the database has is ever written over.
+    """
+    path, exported = folder / NAME, folder / "results.jsonl"
+    try:
+        if not resume and path.exists():
+            _set_aside(path)
+        if exported.exists() and not path.exists():
+            keep_aside(exported)
+    except OSError as error:
+        raise UsageError(
+            f"can't keep earlier results aside: {_reason(error)}", where=str(folder), fix="choose another --out"
+        ) from error
+    return SqliteStore(path)
+
+
+class Merged(msgspec.Struct, frozen=True):
+    """Rows read from the sources, and rows in the database after."""
+
+    read: int
+    kept: int
+
+
+def merge_into(path: Path, sources: Sequence[Path]) -> Merged:
+    """Adds the rows of databases to one, all or none; a row keeps its origin, and gets its source where it has none.
+
+    Raises UsageError where a source can't be read, or is the database itself.
+    """
+    rows: list[StoredRow] = []
+    for source in sources:
+        if source.resolve() == path.resolve():
+            raise UsageError("can't be merged into itself", where=str(source), fix="choose another --out")
+        with contextlib.closing(Database(source)) as database:
+            found = database.rows(ALL)
+        rows += [msgspec.structs.replace(row, source=row.source or str(source)) for row in found]
+    with contextlib.closing(Database(path, create=True)) as database:
+        database.merge(rows)
+        return Merged(len(rows), database.count())
+
+
+def made_here(record: Record, host: str | None = None) -> StoredRow:
+    """A record of this run, now, from a host (None: this one)."""
+    return StoredRow(
+        id=0,
+        host=host or platform.node(),
+        created=datetime.now(UTC),
+        analyzer=package_version(),
+        commit=_commit(),
+        source="",
+        record=record,
+    )
+
+
+@lru_cache
+def _commit() -> str | None:
+    return commit()
+
+
+def _values(row: StoredRow) -> tuple[object, ...]:
+    """A row's key, origin and record, in the order of PUT."""
+    record = row.record
+    return (
+        record.target.name,
+        record.batch,
+        *msgspec.structs.astuple(setting_of(record.measured) if record.measured else COUNTED),
+        row.host,
+        row.created.astimezone(UTC).isoformat(timespec="microseconds"),
+        row.analyzer,
+        row.commit,
+        row.source,
+        record.to_json(),
+    )
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _open(path: Path) -> Database:
+    try:
+        return Database(path, create=True)
+    except DamagedError as error:
+        kept = _rename(path)
+        fix = f"it is kept as {kept}: restore it, or run again to start anew"
+        raise UsageError(error.what, where=str(path), fix=fix) from error
+
+
+def _set_aside(path: Path) -> None:
+    """Keeps an earlier run's database under another name. Raises UsageError while another process uses it."""
+    with contextlib.suppress(DamagedError):
+        Database(path).close()
+        if _beside(path, "-wal").exists():
+            raise UsageError(
+                "is in use by another process", where=str(path), fix="wait for it, or choose another --out"
+            )
+    _rename(path)
+
+
+def _rename(path: Path) -> Path:
+    """Moves a database and what belongs to it."""
+    kept = keep_aside(path)
+    for suffix in ("-wal", "-shm"):
+        if _beside(path, suffix).exists():
+            _beside(path, suffix).rename(_beside(kept, suffix))
+    return kept
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)

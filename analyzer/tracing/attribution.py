@@ -1,0 +1,114 @@
+"""Which module runs: the forwards of a copied model keep a stack of paths, and a row of figures for each path.
+
+The copy's own `forward` attributes are replaced, so that no hook of the user's and no global one is touched, and a
+direct call of a child's `forward` is seen too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+Shape = tuple[int, ...]
+
+
+@dataclass(slots=True)
+class ModuleTally:
+    """What one module ran itself in one pass: MACs, elements of conv and linear outputs, bytes it saved first."""
+
+    macs: int = 0
+    conv_activations: int = 0
+    saved_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The innermost module whose forward raised `error`, and the shapes of the tensors it was given."""
+
+    error: BaseException
+    path: str
+    module: nn.Module
+    inputs: tuple[Shape, ...]
+
+
+class Modules:
+    """The modules of a copy by path, the stack of those that run, and the rows of the pass that runs.
+
+    `rows` is in the order in which modules first ran an operator themselves; `outputs` has each module's last result.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.by_path = dict(model.named_modules())
+        self.parameters, self.buffers = list(model.parameters()), list(model.buffers())
+        self.stack = [""]
+        self.rows: dict[str, ModuleTally] = {}
+        self.outputs: dict[str, Shape | None] = {}
+        self.failed: Failed | None = None
+        for path, module in self.by_path.items():
+            self._wrap(path, module)
+
+    def begin(self) -> None:
+        """Forgets the rows of the pass before."""
+        self.stack, self.rows, self.outputs, self.failed = [""], {}, {}, None
+
+    @property
+    def path(self) -> str:
+        """The path of the module that runs; the root's is empty."""
+        return self.stack[-1]
+
+    @property
+    def row(self) -> ModuleTally:
+        """The row of the module that runs."""
+        path = self.stack[-1]
+        row = self.rows.get(path)
+        if row is None:
+            row = self.rows[path] = ModuleTally()
+        return row
+
+    def _wrap(self, path: str, module: nn.Module) -> None:
+        forward = module.forward
+
+        @functools.wraps(forward)
+        def attributed(*args: Any, **kwargs: Any) -> Any:
+            self.stack.append(path)
+            try:
+                result = forward(*args, **kwargs)
+            except Exception as error:
+                if self.failed is None or self.failed.error is not error:
+                    self.failed = Failed(error, path, module, shapes((args, kwargs)))
+                raise
+            finally:
+                self.stack.pop()
+            self.outputs[path] = result_shape(result)
+            return result
+
+        # A scripted module has no forward of its own to replace: its operators are its caller's.
+        vars(module)["forward"] = attributed
+
+
+def result_shape(result: Any) -> Shape | None:
+    """The shape of a result, of its first tensor where it is nested; None where it holds no tensor."""
+    if isinstance(result, Tensor):
+        return tuple(result.shape)
+    return next((tuple(tensor.shape) for tensor in tensors_in(result)), None)
+
+
+def shapes(values: Any) -> tuple[Shape, ...]:
+    """Shapes of the tensors in nested values, in order."""
+    return tuple(tuple(tensor.shape) for tensor in tensors_in(values))
+
+
+def tensors_in(values: Any) -> Iterator[Tensor]:
+    """The tensors in nested containers and dataclasses, in order."""
+    for leaf in tree_leaves(values):
+        if isinstance(leaf, Tensor):
+            yield leaf
+        elif dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
+            for field in dataclasses.fields(leaf):
+                yield from tensors_in(getattr(leaf, field.name))

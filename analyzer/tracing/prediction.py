@@ -1,0 +1,50 @@
+"""Memory of any module, predicted: what a training step and an inference of it need, by running it on meta."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from analyzer.errors import UsageError
+from analyzer.reading import peak
+from analyzer.reading.peak import DEFAULT, Training
+from analyzer.reading.prediction import MemoryPrediction, place
+from analyzer.records import Record
+from analyzer.tracing.lifetimes import module_peaks
+
+
+def predict_module(model: Any, args: Any, kwargs: Any, record: Record, training: Training) -> MemoryPrediction:
+    """Any other module's, by running it on meta: `record` has its counts for these inputs. Raises CountError."""
+    if training.dtype != "float32" or training.checkpoint:  # autocast is torch's own here, as the optimizer is
+        raise UsageError(
+            "is for the family", where="--dtype, --checkpoint", fix="cast or wrap your own model in its factory"
+        )
+    found = module_peaks(model, args, kwargs, training)
+    counts = [parameter.numel() for parameter in model.parameters() if parameter.requires_grad]
+    return MemoryPrediction(
+        target=record.target,
+        batch=record.batch,
+        training=msgspec.to_builtins(training),
+        param_bytes=record.param_bytes or 0,
+        buffer_bytes=record.buffer_bytes or 0,
+        optimizer_bytes=sum(peak.state_sizes(counts, training)),
+        saved_bytes=record.saved_bytes if training.autocast == "none" else None,  # the record's is without it
+        peak_training_bytes=found.training.bytes if found.training else None,
+        training_peak_at=place(found.training) if found.training else None,
+        peak_inference_bytes=found.inference.bytes,
+        inference_peak_at=place(found.inference),
+        timeline=found.training.moments if found.training else None,
+        notes=found.notes,
+    )
+
+
+def with_peaks(record: Record, model: Any, args: Any, kwargs: Any) -> Record:
+    """The record of a model of one's own with its peaks in the default training. Raises CountError."""
+    found = predict_module(model, args, kwargs, record, DEFAULT)
+    return msgspec.structs.replace(
+        record,
+        peak_training_bytes=found.peak_training_bytes,
+        peak_inference_bytes=found.peak_inference_bytes,
+        notes=(*record.notes, *found.notes),
+    )

@@ -1,0 +1,147 @@
+"""Any nn.Module -> its Record: exact counts from every operator that it runs, traced on the meta device.
+
+- `macs` and `conv_activations` are of a forward in evaluation mode, as published figures are.
+- `saved_bytes` is of a forward in training mode; `training_macs` of that forward and its backward pass.
+- `conv_activations` are the outputs of convolutions, and of matrix products one of whose operands is a weight: a
+  parameter, or computed from parameters alone.
+
+The model is never run: a copy is, and nothing of the original is read but shapes (its values where a forward needs
+them). Hooks on the model are part of its forward and run on the copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from analyzer.errors import CountError
+from analyzer.records import Input, LayerRow, Record, Uncounted
+from analyzer.tracing.attribution import ModuleTally
+from analyzer.tracing.parameters import count_parameters, require_known
+from analyzer.tracing.running import Ladder, Pass, untouched
+
+
+def count_module(
+    model: nn.Module,
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    name: str,
+    backward: bool = False,
+    strict: bool = False,
+    rebuild: Callable[[], nn.Module] | None = None,
+) -> Record:
+    """The figures of a model for the given inputs (tensors on any device, meta included), in total and per module.
+
+    With `backward`, `training_macs` too. `rebuild` makes the model anew on CPU, for one on meta whose forward turns
+    out to read values. `saved_bytes` is None, with a note, where the model can't run in training mode. Raises
+    CountError where the forward fails, a lazy module has no shape yet, or (`strict`) an operator has no formula.
+    """
+    _require_known_buffers(model)
+    base = count_parameters(model, name=name)
+    ladder = Ladder(model, (tuple(args), dict(kwargs or {})), rebuild)
+    with untouched():
+        forward = ladder.run(training=False)
+        on_the_way = list(ladder.notes)
+        training, notes = _training(ladder, forward, backward)
+        if ladder.notes != on_the_way:
+            on_the_way += [f"in training mode: {note}" for note in ladder.notes]
+    uncounted = _uncounted(forward, training if backward else None)
+    if strict and uncounted:
+        raise _not_fully(uncounted)
+    layers = tuple(_rows(base, ladder, forward, training))
+    inputs = _inputs(args, kwargs or {})
+    macs = forward.macs
+    return Record(
+        target=base.target,
+        input=inputs[0].shape if inputs else None,
+        inputs=inputs,
+        batch=inputs[0].shape[0] if inputs and inputs[0].shape else 1,
+        params=base.params,
+        trainable_params=base.trainable_params,
+        param_bytes=base.param_bytes,
+        buffer_bytes=base.buffer_bytes,
+        macs=macs,
+        flops=2 * macs,
+        conv_activations=sum(row.conv_activations for row in forward.rows.values()),
+        depth=forward.depth,
+        training_macs=training.macs + training.backward_macs if backward and training else None,
+        saved_bytes=None if training is None else sum(row.saved_bytes for row in training.rows.values()),
+        layers=layers,
+        uncounted=uncounted,
+        notes=(*on_the_way, *notes),
+    )
+
+
+def _training(ladder: Ladder, forward: Pass, backward: bool) -> tuple[Pass | None, list[str]]:
+    """The pass in training mode, None where there is none; and what is to be said of both passes."""
+    notes = [f"by convention: {convention}" for convention in forward.conventions]
+    try:
+        training = ladder.run(training=True, backward=backward)
+    except CountError as error:
+        if backward:
+            raise
+        return None, [*notes, f"no saved_bytes: {error}"]
+    if training.macs != forward.macs:
+        notes.append(f"macs are of a forward in evaluation mode; one in training mode has {training.macs:,}")
+    notes += [f"by convention: {c}" for c in training.conventions if backward and c not in forward.conventions]
+    if training.wrote_out_attention:
+        notes.append("saved_bytes are of attention as its products; a fused kernel on a GPU keeps less")
+    if any(isinstance(module, nn.RNNBase) for module in ladder.modules.values()):
+        notes.append("saved_bytes are of recurrent layers step by step; a fused kernel keeps what it needs instead")
+    return training, notes
+
+
+def _uncounted(forward: Pass, training: Pass | None) -> tuple[Uncounted, ...]:
+    calls = {**(training.uncounted if training else {}), **forward.uncounted}
+    return tuple(Uncounted(operator=op, module=path, calls=n) for (path, op), n in sorted(calls.items()))
+
+
+def _not_fully(uncounted: Sequence[Uncounted]) -> CountError:
+    first = uncounted[0]
+    names = ", ".join(dict.fromkeys(entry.operator for entry in uncounted))
+    return CountError(
+        f"operators without a formula: {names}",
+        where=first.module or "the root",
+        fix="leave out --strict to see the figures of all others",
+    )
+
+
+def _rows(base: Record, ladder: Ladder, forward: Pass, training: Pass | None) -> list[LayerRow]:
+    """Modules in the order in which they first ran an operator, then those that own parameters and ran none."""
+    params = {row.path: row.params for row in base.layers or ()}
+    order = dict.fromkeys([*(training.rows if training else ()), *forward.rows])
+    order.update(dict.fromkeys(path for path, count in params.items() if count))
+    outputs = {**(training.outputs if training else {}), **forward.outputs}
+    nothing = ModuleTally()
+    return [
+        LayerRow(
+            path=path,
+            type=type(ladder.modules[path]).__name__,
+            output=outputs.get(path),
+            params=params.get(path, 0),
+            macs=forward.rows.get(path, nothing).macs,
+            conv_activations=forward.rows.get(path, nothing).conv_activations,
+            saved_bytes=None if training is None else training.rows.get(path, nothing).saved_bytes,
+        )
+        for path in order
+    ]
+
+
+def _inputs(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Input, ...]:
+    given = [(None, value) for value in args] + list(kwargs.items())
+    return tuple(
+        Input(shape=tuple(leaf.shape), dtype=str(leaf.dtype).removeprefix("torch."), name=name)
+        for name, value in given
+        for leaf in tree_leaves(value)
+        if isinstance(leaf, Tensor)
+    )
+
+
+def _require_known_buffers(model: nn.Module) -> None:
+    for path, module in model.named_modules():
+        for tensor in (*module._parameters.values(), *module._buffers.values()):
+            require_known(tensor, path, module)

@@ -1,0 +1,222 @@
+"""A dispatch mode that sees every operator a model runs, and adds its cost to the module that runs it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import HigherOrderOperator, OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_any, tree_map_only
+
+from analyzer.errors import CountError
+from analyzer.tracing.attribution import Modules
+from analyzer.tracing.formulas import Formula, formula_of, higher_order_formula
+from analyzer.tracing.free import is_free
+from analyzer.tracing.shapes import Shapes
+
+_META = torch.device("meta")
+BACKWARD = "backward pass"
+"""Stands for the module of what the backward pass runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is to be done with an operator: count it by its formula, take it apart, or nothing."""
+
+    formula: Formula | None
+    free: bool
+    composite: bool
+
+
+_known: dict[OpOverload, _Known] = {}
+
+
+def _look_up(operator: OpOverload) -> _Known:
+    known = _known.get(operator)
+    if known is None:
+        formula, free = formula_of(operator), is_free(operator)
+        composite = formula is None and torch._C._dispatch_has_kernel_for_dispatch_key(
+            operator._name, "CompositeImplicitAutograd"
+        )
+        known = _known[operator] = _Known(formula, free, composite)
+    return known
+
+
+class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts MACs, conv activations and uncounted operators of what runs inside, module by module.
+
+    With `shapes` all runs on meta, and tensors that a forward makes are put there whatever device it names. `weights` are the storages
+    of parameters; a tensor computed from them alone is a weight too. `untouchable` are the original's tensors, which no
+    operator may reach. In the backward pass (`backward` is true) only `backward_macs` grows.
+    """
+
+    supports_higher_order_operators = True
+
+    def __init__(
+        self, modules: Modules, weights: Iterable[Tensor], untouchable: Iterable[Tensor], shapes: Shapes | None
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.modules = modules
+        self.shapes = shapes
+        self.weights = {key: tensor for tensor in weights if (key := storage_key(tensor)) is not None}
+        self.untouchable = {storage_key(tensor) for tensor in untouchable} - {None}
+        self.by_operator: Counter[tuple[str, str]] = Counter()
+        self.uncounted: Counter[tuple[str, str]] = Counter()
+        self.conventions: dict[str, None] = {}
+        self.wrote_out_attention = False
+        self.backward = False
+        self.backward_macs = 0
+        self._depths: dict[int, int] = {}
+
+    def depth_of(self, tensors: Iterable[Tensor]) -> int:
+        """Convolutions and products with a weight on the longest path to any of the tensors."""
+        return max((self._depths.get(key, 0) for t in tensors if (key := storage_key(t)) is not None), default=0)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Runs the operator and counts it."""
+        kwargs = kwargs or {}
+        if isinstance(func, HigherOrderOperator):
+            return self._run_higher_order(func, args, kwargs)
+        known = _look_up(func)
+        if known.composite:
+            with self:
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        self._guard(args)
+        before = 0 if self.backward else self.depth_of(_tensors_of((*args, *kwargs.values())))
+        if self.shapes is not None and "device" in kwargs:
+            kwargs = {**kwargs, "device": _META, **({"pin_memory": False} if kwargs.get("pin_memory") else {})}
+        out = self._run(func, args, kwargs)
+        if self.backward:
+            self._count_backward(func, known, args, kwargs, out)
+        else:
+            deeper = self._count(func, known, args, kwargs, out)
+            self._deepen(out, before + deeper)
+        return out
+
+    def _guard(self, args: Any) -> None:
+        for value in args:
+            if isinstance(value, Tensor) and storage_key(value) in self.untouchable:
+                raise CountError(
+                    "the forward reaches the model itself where a copy of it is run",
+                    where=self.modules.path or "the root",
+                    fix="reach modules and parameters through self, not through a closure or a global",
+                )
+
+    def _run(self, func: OpOverload, args: Any, kwargs: Any) -> Any:
+        if self.shapes is None:
+            return func(*args, **kwargs)
+        try:
+            return self.shapes.run(func, args, kwargs)
+        except RuntimeError:
+            # A constant of the forward's own (`torch.tensor([…])`) has values, and so is on CPU: meet it on meta.
+            if func._schema.is_mutable or not tree_any(_is_real, (args, kwargs)):
+                raise
+            args, kwargs = tree_map_only(Tensor, lambda t: t.to("meta"), (args, kwargs))
+            return func(*args, **kwargs)
+
+    def _run_higher_order(self, func: HigherOrderOperator, args: Any, kwargs: Any) -> Any:
+        """An operator that takes functions: the branch that is taken, a formula, or uncounted."""
+        if func is torch.ops.higher_order.cond:
+            predicate, if_true, if_false, operands = args
+            if isinstance(predicate, Tensor) and predicate.device.type == "meta":
+                raise NotImplementedError("torch.cond needs the value of its predicate, which is on meta")
+            with self:
+                return (if_true if predicate else if_false)(*operands)
+        formula = higher_order_formula(func)
+        if formula is None:
+            self.uncounted[BACKWARD if self.backward else self.modules.path, f"higher_order::{func._name}"] += 1
+        elif self.backward:
+            self.backward_macs += formula.macs(None, *args, **kwargs)
+        else:
+            macs = formula.macs(None, *args, **kwargs)
+            self.modules.row.macs += macs
+            self.by_operator[self.modules.path, f"higher_order::{func._name}"] += macs
+        return NotImplemented
+
+    def _deepen(self, out: Any, depth: int) -> None:
+        # Set for every result, so that a storage at the address of one that is gone does not inherit its depth.
+        for tensor in _tensors_of(out if isinstance(out, (list, tuple)) else (out,)):
+            if (key := storage_key(tensor)) is not None:
+                self._depths[key] = depth
+
+    def _count(self, func: OpOverload, known: _Known, args: Any, kwargs: Any, out: Any) -> bool:
+        """Whether the operator is a layer: a convolution, or a product with a weight."""
+        row = self.modules.row
+        formula = known.formula
+        if formula is None:
+            if not known.free:
+                self.uncounted[self.modules.path, func._schema.name] += 1
+            elif func is torch.ops.aten._safe_softmax.default:
+                self.wrote_out_attention = True
+            if self._all_weights(args):
+                self._add_weights(out)
+            return False
+        macs = formula.macs(out, *args, **kwargs)
+        row.macs += macs
+        self.by_operator[self.modules.path, func._schema.name] += macs
+        self._note(formula, args)
+        layer = formula.kind == "convolution" or (formula.kind == "product" and any(map(self._is_weight, args)))
+        if layer:
+            row.conv_activations += out.numel()
+        return layer
+
+    def _count_backward(self, func: OpOverload, known: _Known, args: Any, kwargs: Any, out: Any) -> None:
+        if known.formula is not None:
+            self.backward_macs += known.formula.macs(out, *args, **kwargs)
+            self._note(known.formula, args)
+        elif not known.free:
+            self.uncounted[BACKWARD, func._schema.name] += 1
+
+    def _note(self, formula: Formula, args: Any) -> None:
+        if formula.convention is not None:
+            self.conventions[formula.convention] = None
+        elif formula.kind == "product" and args[0].is_complex():
+            self.conventions["complex products: a complex multiply-accumulate counts as one"] = None
+
+    # -- weights: parameters, and what is computed from them alone --
+
+    def _is_weight(self, value: Any) -> bool:
+        return isinstance(value, Tensor) and storage_key(value) in self.weights
+
+    def _all_weights(self, args: Any) -> bool:
+        first = args[0] if args else None
+        if isinstance(first, Tensor):
+            if storage_key(first) not in self.weights:
+                return False
+        elif not isinstance(first, (list, tuple)) or not first or not self._is_weight(first[0]):
+            return False
+        return not tree_any(lambda value: isinstance(value, Tensor) and not self._is_weight(value), args)
+
+    def _add_weights(self, out: Any) -> None:
+        for value in out if isinstance(out, (list, tuple)) else (out,):
+            if isinstance(value, Tensor) and (key := storage_key(value)) is not None:
+                self.weights.setdefault(key, value)  # kept alive: a storage's key is its address
+
+
+def storage_key(tensor: Tensor) -> int | None:
+    """What tells a tensor's storage from every other that is alive; None where it has none (sparse)."""
+    try:
+        key: int = tensor.untyped_storage()._cdata
+    except (NotImplementedError, RuntimeError):
+        return None
+    return key
+
+
+def _tensors_of(values: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors of an operator's arguments or results: themselves, or in lists."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from (part for part in value if isinstance(part, Tensor))
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.device.type != "meta"
