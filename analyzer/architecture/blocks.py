@@ -1,6 +1,6 @@
 """One function a block, stem, transition: what a layer computes, written once.
 
-A block is a function `(net, x, layer) -> Tensor` under `@block(name, …)`; nothing else changes when one is added.
+A block is a function `(net, x, layer) -> Value` under `@block(name, …)`; nothing else changes when one is added.
 """
 
 from __future__ import annotations
