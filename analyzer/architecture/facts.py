@@ -130,10 +130,12 @@ class Op(ABC):
     @property
     def signature(self) -> tuple[object, ...]:
         """All that its figures follow from: ops of one signature cost the same. An array counts as itself."""
-        dims = [dim for x in self.inputs for dim in (x.channels, x.area)]
-        dims += [self.output.channels, self.output.area]
+        x, y = self.inputs[0], self.output
+        dims: list[Any] = [x.channels, x.area, y.channels, y.area]
+        for other in self.inputs[1:]:
+            dims += other.channels, other.area
         dims += [getattr(self, name) for name in type(self).__slots__]
-        return (type(self), *(id(dim) if is_array(dim) else dim for dim in dims))
+        return (type(self), *[dim if type(dim) is int or not is_array(dim) else id(dim) for dim in dims])
 
     # what it costs: see reading/exact.py
 
