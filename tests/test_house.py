@@ -14,8 +14,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = [
     ["errors"],
     ["units", "files", "processes"],
-    ["records"],
     ["architecture"],
+    ["records"],
     ["reading"],
     ["building"],
     ["tracing"],

@@ -26,6 +26,10 @@ Reference = Callable[[str, str], int]
 SHOWN_MOVES = 5
 
 
+TERMS = ("convention", "one-path", "untrainable")
+"""Kinds of a record's remarks that a check repeats: on what terms a figure was counted."""
+
+
 @dataclass
 class Held:
     """A counted model beside its baseline (None: there is none to compare with, or it is another thing's).
@@ -184,7 +188,9 @@ def _unmatched(held: Held, limit: Limit) -> Finding:
 
 def _unknown(held: Held, limit: Limit) -> Finding:
     record = held.counted.record
-    why = next((note for note in record.notes if limit.figure in note), "")
+    why = next(
+        (remark.text for remark in record.remarks if remark.figure == limit.figure or limit.figure in remark.text), ""
+    )
     needs_input = not record.inputs and limit.figure not in OF_PARAMETERS
     if needs_input:
         why = "the configuration gives no input"
@@ -257,10 +263,10 @@ def remarks(held: Held, limits: Sequence[Limit], lines: Sequence[Budgeted], fail
             )
             more = f", and {len(moves) - SHOWN_MOVES} more" if len(moves) > SHOWN_MOVES else ""
             yield held.found("moved", "note", f"renamed or moved, and counted as the same: {listed}{more}")
-    for note in held.counted.record.notes:
-        if note.startswith(("counted on one path", "by convention", "no saved_bytes")):
+    for remark in held.counted.record.remarks:
+        if remark.kind in TERMS:
             # Figures of one path of several may be too small: that is worth more than a note.
-            yield held.found("terms", "warning" if note.startswith("counted on one path") else "note", note)
+            yield held.found("terms", "warning" if remark.kind == "one-path" else "note", remark.text)
 
 
 def _changed(held: Held, line: Budgeted, limits: Sequence[Limit]) -> Iterator[Finding]:

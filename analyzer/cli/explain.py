@@ -23,7 +23,7 @@ from analyzer.cli.options import (
 )
 from analyzer.errors import UsageError
 from analyzer.reading import family
-from analyzer.records import Record
+from analyzer.records import Record, fields_of
 from analyzer.searching import explain
 from analyzer.searching.explain import SHARED, AxisChange, Share
 from analyzer.targets.resolving import FamilyTarget, resolve
@@ -78,7 +78,7 @@ def _json(record: Record, budget: dict[str, int], data: dict[str, Any]) -> str:
     return json.dumps(
         {
             "schema": 1,
-            "target": {"name": record.target.name, "variant": record.target.variant},
+            "target": {"name": record.target.name, "variant": fields_of(record)},
             "batch": record.batch,
             **{figure: getattr(record, figure) for figure in SHARED},
             "stages": [{"name": s.name, **s.figures} for s in data["stages"]],

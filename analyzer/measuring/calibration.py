@@ -120,7 +120,7 @@ def calibrate(
         mean_error=mean_error(alone, seconds),
         spearman=spearman(alone, np.array(seconds)),
         samples=tuple(
-            Sample(variant=v.to_dict(), measured_s=s, left_out_s=float(p))
+            Sample(variant=v, measured_s=s, left_out_s=float(p))
             for v, s, p in zip(variants, seconds, alone, strict=True)
         ),
         time=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -23,7 +23,6 @@ import msgspec
 import psutil
 
 from analyzer.architecture.network import trace
-from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError
 from analyzer.measuring.exclusive import exclusive
 from analyzer.measuring.job import WORKER_LIMIT_S, Answer, Job, OperatorSurvey, Subject, Survey
@@ -210,7 +209,7 @@ def predicted_bytes(subject: Subject, batch: int, conditions: Conditions) -> int
     """The predicted peak of a variant under the conditions; None of another model."""
     if subject.variant is None:
         return None
-    net = trace(Variant.from_dict(subject.variant))
+    net = trace(subject.variant)
     training = training_of(conditions)
     peak = training_peak if conditions.mode == "training" else inference_peak
     return int(peak(net, batch, training).bytes)

@@ -32,9 +32,9 @@ Coefficients = tuple[float, float, float, float, float, float]
 
 
 class Sample(Frozen, frozen=True, kw_only=True):
-    """A calibration variant: its fields, its measured latency, and the one that the others alone predict (left out)."""
+    """A calibration variant, its measured latency, and the one that the others alone predict (left out)."""
 
-    variant: dict[str, Any]
+    variant: Variant
     measured_s: float
     left_out_s: float
 

@@ -16,7 +16,7 @@ from analyzer.architecture.variant import PerStage, Variant
 from analyzer.errors import AnalyzerError
 from analyzer.reading import exact, family
 from analyzer.reading import saved as memory
-from analyzer.records import Record
+from analyzer.records import Record, variant_of
 from analyzer.space.axes import axis
 
 SHARED = ("params", "macs", "conv_activations", "saved_bytes")
@@ -134,7 +134,7 @@ def elasticities(variant: Variant, batch: int = 1) -> list[Elasticity]:
         differences = {f: (getattr(other, f) or 0) - (getattr(base, f) or 0) for f in SHARED}
         step = float(Fraction(stepped) / Fraction(value) - 1)
         relative = {f: d / (getattr(base, f) or 1) / step for f, d in differences.items()}
-        neighbour = Variant.from_dict(other.target.variant or {})
+        neighbour = variant_of(other)
         found.append(Elasticity(said, value, stepped, neighbour, differences, relative))
     return found
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from analyzer.errors import UsageError
 from analyzer.files import csv_cell, write_text
-from analyzer.records import Record
+from analyzer.records import Record, fields_of
 from analyzer.sweeping.database import StoredRow
 from analyzer.sweeping.store import COLUMNS, MEASURED_COLUMNS, VARIANT_COLUMNS, to_csv
 
@@ -59,7 +59,7 @@ def in_form(forms: Mapping[str, Form], path: Path) -> Form:
 def flat(row: StoredRow) -> dict[str, Any]:
     """A row's figures as integers, the variant's fields, what was measured, the error and the origin, by column."""
     record, measured = row.record, row.record.measured
-    variant = record.target.variant or {}
+    variant = fields_of(record)
     return {
         **{name: getattr(record.target if name in ("name", "label") else record, name) for name in COLUMNS},
         **{name: variant.get(name) for name in VARIANT_COLUMNS},

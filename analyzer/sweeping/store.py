@@ -14,7 +14,7 @@ import msgspec
 
 from analyzer.errors import UsageError
 from analyzer.files import csv_cell, write_text
-from analyzer.records import FIGURES, Measurement, Record, read_record
+from analyzer.records import FIGURES, Measurement, Record, fields_of, read_record
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -191,7 +191,7 @@ def to_csv(records: Iterable[Record]) -> str:
         ]
     )
     for record in records:
-        variant, measured = record.target.variant or {}, record.measured
+        variant, measured = fields_of(record), record.measured
         writer.writerow(
             [
                 *(csv_cell(getattr(record.target if c in ("name", "label") else record, c)) for c in COLUMNS),

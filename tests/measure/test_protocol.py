@@ -108,7 +108,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_said() -> None:
     assert [note.partition(" (predicted: it needs ")[0] for note in series.notes] == [
         "batch 16 did not fit", "batch 8 did not fit",
     ]  # fmt: skip
-    needed = predict_memory(Variant.from_dict(SMALL.variant or {}), 16).peak_inference_bytes
+    needed = predict_memory(SMALL.variant, 16).peak_inference_bytes
     assert f"needs {mib(needed)}, and " in series.notes[0]
     assert series.notes[0].endswith("measured at 8")
 
@@ -316,14 +316,14 @@ def test_the_best_batch_is_where_the_rate_stops_rising() -> None:
     assert choice.best == 16
     assert max(choice.images_per_s) == 64
     assert choice.predicted
-    needed = predict_memory(Variant.from_dict(SMALL.variant or {}), choice.largest).peak_inference_bytes
+    needed = predict_memory(SMALL.variant, choice.largest).peak_inference_bytes
     assert 0.5 * needed < psutil.virtual_memory().available
 
 
 def test_the_largest_batch_of_a_gpu_is_lowered_until_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The prediction leaves workspaces out; what a model of one's own needs isn't known, so it is what ran."""
     monkeypatch.setattr(measure.gpu, "free_bytes", lambda _: 2**30)
-    variant = Variant.from_dict(SMALL.variant or {})
+    variant = SMALL.variant
     tried: list[int] = []
 
     def worker(job: Job) -> Answer:

@@ -135,7 +135,7 @@ def test_filters_choose_rows_in_table_and_plot(opened: Open, sweep: ReportData) 
     watched = opened(sweep).plotted()
     page = watched.page
     page.select_option("#variant-tools select[data-field=growth]", "32")
-    expected = [r.target.shown for r in good(sweep) if (r.target.variant or {})["growth"] == 32]
+    expected = [r.target.shown for r in good(sweep) if r.target.variant.growth == 32]
     assert [row[0] for row in cells(page, "#variant-table")] == expected
     page.check("#variant-within")
     page.fill("#variant-find", "dense_b2-4")
@@ -161,7 +161,7 @@ def test_brushing_chooses_rows(opened: Open, sweep: ReportData) -> None:
         page.mouse.up()
 
     drag(0.85, 1.0)  # the bottom of the axis: the least compression value, 0.25
-    expected = [r.target.shown for r in good(sweep) if (r.target.variant or {})["compression"] == 0.25]
+    expected = [r.target.shown for r in good(sweep) if r.target.variant.compression == 0.25]
     assert 0 < len(expected) < len(good(sweep))
     assert [row[0] for row in cells(page, "#variant-table")] == expected
     drag(0.5, 0.5)
@@ -174,8 +174,8 @@ def test_heat_map_follows_its_menus(opened: Open, sweep: ReportData) -> None:
     page.select_option("#heat-down", label="block")
     rows = cells(page, "#heat-map table")
     assert [row[0] for row in rows] == ["dense", "residual"]
-    of_dense = [r for r in good(sweep) if (r.target.variant or {})["block"] == "dense"]
-    least = min(r.macs or 0 for r in of_dense if (r.target.variant or {})["compression"] == 0.25)
+    of_dense = [r for r in good(sweep) if r.target.variant.block == "dense"]
+    least = min(r.macs or 0 for r in of_dense if r.target.variant.compression == 0.25)
     assert rows[0][1] == f"✓ {least / 1e6:.2f} M"
 
 
