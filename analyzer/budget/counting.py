@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 from analyzer.architecture.variant import Variant
 from analyzer.budget import source
 from analyzer.budget.configuration import inputs_of
-from analyzer.budget.files import contained
 from analyzer.budget.isolation import ProcessOutcome, counted_apart
 from analyzer.budget.schema import Model
 from analyzer.budget.source import Place
+from analyzer.budget.untrusted_files import contained
 from analyzer.errors import TargetError, UsageError
 from analyzer.reading import family
 from analyzer.records import Input, Record

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from analyzer.budget.files import MOST_BYTES, decoded, too_large
+from analyzer.budget.untrusted_files import MOST_BYTES, decoded, too_large
 from analyzer.errors import BaselineError, UsageError
 
 _SECONDS = 120

@@ -12,7 +12,6 @@ import click
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, is_quiet, say
-from analyzer.cli.finds import print_data, write_files
 from analyzer.cli.options import Count as CountType
 from analyzer.cli.options import (
     TargetName,
@@ -26,6 +25,7 @@ from analyzer.cli.options import (
     profile_option,
     seconds_type,
 )
+from analyzer.cli.search_output import print_data, write_files
 from analyzer.errors import UsageError
 from analyzer.searching.engine import Progress, Result, search
 from analyzer.searching.export import require_form
@@ -134,7 +134,7 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
     batch = options["batch"]
     query, profile = _query(options, axes), profile_of(options["profile"])
     if options["measured"]:
-        from analyzer.cli.study import measured_search
+        from analyzer.cli.measured_search import measured_search
 
         return measured_search(space, query, batch=batch, format_=format_, **options)
     for name in ("trials", "out", "address"):

@@ -27,7 +27,7 @@ from analyzer.reading import family
 from analyzer.records import Measurement, Record, Remark, variant_of
 from analyzer.searching import engine
 from analyzer.searching.candidates import Coding, evenly, excess_of, fitting, places
-from analyzer.searching.kept import alone, optuna_here, storage_at, told
+from analyzer.searching.optuna_storage import alone, optuna_here, storage_at, told
 from analyzer.searching.query import Objective, Query, goals
 from analyzer.searching.results import Find
 from analyzer.space.pareto import front

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_any, tree_map_only
 from analyzer.errors import CountError
 from analyzer.tracing.attribution import Modules
 from analyzer.tracing.formulas import Formula, formula_of, higher_order_formula
-from analyzer.tracing.free import is_free
+from analyzer.tracing.free_operators import is_free
 from analyzer.tracing.shapes import Shapes
 
 _META = torch.device("meta")

@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from analyzer.tracing.formulas import FORMULAS, formula_of
-from analyzer.tracing.free import FREE, is_free
+from analyzer.tracing.free_operators import FREE, is_free
 from analyzer.tracing.trace import count_module
 
 aten = torch.ops.aten

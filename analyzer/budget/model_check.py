@@ -13,7 +13,7 @@ from analyzer.budget.alignment import Alignment
 from analyzer.budget.counting import Counted
 from analyzer.budget.figures import LAYERED, OF_PARAMETERS, PEAKS, TRACKED, of_row, of_rows
 from analyzer.budget.limits import Limit, waived_up_to
-from analyzer.budget.lock import Locked
+from analyzer.budget.lock_file import Locked
 from analyzer.budget.schema import BASELINE, Waiver
 from analyzer.budget.source import Place
 from analyzer.budget.verdict import Budgeted, Finding, Payer

@@ -11,7 +11,7 @@ from typing import Any
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, say
-from analyzer.cli.finds import print_data, write_files
+from analyzer.cli.search_output import print_data, write_files
 from analyzer.errors import UsageError
 from analyzer.records import Record
 from analyzer.searching.engine import Result
