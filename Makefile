@@ -28,8 +28,9 @@ sweep: .venv/.installed  ## build, count and measure every variant of the articl
 test: .venv/.dev  ## the tests, on two processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-lint: .venv/.dev  ## style
+lint: .venv/.dev  ## style and format
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 types: .venv/.dev  ## mypy, strict
 	$(BIN)/mypy

@@ -67,7 +67,8 @@ def _bounds(function: Any) -> Any:
     "measured",
     multiple=True,
     metavar="FIGURES",
-    help="Measured figures to search by: measured_latency_s, measured_images_per_s, measured_ratio (needs analyzer[optuna]).",
+    help="Measured figures to search by: measured_latency_s, measured_images_per_s, measured_ratio "
+    "(needs analyzer[optuna]).",
 )
 @click.option(
     "--trials",

@@ -62,8 +62,8 @@ def told(path: Path | None) -> Iterator[None]:
 
 
 def storage_at(path: Path) -> Any:
-    """Optuna's tables in SQLite, whole after a kill. A power cut may cost the last trials, and no measurement: those are
-    in the results database, which waits for the disk.
+    """Optuna's tables in SQLite, whole after a kill. A power cut may cost the last trials, no measurement: those are in
+    the results database, which waits for the disk.
     """
 
     def connect() -> sqlite3.Connection:

@@ -82,7 +82,7 @@ def csv_of(rows: Sequence[StoredRow]) -> str:
 
 
 def write_parquet(columns: Mapping[str, tuple[str, list[Any]]], path: Path) -> None:
-    """Typed columns (Arrow's name of the type, values), also where all is missing, as a Parquet file, whole or not at all.
+    """Typed columns (Arrow's name of the type, values), also where all is missing, as a Parquet file, whole or none.
 
     Raises UsageError where pyarrow isn't installed, or the file can't be written.
     """
