@@ -1,6 +1,6 @@
 """What pip calls this package, its version, and the warning where a stranger's package has its import name too.
 
-The import name is `analyzer`; the distribution's is another, because `analyzer` in the public index is a trading tool.
+The distribution's name is not the import's: `analyzer` in the public index is a stranger's trading tool.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ import os
 import sys
 import warnings
 from functools import cache
-from pathlib import Path
 
 NAME = "modelbudget"
 VERSION = "0.1.0"
-IMPORTED = __package__
+IMPORTED = "analyzer"
 
 
 def installing(extra: str) -> str:
@@ -23,24 +22,28 @@ def installing(extra: str) -> str:
 
 @cache
 def warn_of_clash() -> None:
-    """Warns, once, where another distribution has put its files into a package of our import name."""
-    place = next(filter(None, map(_clash, dict.fromkeys([str(Path(__file__).parents[1]), *sys.path]))), None)
-    if place:
-        warnings.warn(
-            f"{place} is another package than {NAME} and is imported as `{IMPORTED}` too, so each may run the other's "
-            f"files: pip uninstall {IMPORTED}, then pip install --force-reinstall --no-deps {NAME}",
-            stacklevel=3,
-        )
+    """Warns, once, where another distribution has files in a package of our import name: on `sys.path`, or in ours."""
+    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    for folder in dict.fromkeys((own, *sys.path)):
+        if stranger := _stranger(folder):
+            warnings.warn(
+                f"{stranger} is another package than {NAME}, and is imported as {IMPORTED!r} too: each may run the "
+                f"other's files. Keep one of them: pip uninstall {IMPORTED}, "
+                f"then pip install --force-reinstall --no-deps {NAME}",
+                stacklevel=3,
+            )
 
 
-def _clash(folder: str) -> str | None:
-    """The metadata, in a folder of packages, of a distribution of the import name that has files in its package."""
-    if not os.path.isfile(os.path.join(folder, IMPORTED, "__init__.py")):
+def _stranger(folder: str) -> str | None:
+    """The metadata of a distribution in a folder of packages that is called as our import is, and has files there."""
+    if not os.path.isdir(os.path.join(folder, IMPORTED)):
         return None
-    for name in os.listdir(folder):
-        if name.startswith(f"{IMPORTED}-") and name.endswith(".dist-info"):
-            record = Path(folder, name, "RECORD")
-            # An editable install lists no such file.
-            if record.exists() and f"\n{IMPORTED}/" in f"\n{record.read_text(encoding='utf-8')}":
-                return str(record.parent)
+    try:
+        for name in os.listdir(folder):
+            if name.startswith(f"{IMPORTED}-") and name.endswith(".dist-info"):
+                with open(os.path.join(folder, name, "RECORD"), encoding="utf-8", errors="replace") as record:
+                    if any(line.startswith(f"{IMPORTED}/") for line in record):
+                        return os.path.join(folder, name)
+    except OSError:  # a folder or a record that can't be read: then nothing is known
+        pass
     return None

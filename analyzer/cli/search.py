@@ -26,6 +26,7 @@ from analyzer.cli.options import (
     profile_option,
     seconds_type,
 )
+from analyzer.distribution import NAME
 from analyzer.errors import UsageError
 from analyzer.searching.engine import Progress, Result, search
 from analyzer.searching.export import require_form
@@ -68,7 +69,7 @@ def _bounds(function: Any) -> Any:
     multiple=True,
     metavar="FIGURES",
     help="Measured figures to search by: measured_latency_s, measured_images_per_s, measured_ratio "
-    "(needs analyzer[optuna]).",
+    f"(needs {NAME}[optuna]).",
 )
 @click.option(
     "--trials",

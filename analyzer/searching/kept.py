@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from analyzer.distribution import installing
 from analyzer.errors import UsageError
 from analyzer.files import locked
 
@@ -20,7 +21,7 @@ def optuna_here() -> Any:
         raise UsageError(
             "measured objectives need Optuna, which is not installed",
             where="--objective",
-            fix="pip install analyzer[optuna]",
+            fix=installing("optuna"),
         ) from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna

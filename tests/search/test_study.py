@@ -366,7 +366,7 @@ def test_bad_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         run(Measurer(), tmp_path)
     assert (tmp_path / "study.db").read_bytes() == b"no database" * 1000
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(UsageError, match=r"pip install analyzer\[optuna\]"):
+    with pytest.raises(UsageError, match=r'pip install "modelbudget\[optuna\]"'):
         run(Measurer())
 
 
