@@ -12,6 +12,7 @@ PACKAGE = ROOT / "analyzer"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 ROOMS = [
+    ["distribution"],
     ["errors"],
     ["units", "files", "processes"],
     ["architecture"],

@@ -65,9 +65,9 @@ def init(
 ) -> Initial:
     """Finds models by reading (`by_import`: by importing) the package in `folder`, and configures them.
 
-    `say` is told of files that can't be imported. With `build` each is built and counted, which runs its code: that finds
-    its input and gives the lock file. Writes to pyproject.toml's end, or to analyzer.toml where there is none. Raises
-    UsageError where there is a configuration or lock already, or no model is found.
+    `say` is told of files that can't be imported. With `build` each is built and counted, which runs its code: that
+    finds its input and gives the lock file. Writes to pyproject.toml's end, or to analyzer.toml where there is none.
+    Raises UsageError where there is a configuration or lock already, or no model is found.
     """
     root = Path(folder).resolve()
     file = _place(root)

@@ -179,9 +179,10 @@ def _fix(kind: str, changes: tuple[Payer, ...], relockable: bool) -> str:
 
 def _unmatched(held: Held, limit: Limit) -> Finding:
     tops = sorted({row.path.split(".")[0] for row in held.now.rows if row.path})
+    fix = f"the model's layers begin with: {', '.join(tops[:12])}" if tops else "it has no layers but itself"
     return Finding(
         kind="unmatched", level="error", model=held.name, what=f"the group {limit.group!r} matches no layer",
-        figure=limit.figure, group=limit.group, fix=f"the model's layers begin with: {', '.join(tops[:12])}" if tops else "it has no layers but itself",
+        figure=limit.figure, group=limit.group, fix=fix,
         file=held.config_place[0], line=held.config_place[1],
     )  # fmt: skip
 

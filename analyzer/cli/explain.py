@@ -172,8 +172,8 @@ def _findings(variant: Variant, record: Record, levers: Sequence[AxisChange]) ->
     more = (contrast.saved_bytes or 0) > (record.saved_bytes or 0)
     if more and (contrast.params or 0) < (record.params or 0):
         found.append(
-            f"A parameter budget is not a memory budget: {contrast.target.name} has {units.short(contrast.params)} params and "
-            f"{units.short(contrast.macs)} MACs, and saves {units.mib(contrast.saved_bytes)} against "
+            f"A parameter budget is not a memory budget: {contrast.target.name} has {units.short(contrast.params)} "
+            f"params and {units.short(contrast.macs)} MACs, and saves {units.mib(contrast.saved_bytes)} against "
             f"{units.mib(record.saved_bytes)} here{beside} at batch {record.batch}."
         )
     return found

@@ -67,9 +67,8 @@ def measured_search(
 def _say_static(result: Result) -> None:
     finds = result.finds
     seen = "all" if result.exhaustive else f"{100 * result.share:.3g} % of the"
-    say(
-        f"{seen} {result.space.size:,} variants counted: {finds.fitting:,} fit, {len(finds.points):,} on the static front"
-    )
+    front = f"{len(finds.points):,} on the static front"
+    say(f"{seen} {result.space.size:,} variants counted: {finds.fitting:,} fit, {front}")
 
 
 def _say_starting(row: Record) -> None:

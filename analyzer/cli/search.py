@@ -26,6 +26,7 @@ from analyzer.cli.options import (
     seconds_type,
 )
 from analyzer.cli.search_output import print_data, write_files
+from analyzer.distribution import NAME
 from analyzer.errors import UsageError
 from analyzer.searching.engine import Progress, Result, search
 from analyzer.searching.export import require_form
@@ -67,7 +68,8 @@ def _bounds(function: Any) -> Any:
     "measured",
     multiple=True,
     metavar="FIGURES",
-    help="Measured figures to search by: measured_latency_s, measured_images_per_s, measured_ratio (needs analyzer[optuna]).",
+    help="Measured figures to search by: measured_latency_s, measured_images_per_s, measured_ratio "
+    f"(needs {NAME}[optuna]).",
 )
 @click.option(
     "--trials",

@@ -46,7 +46,7 @@ Ask = Callable[[Survey | OperatorSurvey], tuple[int, str]]
 
 
 def calibration_variants() -> list[Variant]:
-    """Both families, narrow and wide, shallow and deep, at 96 to 128 px, drawn once for all: what the fit is made of."""
+    """Both families, narrow and wide, shallow and deep, at 96 to 128 px, drawn once for all: what is fitted to."""
     draw = random.Random(SEED)
     found: list[Variant] = []
     while len(found) < VARIANTS:

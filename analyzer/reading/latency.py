@@ -1,8 +1,9 @@
 """Predicted latency: a device's profile, a few coefficients fitted to measured variants, and what it says of any other.
 
 Latency is a roofline whose parts add up: seconds per MAC (some dearer than others), per byte moved or newly made, per
-element compared, per operator: see reading/work.py; a device needs some of these, rarely all. With a table of operators it is the sum of the
-operators' own times, each from its kind's own coefficients, scaled (convolutions, others), plus `per_call` for each.
+element compared, per operator: see reading/work.py; a device needs some of these, rarely all. With a table of operators
+it is the sum of the operators' own times, each from its kind's own coefficients, scaled (convolutions, others), plus
+`per_call` for each.
 No torch.
 """
 

@@ -71,8 +71,8 @@ def described(result: Result) -> list[str]:
         seen = f"All {space.size:,} variants of {structures} were seen, so the front is exact."
     else:
         seen = (
-            f"{found.seen:,} of {space.size:,} variants were seen ({100 * result.share:.3g} %): the same share of every "
-            f"structure, by a walk that visits none twice (seed {result.seed}). The front is that of the sample."
+            f"{found.seen:,} of {space.size:,} variants were seen ({100 * result.share:.3g} %): the same share of "
+            f"every structure, by a walk that visits none twice (seed {result.seed}). The front is that of the sample."
         )
     axes = "; ".join(f"{axis(name).option} {_span(values)}" for name, values in space.axes.items())
     goals = ", ".join(f"{'most' if o.maximize else 'least'} {o.figure}" for o in query.objectives)

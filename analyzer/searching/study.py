@@ -56,9 +56,9 @@ DRAWS = 50
 class Question:
     """What a measured search looks for.
 
-    The static `query` gives the constraints and the front to begin with; `static` are those of its objectives that count
-    beside the `measured` ones. `trials` of None: as many measurements as `seconds` allow. A `batch` of None is the
-    device's usual one.
+    The static `query` gives the constraints and the front to begin with; `static` are those of its objectives that
+    count beside the `measured` ones. `trials` of None: as many measurements as `seconds` allow. A `batch` of None is
+    the device's usual one.
     """
 
     space: Space

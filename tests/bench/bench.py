@@ -129,7 +129,7 @@ def fvcore_run() -> Callable[[], object]:
 
 
 def tracing() -> Iterator[dict[str, object]]:
-    """Counting a built module by tracing (all figures), against torchinfo on meta and fvcore on the CPU, all prebuilt."""
+    """Counting a built module by tracing (all figures), against torchinfo on meta and fvcore on the CPU, prebuilt."""
     import torch
     import torchinfo
     from fvcore.nn import FlopCountAnalysis

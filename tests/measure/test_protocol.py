@@ -283,8 +283,10 @@ def test_conditions_reach_the_process(conditions: Conditions) -> None:
 def test_a_model_of_ones_own_is_measured_and_its_failure_is_told(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import torch\nclass Net(torch.nn.Module):\n"
-        "    def __init__(self, bad=False):\n        super().__init__()\n        self.l = torch.nn.Linear(4, 2)\n        self.bad = bad\n"
-        "    def forward(self, x):\n        print('noise')\n        if self.bad: raise ValueError('no good')\n        return self.l(x)\n"
+        "    def __init__(self, bad=False):\n        super().__init__()\n"
+        "        self.l = torch.nn.Linear(4, 2)\n        self.bad = bad\n"
+        "    def forward(self, x):\n        print('noise')\n"
+        "        if self.bad: raise ValueError('no good')\n        return self.l(x)\n"
     )
     good = subject_of(resolve(f"{tmp_path}/mine.py:Net", inputs=["3,4"]))
     bad = subject_of(resolve(f"{tmp_path}/mine.py:Net", inputs=["3,4"], kwargs=["bad=true"]))

@@ -192,7 +192,8 @@ def test_figure_switch_changes_the_tree(opened: Open, sweep: ReportData) -> None
 def test_front_of_the_plot_is_the_records_front(opened: Open, sweep: ReportData) -> None:
     page = opened(sweep_of_two_fronts()).plotted().page
     shown = page.evaluate(
-        "document.getElementById('pareto-plot').data.find(t => t.name === 'front').hovertext.map(t => t.split('<br>')[0])"
+        "document.getElementById('pareto-plot').data.find(t => t.name === 'front')"
+        ".hovertext.map(t => t.split('<br>')[0])"
     )
     assert shown == list(sweep_of_two_fronts().front)
     assert len(shown) > 1

@@ -343,7 +343,7 @@ def test_a_bad_export_is_known_before_the_search(tmp_path: Path) -> None:
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
-    assert "pip install analyzer[parquet]" in done.stderr
+    assert 'pip install "modelbudget[parquet]"' in done.stderr
 
 
 def test_what_is_found_is_a_target(tmp_path: Path) -> None:

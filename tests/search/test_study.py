@@ -1,4 +1,4 @@
-"""A measured search: only what fits is measured, the static front first, nothing twice, and it goes on after any end."""
+"""A measured search: only what fits is measured, the static front first, nothing twice; it goes on after any end."""
 
 from __future__ import annotations
 
@@ -366,7 +366,7 @@ def test_bad_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         run(Measurer(), tmp_path)
     assert (tmp_path / "study.db").read_bytes() == b"no database" * 1000
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(UsageError, match=r"pip install analyzer\[optuna\]"):
+    with pytest.raises(UsageError, match=r'pip install "modelbudget\[optuna\]"'):
         run(Measurer())
 
 
@@ -387,7 +387,8 @@ def test_the_command_on_small_networks(tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "analyzer", "search", "--block", "dense", "--blocks", "1,1", "--growth", "4:12:4",
         "--image", "32", "--max-params", "100k", "--objective", "measured_latency_s", "--maximize", "conv_activations",
-        "--batch", "1", "--trials", "1", "--time", "12s", "--out", "kept", "--format", "jsonl", "--export", "found.csv", "--report", "found.html",
+        "--batch", "1", "--trials", "1", "--time", "12s", "--out", "kept", "--format", "jsonl",
+        "--export", "found.csv", "--report", "found.html",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     rows = []

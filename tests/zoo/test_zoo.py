@@ -132,9 +132,10 @@ def snapshot(model):
     }  # fmt: skip
     flags = (
         torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_default_device(),
-        torch.backends.mkldnn.enabled, torch.backends.mha.get_fastpath_enabled(), torch.backends.cuda.math_sdp_enabled(),
-        torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.mem_efficient_sdp_enabled(),
-        torch.are_deterministic_algorithms_enabled(), torch.is_autocast_enabled("cpu"), torch.is_inference_mode_enabled(),
+        torch.backends.mkldnn.enabled, torch.backends.mha.get_fastpath_enabled(),
+        torch.backends.cuda.math_sdp_enabled(), torch.backends.cuda.flash_sdp_enabled(), 
+        torch.backends.cuda.mem_efficient_sdp_enabled(), torch.are_deterministic_algorithms_enabled(),
+        torch.is_autocast_enabled("cpu"), torch.is_inference_mode_enabled(),
         torch.utils._python_dispatch._get_current_dispatch_mode_stack(), torch.get_num_threads(),
         len(torch.nn.modules.module._global_forward_hooks), len(torch.nn.modules.module._global_forward_pre_hooks),
     )  # fmt: skip
