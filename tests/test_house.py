@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 ROOMS = [
     ["errors"],
-    ["units", "files", "processes"],
+    ["units", "files", "processes", "shown"],
     ["records"],
     ["architecture"],
     ["reading"],

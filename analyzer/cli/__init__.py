@@ -6,6 +6,7 @@ import sys
 from typing import NoReturn
 
 from analyzer.cli.base import LazyGroup, run
+from analyzer.cli.streams import keep_three_open
 
 COMMANDS = {
     "show": "One model's layers and what each costs.",
@@ -31,4 +32,5 @@ cli = LazyGroup(COMMANDS)
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Runs the command and exits with its code."""
+    keep_three_open()
     sys.exit(run(cli, args))

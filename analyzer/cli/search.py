@@ -26,6 +26,7 @@ from analyzer.cli.options import (
     profile_option,
     seconds_type,
 )
+from analyzer.cli.streams import overwrite, tell
 from analyzer.errors import UsageError
 from analyzer.searching.engine import Progress, Result, search
 from analyzer.searching.export import require_form
@@ -279,7 +280,7 @@ class _ProgressLine:
 
     def __exit__(self, *_: object) -> None:
         if self.over and self.shown:
-            click.echo("\r\x1b[K", nl=False, err=True)
+            overwrite("")
 
     def update(self, progress: Progress) -> None:
         """Shows it, where it is time to."""
@@ -289,4 +290,4 @@ class _ProgressLine:
         self.last, self.shown = now, True
         done = f"{100 * progress.done / progress.planned:.0f} % of {progress.planned:,}"
         left = f"{units.short(int(progress.rate))}/s, {progress.left_s:.0f} s left"
-        click.echo(f"\r\x1b[K{done}, {left}" if self.over else f"{done}, {left}", nl=not self.over, err=True)
+        (overwrite if self.over else tell)(f"{done}, {left}")

@@ -11,6 +11,7 @@ from analyzer.budget.outputs import facts
 from analyzer.budget.outputs.as_json import dump
 from analyzer.budget.verdict import Finding, Verdict
 from analyzer.measuring.environment import package_version
+from analyzer.shown import plain
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _RULES = {
@@ -64,7 +65,7 @@ def _result(verdict: Verdict, finding: Finding, fingerprint: str, rule: int) -> 
         "properties": _properties(finding),
     }
     if finding.kind == "waived":
-        why = facts.plain(finding.message or finding.what)
+        why = plain(finding.message or finding.what)
         result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": why}]
     return result
 
@@ -75,8 +76,8 @@ def escape(text: str) -> str:
 
 
 def _logical(finding: Finding) -> list[dict[str, str]]:
-    paths = [facts.plain(change.path) for change in finding.changes[: facts.SHOWN_CHANGES]] or [""]
-    model = facts.plain(finding.model)
+    paths = [plain(change.path) for change in finding.changes[: facts.SHOWN_CHANGES]] or [""]
+    model = plain(finding.model)
     names = [".".join(filter(None, (model, path))) for path in paths]
     return [{"fullyQualifiedName": name, "kind": "module"} for name in names if name]
 
