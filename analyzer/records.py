@@ -181,9 +181,9 @@ class PredictedLatency(Frozen, frozen=True, kw_only=True):
 RemarkKind = Literal[
     "convention", "mode", "no-input", "not-measured", "note", "one-path", "peak", "unfused", "unseen", "untrainable"
 ]
-"""What a remark is about: a figure's convention; evaluation or training mode; no input was given; a row was not measured; (a
-record of schema 1 did not say); one path of several was counted; a peak; kernels counted written out; what could not be
-seen; no training mode."""
+"""What a remark is about, in this order: a figure's convention; evaluation or training mode; no input was given; a row
+that was not measured; a row of schema 1 that did not say; one path of several; a peak; kernels written out; what could
+not be seen; no training mode."""
 
 
 class Remark(Frozen, frozen=True, kw_only=True):

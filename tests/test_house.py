@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = [
     ["distribution"],
     ["errors"],
-    ["units", "files", "processes"],
+    ["units", "files", "processes", "shown"],
     ["architecture"],
     ["records"],
     ["reading"],

@@ -51,7 +51,7 @@ def command(
     path = out or Path(f"latency-{name}.json")
     write_profile(profile, path)
     if format_ == "json":
-        text.show(msgspec.json.encode(profile).decode())
+        text.show_json(msgspec.json.encode(profile).decode())
     else:
         rows = [
             ("device", f"{profile.environment.device_name}, {profile.environment.threads} threads"),

@@ -57,7 +57,7 @@ def command(targets: tuple[str, ...], inputs: tuple[str, ...], by: str, top: int
             say(f"note: {record.target.shown}: {note}")
     changes = [compare_records(records[0], other, by) for other in records[1:]]
     if format_ == "json":
-        text.show(_json(records, changes, by))
+        text.show_json(_json(records, changes, by))
     else:
         _print(records, changes, by, top, format_)
     if report is not None:

@@ -62,7 +62,7 @@ def command(target: str | None, format_: str, **options: Any) -> None:
         "cheapest": explain.cheapest(variant, budget, batch) if budget else [],
     }
     if format_ == "json":
-        text.show(_json(record, budget, data))
+        text.show_json(_json(record, budget, data))
     else:
         _print(variant, record, budget, data, format_)
 
@@ -146,7 +146,7 @@ def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], f
     if format_ == "md":
         text.show(f"### {title}\n\n{text.markdown(headings, rows)}\n")
         return
-    text.show(click.style(title, bold=True))
+    text.show(title, bold=True)
     text.show_table(headings, rows)
     text.show("")
 

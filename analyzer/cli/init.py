@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from analyzer.budget.initial import Initial, init
-from analyzer.budget.outputs.facts import plain
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
 from analyzer.distribution import NAME
+from analyzer.shown import plain
 
 SNIPPET = f"""\
 # .github/workflows/budget.yml

@@ -19,9 +19,9 @@ def print_data(found: Sequence[Find], format_: str) -> bool:
     """Prints JSON, JSON lines or CSV; false where another format is asked for."""
     if format_ == "jsonl":
         for find in found:
-            text.show(json.dumps(find.to_dict()))
+            text.show_json(json.dumps(find.to_dict()))
     elif format_ == "json":
-        text.show("[" + ",\n".join(json.dumps(find.to_dict()) for find in found) + "]")
+        text.show_json("[" + ",\n".join(json.dumps(find.to_dict()) for find in found) + "]")
     elif format_ == "csv":
         text.show(to_csv(found).rstrip("\n"))
     else:

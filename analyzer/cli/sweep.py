@@ -30,6 +30,7 @@ from analyzer.cli.options import (
     seconds_type,
 )
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
+from analyzer.cli.streams import tell
 from analyzer.records import Record, devices_of
 from analyzer.space.grid import Grid, Listed
 from analyzer.sweeping import run
@@ -201,16 +202,16 @@ def _finish(records: Sequence[Record], folder: Path, report: Path, limits: dict[
 
     write_report(report_data(records, limits, command=["analyze", *sys.argv[1:]]), report)
     _print_all(records, format_)  # last: the reader of a pipe may go away
-    click.echo(str(report), err=format_ != "table")
+    (text.show if format_ == "table" else tell)(str(report))
     return 0
 
 
 def _print_all(records: Sequence[Record], format_: str) -> None:
     if format_ == "json":
-        text.show("[" + ",\n".join(record.to_json() for record in records) + "]")
+        text.show_json("[" + ",\n".join(record.to_json() for record in records) + "]")
     elif format_ == "jsonl":
         for record in records:
-            text.show(record.to_json())
+            text.show_json(record.to_json())
     elif format_ == "csv":
         text.show(to_csv(records).rstrip("\n"))
     elif format_ == "md":

@@ -127,7 +127,8 @@ from analyzer.sweeping.database import open_store
 store = open_store(Path(sys.argv[1]))
 for i in range(10_000):
     try:
-        store.put([Record(target=Target(name=f"{i}-{j}"), remarks=(Remark(kind="note", text="x" * 500),)) for j in range(10)])
+        remarks = (Remark(kind="note", text="x" * 500),)
+        store.put([Record(target=Target(name=f"{i}-{j}"), remarks=remarks) for j in range(10)])
     except UsageError as error:
         print(error)
         sys.exit(error.exit_code)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from analyzer.budget.outputs import facts
 from analyzer.budget.verdict import Finding, Verdict
+from analyzer.shown import plain
 
 Sample = tuple[Mapping[str, str], int]
 
@@ -53,7 +54,7 @@ def _about(number: int, finding: Finding) -> dict[str, str]:
 
 
 def _labels(labels: Mapping[str, str]) -> str:
-    pairs = (f'{name}="{escape(facts.plain(value))}"' for name, value in labels.items())
+    pairs = (f'{name}="{escape(plain(value))}"' for name, value in labels.items())
     return "{" + ",".join(pairs) + "}" if labels else ""
 
 
