@@ -13,7 +13,8 @@ SCHEMA = 1
 
 Kind = Literal[
     "excess", "growth", "ratio", "improved", "changed", "moved", "relocked", "budget-changed", "waived",
-    "waiver-expired", "waiver-unused", "unmatched", "configuration", "broken", "terms", "uncounted", "no-baseline", "stale",
+    "waiver-expired", "waiver-unused", "unmatched", "configuration", "broken", "terms", "uncounted", "no-baseline",
+    "stale",
 ]  # fmt: skip
 MEANINGS: dict[Kind, str] = {
     "excess": "A figure is outside the limits of its budget.",
