@@ -179,11 +179,22 @@ class PredictedLatency(Frozen, frozen=True, kw_only=True):
 
 
 RemarkKind = Literal[
-    "convention", "mode", "no-input", "not-measured", "note", "one-path", "peak", "unfused", "unseen", "untrainable"
+    "convention",
+    "mode",
+    "no-input",
+    "not-measured",
+    "note",
+    "one-path",
+    "peak",
+    "unfused",
+    "unregistered",
+    "unseen",
+    "untrainable",
+    "varies",
 ]
 """What a remark is about, in this order: a figure's convention; evaluation or training mode; no input was given; a row
-that was not measured; a row of schema 1 that did not say; one path of several; a peak; kernels written out; what could
-not be seen; no training mode."""
+that was not measured; a row of schema 1 that did not say; one path of several; a peak; kernels written out; parameters
+that are not registered; what could not be seen; no training mode; a figure that varies."""
 
 
 class Remark(Frozen, frozen=True, kw_only=True):
