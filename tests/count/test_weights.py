@@ -79,7 +79,9 @@ ONE_LAYER = {  # inputs of (4, 6), results of (4, 5)
     "spectral": parametrizations.spectral_norm(nn.Linear(6, 5, bias=False)),
     "orthogonal": parametrizations.orthogonal(nn.Linear(6, 5, bias=False)),
     "weight norm": parametrizations.weight_norm(nn.Linear(6, 5, bias=False)),
-    "mixed": Holds(lambda m, x: F.linear(x, torch.einsum("k,koi->oi", m.a.softmax(0), m.w)), {"a": (3,), "w": (3, 5, 6)}),
+    "mixed": Holds(
+        lambda m, x: F.linear(x, torch.einsum("k,koi->oi", m.a.softmax(0), m.w)), {"a": (3,), "w": (3, 5, 6)}
+    ),
     "made from a constant": Holds(
         lambda m, x: x @ F.linear(torch.ones(1, 3), m.w).view(6, 5), {"w": (30, 3)}
     ),
