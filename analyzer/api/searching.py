@@ -7,13 +7,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from analyzer.api.shared import profile_at, store_at
 from analyzer.api.tables import frame
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError, UsageError
+from analyzer.measuring.profiles import profile_at
 from analyzer.searching.query import Constraint, Objective, limits_under
 from analyzer.space.space import Space
 from analyzer.sweeping.executors import executor_of
+from analyzer.sweeping.results_store import store_at
 from analyzer.targets.analysis import analyze
 from analyzer.units import parse_count
 

@@ -21,7 +21,6 @@ from analyzer.cli.options import (
     family_options,
     family_values,
     format_option,
-    parse_batch,
     seconds_type,
 )
 from analyzer.errors import MeasureError
@@ -45,6 +44,7 @@ from analyzer.reading.peak import Autocast
 from analyzer.records import Conditions, Measurement, Record
 from analyzer.sweeping.store import JsonlStore
 from analyzer.targets.resolving import FamilyTarget, Resolved, resolve
+from analyzer.units import parse_batch
 
 HEADINGS = (
     "model", "batch", "time x base", "95 %", "verdict", "time", "images/s", "batch-1 p50", "p90", "p99", "processes",

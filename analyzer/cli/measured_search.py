@@ -19,8 +19,8 @@ from analyzer.searching.query import Objective, Query
 from analyzer.searching.results import Find, described
 from analyzer.searching.study import Question, StudyResult, run_study
 from analyzer.space.space import Space
-from analyzer.sweeping.database import open_store
 from analyzer.sweeping.executors import executor_of
+from analyzer.sweeping.results_store import open_store
 
 HEADINGS = ("variant", "params", "MACs", "time x base", "latency", "images/s", "")
 

@@ -21,12 +21,12 @@ from analyzer.cli.options import (
     family_options,
     family_values,
     format_option,
-    profile_of,
     profile_option,
     seconds_type,
 )
 from analyzer.cli.search_output import print_data, write_files
 from analyzer.errors import UsageError
+from analyzer.measuring.profiles import profile_at
 from analyzer.searching.engine import Progress, Result, search
 from analyzer.searching.export import require_form
 from analyzer.searching.query import FIGURES, Constraint, Objective, Query, limits_under
@@ -132,7 +132,7 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
     if options["export"] is not None:
         require_form(options["export"])
     batch = options["batch"]
-    query, profile = _query(options, axes), profile_of(options["profile"])
+    query, profile = _query(options, axes), profile_at(options["profile"])
     if options["measured"]:
         from analyzer.cli.measured_search import measured_search
 

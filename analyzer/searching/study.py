@@ -33,8 +33,8 @@ from analyzer.searching.results import Find
 from analyzer.space.pareto import front
 from analyzer.space.space import Space
 from analyzer.sweeping.executors import Device, Executor, result_of
-from analyzer.sweeping.run import MeasureOne, Timing, measure_timing
 from analyzer.sweeping.store import Setting, Store
+from analyzer.sweeping.timing import MeasureOne, Timing, measure_timing
 
 if TYPE_CHECKING:
     import optuna

@@ -133,6 +133,20 @@ def executor_of(
     return Processes(jobs or os.cpu_count() or 1, () if device is None else places_of(device))
 
 
+@dataclass(frozen=True)
+class Workplace:
+    """Where a run works: `executor`, `jobs`, `device` and `address` as `executor_of` takes them."""
+
+    executor: str = "processes"
+    jobs: int | None = None
+    device: str | None = None
+    address: str | None = None
+
+    def open(self) -> Executor:
+        """Its executor, to be closed. Raises UsageError where the device or the cluster isn't there."""
+        return executor_of(self.executor, jobs=self.jobs, device=self.device, address=self.address)
+
+
 def _in_order(
     pool: ProcessPoolExecutor, jobs: int, function: Callable[[T], R], tasks: Iterator[T]
 ) -> Iterator[R | AnalyzerError]:

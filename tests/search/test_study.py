@@ -32,8 +32,9 @@ from analyzer.searching.query import Constraint, Objective, Query
 from analyzer.searching.results import finds
 from analyzer.searching.study import Question, StudyResult, run_study
 from analyzer.space.space import Space
-from analyzer.sweeping.database import ALL, Database, open_store
+from analyzer.sweeping.database import ALL, Database
 from analyzer.sweeping.executors import Device, Processes
+from analyzer.sweeping.results_store import open_store
 from analyzer.sweeping.run import Timing
 from analyzer.sweeping.store import MemoryStore
 
