@@ -7,7 +7,7 @@ import os
 import platform
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -199,3 +199,12 @@ def places_of(text: str) -> tuple[str, ...]:
     import torch
 
     return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+
+
+def one_kind(devices: Sequence[Device]) -> Device:
+    """The device that all of them are. Raises UsageError where they are unlike."""
+    kinds = dict.fromkeys(devices)
+    if len(kinds) > 1:
+        names = " and ".join(device.name for device in kinds)
+        raise UsageError(f"times on {names} don't compare", where="--executor ray", fix="search on nodes of one kind")
+    return next(iter(kinds))

@@ -412,16 +412,18 @@ def test_the_command_on_small_networks(tmp_path: Path) -> None:
 
 def test_from_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import analyzer as an
-    from analyzer.api import searching
+    from analyzer.sweeping import executors
 
     asked: list[Question] = []
 
-    def fake(question: Question, store: MemoryStore, executor: Processes, path: Path | None) -> StudyResult:
+    def fake(
+        question: Question, store: MemoryStore, executor: Processes, path: Path | None, **_: object
+    ) -> StudyResult:
         asked.append(question)
         return run_study(question, store, Here(), path, measure_one=Measurer())
 
     monkeypatch.setattr(study, "run_study", fake)
-    monkeypatch.setattr(searching, "executor_of", lambda **_: Here())
+    monkeypatch.setattr(executors, "executor_of", lambda *_, **__: Here())
     table = an.search(
         SPACE, objective="measured_latency_s", limits={"params": LIMIT}, maximize="conv_activations", batch=2,
         trials=6, out=tmp_path, device="cpu",

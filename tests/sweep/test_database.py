@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from analyzer.errors import UsageError
 from analyzer.records import Environment, Failure, Measurement, Record, Target
-from analyzer.sweeping import results_store
+from analyzer.sweeping import database, results_store
 from analyzer.sweeping.database import Database, made_here, merge_into
 from analyzer.sweeping.results_store import SqliteStore, open_store
 from analyzer.sweeping.store import JsonlStore, MemoryStore, Setting, Store, setting_of
