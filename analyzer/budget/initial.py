@@ -16,17 +16,17 @@ from typing import Any
 
 from analyzer.budget import lock_file
 from analyzer.budget.configuration import FILES, Found, parse
-from analyzer.budget.counting import count
+from analyzer.budget.counting import count, identity_of
 from analyzer.budget.discovery import Candidate, candidates, files
-from analyzer.budget.lock_file import Lock, identity_of, locked
+from analyzer.budget.lock_file import Lock, locked
 from analyzer.budget.schema import Model
 from analyzer.budget.source import place_of
 from analyzer.budget.untrusted_files import read_text
 from analyzer.errors import AnalyzerError, CountError, UsageError
 from analyzer.files import write_text
 from analyzer.records import Record
-from analyzer.targets.analysis import users_code
-from analyzer.targets.resolving import ModuleTarget, import_module
+from analyzer.targets.loading import import_module, users_code
+from analyzer.targets.resolving import ModuleTarget
 
 MOST_MODELS = 40
 USUAL_INPUTS = ("1,3,224,224", "1,3,32,32", "1,1,28,28", "1,128:int64")
