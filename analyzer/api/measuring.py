@@ -32,8 +32,8 @@ def predict_memory(
     """Peak memory of a training step and of an inference, exactly, and where each peak stands; no torch for a variant.
 
     `training` are the fields of reading.peak.Training: dtype, optimizer, form, zero_grad, weight_decay, accumulate,
-    checkpoint, autocast. A module of one's own takes `inputs` as in `analyze`, and is run on the meta device. Raises UsageError
-    on a combination that is not verified, CountError where the module can't run on meta.
+    checkpoint, autocast. A module of one's own takes `inputs` as in `analyze`, and is run on the meta device. Raises
+    UsageError on a combination that is not verified, CountError where the module can't run on meta.
     """
     unknown = set(training) - {field.name for field in fields(Training)}
     if unknown:
@@ -68,9 +68,9 @@ class Measured:
 
 
 def measure(
-    models: Sequence[Variant | str], *, against: Variant | str | None = None, batch: int | Literal["auto"] | None = None,
-    device: str = "auto", training: bool = False, dtype: str = "float32", autocast: str = "none",
-    channels_last: bool = False, compile: bool = False, threads: int | None = None,
+    models: Sequence[Variant | str], *, against: Variant | str | None = None,
+    batch: int | Literal["auto"] | None = None, device: str = "auto", training: bool = False, dtype: str = "float32",
+    autocast: str = "none", channels_last: bool = False, compile: bool = False, threads: int | None = None,
     malloc: Literal["default", "tuned"] = "default", flush_l2: bool = False, seconds: float = 600.0,
     precision: float = 0.03, out: str | Path | None = None, quiet: bool = False,
 ) -> Measured:  # fmt: skip

@@ -23,8 +23,8 @@ _REBUILD_SECONDS = 1800
 class Baseline:
     """Locked models, and where they come from. `problem` says why there are none; `fix` what gives some.
 
-    `configuration` is the merge base's own, None where it is not asked for or there is none; `wrong` says why it can't be
-    read.
+    `configuration` is the merge base's own, None where it is not asked for or there is none; `wrong` says why it
+    can't be read.
     """
 
     label: str
@@ -100,9 +100,9 @@ def _rebuilt(repository: Repository, commit: str, found: Found) -> dict[str, Loc
         path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
         try:
             done = subprocess.run(
-                command, cwd=folder if folder.is_dir() else tree, env={**os.environ, "PYTHONPATH": path, "NO_COLOR": "1"},
-                capture_output=True, encoding="utf-8", errors="replace", stdin=subprocess.DEVNULL,
-                timeout=_REBUILD_SECONDS, check=False,
+                command, cwd=folder if folder.is_dir() else tree,
+                env={**os.environ, "PYTHONPATH": path, "NO_COLOR": "1"}, capture_output=True, encoding="utf-8",
+                errors="replace", stdin=subprocess.DEVNULL, timeout=_REBUILD_SECONDS, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise BaselineError(f"took over {_REBUILD_SECONDS} s", where=f"--rebuild of {commit[:10]}") from None

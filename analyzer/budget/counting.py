@@ -136,7 +136,8 @@ def _require_elsewhere(folder: Path, target: ModuleTarget) -> None:
             raise TargetError(
                 f"{name} is imported from {folder}, whatever commit is checked out",
                 where=target.name,
-                fix="leave out --rebuild (the lock file at the base needs no import), or uninstall the editable package",
+                fix="leave out --rebuild (the lock file at the base needs no import), "
+                "or uninstall the editable package",
             )
 
 

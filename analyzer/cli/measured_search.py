@@ -52,9 +52,8 @@ def measured_search(space: Space, query: Query, format_: str, options: dict[str,
 def _say_static(result: Result) -> None:
     totals = result.finds
     seen = "all" if result.exhaustive else f"{100 * result.share:.3g} % of the"
-    say(
-        f"{seen} {result.space.size:,} variants counted: {totals.fitting:,} fit, {len(totals.points):,} on the static front"
-    )
+    front = f"{len(totals.points):,} on the static front"
+    say(f"{seen} {result.space.size:,} variants counted: {totals.fitting:,} fit, {front}")
 
 
 def _say_starting(row: Record) -> None:

@@ -26,6 +26,8 @@ from analyzer.cli.options import (
     seconds_type,
 )
 from analyzer.cli.search_output import print_data, write_files
+from analyzer.cli.streams import overwrite, tell
+from analyzer.distribution import NAME
 from analyzer.errors import UsageError
 from analyzer.measuring.profiles import profile_at
 from analyzer.searching.engine import Progress, Result
@@ -76,7 +78,8 @@ def _bounds(function: Any) -> Any:
     "measured",
     multiple=True,
     metavar="FIGURES",
-    help="Measured figures to search by: measured_latency_s, measured_images_per_s, measured_ratio (needs analyzer[optuna]).",
+    help="Measured figures to search by: measured_latency_s, measured_images_per_s, measured_ratio "
+    f"(needs {NAME}[optuna]).",
 )
 @click.option(
     "--trials",
@@ -271,7 +274,7 @@ class _ProgressLine:
 
     def __exit__(self, *_: object) -> None:
         if self.over and self.shown:
-            click.echo("\r\x1b[K", nl=False, err=True)
+            overwrite("")
 
     def update(self, progress: Progress) -> None:
         """Shows it, where it is time to."""
@@ -281,4 +284,4 @@ class _ProgressLine:
         self.last, self.shown = now, True
         done = f"{100 * progress.done / progress.planned:.0f} % of {progress.planned:,}"
         left = f"{units.short(int(progress.rate))}/s, {progress.left_s:.0f} s left"
-        click.echo(f"\r\x1b[K{done}, {left}" if self.over else f"{done}, {left}", nl=not self.over, err=True)
+        (overwrite if self.over else tell)(f"{done}, {left}")

@@ -27,6 +27,7 @@ from analyzer.cli.options import (
     seconds_type,
 )
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
+from analyzer.cli.streams import tell
 from analyzer.measuring.profiles import profile_at
 from analyzer.records import Record, devices_of
 from analyzer.space.grid import Grid, Listed
@@ -98,10 +99,11 @@ def command(
 ) -> int:
     """Every combination of the axes, or the named VARIANTS, counted exactly and compared with DenseNet121.
 
-    The comparison is at the first one's classes and image. VARIANTS are presets or names such as `search` prints. Axes left out of --block, --growth and --compression take their usual values (both residual and dense; growth
-    double for residual, 12, 16, 24, 32, 48; compression 0.25, 0.5, 1.0). --measure front times the article's network,
-    DenseNet121 and the Pareto front of params and MACs, within --time. Each finished row is kept in results.db in --out
-    at once, whatever ends the run; the same command again does only what is missing.
+    The comparison is at the first one's classes and image. VARIANTS are presets or names such as `search` prints. Axes
+    left out of --block, --growth and --compression take their usual values (both residual and dense; growth double for
+    residual, 12, 16, 24, 32, 48; compression 0.25, 0.5, 1.0). --measure front times the article's network, DenseNet121
+    and the Pareto front of params and MACs, within --time. Each finished row is kept in results.db in --out at once,
+    whatever ends the run; the same command again does only what is missing.
     """
     folder = out or Path("reports") / datetime.now(UTC).strftime("sweep-%Y%m%dT%H%M%SZ")
     plan = run.plan(
@@ -186,7 +188,7 @@ def _execute(plan: run.SweepPlan, folder: Path, format_: str) -> int:
             say(f"no row has figures: no report; the reasons are in {folder / 'results.csv'}")
     _print_all(done.records, format_)  # last: the reader of a pipe may go away
     if done.report is not None:
-        click.echo(str(done.report), err=format_ != "table")
+        (text.show if format_ == "table" else tell)(str(done.report))
     if done.interrupted:
         return INTERRUPTED
     return 0 if done.report is not None else 3
@@ -205,10 +207,10 @@ def _say_doubts(records: Sequence[Record]) -> None:
 
 def _print_all(records: Sequence[Record], format_: str) -> None:
     if format_ == "json":
-        text.show("[" + ",\n".join(record.to_json() for record in records) + "]")
+        text.show_json("[" + ",\n".join(record.to_json() for record in records) + "]")
     elif format_ == "jsonl":
         for record in records:
-            text.show(record.to_json())
+            text.show_json(record.to_json())
     elif format_ == "csv":
         text.show(to_csv(records).rstrip("\n"))
     elif format_ == "md":

@@ -70,9 +70,9 @@ def plan(
 ) -> MeasurePlan:
     """A plan for these models; with a `batch` of "auto" every model is tried first, to find the best.
 
-    The baseline is `against`, by default DenseNet121 at the first variant's classes and image. A `batch` of None is that
-    of a model's own input, where one has it. In training nothing is timed at batch 1. Raises UsageError where the device
-    isn't there or can't do the dtype.
+    The baseline is `against`, by default DenseNet121 at the first variant's classes and image. A `batch` of None is
+    that of a model's own input, where one has it. In training nothing is timed at batch 1. Raises UsageError where the
+    device isn't there or can't do the dtype.
     """
     conditions, protocol = conditions or Conditions(), protocol or Protocol(singles=SINGLES)
     subjects = tuple(subject_of(target) for target in targets)

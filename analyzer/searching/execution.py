@@ -88,7 +88,7 @@ class SearchResult:
 
 
 def execute(plan: SearchPlan, watch: SearchWatch) -> SearchResult:
-    """Searches by counts. On Ctrl-C what was found so far comes back, `seen.interrupted`. Raises UsageError for none."""
+    """Searches by counts. On Ctrl-C what was found so far comes back, `seen.interrupted`. UsageError for none."""
     seen = search(
         plan.space, plan.query, seconds=plan.seconds, jobs=plan.jobs, seed=plan.seed, on_progress=watch.progress
     )

@@ -39,7 +39,7 @@ class SweepWatch:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep has made: its rows (the baseline first) and the report, where rows have figures and files are kept."""
+    """What a sweep has made: its rows (the baseline first) and the report, where there is one."""
 
     records: tuple[Record, ...]
     report: Path | None

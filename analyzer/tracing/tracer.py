@@ -50,9 +50,9 @@ def _look_up(operator: OpOverload) -> _Known:
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts MACs, conv activations and uncounted operators of what runs inside, module by module.
 
-    With `shapes` all runs on meta, and tensors that a forward makes are put there whatever device it names. `weights` are the storages
-    of parameters; a tensor computed from them alone is a weight too. `untouchable` are the original's tensors, which no
-    operator may reach. In the backward pass (`backward` is true) only `backward_macs` grows.
+    With `shapes` all runs on meta, and tensors that a forward makes are put there whatever device it names. `weights`
+    are the storages of parameters; a tensor computed from them alone is a weight too. `untouchable` are the original's
+    tensors, which no operator may reach. In the backward pass (`backward` is true) only `backward_macs` grows.
     """
 
     supports_higher_order_operators = True
