@@ -12,7 +12,7 @@ from analyzer.errors import MeasureError, UsageError
 from analyzer.measuring.profiles import profile_at
 from analyzer.searching.query import Constraint
 from analyzer.space.space import Space
-from analyzer.sweeping.executors import Workplace
+from analyzer.sweeping.workplace import Workplace
 from analyzer.units import parse_count
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from analyzer.architecture.variant import Variant
 from analyzer.measuring.profiles import profile_at
 from analyzer.records import Record
 from analyzer.space.grid import Grid, Listed
-from analyzer.sweeping.executors import Workplace
 from analyzer.sweeping.run import Measure, SweepFiles, pareto_names, plan
+from analyzer.sweeping.workplace import Workplace
 from analyzer.targets.resolving import named
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from analyzer.searching.query import Query
 from analyzer.searching.results import Find, described
 from analyzer.searching.study import Question, StudyResult
 from analyzer.space.space import Space
-from analyzer.sweeping.executors import Workplace
+from analyzer.sweeping.workplace import Workplace
 
 HEADINGS = ("variant", "params", "MACs", "time x base", "latency", "images/s", "")
 

@@ -33,9 +33,9 @@ from analyzer.records import Record, devices_of
 from analyzer.space.grid import Grid, Listed
 from analyzer.sweeping import run
 from analyzer.sweeping.execution import SweepWatch, execute
-from analyzer.sweeping.executors import Workplace
 from analyzer.sweeping.run import SweepFiles
 from analyzer.sweeping.store import to_csv
+from analyzer.sweeping.workplace import Workplace
 from analyzer.targets.resolving import named, override
 
 

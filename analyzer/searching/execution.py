@@ -16,8 +16,8 @@ from analyzer.searching.engine import Progress, Result, search
 from analyzer.searching.query import Constraint, Objective, Query, limits_under
 from analyzer.searching.results import Find, finds
 from analyzer.space.space import Space
-from analyzer.sweeping.executors import Workplace
 from analyzer.sweeping.results_store import store_at
+from analyzer.sweeping.workplace import Workplace
 from analyzer.targets.analysis import analyze_target
 from analyzer.targets.resolving import FamilyTarget, resolve
 from analyzer.units import parse_batch

@@ -19,9 +19,10 @@ from analyzer.reading.latency import Profile
 from analyzer.records import Measurement, Record, Remark, devices_of, read_record, variant_of
 from analyzer.space.grid import BadVariant, Grid, Listed
 from analyzer.space.pareto import front
-from analyzer.sweeping.executors import Executor, Processes, Workplace, result_of
+from analyzer.sweeping.executors import Executor, Processes, result_of
 from analyzer.sweeping.store import Setting, Store
 from analyzer.sweeping.timing import MeasureOne, Timing, measure_timing
+from analyzer.sweeping.workplace import Workplace
 from analyzer.units import parse_batch
 
 Measure = Literal["none", "front", "all"]

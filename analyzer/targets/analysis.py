@@ -38,17 +38,25 @@ def analyze(
     if isinstance(target, str):
         target = named(target)
     if isinstance(target, Variant):
-        if inputs is not None or kwargs:
-            raise UsageError("a variant knows its input", where="inputs", fix="set its image and the batch")
+        refuse_inputs(inputs, kwargs)
         return family.record(target, batch)
     from analyzer.tracing.trace import count_module
 
+    args, keywords = inputs_of(inputs, kwargs)
+    return count_module(target, args, keywords, name=type(target).__name__, backward=backward, strict=strict)
+
+
+def refuse_inputs(inputs: Any, kwargs: Mapping[str, Any] | None) -> None:
+    """UsageError where a variant is given inputs."""
+    if inputs is not None or kwargs:
+        raise UsageError("a variant knows its input", where="inputs", fix="set its image and the batch")
+
+
+def inputs_of(inputs: Any, kwargs: Mapping[str, Any] | None) -> tuple[list[Any], dict[str, Any]]:
+    """A module's inputs as tensors. Raises UsageError where there are none."""
     if inputs is None:
         raise UsageError("a module needs its inputs", where="inputs", fix="such as inputs=(1, 3, 224, 224)")
-    named_inputs = {name: _tensor(value) for name, value in (kwargs or {}).items()}
-    return count_module(
-        target, as_tensors(inputs), named_inputs, name=type(target).__name__, backward=backward, strict=strict
-    )
+    return as_tensors(inputs), {name: _tensor(value) for name, value in (kwargs or {}).items()}
 
 
 def as_tensors(inputs: Any) -> list[Any]:

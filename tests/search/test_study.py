@@ -413,7 +413,7 @@ def test_the_command_on_small_networks(tmp_path: Path) -> None:
 
 def test_from_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import analyzer as an
-    from analyzer.sweeping import executors
+    from analyzer.sweeping import workplace
 
     asked: list[Question] = []
 
@@ -424,7 +424,7 @@ def test_from_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         return run_study(question, store, Here(), path, measure_one=Measurer())
 
     monkeypatch.setattr(study, "run_study", fake)
-    monkeypatch.setattr(executors, "executor_of", lambda *_, **__: Here())
+    monkeypatch.setattr(workplace, "executor_of", lambda *_, **__: Here())
     table = an.search(
         SPACE, objective="measured_latency_s", limits={"params": LIMIT}, maximize="conv_activations", batch=2,
         trials=6, out=tmp_path, device="cpu",
