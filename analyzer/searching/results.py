@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from analyzer.reading import family
 from analyzer.reading.latency import Profile
 from analyzer.records import Record, fields_of
-from analyzer.searching.engine import Result
 from analyzer.searching.query import FIGURES
 from analyzer.space.axes import axis
+
+if TYPE_CHECKING:
+    from analyzer.searching.engine import Result
 
 SPELLED = 12
 """Values of an axis that are written out."""

@@ -24,7 +24,7 @@ SWEEP = f"""
 import sys
 from pathlib import Path
 from analyzer.records import Record, Target
-from analyzer.sweeping.database import open_store
+from analyzer.sweeping.results_store import open_store
 
 store = open_store(Path(sys.argv[1]))
 there = store.counted(1)

@@ -23,8 +23,9 @@ from analyzer.space.grid import Grid
 from analyzer.sweeping import cluster as ray_cluster
 from analyzer.sweeping import run
 from analyzer.sweeping.cluster import TRIES, Cluster
-from analyzer.sweeping.database import ALL, Database, open_store
+from analyzer.sweeping.database import ALL, Database
 from analyzer.sweeping.executors import Executor, Processes
+from analyzer.sweeping.results_store import open_store
 from analyzer.sweeping.store import read_jsonl
 
 ray = pytest.importorskip("ray")
