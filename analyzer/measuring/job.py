@@ -31,17 +31,17 @@ class Survey(Frozen, frozen=True, kw_only=True, tag=True):
     rounds: int = 5
 
 
-class Operator(Frozen, frozen=True, kw_only=True):
-    """One operator on an image of `size` px (None: flat): its kind in the trace (`Conv`, `Norm`, …) and dimensions."""
+Argument = bool | int | float | str
 
-    op: str
-    inputs: tuple[int, ...]
-    channels: int
-    size: int | None
-    kernel: int = 1
-    stride: int = 1
-    padding: int = 0
-    groups: int = 1
+
+class Operator(Frozen, frozen=True, kw_only=True):
+    """One operator: a module of torch.nn, or a function, and its arguments; the shape of each input, without a batch."""
+
+    is_module: bool
+    name: str
+    arguments: tuple[Argument, ...]
+    options: tuple[tuple[str, Argument], ...]
+    inputs: tuple[tuple[int, ...], ...]
 
 
 class OperatorSurvey(Frozen, frozen=True, kw_only=True, tag=True):
