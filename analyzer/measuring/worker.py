@@ -119,9 +119,15 @@ def _singles(job: Job, device: torch.device, clock: Callable[[Run], float]) -> t
 def _memory(job: Job, device: torch.device) -> Answer:
     peaks = cuda_peaks if device.type == "cuda" else cpu_peaks
     model, args, kwargs = made(job.model, job, device, job.batch)
-    found, reserved = peaks(model, args, kwargs, job.conditions, device)
-    rss = psutil.Process().memory_info().rss
-    return Answer(peak_bytes=found, reserved_bytes=reserved, rss_bytes=rss, threads=torch.get_num_threads())
+    found = peaks(model, args, kwargs, job.conditions, device)
+    return Answer(
+        peak_bytes=found.phases,
+        reserved_bytes=found.reserved,
+        kernel=found.kernel,
+        kernel_bytes=found.kernel_bytes,
+        rss_bytes=psutil.Process().memory_info().rss,
+        threads=torch.get_num_threads(),
+    )
 
 
 def made(

@@ -28,7 +28,9 @@ class Work(NamedTuple):
 
 
 def operators(net: Net, batch: int, itemsize: int = 4) -> Iterator[tuple[Op, Work]]:
-    """Every operator that does something in an inference, with its work: it reads inputs and parameters, writes a result."""
+    """Every operator that does something in an inference, with its work: it reads inputs and parameters, writes a
+    result.
+    """
     image = net.input_tensor.id
     for _, op in net.ops():
         if op.is_view or op.trains_only:
