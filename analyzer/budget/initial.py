@@ -25,7 +25,7 @@ from analyzer.budget.source import place_of
 from analyzer.errors import AnalyzerError, CountError, UsageError
 from analyzer.files import write_text
 from analyzer.records import Record
-from analyzer.targets.analysis import users_code
+from analyzer.targets.isolation import users_code
 from analyzer.targets.resolving import ModuleTarget, import_module
 
 MOST_MODELS = 40

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from analyzer.cli.base import LazyGroup, run
 from analyzer.cli.streams import keep_three_open
+from analyzer.processes import end_in_order
 
 COMMANDS = {
     "show": "One model's layers and what each costs.",
@@ -33,4 +34,5 @@ cli = LazyGroup(COMMANDS)
 def main(args: list[str] | None = None) -> NoReturn:
     """Runs the command and exits with its code."""
     keep_three_open()
+    end_in_order()
     sys.exit(run(cli, args))

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from analyzer.architecture.blocks import BLOCKS
 from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
-from analyzer.errors import AnalyzerError, TargetError, UsageError, did_you_mean
+from analyzer.errors import AnalyzerError, TargetError, UsageError, did_you_mean, words_of
 from analyzer.records import Input
 from analyzer.space.axes import axis
 
@@ -344,8 +344,7 @@ def _failed(what: str, target: ModuleTarget, error: BaseException) -> AnalyzerEr
             place = f" at {frames[-1].filename}:{frames[-1].lineno}" + (
                 f" ({frames[-1].line})" if frames[-1].line else ""
             )
-    message = str(error).strip().splitlines()
-    text = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
+    text = words_of(error)
     needs_arguments = isinstance(error, TypeError) and "argument" in text
     fix = "make it import and construct on its own first"
     if needs_arguments:
