@@ -34,7 +34,7 @@ class Ended(NamedTuple):
 
 
 def end_in_order() -> None:
-    """Has SIGTERM and SIGHUP end this process as Ctrl-C does, so that what is open is closed; what is ignored stays so."""
+    """Has SIGTERM and SIGHUP end this process as Ctrl-C does, so that what is open is closed; ignored ones stay so."""
     for number in _ENDING[:-1]:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
@@ -242,10 +242,13 @@ def run(
     variables: Mapping[str, str],
     descriptors: Sequence[int] = (),
 ) -> Ended:
-    """Runs a command that keeps itself (see `keep`; its last word is this process): told `said` on stdin, ended with all it started at the end."""
+    """Runs a command that keeps itself (see `keep`; its last word is this process), told `said` on its stdin.
+
+    All that it started is ended at its end.
+    """
     with subprocess.Popen(
-        [*command, str(os.getpid())], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables,
-        pass_fds=descriptors, start_new_session=True,
+        [*command, str(os.getpid())], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=variables, pass_fds=descriptors, start_new_session=True,
     ) as process:  # fmt: skip
         try:
             out, words = process.communicate(said, timeout=seconds)

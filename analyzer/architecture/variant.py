@@ -190,6 +190,20 @@ class Variant:
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         return cls(**values)
 
+    @classmethod
+    def restored(cls, data: Mapping[str, Any]) -> Variant:
+        """The variant of stored fields. A block that is not registered here stays a name: its figures are known."""
+        block = data.get("block", "residual") if isinstance(data, Mapping) else None
+        if not isinstance(block, str) or block in BLOCKS or not re.fullmatch(r"[a-z][a-z0-9]{0,39}", block):
+            return cls.from_dict(data)
+        like = cls.from_dict({**data, "block": "residual"})
+        variant = cls.__new__(cls)
+        for field in fields(cls):
+            variant._set(field.name, getattr(like, field.name))
+        variant._set("block", block)
+        variant._set("ratio", like.ratio if data.get("ratio") is not None else None)
+        return variant
+
     def to_json(self) -> str:
         """`to_dict` as JSON text."""
         return json.dumps(self.to_dict())

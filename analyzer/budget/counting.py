@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 from analyzer.architecture.variant import Variant
 from analyzer.budget import source
 from analyzer.budget.configuration import inputs_of
-from analyzer.budget.files import contained
 from analyzer.budget.schema import Model
 from analyzer.budget.source import Place
+from analyzer.budget.untrusted_files import contained
 from analyzer.errors import TargetError, UsageError
 from analyzer.reading import family
 from analyzer.records import Input, Record
@@ -64,7 +64,8 @@ def count(
 ) -> Counted:
     """The figures of a configured model; a model of one's own has peaks only where they are asked for.
 
-    Its code runs in `root`, for `seconds` at most, and must not come from `not_from`. Raises an AnalyzerError where it can't be counted.
+    Its code runs in `root`, for `seconds` at most, and must not come from `not_from`. Raises an AnalyzerError where it
+    can't be counted.
     """
     target = resolved(model, root)
     if isinstance(target, FamilyTarget):
@@ -123,7 +124,8 @@ def _require_elsewhere(folder: Path, target: ModuleTarget) -> None:
             raise TargetError(
                 f"{name} is imported from {folder}, whatever commit is checked out",
                 where=target.name,
-                fix="leave out --rebuild (the lock file at the base needs no import), or uninstall the editable package",
+                fix="leave out --rebuild (the lock file at the base needs no import), "
+                "or uninstall the editable package",
             )
 
 

@@ -5,7 +5,8 @@ A name means its subtree: what matches a module matches all below it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import difflib
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 from analyzer.records import LayerRow
@@ -52,6 +53,28 @@ def _is_named(name: str, pattern: str) -> bool:
         if at < len(piece):
             return False
     return len(name) - at >= len(last) and name.endswith(last)
+
+
+def nearest(rows: Sequence[LayerRow], glob: str, share: Callable[[LayerRow], int | None]) -> str | None:
+    """The glob of a subtree with some share of a figure that may be meant: the nearest around what `glob` matches, else
+    the one most like it; None where nothing is.
+    """
+    names = {
+        ".".join(parts[:length])
+        for row in rows
+        if share(row)
+        for parts in [row.path.split(".")]
+        for length in range(1, len(parts) + 1)
+        if row.path
+    }
+    for row in matching(rows, glob):
+        parts = row.path.split(".")
+        around = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+        if found := next((name for name in around if name in names), None):
+            return f"{found}.{_ANY}"
+    said = glob.removesuffix(f".{_ANY}")
+    like = difflib.get_close_matches(said, sorted(names), n=1, cutoff=0.6)
+    return f"{like[0]}.{_ANY}" if like else None
 
 
 def matching(rows: Iterable[LayerRow], glob: str) -> list[LayerRow]:

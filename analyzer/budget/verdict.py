@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 Kind = Literal[
-    "excess", "growth", "ratio", "improved", "changed", "moved", "relocked", "budget-changed", "waived", "waiver-expired",
-    "waiver-unused", "unmatched", "configuration", "broken", "terms", "uncounted", "no-baseline", "stale",
+    "excess", "growth", "ratio", "improved", "changed", "moved", "relocked", "budget-changed", "waived",
+    "waiver-expired", "waiver-unused", "unmatched", "configuration", "broken", "terms", "uncounted", "no-baseline",
+    "stale",
 ]  # fmt: skip
 MEANINGS: dict[Kind, str] = {
     "excess": "A figure is outside the limits of its budget.",

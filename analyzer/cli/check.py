@@ -37,7 +37,7 @@ def command(
     the outputs. Counting runs the models' own code with your rights.
 
     Ends with 0 within budget, 1 over it, 2 a wrong configuration or a budget that matches nothing, 3 a model that can't
-    be loaded or fully counted, 4 no or a stale baseline; whatever happens to stdout, which alone is 74 where it is full.
+    be loaded or fully counted, 4 no or a stale baseline; whatever happens to stdout, which alone is 74 when full.
     """
     wanted = [parse_output(text) for text in outputs] or [("table", "-")]
     verdict = check(

@@ -93,7 +93,7 @@ def _json(records: list[Record], changes: list[list[LayerChange]], by: str) -> s
 
     data = {
         "schema": 1,
-        "records": [msgspec.structs.replace(record, layers=None) for record in records],
+        "records": [msgspec.structs.replace(record, layers=None).to_dict() for record in records],
         "by": by,
         "layers": [{"target": r.target.name, "changes": c} for r, c in zip(records[1:], changes, strict=True)],
     }

@@ -207,7 +207,7 @@ def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], format_
 
 
 def _json(row: StoredRow) -> str:
-    return msgspec.json.encode(row).decode()
+    return msgspec.json.encode({**msgspec.structs.asdict(row), "record": row.record.to_dict()}).decode()
 
 
 def _plain(cell: str) -> str:

@@ -12,7 +12,6 @@ import click
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, is_quiet, say
-from analyzer.cli.finds import print_data, write_files
 from analyzer.cli.options import Count as CountType
 from analyzer.cli.options import (
     TargetName,
@@ -26,7 +25,9 @@ from analyzer.cli.options import (
     profile_option,
     seconds_type,
 )
+from analyzer.cli.search_output import print_data, write_files
 from analyzer.cli.streams import overwrite, tell
+from analyzer.distribution import NAME
 from analyzer.errors import UsageError
 from analyzer.searching.engine import Progress, Result, search
 from analyzer.searching.export import require_form
@@ -68,7 +69,8 @@ def _bounds(function: Any) -> Any:
     "measured",
     multiple=True,
     metavar="FIGURES",
-    help="Measured figures to search by: measured_latency_s, measured_images_per_s, measured_ratio (needs analyzer[optuna]).",
+    help="Measured figures to search by: measured_latency_s, measured_images_per_s, measured_ratio "
+    f"(needs {NAME}[optuna]).",
 )
 @click.option(
     "--trials",
@@ -135,7 +137,7 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
     batch = options["batch"]
     query, profile = _query(options, axes), profile_of(options["profile"])
     if options["measured"]:
-        from analyzer.cli.study import measured_search
+        from analyzer.cli.measured_search import measured_search
 
         return measured_search(space, query, batch=batch, format_=format_, **options)
     for name in ("trials", "out", "address"):

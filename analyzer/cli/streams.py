@@ -26,7 +26,7 @@ class OutputLostError(Exception):
 
     @property
     def exit_code(self) -> int:
-        """The code that stands; else 0 where the reader went away (`| head`), and LOST where what was read is not all."""
+        """The code that stands; else 0 where the reader went away (`| head`), and LOST where not all was read."""
         return self.code or (0 if isinstance(self.reason, BrokenPipeError) else LOST)
 
 
@@ -78,7 +78,7 @@ def _told_apart() -> Iterator[None]:
 def guarded() -> Iterator[None]:
     """Guards stdout."""
     before = sys.stdout
-    sys.stdout = _Guarded(before)  # type: ignore[assignment]
+    sys.stdout = _Guarded(before)
     try:
         yield
     finally:

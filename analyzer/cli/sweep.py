@@ -101,10 +101,11 @@ def command(
 ) -> int:
     """Every combination of the axes, or the named VARIANTS, counted exactly and compared with DenseNet121.
 
-    The comparison is at the first one's classes and image. VARIANTS are presets or names such as `search` prints. Axes left out of --block, --growth and --compression take their usual values (both residual and dense; growth
-    double for residual, 12, 16, 24, 32, 48; compression 0.25, 0.5, 1.0). --measure front times the article's network,
-    DenseNet121 and the Pareto front of params and MACs, within --time. Each finished row is kept in results.db in --out
-    at once, whatever ends the run; the same command again does only what is missing.
+    The comparison is at the first one's classes and image. VARIANTS are presets or names such as `search` prints. Axes
+    left out of --block, --growth and --compression take their usual values (both residual and dense; growth double for
+    residual, 12, 16, 24, 32, 48; compression 0.25, 0.5, 1.0). --measure front times the article's network, DenseNet121
+    and the Pareto front of params and MACs, within --time. Each finished row is kept in results.db in --out at once,
+    whatever ends the run; the same command again does only what is missing.
     """
     batch, limits = options.pop("batch"), limits_of(options)
     measure, seconds = cast(run.Measure, options.pop("measure")), options.pop("seconds")

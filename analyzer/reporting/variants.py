@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from analyzer.records import Record
+from analyzer.records import Record, fields_of
 
 LABELS = {
     "block": "block",
@@ -44,8 +44,8 @@ def differences(a: Record, b: Record) -> list[str] | None:
 
     A block brings its own way to say the hidden width, so that does not count beside a different block.
     """
-    first, second = a.target.variant, b.target.variant
-    if first is None or second is None:
+    first, second = fields_of(a), fields_of(b)
+    if not first or not second:
         return None
     fields = [key for key in dict.fromkeys([*first, *second]) if first.get(key) != second.get(key)]
     if "block" in fields or all(key in fields for key in _HIDDEN):
@@ -55,7 +55,7 @@ def differences(a: Record, b: Record) -> list[str] | None:
 
 def change(record: Record, field: str) -> str:
     """The value that a record has where it differs: `growth 32`, `dense block`."""
-    variant = record.target.variant or {}
+    variant = fields_of(record)
     if field in _HIDDEN:
         field = next((key for key in _HIDDEN if variant.get(key) is not None), field)
     return f"{label(field)} {value(variant.get(field))}"
@@ -68,7 +68,7 @@ def plain(record: Record, field: str) -> str:
 
 def varying(records: Sequence[Record]) -> list[str]:
     """The fields that take more than one value among the records, but for a hidden width that the block implies."""
-    variants = [record.target.variant for record in records if record.target.variant is not None]
+    variants = [fields_of(record) for record in records if record.target.variant is not None]
     if not variants:
         return []
     seen = {key: {repr(variant.get(key)) for variant in variants} for key in variants[0]}
@@ -81,14 +81,14 @@ def varying(records: Sequence[Record]) -> list[str]:
 def constant(records: Sequence[Record]) -> str:
     """What all variants share: `blocks 2,4,3,2, init 64, …`."""
     different = set(varying(records))
-    first = next((record.target.variant for record in records if record.target.variant is not None), {})
+    first = next((fields_of(record) for record in records if record.target.variant is not None), {})
     different.update(_HIDDEN if "block" in different else ())
     return ", ".join(f"{label(k)} {value(v)}" for k, v in first.items() if k not in different and v is not None)
 
 
 def describe(record: Record) -> str:
     """A variant in words; empty for any other model."""
-    variant = record.target.variant or {}
+    variant = fields_of(record)
     return ", ".join(f"{label(k)} {value(v)}" for k, v in variant.items() if v is not None and (k, v) not in _USUAL)
 
 

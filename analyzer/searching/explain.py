@@ -16,7 +16,7 @@ from analyzer.architecture.variant import PerStage, Variant
 from analyzer.errors import AnalyzerError
 from analyzer.reading import exact, family
 from analyzer.reading import saved as memory
-from analyzer.records import Record
+from analyzer.records import Record, variant_of
 from analyzer.space.axes import axis
 
 SHARED = ("params", "macs", "conv_activations", "saved_bytes")
@@ -34,7 +34,8 @@ class Share:
 class Elasticity:
     """How figures answer to a small step of one axis: exact differences, and relative change over relative step.
 
-    An elasticity of 2 says that 1 % more of the axis makes about 2 % more of the figure. `variant` is the neighbour.
+    An elasticity of 2 says that 1 % more of the axis makes about 2 % more of the figure. `variant` is the neighbour, in
+    its canonical form: a step of one stage from growth 1/2 to 2/2 is growth 2. `value` and `stepped` are the stage's.
     """
 
     axis: str
@@ -47,7 +48,10 @@ class Elasticity:
 
 @dataclass(frozen=True)
 class AxisChange:
-    """One axis set to another value, and the record that makes. `kind` is `layer`, `topology` or `size`."""
+    """One axis set to another value, and the record that makes. `kind` is `layer`, `topology` or `size`.
+
+    `value` is canonical, as the record's variant has it: the same in every stage is one number.
+    """
 
     axis: str
     value: Any
@@ -134,8 +138,7 @@ def elasticities(variant: Variant, batch: int = 1) -> list[Elasticity]:
         differences = {f: (getattr(other, f) or 0) - (getattr(base, f) or 0) for f in SHARED}
         step = float(Fraction(stepped) / Fraction(value) - 1)
         relative = {f: d / (getattr(base, f) or 1) / step for f, d in differences.items()}
-        neighbour = Variant.from_dict(other.target.variant or {})
-        found.append(Elasticity(said, value, stepped, neighbour, differences, relative))
+        found.append(Elasticity(said, value, stepped, variant_of(other), differences, relative))
     return found
 
 
@@ -210,7 +213,11 @@ def _usual(v: Variant) -> Iterator[tuple[str, Any, str]]:
 def _changed(variant: Variant, name: str, value: Any, kind: str, batch: int) -> Iterator[AxisChange]:
     record = None if value is None else _try(variant, name, value, batch)
     if record is not None:
-        yield AxisChange(axis(name).option, value, kind, record)
+        yield _change(name, kind, record)
+
+
+def _change(name: str, kind: str, record: Record) -> AxisChange:
+    return AxisChange(axis(name).option, getattr(variant_of(record), name), kind, record)
 
 
 def cheapest(variant: Variant, limits: dict[str, int], batch: int = 1) -> list[AxisChange]:
@@ -223,7 +230,7 @@ def cheapest(variant: Variant, limits: dict[str, int], batch: int = 1) -> list[A
         for value in values:
             record = _try(variant, name, value, batch)
             if record is not None and _meets(record, limits):
-                found.append(AxisChange(axis(name).option, value, kind, record))
+                found.append(_change(name, kind, record))
                 break
     return sorted(found, key=lambda change: -(change.record.macs or 0))
 

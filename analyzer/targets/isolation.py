@@ -75,7 +75,7 @@ def users_code(target: ModuleTarget) -> Iterator[None]:
 
 
 def _import_what_is_shared() -> None:
-    """So that no child imports it again: the counters, and torch's compiler, which kernels of the meta device import."""
+    """So that no child imports it again: the counters, and torch's compiler, which the meta device's kernels import."""
     for name in ("torch._dynamo", "analyzer.tracing.trace"):
         importlib.import_module(name)
 

@@ -35,7 +35,7 @@ _NORMS = {"native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_l
 class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of the storages alive on `device`, and the most (`peak`) there were since `begin`.
 
-    `modules` says which module runs. Where the device is meta, tensors that the code makes on another are put there too.
+    `modules` says which module runs. Where the device is meta, tensors that the code makes on another are put there.
     """
 
     def __init__(self, modules: Modules, device: str = "meta") -> None:

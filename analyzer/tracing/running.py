@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from analyzer.errors import CountError, lines_of
+from analyzer.records import Remark
 from analyzer.tracing.attribution import Modules, ModuleTally, Shape, tensors_in
 from analyzer.tracing.copying import Convert, copy_inputs, copy_model, to_cpu, to_meta
 from analyzer.tracing.diagnosis import diagnose
@@ -76,7 +77,7 @@ class Ladder:
 
     def __init__(self, model: nn.Module, inputs: Inputs, rebuild: Callable[[], nn.Module] | None = None) -> None:
         self.model, self.inputs, self.rebuild = model, inputs, rebuild
-        self.notes: list[str] = []
+        self.notes: list[Remark] = []
         self._rung = 0
         self._shapes = Shapes()
         self._copy: nn.Module | None = None
@@ -110,7 +111,7 @@ class Ladder:
         if rung + 1 == len(RUNGS):
             on_zeros = all(tensor.device.type == "meta" for tensor in tensors_in(self.inputs))
             told += " on zeros" if on_zeros else " on the given values"
-        self.notes = [f"counted on one path, {told}: {reason}"]
+        self.notes = [Remark(kind="one-path", text=f"counted on one path, {told}: {reason}")]
 
     def _run_once(self, training: bool, backward: bool) -> Pass:
         rung = RUNGS[self._rung]

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_any, tree_map_only
 from analyzer.errors import CountError
 from analyzer.tracing.attribution import Modules
 from analyzer.tracing.formulas import Formula, formula_of, higher_order_formula
-from analyzer.tracing.free import is_free
+from analyzer.tracing.free_operators import is_free
 from analyzer.tracing.shapes import Shapes
 
 _META = torch.device("meta")
@@ -50,9 +50,9 @@ def _look_up(operator: OpOverload) -> _Known:
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts MACs, conv activations and uncounted operators of what runs inside, module by module.
 
-    With `shapes` all runs on meta, and tensors that a forward makes are put there whatever device it names. `weights` are the storages
-    of parameters; a tensor computed from them alone is a weight too. `untouchable` are the original's tensors, which no
-    operator may reach. In the backward pass (`backward` is true) only `backward_macs` grows.
+    With `shapes` all runs on meta, and tensors that a forward makes are put there whatever device it names. `weights`
+    are the storages of parameters; a tensor computed from them alone is a weight too. `untouchable` are the original's
+    tensors, which no operator may reach. In the backward pass (`backward` is true) only `backward_macs` grows.
     """
 
     supports_higher_order_operators = True

@@ -136,6 +136,7 @@ def _torchinfo(model: nn.Module, args: Any, kwargs: Any, own: Pass) -> Counted:
     # A keyword of the model's may be one of torchinfo's own: alone, keywords go in as a dictionary.
     data, rest = (list(args), kwargs) if args else (dict(kwargs), {})
     result = torchinfo.summary(model, input_data=data, device=device, verbose=0, mode="eval", **rest)
+    torchinfo.torchinfo.clear_cached_forward_pass()  # it would keep our copy, and give it for a model of the like name
     paths = {id(module): path for path, module in model.named_modules()}
     theirs: Counter[str] = Counter()
     for layer in result.summary_list:

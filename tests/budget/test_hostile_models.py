@@ -80,7 +80,7 @@ def project_of(folder: Path, odd: dict[str, str], place: str = "odd", top: str =
     project.write("net.py", HEAD + "\n\n".join(classes))
     names = {"good": "Good", **{name: name for name in odd}}
     tables = [
-        f'[models.{name}]\ntarget = "net.py:{attribute}"\ninput = [1, 8]\n[models.{name}.budgets]\nparams = {{ max = 81 }}\n'
+        f'[models.{name}]\ntarget = "net.py:{attribute}"\ninput = [1, 8]\nbudgets.params = {{ max = 81 }}\n'
         for name, attribute in names.items()
     ]
     project.write("analyzer.toml", top + "\n".join(tables))

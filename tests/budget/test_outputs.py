@@ -110,6 +110,9 @@ def test_json_holds_the_whole_verdict() -> None:
     assert [f.pop("growth") for f in data["findings"]] == [700, None, -10, None]
     assert [c.pop("delta") for c in data["findings"][0]["changes"]] == [600, 100]
     assert (data.pop("exit_code"), data.pop("ok")) == (1, False)
+    for model in data["models"]:
+        for record in filter(None, (model["record"], model["before"])):
+            assert record.pop("notes") == [remark["text"] for remark in record["remarks"]]
     assert msgspec.convert(data, Verdict) == FAILED
 
 

@@ -12,7 +12,7 @@ Sample = tuple[Mapping[str, str], int]
 
 
 def render(verdict: Verdict) -> str:
-    """Gauges of value, baseline, limit and growth by model, figure and layers; growth by layer; the findings as text."""
+    """Gauges of value, baseline, limit and growth by model, figure and layers; growth by layer; findings as text."""
     figures = {(model.name, f.figure, f.group): f for model in verdict.models for f in model.figures}
     labelled = [({"model": m, "figure": f, "layers": g or ""}, found) for (m, f, g), found in figures.items()]
     families = [

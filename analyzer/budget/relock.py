@@ -10,9 +10,9 @@ from analyzer.budget.baseline import read_lock
 from analyzer.budget.configuration import Found, find, seconds_of
 from analyzer.budget.counting import count
 from analyzer.budget.figures import STATIC
-from analyzer.budget.holding import needs_peaks
 from analyzer.budget.limits import limits
-from analyzer.budget.lock import Lock, Locked, identity_of, locked, write
+from analyzer.budget.lock_file import Lock, Locked, identity_of, locked, write
+from analyzer.budget.model_check import needs_peaks
 from analyzer.errors import AnalyzerError, BaselineError, CountError, UsageError
 from analyzer.reporting.figures import known
 from analyzer.targets.resolving import forget
@@ -38,8 +38,9 @@ def lock(
 ) -> Relock:
     """Counts every configured model and writes analyzer.lock beside the configuration, whole or not at all.
 
-    `timeout`: the most seconds a model may take (by default the configuration's). With `check` nothing is written, and BaselineError says where the lock is not what would be. Raises an AnalyzerError
-    where a model can't be loaded or fully counted. Counting runs the models' own code.
+    `timeout` is the most seconds a model may take (None: the configuration's). With `check` nothing is written, and
+    BaselineError says where the lock is not what would be. Raises an AnalyzerError where a model can't be loaded or
+    fully counted. Counting runs the models' own code.
     """
     found = find(Path(folder), None if config is None else Path(config))
     made = Relock(counted(found, timeout, not_from, progress), found.lock, ())
