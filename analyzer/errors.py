@@ -68,14 +68,17 @@ class BaselineError(AnalyzerError):
     exit_code = 4
 
 
-def words_of(error: BaseException) -> str:
-    """An exception's type and the first line of its words, whatever its own methods do; never raises."""
-    kind = type.__getattribute__(type(error), "__name__")
+def lines_of(error: BaseException) -> list[str]:
+    """The lines of an exception's words, none where they can't be had, whatever its own methods do."""
     try:
-        lines = f"{error}".strip().splitlines()
-        return f"{kind}: {lines[0]}" if lines else str(kind)
-    except BaseException:  # words that can't be had, not even by who wrote them
-        return str(kind)
+        return f"{error}".strip().splitlines()
+    except BaseException:  # words that not even who wrote them can have
+        return []
+
+
+def words_of(error: BaseException) -> str:
+    """An exception's type and the first line of its words."""
+    return ": ".join([type(error).__name__, *lines_of(error)[:1]])
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -25,7 +25,8 @@ from analyzer.budget.untrusted_files import read_text
 from analyzer.errors import AnalyzerError, CountError, UsageError
 from analyzer.files import write_text
 from analyzer.records import Record
-from analyzer.targets.loading import import_module, users_code
+from analyzer.targets.isolation import users_code
+from analyzer.targets.loading import import_module
 from analyzer.targets.resolving import ModuleTarget
 
 MOST_MODELS = 40

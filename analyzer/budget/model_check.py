@@ -100,13 +100,17 @@ def hold(held: Held, limits: Sequence[Limit], reference: Reference) -> tuple[lis
     lines: list[Budgeted] = []
     for limit in limits:
         value, base = held.values(limit.figure, limit.group)
-        if limit.group is not None and not held.group_rows(limit.group)[0]:
-            findings.append(_unmatched(held, limit))
+        rows = held.group_rows(limit.group)[0]
+        if limit.group is not None and not rows:
+            findings.append(_unmatched(held, limit, rows))
             continue
         if value is None:
             findings.append(_unknown(held, limit))
             continue
         bounds = list(_bounds(limit, base, reference))
+        if limit.group is not None and value == 0 and any(bound.value for bound in bounds):
+            findings.append(_unmatched(held, limit, rows))  # a budget that holds nothing passes nothing
+            continue
         exceeded = [b for b in bounds if (value < b.value if b.kind == "below" else value > b.value)]
         if exceeded:
             findings.append(_exceeded(held, limit, value, base, exceeded))
@@ -179,12 +183,17 @@ def _fix(kind: str, changes: tuple[Payer, ...], relockable: bool) -> str:
     return f"{smaller}, or raise the budget on purpose"
 
 
-def _unmatched(held: Held, limit: Limit) -> Finding:
+def _unmatched(held: Held, limit: Limit, matched: Sequence[LayerRow]) -> Finding:
+    label = known(limit.figure).label
+    what = f"the group {limit.group!r} matches no layer"
+    if matched:
+        what = f"the group {limit.group!r} has no {label}: {matched[0].path or 'the root'} ({matched[0].type}) has none"
+    near = globs.nearest(held.now.rows, limit.group or "", lambda row: of_row(row, limit.figure))
     tops = sorted({row.path.split(".")[0] for row in held.now.rows if row.path})
-    fix = f"the model's layers begin with: {', '.join(tops[:12])}" if tops else "it has no layers but itself"
+    begin = f"the model's layers begin with: {', '.join(tops[:12])}" if tops else "it has no layers but itself"
     return Finding(
-        kind="unmatched", level="error", model=held.name, what=f"the group {limit.group!r} matches no layer",
-        figure=limit.figure, group=limit.group, fix=fix,
+        kind="unmatched", level="error", model=held.name, what=what, figure=limit.figure, group=limit.group,
+        fix=f"did you mean `{near}`? {begin}" if near else begin,
         file=held.config_place[0], line=held.config_place[1],
     )  # fmt: skip
 

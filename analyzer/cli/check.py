@@ -11,7 +11,7 @@ from analyzer.budget.check import BUDGETS_FROM, check
 from analyzer.budget.outputs import FORMATS, parse_output, write_each
 from analyzer.budget.outputs.facts import headline, title
 from analyzer.cli.base import Verb, say
-from analyzer.cli.options import config_option
+from analyzer.cli.options import config_option, timeout_option
 from analyzer.cli.streams import standing
 from analyzer.shown import plain
 
@@ -23,12 +23,13 @@ from analyzer.shown import plain
 @click.option("--budget-from", type=click.Choice(BUDGETS_FROM), default="head", show_default=True,
               help="`base`: the merge base's budgets hold, so that a branch can't raise its own.")  # fmt: skip
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Check this model alone; repeatable.")
+@timeout_option
 @click.option("--output", "outputs", multiple=True, metavar="FORMAT[=PATH]",
               help=f"Write the verdict as {', '.join(FORMATS)}; repeatable.  [default: table]")  # fmt: skip
 @click.option("--exit-zero", is_flag=True, help="End with 0 whatever was found.")
 def command(
     config: Path | None, against: str | None, rebuild: bool, budget_from: str, models: tuple[str, ...],
-    outputs: tuple[str, ...], exit_zero: bool,
+    timeout: float | None, outputs: tuple[str, ...], exit_zero: bool,
 ) -> int:  # fmt: skip
     """Hold every configured model to its budgets: what grew, by how much, where, who pays, and how to mend it.
 
@@ -41,7 +42,7 @@ def command(
     wanted = [parse_output(text) for text in outputs] or [("table", "-")]
     verdict = check(
         Path.cwd(), config=config, against=against, rebuild=rebuild, budget_from=budget_from, models=models,
-        command=("analyze", *sys.argv[1:]), progress=_progress,
+        timeout=timeout, command=("analyze", *sys.argv[1:]), progress=_progress,
     )  # fmt: skip
     code = 0 if exit_zero else verdict.exit_code
     # Files first, so that a reader of stdout that goes away takes none with it.

@@ -73,6 +73,17 @@ class Seconds(click.ParamType[float]):
         return float(value) if isinstance(value, (int, float)) else parse_seconds(value, where=_name(param))
 
 
+class Positive(Seconds):
+    """A duration of more than nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        seconds = super().convert(value, param, ctx)
+        if not 0 < seconds < 1e9:
+            raise UsageError(f"{value!r} is no time", where=_name(param), fix="such as 10m")
+        return seconds
+
+
 class Batch(click.ParamType[int]):
     """A batch size."""
 
@@ -166,6 +177,16 @@ def config_option(function: F) -> F:
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
         help="The configuration.  [default: the nearest analyzer.toml or pyproject.toml]",
+    )(function)
+
+
+def timeout_option(function: F) -> F:
+    """`--timeout`, of counting a model."""
+    return click.option(
+        "--timeout",
+        type=Positive(),
+        metavar="T",
+        help="The longest that counting a model may take.  [default: the configuration's timeout, or 10m]",
     )(function)
 
 

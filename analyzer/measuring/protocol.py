@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import signal
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from analyzer import processes
 from analyzer.architecture.network import trace
 from analyzer.errors import MeasureError
 from analyzer.measuring.exclusive import exclusive
@@ -93,19 +93,16 @@ def ask(job: Job | Survey | OperatorSurvey) -> tuple[int, str]:
     if job.conditions.malloc == "tuned":
         variables.update(TUNED_MALLOC)
     limit = job.limit_s if isinstance(job, Job) else WORKER_LIMIT_S
-    try:
-        with exclusive(job.device) as lock:
-            done = subprocess.run(
-                [sys.executable, "-m", "analyzer.measuring.worker"], input=msgspec.json.encode(job),
-                capture_output=True, env=variables, timeout=limit, check=False, pass_fds=lock,
-            )  # fmt: skip
-    except subprocess.TimeoutExpired:
+    command = [sys.executable, "-m", "analyzer.measuring"]
+    with exclusive(job.device) as lock:
+        done = processes.run(command, msgspec.json.encode(job), seconds=limit, variables=variables, descriptors=lock)
+    if done.code is None:
         return 1, f"one process took over {limit:g} s: use a smaller batch or image, or a longer --time"
-    lines = done.stdout.decode(errors="replace").splitlines()
-    if done.returncode == 0 and lines:
+    lines = done.said.decode(errors="replace").splitlines()
+    if done.code == 0 and lines:
         return 0, lines[-1]
-    words = done.stderr.decode(errors="replace").strip().splitlines()
-    return done.returncode, f"the process ended with {done.returncode}: {words[-1] if words else 'no words'}"
+    words = done.words.decode(errors="replace").strip().splitlines()
+    return done.code, f"the process ended with {done.code}: {words[-1] if words else 'no words'}"
 
 
 def rounds(

@@ -1,4 +1,4 @@
-"""The process that times: `python -m analyzer.measuring.worker` reads a Job on stdin and prints an Answer.
+"""The process that times: `python -m analyzer.measuring PARENT` reads a Job on stdin and prints an Answer.
 
 It is fresh for every round, because what differs between processes (memory layout, malloc, threads' placement) moves a
 ratio more than what differs within one.
@@ -19,6 +19,7 @@ from torch import nn
 
 from analyzer.architecture.facts import TorchCall
 from analyzer.building import modules
+from analyzer.errors import lines_of, words_of
 from analyzer.measuring import gpu
 from analyzer.measuring.allocations import autocast, cpu_peaks, cuda_peaks, loss_of
 from analyzer.measuring.job import Answer, Job, Operator, OperatorSurvey, Subject, Survey, Times
@@ -50,7 +51,7 @@ def work(job: Job) -> Answer:
     except Exception as error:
         if is_out_of_memory(error):
             return Answer(out_of_memory=True)
-        return Answer(error=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}")
+        return Answer(error=words_of(error))
 
 
 def survey(asked: Survey | OperatorSurvey) -> Times:
@@ -67,7 +68,7 @@ def survey(asked: Survey | OperatorSurvey) -> Times:
             clock(run)
         rounds = [[clock(run) for run in runs] for _ in range(asked.rounds)]
     except Exception as error:
-        return Times(error=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}")
+        return Times(error=words_of(error))
     return Times(seconds=tuple(zip(*rounds, strict=True)), threads=torch.get_num_threads())
 
 
@@ -243,11 +244,7 @@ def _clock(device: torch.device, flush: bool) -> Callable[[Run], float]:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether a device refused memory."""
-    text = str(error).lower()
+    text = "\n".join(lines_of(error)).lower()
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,7 +10,8 @@ from analyzer.errors import UsageError
 from analyzer.reading import family
 from analyzer.reading.peak import Training
 from analyzer.records import Record
-from analyzer.targets.loading import load, tensors, users_code
+from analyzer.targets.isolation import isolated
+from analyzer.targets.loading import load, tensors
 from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, named
 
 if TYPE_CHECKING:
@@ -86,26 +87,29 @@ def analyze_target(target: Resolved, *, batch: int = 1, backward: bool = False, 
         return family.record(target.variant, batch, label=target.label)
     if batch != 1:
         raise UsageError("is for the family", where="--batch", fix="say a model's own batch in its --input")
-    with users_code(target):
-        return _analyze_module(target, batch, backward, strict)
+    return isolated(lambda: _analyze_module(target, batch, backward, strict), Record, target)
 
 
 def predict(target: Resolved, record: Record, training: Training) -> MemoryPrediction:
     """The memory of a resolved target whose record is known, with the timeline of a training step."""
-    from analyzer.reading.prediction import predict_memory
+    from analyzer.reading.prediction import MemoryPrediction, predict_memory
 
     if isinstance(target, FamilyTarget):
         return predict_memory(target.variant, record.batch, training, timeline=True)
-    with users_code(target):
-        model = load(target)
-        if isinstance(model, Variant):
-            return predict_memory(model, record.batch, training, timeline=True)
-        if not target.inputs:
-            raise UsageError("needs an input", where="--peak", fix="give --input, such as --input 1,3,224,224")
-        args, kwargs = tensors(target.inputs)
-        from analyzer.tracing.prediction import predict_module
+    return isolated(lambda: _predict_module(target, record, training), MemoryPrediction, target)
 
-        return predict_module(model, args, kwargs, record, training)
+
+def _predict_module(target: ModuleTarget, record: Record, training: Training) -> MemoryPrediction:
+    from analyzer.reading.prediction import predict_memory
+    from analyzer.tracing.prediction import predict_module
+
+    model = load(target)
+    if isinstance(model, Variant):
+        return predict_memory(model, record.batch, training, timeline=True)
+    if not target.inputs:
+        raise UsageError("needs an input", where="--peak", fix="give --input, such as --input 1,3,224,224")
+    args, kwargs = tensors(target.inputs)
+    return predict_module(model, args, kwargs, record, training)
 
 
 def witnesses_of(target: Resolved, ours: Record) -> tuple[Witness, ...]:
@@ -115,8 +119,9 @@ def witnesses_of(target: Resolved, ours: Record) -> tuple[Witness, ...]:
     """
     if isinstance(target, FamilyTarget):
         return _witnesses_of_variant(target.variant, ours)
-    with users_code(target):
-        return _witnesses_of_module(target, ours)
+    from analyzer.tracing.witnesses import Witness
+
+    return isolated(lambda: _witnesses_of_module(target, ours), tuple[Witness, ...], target)
 
 
 def _witnesses_of_module(target: ModuleTarget, ours: Record) -> tuple[Witness, ...]:

@@ -19,30 +19,13 @@ from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.variant import Variant
-from analyzer.errors import AnalyzerError, TargetError, did_you_mean
+from analyzer.errors import AnalyzerError, TargetError, did_you_mean, words_of
 from analyzer.records import Input
 from analyzer.targets.resolving import ModuleTarget
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-
-@contextlib.contextmanager
-def users_code(target: ModuleTarget) -> Iterator[None]:
-    """Runs a user's code: what it prints goes to stderr, beside our data; where it exits, a TargetError says so."""
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    except SystemExit as error:
-        raise TargetError(
-            f"the model's own code exits the program (code {error.code})", where=target.name, fix="remove that call"
-        ) from error
-    except (KeyboardInterrupt, Exception):
-        raise
-    except BaseException as error:  # pytest's skip, asyncio's cancellation: nothing that we wait for
-        what = f"the model's own code raises {type(error).__name__}: {error}"
-        raise TargetError(what, where=target.name, fix="make it import and construct on its own first") from error
 
 
 def load(target: ModuleTarget, *, device: str = "meta") -> nn.Module | Variant:
@@ -219,8 +202,7 @@ def _failed(what: str, target: ModuleTarget, error: BaseException) -> AnalyzerEr
             place = f" at {frames[-1].filename}:{frames[-1].lineno}" + (
                 f" ({frames[-1].line})" if frames[-1].line else ""
             )
-    message = str(error).strip().splitlines()
-    text = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
+    text = words_of(error)
     needs_arguments = isinstance(error, TypeError) and "argument" in text
     fix = "make it import and construct on its own first"
     if needs_arguments:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
-from analyzer.errors import CountError
+from analyzer.errors import CountError, words_of
 
 Convert = Callable[[Tensor], Tensor]
 
@@ -84,7 +84,7 @@ def copy_model(model: nn.Module, convert: Convert) -> ModelCopy:
         return _deepcopy(model, {**memo, **shared}, convert)
     except Exception as error:
         raise CountError(
-            f"the model can't be copied: {type(error).__name__}: {error}",
+            f"the model can't be copied: {words_of(error)}",
             where=type(model).__name__,
             fix="make it survive copy.deepcopy, because it is counted on a copy",
         ) from error

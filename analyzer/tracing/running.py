@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from analyzer.errors import CountError
+from analyzer.errors import CountError, lines_of
 from analyzer.records import Remark
 from analyzer.tracing.attribution import Modules, ModuleTally, Shape, tensors_in
 from analyzer.tracing.copying import Convert, ModelCopy, copy_inputs, copy_model, to_cpu, to_meta
@@ -166,7 +166,7 @@ def _backward(result: Any) -> None:
 
 def _needs_values(error: Exception) -> bool:
     """Whether an error comes from a tensor's having no values, and not from the model or its input."""
-    text = str(error).lower()
+    text = "\n".join(lines_of(error)).lower()
     return isinstance(error, NotImplementedError) or any(
         word in text for word in ("meta", "data-dependent", "unallocated storage")
     )

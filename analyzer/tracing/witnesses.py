@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from analyzer.errors import CountError
+from analyzer.errors import CountError, words_of
 from analyzer.records import Frozen, Record
 from analyzer.tracing.copying import Convert, copy_inputs, copy_model, to_cpu, to_meta
 from analyzer.tracing.formulas import FORMULAS
@@ -82,9 +82,7 @@ def _witness(
     try:
         figure, parts = _on_a_copy(count, model, inputs, own)
     except Exception as error:
-        lines = str(error).strip().splitlines() or [""]
-        text = f"{type(error).__name__}: {lines[0][:200]}"
-        return Witness(name=name, version=installed, reports=reports, error=text)
+        return Witness(name=name, version=installed, reports=reports, error=words_of(error)[:200])
     macs = figure // per_mac
     difference = macs - (ours.macs or 0)
     rest = difference - sum(part for part, _ in parts)

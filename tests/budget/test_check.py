@@ -627,3 +627,57 @@ def test_a_model_counted_as_a_reference_first_still_has_its_peaks(project: Proje
     project.edit("pyproject.toml", 'max = "50 MMACs", growth = "5%"', 'max-ratio = 9, of = "reader"')
     code, verdict = project.check()
     assert (code, kinds(verdict, "error")) == (0, [])
+
+
+TRUNK = """
+from torch import nn
+
+
+class Trunk(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.up = nn.Conv2d(4, width, 1, bias=False)
+        self.act = nn.ReLU()
+        self.down = nn.Conv2d(width, 4, 1, bias=False)
+
+    def forward(self, x):
+        return x + self.down(self.act(self.up(x)))
+
+
+class Net(nn.Module):
+    def __init__(self, width=8):
+        super().__init__()
+        self.trunk = Trunk(width)
+        self.head = nn.Linear(4, 2, bias=False)
+
+    def forward(self, x):
+        return self.head(self.trunk(x).mean((2, 3)))
+"""
+
+
+@pytest.mark.parametrize("group", ["trunk", "trunk.**", "tr*", "**.trunk"])
+def test_a_group_that_names_a_container_means_all_below_it(tmp_path: Path, group: str) -> None:
+    project = Project(tmp_path / "trunk", example=False)
+    project.write("net.py", TRUNK)
+    budgets = (
+        '[models.net]\ntarget = "net.py:Net"\ninput = [1, 4, 2, 2]\n[models.net.groups."{}"]\n'
+        "params = {{ max = {} }}\nmacs = {{ max = {} }}\n"
+    )
+    project.write("analyzer.toml", budgets.format(group, 64, 256))  # 4 x 8 + 8 x 4 weights, at 2 x 2 places
+    assert project.check()[0] == 0
+    project.write("analyzer.toml", budgets.format(group, 63, 255))
+    code, verdict = project.check()
+    assert (code, [f["value"] for f in verdict["findings"]]) == (1, [64, 256])
+
+
+def test_a_group_without_a_share_of_its_figure_is_unmatched_and_says_which_is_meant(tmp_path: Path) -> None:
+    project = Project(tmp_path / "trunk", example=False)
+    project.write("net.py", TRUNK)
+    table = '[models.net]\ntarget = "net.py:Net"\ninput = [1, 4, 2, 2]\n[models.net.groups."{}"]\nparams = {{ {} }}\n'
+    for group, meant in [("trunk.act", "trunk.**"), ("trunks", "trunk.**"), ("hed.**", "head.**")]:
+        project.write("analyzer.toml", table.format(group, "max = 1000"))
+        code, verdict = project.check()
+        assert code == 2
+        assert f"did you mean `{meant}`?" in finding(verdict, "unmatched", group=group)["fix"]
+    project.write("analyzer.toml", table.format("trunk.act", "max = 0"))
+    assert project.check()[0] == 0

@@ -13,6 +13,7 @@ import pytest
 
 from analyzer.errors import MeasureError
 from analyzer.measuring.exclusive import exclusive
+from analyzer.processes import Ended
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -91,14 +92,15 @@ def test_a_measuring_process_holds_the_lock(tmp_path: Path, monkeypatch: pytest.
 
     held = []
 
-    def run(*_: object, pass_fds: tuple[int, ...], **__: object) -> subprocess.CompletedProcess[bytes]:
+    def run(*_: object, descriptors: tuple[int, ...], **__: object) -> Ended:
         probe = "import fcntl,sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)"
-        done = real([sys.executable, "-c", probe, os.readlink(f"/proc/self/fd/{pass_fds[0]}")], capture_output=True)
+        done = subprocess.run(
+            [sys.executable, "-c", probe, os.readlink(f"/proc/self/fd/{descriptors[0]}")], capture_output=True
+        )
         held.append(b"BlockingIOError" in done.stderr)
-        return subprocess.CompletedProcess([], 0, b"{}\n", b"")
+        return Ended(b"{}\n", b"", 0)
 
-    real = subprocess.run
-    monkeypatch.setattr(protocol.subprocess, "run", run)
+    monkeypatch.setattr(protocol.processes, "run", run)
     one = Subject(name="x")
     protocol.ask(Job(model=one, baseline=one, device="cpu", batch=1, conditions=Conditions()))
     assert held == [True]

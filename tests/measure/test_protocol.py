@@ -40,6 +40,7 @@ from analyzer.measuring.statistics import (
     percentiles,
     process_ratios,
 )
+from analyzer.processes import Ended
 from analyzer.reading.peak import Training
 from analyzer.reading.prediction import predict_memory
 from analyzer.records import Conditions, read_record
@@ -306,8 +307,8 @@ def test_a_model_of_ones_own_is_measured_and_its_failure_is_told(tmp_path: Path)
 
 
 def test_a_process_that_the_system_kills_has_run_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    killed = subprocess.CompletedProcess([], -signal.SIGKILL, b"", b"")
-    monkeypatch.setattr(room.subprocess, "run", lambda *a, **k: killed)
+    killed = Ended(b"", b"", -signal.SIGKILL)
+    monkeypatch.setattr(room.processes, "run", lambda *a, **k: killed)
     job = Job(model=SMALL, baseline=BASE, device="cpu", batch=1, conditions=Conditions())
     assert room.in_a_process(job).out_of_memory
 
