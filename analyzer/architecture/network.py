@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from analyzer.architecture.axes import AXES, VariantFields
 from analyzer.architecture.blocks import BLOCKS, STEMS, BlockType, StemNames, transition
 from analyzer.architecture.net import Net, is_array, scaled
 from analyzer.architecture.ops import Dim, Value
@@ -12,28 +13,13 @@ from analyzer.architecture.variant import Variant
 from analyzer.architecture.wiring import Layer, LayerAt
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Many variants of one structure: Variant's fields, where a number may be an int64 (float64) array of variants.
+@dataclass(frozen=True, kw_only=True)
+class Columns(VariantFields):
+    """Many variants of one structure: where Variant has a number, an int64 (float64) array of variants may stand.
 
-    `init` is an array; where it is none, the columns are one variant.
-    `block`, `block_config`, `stem`, `drop`, whether growth is `"double"` and whether groups is 1 are one for all;
-    nothing is validated.
+    `init` is an array; where it is none, the columns are one variant. What `Axis.structure` says of a value is one for
+    all. Nothing is validated.
     """
-
-    block: str
-    block_config: tuple[int, ...]
-    growth: Any
-    ratio: Any
-    bn_size: Any
-    compression: Any
-    init: Dim
-    stem: str
-    groups: Dim
-    kernel: Dim
-    drop: float
-    classes: Dim
-    image: Dim
 
 
 def trace(variant: Variant | Columns) -> Net:
@@ -82,7 +68,7 @@ def _dense_layers(v: Variant | Columns, stage: int) -> LayerAt:
             hidden = scaled(x.channels, ratio)
         else:
             hidden = fixed if fixed is not None or v.bn_size is None else v.bn_size * grow
-        return Layer(grow, hidden, v.kernel, v.groups, v.drop, first=i == 0)
+        return Layer(grow, hidden, v, first=i == 0)
 
     return layer_at
 
@@ -110,7 +96,7 @@ def _wide_layer(v: Variant | Columns, stage: int, first_width: Dim) -> Layer:
     if isinstance(width, str):
         width = first_width * 2**stage
     hidden: Dim = v.bn_size * width if v.bn_size is not None else scaled(width, _at(v.ratio, stage))
-    return Layer(width, hidden, v.kernel, v.groups, v.drop)
+    return Layer(width, hidden, v)
 
 
 def _vovnet(net: Net, x: Value, v: Variant | Columns, block: BlockType) -> None:
@@ -161,7 +147,7 @@ PRESETS: dict[str, Variant] = {
 
 def densenet121_like(variant: Variant) -> Variant:
     """DenseNet121 at the classes and image of `variant`: what every comparison is against."""
-    return replace(PRESETS["densenet121"], classes=variant.classes, image=variant.image)
+    return replace(PRESETS["densenet121"], **{axis.field: getattr(variant, axis.field) for axis in AXES if axis.task})
 
 
 def preset_name(variant: Variant) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from analyzer.architecture import ops
+from analyzer.architecture.axes import AXES, Axis
 from analyzer.architecture.net import Net
 from analyzer.architecture.network import Columns, densenet121_like, preset_name, trace
 from analyzer.architecture.ops import Op, Scope
@@ -30,10 +31,6 @@ TYPES = {
     ops.Linear: "Linear",
 }
 """Class names of the modules that ops become."""
-
-NUMERIC = ("growth", "ratio", "bn_size", "compression", "init", "groups", "kernel", "classes", "image")
-"""Variant's fields that may vary within one array pass."""
-
 
 def target(variant: Variant, label: str | None = None) -> Target:
     """How a variant is called: by a preset's name or its canonical one, and the label that it is given."""
@@ -170,8 +167,7 @@ def _shape(tensor: ops.Value, batch: int) -> tuple[int, ...]:
 
 def _structure(v: Variant) -> tuple[Any, ...]:
     """What must be one for all variants of an array pass: what is said once, a stage, or not at all included."""
-    kinds = tuple(type(value) for value in (v.growth, v.ratio, v.bn_size, v.compression))
-    return v.block, v.block_config, kinds, v.stem, v.drop, v.groups == 1
+    return tuple(axis.structure(getattr(v, axis.field)) for axis in AXES)
 
 
 def _groups(variants: Sequence[Variant]) -> Iterator[tuple[list[int], list[Variant]]]:
@@ -195,21 +191,16 @@ def columns_of(variants: Sequence[Variant]) -> Columns:
             return values[0]
         return np.array(values)
 
-    def field_column(name: str) -> Any:
-        values = [getattr(v, name) for v in variants]
+    def field_column(axis: Axis) -> Any:
+        values = [getattr(v, axis.field) for v in variants]
+        if axis.structural:
+            return values[0]
         if isinstance(values[0], tuple):
             return tuple(column(stage) for stage in zip(*values, strict=True))
         return column(values)
 
-    first = variants[0]
-    return Columns(
-        block=first.block,
-        block_config=first.block_config,
-        stem=first.stem,
-        drop=first.drop,
-        **{name: field_column(name) for name in NUMERIC if name != "init"},
-        init=np.array([v.init for v in variants]),
-    )
+    columns = {axis.field: field_column(axis) for axis in AXES}
+    return Columns(**{**columns, "init": np.array([v.init for v in variants])})
 
 
 def _count(variants: list[Variant], batch: int, profile: Profile | None) -> Iterator[Record]:
