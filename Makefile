@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 OUT ?= reports/sweep-$(shell date -u +%Y%m%dT%H%M%SZ)
 
-.PHONY: help sweep test lint types bench bench-measure zoo gpu wheel-check clean
+.PHONY: help sweep check test lint types budgets bench bench-measure zoo gpu wheel-check clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -25,14 +25,21 @@ help:  ## this list
 sweep: .venv/.installed  ## build, count and measure every variant of the article's block configuration; write a report
 	@$(BIN)/analyze sweep --blocks 2,4,3,2 --out $(OUT)
 
+check: lint types budgets wheel-check test  ## all that CI does, in its order
+
 test: .venv/.dev  ## the tests, on two processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-lint: .venv/.dev  ## style
+lint: .venv/.dev  ## style and format
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 types: .venv/.dev  ## mypy, strict
 	$(BIN)/mypy
+
+budgets: .venv/.installed  ## what this repository's own models may cost, and that analyzer.lock says what they do
+	$(BIN)/analyze check
+	$(BIN)/analyze lock --check >/dev/null
 
 bench: .venv/.dev  ## speed, one JSON line a figure
 	@$(BIN)/python tests/bench/bench.py

@@ -15,7 +15,7 @@ from analyzer.architecture.network import PRESETS as PRESETS
 from analyzer.architecture.variant import Variant as Variant
 from analyzer.budget.check import check as check
 from analyzer.budget.history import history as history
-from analyzer.budget.locking import lock as lock
+from analyzer.budget.relock import lock as lock
 from analyzer.budget.verdict import Verdict as Verdict
 from analyzer.errors import AnalyzerError as AnalyzerError
 from analyzer.records import Record as Record

@@ -68,6 +68,16 @@ class BaselineError(AnalyzerError):
     exit_code = 4
 
 
+def words_of(error: BaseException) -> str:
+    """An exception's type and the first line of its words, whatever its own methods do; never raises."""
+    kind = type.__getattribute__(type(error), "__name__")
+    try:
+        lines = f"{error}".strip().splitlines()
+        return f"{kind}: {lines[0]}" if lines else str(kind)
+    except BaseException:  # words that can't be had, not even by who wrote them
+        return str(kind)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean 'x'?` for the nearest known word, else the list of known words."""
     known = sorted(known)

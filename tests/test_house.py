@@ -12,10 +12,11 @@ PACKAGE = ROOT / "analyzer"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 ROOMS = [
+    ["distribution"],
     ["errors"],
-    ["units", "files", "processes"],
-    ["records"],
+    ["units", "files", "processes", "shown"],
     ["architecture"],
+    ["records"],
     ["reading"],
     ["building"],
     ["tracing"],

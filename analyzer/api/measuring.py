@@ -31,8 +31,8 @@ def predict_memory(
     """Peak memory of a training step and of an inference, exactly, and where each peak stands; no torch for a variant.
 
     `training` are the fields of reading.peak.Training: dtype, optimizer, form, zero_grad, weight_decay, accumulate,
-    checkpoint, autocast. A module of one's own takes `inputs` as in `analyze`, and is run on the meta device. Raises UsageError
-    on a combination that is not verified, CountError where the module can't run on meta.
+    checkpoint, autocast. A module of one's own takes `inputs` as in `analyze`, and is run on the meta device. Raises
+    UsageError on a combination that is not verified, CountError where the module can't run on meta.
     """
     unknown = set(training) - {field.name for field in fields(Training)}
     if unknown:
@@ -87,9 +87,9 @@ def measure(
 ) -> Measured:
     """Times of models against a baseline in fresh processes, each with its interval, raw times and caveats.
 
-    Models are variants, or names. `batch` "auto" is the one with the most images a second. `out` keeps each record (JSON
-    lines) as soon as it is made, also where the run is interrupted. Progress goes to stderr unless `quiet`. Raises
-    UsageError where the device isn't there or can't do the dtype.
+    Models are variants, or names. `batch` "auto" is the one with the most images a second. `out` keeps each record
+    (JSON lines) as soon as it is made, also where the run is interrupted. Progress goes to stderr unless `quiet`.
+    Raises UsageError where the device isn't there or can't do the dtype.
     """
     from analyzer.measuring.measure import SINGLES, choose_batch, measure_all, record_of, subject_of
     from analyzer.measuring.protocol import Protocol

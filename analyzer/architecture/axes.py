@@ -73,7 +73,7 @@ class Axis:
         """Its value where none is said; None where an alternative's is meant."""
         return self.of_block(block) if self.of_block is not None else self.default
 
-    def structure(self, value: Any) -> Hashable:
+    def structure(self, value: Hashable) -> Hashable:
         """What of a value must be one for all variants of an array pass."""
         if self.structural or isinstance(value, str):
             return value
@@ -93,7 +93,9 @@ class Axis:
 
 def row(values: Values, tag: str, *, help: str, change: Change, option: str = "", **traits: Any) -> Mapping[str, Any]:
     """An axis as a field's metadata; the field gives it its name and default, and the option's where none is said."""
-    return {"axis": Axis(field="", default=None, option=option, values=values, tag=tag, help=help, change=change, **traits)}
+    return {
+        "axis": Axis(field="", default=None, option=option, values=values, tag=tag, help=help, change=change, **traits)
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

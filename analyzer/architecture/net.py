@@ -67,8 +67,8 @@ def scaled(channels: Dim, factor: Any) -> Dim:
 class Net:
     """Records a network while an architecture function runs.
 
-    In array form (`vector`) `invalid` marks the variants that can't be built, and `high_macs` and `high_elements` bound the
-    totals over all variants, as exact ints, so that int64 overflow is seen before it can wrap.
+    In array form (`vector`) `invalid` marks the variants that can't be built, and `high_macs` and `high_elements` bound
+    the totals over all variants, as exact ints, so that int64 overflow is seen before it can wrap.
     """
 
     def __init__(self, *, vector: bool = False) -> None:

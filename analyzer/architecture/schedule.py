@@ -1,4 +1,4 @@
-"""When a network's modules take, make and drop values: the one schedule that is built, and whose memory is predicted."""
+"""When a network's modules take, make and drop values: the one schedule, which is built and whose peak is predicted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from analyzer.architecture.ops import Op, Scope
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One step of a module's forward: the op or the child module, the values it reads, writes, and is the last to read."""
+    """One step of a module's forward: the op or the child module, the values it reads, writes, is the last to read."""
 
     step: Op | Scope
     plan: ModulePlan | None

@@ -48,7 +48,9 @@ class Variant(VariantFields):
         held = axis.values.held(axis.field, value, stages)
         if not axis.had_by(block) and held != axis.default_of(block):
             fields = ", ".join(_RIVALS_OF[axis.field])
-            raise VariantError(f"block {block.name!r} has no {axis.says or axis.label}", where=fields, fix="leave it out")
+            raise VariantError(
+                f"block {block.name!r} has no {axis.says or axis.label}", where=fields, fix="leave it out"
+            )
         return held
 
     # -- names -------------------------------------------------------------------------------------------------
@@ -104,6 +106,20 @@ class Variant(VariantFields):
                 raise VariantError(f"unknown field {key!r}", where="variant", fix=did_you_mean(str(key), FIELDS))
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         return cls(**values)
+
+    @classmethod
+    def restored(cls, data: Mapping[str, Any]) -> Variant:
+        """The variant of stored fields. A block that is not registered here stays a name: its figures are known."""
+        block = data.get("block", "residual") if isinstance(data, Mapping) else None
+        if not isinstance(block, str) or block in BLOCKS or not re.fullmatch(r"[a-z][a-z0-9]{0,39}", block):
+            return cls.from_dict(data)
+        like = cls.from_dict({**data, "block": "residual"})
+        variant = cls.__new__(cls)
+        kept = {axis.field: getattr(like, axis.field) for axis in AXES}
+        unsaid = {axis.field: None for axis in AXES if axis.of_block is not None and data.get(axis.field) is None}
+        for name, value in {**kept, **unsaid, "block": block}.items():
+            object.__setattr__(variant, name, value)
+        return variant
 
     def to_json(self) -> str:
         """`to_dict` as JSON text."""

@@ -15,15 +15,15 @@ import msgspec
 
 from analyzer.budget import source
 from analyzer.budget.baseline import Baseline, from_lock_file, from_merge_base, read_lock
+from analyzer.budget.baseline_check import baseline_of, standing_of
 from analyzer.budget.configuration import Found, find, line_of
 from analyzer.budget.counting import Counted, count
 from analyzer.budget.edits import edits
 from analyzer.budget.figures import STATIC, of_record
-from analyzer.budget.holding import Held, hold, needs_peaks, remarks, waive
 from analyzer.budget.limits import limits
-from analyzer.budget.lock import identity_of, locked
+from analyzer.budget.lock_file import identity_of, locked
+from analyzer.budget.model_check import Held, hold, needs_peaks, remarks, waive
 from analyzer.budget.schema import Configuration, Model
-from analyzer.budget.standing import baseline_of, standing_of
 from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
 from analyzer.errors import AnalyzerError, UsageError, did_you_mean
 from analyzer.reading import family
@@ -48,9 +48,9 @@ def check(
 ) -> Verdict:
     """Holds the configured models (or those named) to their budgets, against the lock file or a ref's merge base.
 
-    With `against`, the baseline is analyzer.lock at the merge base of HEAD and that ref (`rebuild`: that commit's models,
-    counted now), and `budget_from="base"` takes the budgets from there too. Never raises for what it finds, a wrong
-    configuration included: the verdict's `exit_code` and `findings` say it. Counting runs the models' own code.
+    With `against`, the baseline is analyzer.lock at the merge base of HEAD and that ref (`rebuild`: that commit's
+    models, counted now), and `budget_from="base"` takes the budgets from there too. Never raises for what it finds, a
+    wrong configuration included: the verdict's `exit_code` and `findings` say it. Counting runs the models' own code.
     """
     try:
         found = find(Path(folder), None if config is None else Path(config))
@@ -153,8 +153,8 @@ class _Check:
         try:
             own = read_lock(self.found.lock) or {}
         except AnalyzerError as error:
-            yield Finding(kind="relocked", level="warning", model="", what=f"the branch's lock can't be read: {error.what}",
-                          where=error.where, fix=error.fix)  # fmt: skip
+            what = f"the branch's lock can't be read: {error.what}"
+            yield Finding(kind="relocked", level="warning", model="", what=what, where=error.where, fix=error.fix)
             return
         for name in sorted(own.keys() & baseline.models.keys()):
             pairs = [(known(f), baseline.models[name].figure(f), own[name].figure(f)) for f in STATIC]

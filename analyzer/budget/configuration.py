@@ -16,9 +16,9 @@ import msgspec
 
 from analyzer.architecture.network import PRESETS
 from analyzer.budget.figures import STATIC
-from analyzer.budget.files import read_text
 from analyzer.budget.limits import Limit, limits, waived_up_to
 from analyzer.budget.schema import BASELINE, Budget, Configuration, Model, Waiver
+from analyzer.budget.untrusted_files import read_text
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.records import Frozen, Input
 from analyzer.targets.resolving import named, parse_input

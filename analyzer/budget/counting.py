@@ -13,10 +13,10 @@ from analyzer.architecture.axes import axis
 from analyzer.architecture.variant import Variant
 from analyzer.budget import source
 from analyzer.budget.configuration import inputs_of
-from analyzer.budget.files import contained
 from analyzer.budget.isolation import ProcessOutcome, counted_apart
 from analyzer.budget.schema import Model
 from analyzer.budget.source import Place
+from analyzer.budget.untrusted_files import contained
 from analyzer.errors import TargetError, UsageError
 from analyzer.reading import family
 from analyzer.records import Input, Record
@@ -125,7 +125,8 @@ def _require_elsewhere(folder: Path, target: ModuleTarget) -> None:
             raise TargetError(
                 f"{name} is imported from {folder}, whatever commit is checked out",
                 where=target.name,
-                fix="leave out --rebuild (the lock file at the base needs no import), or uninstall the editable package",
+                fix="leave out --rebuild (the lock file at the base needs no import), "
+                "or uninstall the editable package",
             )
 
 

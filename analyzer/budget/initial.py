@@ -14,14 +14,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from analyzer.budget import lock
+from analyzer.budget import lock_file
 from analyzer.budget.configuration import FILES, Found, parse
 from analyzer.budget.counting import count
 from analyzer.budget.discovery import Candidate, candidates, files
-from analyzer.budget.files import read_text
-from analyzer.budget.lock import Lock, identity_of, locked
+from analyzer.budget.lock_file import Lock, identity_of, locked
 from analyzer.budget.schema import Model
 from analyzer.budget.source import place_of
+from analyzer.budget.untrusted_files import read_text
 from analyzer.errors import AnalyzerError, CountError, UsageError
 from analyzer.files import write_text
 from analyzer.records import Record
@@ -65,9 +65,9 @@ def init(
 ) -> Initial:
     """Finds models by reading (`by_import`: by importing) the package in `folder`, and configures them.
 
-    `say` is told of files that can't be imported. With `build` each is built and counted, which runs its code: that finds
-    its input and gives the lock file. Writes to pyproject.toml's end, or to analyzer.toml where there is none. Raises
-    UsageError where there is a configuration or lock already, or no model is found.
+    `say` is told of files that can't be imported. With `build` each is built and counted, which runs its code: that
+    finds its input and gives the lock file. Writes to pyproject.toml's end, or to analyzer.toml where there is none.
+    Raises UsageError where there is a configuration or lock already, or no model is found.
     """
     root = Path(folder).resolve()
     file = _place(root)
@@ -99,7 +99,7 @@ def init(
         for p in proposals
         if p.record is not None
     }
-    lock.write(Lock(models), made.lock)
+    lock_file.write(Lock(models), made.lock)
     return Initial(file, made.lock, tuple(proposals))
 
 
@@ -114,8 +114,8 @@ def _place(root: Path) -> Path:
             raise UsageError(
                 "is there already, and nothing is overwritten", where=name, fix="edit it, then `analyze lock`"
             )
-    if (root / lock.FILE).exists():
-        raise UsageError("is there already, and nothing is overwritten", where=lock.FILE, fix="remove it first")
+    if (root / lock_file.FILE).exists():
+        raise UsageError("is there already, and nothing is overwritten", where=lock_file.FILE, fix="remove it first")
     return root / ("pyproject.toml" if (root / "pyproject.toml").exists() else "analyzer.toml")
 
 

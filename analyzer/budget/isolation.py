@@ -40,7 +40,7 @@ _decoder = msgspec.json.Decoder(ProcessOutcome)
 
 
 def counted_apart(count: Callable[[], ProcessOutcome], target: ModuleTarget) -> ProcessOutcome:
-    """The outcome of `count`, which runs the target's code. Raises its AnalyzerError; TargetError where it just ends."""
+    """The outcome of `count`, which runs the target's code. Raises its AnalyzerError; TargetError if it just ends."""
     if sys.platform != "linux":
         with users_code(target):
             return count()
@@ -55,7 +55,7 @@ def counted_apart(count: Callable[[], ProcessOutcome], target: ModuleTarget) -> 
 
 
 def _import_what_is_shared() -> None:
-    """So that no child imports it again: the counters, and torch's compiler, which kernels of the meta device import."""
+    """So that no child imports it again: the counters, and torch's compiler, which the meta device's kernels import."""
     for name in ("torch._dynamo", "analyzer.tracing.trace"):
         importlib.import_module(name)
 

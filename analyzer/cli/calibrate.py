@@ -51,7 +51,7 @@ def command(
     path = out or Path(f"latency-{name}.json")
     write_profile(profile, path)
     if format_ == "json":
-        text.show(msgspec.json.encode(profile).decode())
+        text.show_json(msgspec.json.encode(profile).decode())
     else:
         rows = [
             ("device", f"{profile.environment.device_name}, {profile.environment.threads} threads"),
@@ -67,8 +67,12 @@ def command(
 
 def _parts(profile: Profile) -> list[tuple[str, str]]:
     if profile.operators is not None:
-        return [("operators", f"{len(profile.operators)} kinds, convolutions {profile.scales[0]:.2f} x their own times, others {profile.scales[1]:.2f} x"),
-                ("per operator", f"{profile.per_call * 1e6:.1f} µs more")]  # fmt: skip
+        convolutions, others = profile.scales
+        scaled = f"convolutions {convolutions:.2f} x their own times, others {others:.2f} x"
+        return [
+            ("operators", f"{len(profile.operators)} kinds, {scaled}"),
+            ("per operator", f"{profile.per_call * 1e6:.1f} µs more"),
+        ]
     *parts, call = zip(PARTS, profile.coefficients, strict=True)
     return [
         *((f"per 10^9 {name}", seconds(each * 1e9)) for name, each in parts if each),

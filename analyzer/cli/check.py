@@ -8,10 +8,12 @@ from pathlib import Path
 import click
 
 from analyzer.budget.check import BUDGETS_FROM, check
-from analyzer.budget.outputs import FORMATS, parse_output, write
-from analyzer.budget.outputs.facts import headline, plain, title
+from analyzer.budget.outputs import FORMATS, parse_output, write_each
+from analyzer.budget.outputs.facts import headline, title
 from analyzer.cli.base import Verb, say
 from analyzer.cli.options import config_option
+from analyzer.cli.streams import standing
+from analyzer.shown import plain
 
 
 @click.command("check", cls=Verb)
@@ -34,20 +36,25 @@ def command(
     the outputs. Counting runs the models' own code with your rights.
 
     Ends with 0 within budget, 1 over it, 2 a wrong configuration or a budget that matches nothing, 3 a model that can't
-    be loaded or fully counted, 4 no or a stale baseline.
+    be loaded or fully counted, 4 no or a stale baseline; whatever happens to stdout, which alone is 74 when full.
     """
     wanted = [parse_output(text) for text in outputs] or [("table", "-")]
     verdict = check(
         Path.cwd(), config=config, against=against, rebuild=rebuild, budget_from=budget_from, models=models,
         command=("analyze", *sys.argv[1:]), progress=_progress,
     )  # fmt: skip
-    for format_, path in wanted:
-        write(verdict, format_, path)
+    code = 0 if exit_zero else verdict.exit_code
+    # Files first, so that a reader of stdout that goes away takes none with it.
+    failed = write_each(verdict, [(format_, path) for format_, path in wanted if path != "-"])
+    with standing(failed.exit_code if failed else code):
+        failed = write_each(verdict, [(format_, path) for format_, path in wanted if path == "-"]) or failed
+    if failed:
+        raise failed
     if all(path != "-" for _, path in wanted):
         for finding in verdict.errors:
             say(f"error {title(finding)}: {plain(finding.what)}")
         say(f"{headline(verdict)}. {', '.join(path for _, path in wanted)}")
-    return 0 if exit_zero else verdict.exit_code
+    return code
 
 
 def _progress(name: str) -> None:

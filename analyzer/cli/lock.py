@@ -9,12 +9,12 @@ import click
 
 from analyzer.budget.configuration import find
 from analyzer.budget.figures import TRACKED
-from analyzer.budget.lock import Lock, to_text
-from analyzer.budget.locking import counted, lock
-from analyzer.budget.outputs.facts import plain
+from analyzer.budget.lock_file import Lock, to_text
+from analyzer.budget.relock import counted, lock
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
 from analyzer.cli.options import config_option
+from analyzer.shown import plain
 
 
 @click.command("lock", cls=Verb)

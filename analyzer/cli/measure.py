@@ -155,11 +155,11 @@ def _times(
 
 def _print(rows: Sequence[Record], format_: str) -> None:
     if format_ == "json":
-        text.show("[" + ",\n".join(row.to_json() for row in rows) + "]")
+        text.show_json("[" + ",\n".join(row.to_json() for row in rows) + "]")
         return
     if format_ == "jsonl":
         for row in rows:
-            text.show(row.to_json())
+            text.show_json(row.to_json())
         return
     good = sorted((r for r in rows if r.measured), key=lambda r: r.measured.ratio if r.measured else 0.0)
     lines = [_line(row.target.name, row.measured) for row in good if row.measured]
@@ -205,7 +205,7 @@ def _memory(
         else:
             write_text(out, "".join(msgspec.json.encode(row).decode() + "\n" for row in rows))
     if format_ in ("json", "jsonl"):
-        text.show(msgspec.json.encode(rows).decode())
+        text.show_json(msgspec.json.encode(rows).decode())
         return 0 if rows else 3
     headings = ("model", "batch", "measured", "predicted", "difference", "why", "peak of each phase", "RSS")
     lines = [_memory_line(row) for row in rows]

@@ -11,6 +11,7 @@ import click
 
 from analyzer.architecture.axes import AXES
 from analyzer.architecture.network import PRESETS
+from analyzer.distribution import NAME
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.reading.latency import Profile, read_profile
 from analyzer.reading.peak import Autocast, Dtype, Form, Optimizer, Training, ZeroGrad
@@ -199,7 +200,7 @@ def executor_options(function: F) -> F:
     """`--executor` and `--address`: where work runs."""
     options = [
         click.option("--executor", type=click.Choice(["processes", "ray"]), default="processes", show_default=True,
-                     help="Where the work runs: this machine, or a Ray cluster (needs analyzer[ray])."),
+                     help=f"Where the work runs: this machine, or a Ray cluster (needs {NAME}[ray])."),
         click.option("--address", metavar="ADDRESS",
                      help="The Ray cluster's: auto (the one that runs here) or HOST:6379."),
     ]  # fmt: skip

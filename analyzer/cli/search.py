@@ -13,7 +13,6 @@ from analyzer import units
 from analyzer.architecture.axes import axis
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, is_quiet, say
-from analyzer.cli.finds import print_data, write_files
 from analyzer.cli.options import Count as CountType
 from analyzer.cli.options import (
     TargetName,
@@ -27,6 +26,9 @@ from analyzer.cli.options import (
     profile_option,
     seconds_type,
 )
+from analyzer.cli.search_output import print_data, write_files
+from analyzer.cli.streams import overwrite, tell
+from analyzer.distribution import NAME
 from analyzer.errors import UsageError
 from analyzer.searching.engine import Progress, Result, search
 from analyzer.searching.export import require_form
@@ -68,7 +70,8 @@ def _bounds(function: Any) -> Any:
     "measured",
     multiple=True,
     metavar="FIGURES",
-    help="Measured figures to search by: measured_latency_s, measured_images_per_s, measured_ratio (needs analyzer[optuna]).",
+    help="Measured figures to search by: measured_latency_s, measured_images_per_s, measured_ratio "
+    f"(needs {NAME}[optuna]).",
 )
 @click.option(
     "--trials",
@@ -138,7 +141,7 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
     batch = options["batch"]
     query, profile = _query(options, axes), profile_of(options["profile"])
     if options["measured"]:
-        from analyzer.cli.study import measured_search
+        from analyzer.cli.measured_search import measured_search
 
         return measured_search(space, query, batch=batch, format_=format_, **options)
     for name in ("trials", "out", "address"):
@@ -283,7 +286,7 @@ class _ProgressLine:
 
     def __exit__(self, *_: object) -> None:
         if self.over and self.shown:
-            click.echo("\r\x1b[K", nl=False, err=True)
+            overwrite("")
 
     def update(self, progress: Progress) -> None:
         """Shows it, where it is time to."""
@@ -293,4 +296,4 @@ class _ProgressLine:
         self.last, self.shown = now, True
         done = f"{100 * progress.done / progress.planned:.0f} % of {progress.planned:,}"
         left = f"{units.short(int(progress.rate))}/s, {progress.left_s:.0f} s left"
-        click.echo(f"\r\x1b[K{done}, {left}" if self.over else f"{done}, {left}", nl=not self.over, err=True)
+        (overwrite if self.over else tell)(f"{done}, {left}")

@@ -30,6 +30,7 @@ from analyzer.cli.options import (
     seconds_type,
 )
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
+from analyzer.cli.streams import tell
 from analyzer.records import Record, devices_of
 from analyzer.space.grid import Grid, Listed
 from analyzer.sweeping import run
@@ -100,10 +101,11 @@ def command(
 ) -> int:
     """Every combination of the axes, or the named VARIANTS, counted exactly and compared with DenseNet121.
 
-    The comparison is at the first one's classes and image. VARIANTS are presets or names such as `search` prints. Axes left out of --block, --growth and --compression take their usual values (both residual and dense; growth
-    double for residual, 12, 16, 24, 32, 48; compression 0.25, 0.5, 1.0). --measure front times the article's network,
-    DenseNet121 and the Pareto front of params and MACs, within --time. Each finished row is kept in results.db in --out
-    at once, whatever ends the run; the same command again does only what is missing.
+    The comparison is at the first one's classes and image. VARIANTS are presets or names such as `search` prints. Axes
+    left out of --block, --growth and --compression take their usual values (both residual and dense; growth double for
+    residual, 12, 16, 24, 32, 48; compression 0.25, 0.5, 1.0). --measure front times the article's network, DenseNet121
+    and the Pareto front of params and MACs, within --time. Each finished row is kept in results.db in --out at once,
+    whatever ends the run; the same command again does only what is missing.
     """
     batch, limits = options.pop("batch"), limits_of(options)
     measure, seconds = cast(run.Measure, options.pop("measure")), options.pop("seconds")
@@ -200,16 +202,16 @@ def _finish(records: Sequence[Record], folder: Path, report: Path, limits: dict[
 
     write_report(report_data(records, limits, command=["analyze", *sys.argv[1:]]), report)
     _print_all(records, format_)  # last: the reader of a pipe may go away
-    click.echo(str(report), err=format_ != "table")
+    (text.show if format_ == "table" else tell)(str(report))
     return 0
 
 
 def _print_all(records: Sequence[Record], format_: str) -> None:
     if format_ == "json":
-        text.show("[" + ",\n".join(record.to_json() for record in records) + "]")
+        text.show_json("[" + ",\n".join(record.to_json() for record in records) + "]")
     elif format_ == "jsonl":
         for record in records:
-            text.show(record.to_json())
+            text.show_json(record.to_json())
     elif format_ == "csv":
         text.show(to_csv(records).rstrip("\n"))
     elif format_ == "md":

@@ -46,7 +46,7 @@ Ask = Callable[[Survey | OperatorSurvey], tuple[int, str]]
 
 
 def calibration_variants() -> list[Variant]:
-    """Both families, narrow and wide, shallow and deep, at 96 to 128 px, drawn once for all: what the fit is made of."""
+    """Both families, narrow and wide, shallow and deep, at 96 to 128 px, drawn once for all: what is fitted to."""
     draw = random.Random(SEED)
     found: list[Variant] = []
     while len(found) < VARIANTS:
@@ -120,7 +120,7 @@ def calibrate(
         mean_error=mean_error(alone, seconds),
         spearman=spearman(alone, np.array(seconds)),
         samples=tuple(
-            Sample(variant=v.to_dict(), measured_s=s, left_out_s=float(p))
+            Sample(variant=v, measured_s=s, left_out_s=float(p))
             for v, s, p in zip(variants, seconds, alone, strict=True)
         ),
         time=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analyzer.distribution import NAME, VERSION
 from analyzer.errors import UsageError
 from analyzer.measuring.gpu import Readings
 from analyzer.records import Environment
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
 
 @lru_cache
-def package_version(name: str = "analyzer") -> str:
-    """The installed version of a package, or `not installed`."""
+def package_version(name: str = NAME) -> str:
+    """The version of this package, installed or not, or of another that is installed, or `not installed`."""
+    if name == NAME:
+        return VERSION
     try:
         return version(name)
     except PackageNotFoundError:

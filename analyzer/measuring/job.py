@@ -6,14 +6,15 @@ from typing import Any
 
 import msgspec
 
+from analyzer.architecture.variant import Variant
 from analyzer.records import Conditions, Frozen, Input
 
 
 class Subject(Frozen, frozen=True, kw_only=True):
-    """A model to run: a variant's fields, or a target with its arguments and inputs (see targets.py)."""
+    """A model to run: a variant, or a target with its arguments and inputs (see targets.py)."""
 
     name: str
-    variant: dict[str, Any] | None = None
+    variant: Variant | None = None
     location: str = ""
     attribute: str = ""
     kwargs: dict[str, Any] = msgspec.field(default_factory=dict)

@@ -51,7 +51,7 @@ def subject_of(target: Resolved | Variant) -> Subject:
     if isinstance(target, FamilyTarget):
         target = target.variant
     if isinstance(target, Variant):
-        return Subject(name=preset_name(target) or target.name, variant=target.to_dict())
+        return Subject(name=preset_name(target) or target.name, variant=target)
     if not target.inputs or not all(i.shape for i in target.inputs):
         raise UsageError(
             "needs inputs with a batch", where=target.name, fix="give --input, such as --input 8,3,224,224"
@@ -263,7 +263,7 @@ def measure_memory(
 def _predicted(subject: Subject, batch: int, conditions: Conditions, *, on_cuda: bool) -> tuple[int | None, int | None]:
     if subject.variant is None:
         return None, None
-    net = trace(Variant.from_dict(subject.variant))
+    net = trace(subject.variant)
     training = training_of(conditions)
 
     def peak(heap: CudaHeap | None) -> int:

@@ -13,8 +13,8 @@ MIN_PROCESSES = 8
 """Processes under which no 95 % interval is claimed."""
 RESAMPLES = 2000
 WIDENING = 4
-"""Resamples are drawn from deviations widened by sqrt((n + 4) / (n - 1)): so the interval covers the truth in 93 to 97 %
-of series of 8 to 24 processes, stopped early or not (simulated; the plain bootstrap of a median in 89 to 94 %)."""
+"""Resamples are drawn from deviations widened by sqrt((n + 4) / (n - 1)): so the interval covers the truth in 93 to
+97 % of series of 8 to 24 processes, stopped early or not (simulated; the plain bootstrap of a median in 89 to 94 %)."""
 
 
 def process_ratios(times: Sequence[float], base: Sequence[float], pairs: int) -> list[float]:

@@ -17,7 +17,6 @@ import psutil
 import torch
 from torch import nn
 
-from analyzer.architecture.variant import Variant
 from analyzer.building.modules import build
 from analyzer.measuring import gpu
 from analyzer.measuring.allocations import autocast, cpu_peaks, cuda_peaks, loss_of
@@ -129,7 +128,7 @@ def made(
     """The model on the device in its dtype and layout, and its inputs with `batch` as their first size."""
     dtype = getattr(torch, job.conditions.dtype)
     if subject.variant is not None:
-        variant = Variant.from_dict(subject.variant)
+        variant = subject.variant
         model: Any = build(variant, device=device)
         args: list[Any] = [torch.randn(batch, 3, variant.image, variant.image, device=device)]
         kwargs: dict[str, Any] = {}

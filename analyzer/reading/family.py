@@ -19,7 +19,7 @@ from analyzer.reading import exact, peak
 from analyzer.reading import saved as memory
 from analyzer.reading.latency import Profile
 from analyzer.reading.vector import CHUNK, MEMORY, TRAINING, count_columns
-from analyzer.records import Failure, Input, LayerRow, Record, Target
+from analyzer.records import Failure, Input, LayerRow, Record, Remark, Target
 
 TYPES = {
     ops.Conv: "Conv2d",
@@ -32,9 +32,10 @@ TYPES = {
 }
 """Class names of the modules that ops become."""
 
+
 def target(variant: Variant, label: str | None = None) -> Target:
     """How a variant is called: by a preset's name or its canonical one, and the label that it is given."""
-    return Target(name=preset_name(variant) or variant.name, variant=variant.to_dict(), label=label)
+    return Target(name=preset_name(variant) or variant.name, variant=variant, label=label)
 
 
 def baseline_for(variant: Variant, batch: int = 1, *, layers: bool = True, profile: Profile | None = None) -> Record:
@@ -91,7 +92,7 @@ def records(variants: Sequence[Variant], batch: int = 1, profile: Profile | None
 def failed(name: str, error: AnalyzerError, variant: Variant | None = None, batch: int = 1) -> Record:
     """The record of a target that has no figures, with the reason."""
     return Record(
-        target=Target(name=name, variant=variant.to_dict() if variant else None),
+        target=Target(name=name, variant=variant),
         batch=batch,
         error=Failure(what=error.what, where=error.where, fix=error.fix),
     )
@@ -120,12 +121,16 @@ def _memory(net: Net, batch: int) -> dict[str, Any]:
     try:
         memory.require_trainable(net, batch)
     except ArchitectureError as error:
-        return {**figures, "notes": (f"no saved_bytes and no training peak: {error}",)}
+        return {**figures, "remarks": (_untrainable(str(error)),)}
     return {
         **figures,
         "saved_bytes": memory.saved_bytes(net, batch),
         "peak_training_bytes": peak.training_peak(net, batch).bytes,
     }
+
+
+def _untrainable(why: str) -> Remark:
+    return Remark(kind="untrainable", text=f"no saved_bytes and no training peak: {why}")
 
 
 # -- layers ----------------------------------------------------------------------------------------------------
@@ -207,7 +212,7 @@ def _count(variants: list[Variant], batch: int, profile: Profile | None) -> Iter
     counts = count_columns(columns_of(variants), batch, MEMORY, profile.of_net if profile else None)
     assert counts.untrainable is not None
     latency = counts.latency_s
-    note = f"no saved_bytes and no training peak: batch normalisation can't train at batch {batch}"
+    note = _untrainable(f"batch normalisation can't train at batch {batch}")
     for i, variant in enumerate(variants):
         if counts.invalid[i]:
             yield _failed_variant(variant, batch)
@@ -221,7 +226,7 @@ def _count(variants: list[Variant], batch: int, profile: Profile | None) -> Iter
             depth=counts.depth,
             **used,
             predicted=profile.predicted(float(latency[i])) if profile and latency is not None else None,
-            notes=() if trains else (note,),
+            remarks=() if trains else (note,),
         )
 
 

@@ -42,10 +42,11 @@ STEP_BYTES = 4
 class Training:
     """How a step trains. Raises UsageError on a value that is none of those verified.
 
-    `dtype` is that of parameters and activations alike, but where `autocast` says another one (by the CPU's rules; CUDA's
-    differ in the loss alone) with fp32 parameters and gradients: forward and loss are then under torch.autocast, the
-    backward pass and the optimizer are not, and no loss is scaled. `form` is torch's `foreach` (CUDA's default), `fused` or
-    neither. `weight_decay` says whether it is above 0; `accumulate` how many batches add to one step's gradients.
+    `dtype` is that of parameters and activations alike, but where `autocast` says another one (by the CPU's rules;
+    CUDA's differ in the loss alone) with fp32 parameters and gradients: forward and loss are then under torch.autocast,
+    the backward pass and the optimizer are not, and no loss is scaled. `form` is torch's `foreach` (CUDA's default),
+    `fused` or neither. `weight_decay` says whether it is above 0; `accumulate` how many batches add to one step's
+    gradients.
     `checkpoint` runs every layer (each DenseLayer, ResidualBlock, …) again in the backward pass, by
     torch.utils.checkpoint, in place of keeping its activations.
     """
@@ -219,7 +220,7 @@ def _optimizer_step(heap: Heap, training: Training, sizes: list[Dim]) -> None:
 
 
 def _single_tensor(heap: Heap, sizes: list[Dim], adam: bool, decayed: bool) -> None:
-    """Parameter after parameter: `grad.add(param)`, then `(exp_avg_sq.sqrt() / correction)`; the last result lives on."""
+    """Parameter after parameter: `grad.add(param)`, then `exp_avg_sq.sqrt() / correction`; the last result lives on."""
     denominator: HeapStorage | None = None
     for size in sizes:
         gradient = heap.allocate(size) if decayed else None

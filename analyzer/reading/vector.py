@@ -89,7 +89,8 @@ def count_columns(
     `latency` gives a trace's seconds, where they are wanted (see latency.py).
     """
     size = length(columns)
-    columns = replace(columns, init=np.broadcast_to(np.asarray(columns.init, np.int64), size))
+    init: Any = np.broadcast_to(np.asarray(columns.init, np.int64), size)
+    columns = replace(columns, init=init)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         counts, net = _count(columns, size, batch, figures)
         if latency is None:

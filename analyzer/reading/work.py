@@ -1,4 +1,4 @@
-"""Net -> the work that a device's time follows: MACs, bytes moved, operators. Ints, or arrays with one entry a variant."""
+"""Net -> the work that a device's time follows: MACs, bytes moved, operators. Ints, or arrays, an entry a variant."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ FREE = (ops.Flatten, ops.Slice, ops.Dropout)
 class Work(NamedTuple):
     """Of one forward at a batch, or of one operator.
 
-    `macs`, and of these the `uneven` ones: in convolutions whose widths (the image's aside) are no multiples of 8, for
-    which a device's fast kernels are not made; `moved` bytes, read and written; `made` bytes, written to memory of their
-    own (not in place), which on a CPU cost most; `compared` elements, which max pooling looks at; `calls`, the number of
-    operators.
+    `macs`, and of these the `uneven` ones: in convolutions whose widths (the image's aside) are no multiples of 8,
+    for which a device's fast kernels are not made; `moved` bytes, read and written; `made` bytes, written to memory of
+    their own (not in place), which on a CPU cost most; `compared` elements, which max pooling looks at; `calls`, the
+    number of operators.
     """
 
     macs: Dim

@@ -126,7 +126,7 @@ class ModuleChange:
 
     @property
     def state(self) -> str:
-        """`added`, `removed`, `grown`, `shrunk` or `same`: by params, and by the other figures where those are equal."""
+        """`added`, `removed`, `grown`, `shrunk` or `same`: by params, or by the other figures where those are equal."""
         if not self.before:
             return "added"
         if not self.after:

@@ -17,7 +17,7 @@ from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError
 from analyzer.reading import exact, family
 from analyzer.reading import saved as memory
-from analyzer.records import Record
+from analyzer.records import Record, variant_of
 
 SHARED = ("params", "macs", "conv_activations", "saved_bytes")
 KINDS = get_args(Change)[1:]
@@ -35,7 +35,8 @@ class Share:
 class Elasticity:
     """How figures answer to a small step of one axis: exact differences, and relative change over relative step.
 
-    An elasticity of 2 says that 1 % more of the axis makes about 2 % more of the figure. `variant` is the neighbour.
+    An elasticity of 2 says that 1 % more of the axis makes about 2 % more of the figure. `variant` is the neighbour, in
+    its canonical form: a step of one stage from growth 1/2 to 2/2 is growth 2. `value` and `stepped` are the stage's.
     """
 
     axis: str
@@ -50,7 +51,8 @@ class Elasticity:
 class AxisChange:
     """One axis set to another value, and the record that makes. `kind` is `layer`, `topology` or `size`.
 
-    `between` separates the parts of the value, as in the axis's option.
+    `value` is canonical, as the record's variant has it: the same in every stage is one number. `between` separates its
+    parts, as in the axis's option.
     """
 
     axis: str
@@ -122,6 +124,7 @@ def _role(scope: Scope, op: Op) -> str:
 
 # -- elasticities ----------------------------------------------------------------------------------------------
 
+
 def elasticities(variant: Variant, batch: int = 1) -> list[Elasticity]:
     """One for each numeric axis that the variant has, and each stage of what is said a stage.
 
@@ -136,8 +139,7 @@ def elasticities(variant: Variant, batch: int = 1) -> list[Elasticity]:
         differences = {f: (getattr(other, f) or 0) - (getattr(base, f) or 0) for f in SHARED}
         step = float(Fraction(stepped) / Fraction(value) - 1)
         relative = {f: d / (getattr(base, f) or 1) / step for f, d in differences.items()}
-        neighbour = Variant.from_dict(other.target.variant or {})
-        found.append(Elasticity(said, value, stepped, neighbour, differences, relative))
+        found.append(Elasticity(said, value, stepped, variant_of(other), differences, relative))
     return found
 
 
@@ -192,7 +194,7 @@ def _levers(variant: Variant) -> list[tuple[Axis, Any]]:
 def _changed(variant: Variant, axis: Axis, value: Any, batch: int) -> Iterator[AxisChange]:
     record = _try(variant, axis, value, batch)
     if record is not None:
-        yield AxisChange(axis.option, value, axis.change, record, axis.values.between)
+        yield AxisChange(axis.option, getattr(variant_of(record), axis.field), axis.change, record, axis.values.between)
 
 
 def cheapest(variant: Variant, limits: dict[str, int], batch: int = 1) -> list[AxisChange]:
@@ -200,7 +202,7 @@ def cheapest(variant: Variant, limits: dict[str, int], batch: int = 1) -> list[A
 
     Mildest is the first in the order away from the variant's own value. Every figure of each is exact.
     """
-    found = []
+    found: list[AxisChange] = []
     for axis, value in _levers(variant):
         tried = (change for other in axis.smaller(value) for change in _changed(variant, axis, other, batch))
         found += itertools.islice((change for change in tried if _meets(change.record, limits)), 1)

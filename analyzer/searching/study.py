@@ -24,10 +24,10 @@ from analyzer.architecture.network import densenet121_like
 from analyzer.architecture.variant import Variant
 from analyzer.errors import ArchitectureError, MeasureError, UsageError, did_you_mean
 from analyzer.reading import family
-from analyzer.records import Measurement, Record
+from analyzer.records import Measurement, Record, Remark, variant_of
 from analyzer.searching import engine
 from analyzer.searching.candidates import Coding, evenly, excess_of, fitting, places
-from analyzer.searching.kept import alone, optuna_here, storage_at, told
+from analyzer.searching.optuna_storage import alone, optuna_here, storage_at, told
 from analyzer.searching.query import Objective, Query, goals
 from analyzer.searching.results import Find
 from analyzer.space.pareto import front
@@ -56,9 +56,9 @@ DRAWS = 50
 class Question:
     """What a measured search looks for.
 
-    The static `query` gives the constraints and the front to begin with; `static` are those of its objectives that count
-    beside the `measured` ones. `trials` of None: as many measurements as `seconds` allow. A `batch` of None is the
-    device's usual one.
+    The static `query` gives the constraints and the front to begin with; `static` are those of its objectives that
+    count beside the `measured` ones. `trials` of None: as many measurements as `seconds` allow. A `batch` of None is
+    the device's usual one.
     """
 
     space: Space
@@ -232,7 +232,7 @@ class _Run:
             left = max(self.end - self.clock(), 0.0)
             trials = self.question.trials
             share = left / (trials - number) if trials is not None else 0.0
-            yield Timing(Variant.from_dict(found.row.target.variant or {}), self.baseline, share, self.question.batch)
+            yield Timing(variant_of(found.row), self.baseline, share, self.question.batch)
             number += 1
         self.outcome.ended = reason
 
@@ -318,7 +318,7 @@ class _Run:
 def _failed(row: Record, made: Measurement | MeasureError) -> Record:
     """The row with what is known all the same."""
     if isinstance(made, MeasureError):
-        return msgspec.structs.replace(row, notes=(*row.notes, f"not measured: {made}"))
+        return row.remarked(Remark(kind="not-measured", text=f"not measured: {made}"))
     return msgspec.structs.replace(row, measured=made)
 
 

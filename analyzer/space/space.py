@@ -116,7 +116,9 @@ class Space:
             for name, values in (*((name, (getattr(part.fixed, name),)) for name in STRUCTURAL), *part.axes):
                 used[name].update(values)
         said = ((BY_FIELD[name], value) for name, values in self.axes.items() for value in values)
-        return [f"{axis.option} {axis.text(value)}" for axis, value in said if _once(axis, value) not in used[axis.field]]
+        return [
+            f"{axis.option} {axis.text(value)}" for axis, value in said if _once(axis, value) not in used[axis.field]
+        ]
 
     def _parts(self) -> Iterator[SpacePart]:
         said = [axis for axis in AXES if axis.field in self.axes]

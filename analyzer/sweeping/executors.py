@@ -79,7 +79,7 @@ class Processes:
                 yield Done(index, result, host)
 
     def measure(self, function: Callable[[T, str], R], tasks: Iterable[T]) -> Iterator[Done[R]]:
-        """One device: in this thread. Several: a thread for each task that runs, whose measuring is a process anyway."""
+        """One device: in this thread. Several: a thread for each task that runs; its measuring is a process anyway."""
         host = platform.node()
         if len(self.places) == 1:
             for index, task in enumerate(tasks):

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from analyzer.architecture.network import trace
-from analyzer.architecture.variant import Variant
 from analyzer.reading import family
 from analyzer.reading.peak import training_peak
 from analyzer.records import Record
@@ -51,7 +50,7 @@ def _timeline(row: Record | None) -> tuple[TimelineStep, ...] | None:
     """A training step of the subject, where it can train."""
     if row is None or row.target.variant is None or row.peak_training_bytes is None:
         return None
-    step = training_peak(trace(Variant.from_dict(row.target.variant)), row.batch, timeline=True)
+    step = training_peak(trace(row.target.variant), row.batch, timeline=True)
     return timeline_of(step.moments)
 
 
@@ -65,7 +64,7 @@ def asked_limits(limits: Mapping[str, int]) -> tuple[ReportLimit, ...]:
 
 def _title(records: Sequence[Record]) -> str:
     configs = dict.fromkeys(
-        "-".join(map(str, row.target.variant["block_config"])) for row in records[1:] if row.target.variant
+        "-".join(map(str, row.target.variant.block_config)) for row in records[1:] if row.target.variant
     )
     return "Sweep of " + ", ".join(list(configs)[:4]) + (" and more" if len(configs) > 4 else "")
 
@@ -73,4 +72,4 @@ def _title(records: Sequence[Record]) -> str:
 def _with_layers(row: Record) -> Record:
     if row.error or row.layers or row.target.variant is None:
         return row
-    return msgspec.structs.replace(row, layers=family.record(Variant.from_dict(row.target.variant), row.batch).layers)
+    return msgspec.structs.replace(row, layers=family.record(row.target.variant, row.batch).layers)

@@ -15,7 +15,7 @@ from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, MeasureError, UsageError, did_you_mean
 from analyzer.reading.family import baseline_for, failed, records, target
 from analyzer.reading.latency import Profile
-from analyzer.records import Measurement, Record, devices_of, read_record
+from analyzer.records import Measurement, Record, Remark, devices_of, read_record, variant_of
 from analyzer.space.grid import BadVariant, Grid, Listed
 from analyzer.space.pareto import front
 from analyzer.sweeping.executors import Executor, Processes, result_of
@@ -171,8 +171,8 @@ def already_counted(plan: SweepPlan, store: Store) -> dict[str, Record]:
 
 
 def _renewed(row: Record) -> Record:
-    notes = tuple(note for note in row.notes if not note.startswith(NOT_MEASURED))
-    return row if notes == row.notes else msgspec.structs.replace(row, notes=notes)
+    remarks = tuple(remark for remark in row.remarks if remark.kind != "not-measured")
+    return row if remarks == row.remarks else msgspec.structs.replace(row, remarks=remarks)
 
 
 def pareto_names(rows: Sequence[Record]) -> tuple[str, ...]:
@@ -238,7 +238,7 @@ def measure(
             share = max(left, 0) * min(1, width / (len(missing) - started))
             starting(row)
             started += 1
-            yield Timing(Variant.from_dict(row.target.variant or {}), against, share, batch)
+            yield Timing(variant_of(row), against, share, batch)
 
     for done in executor.measure(measure_one, timings() if missing else ()):
         row = missing[done.index]
@@ -254,7 +254,7 @@ def reference(plan: SweepPlan, rows: Sequence[Record], chosen: Sequence[Record])
     """What times are compared with."""
     if (rows and rows[0].error is None) or not chosen:
         return plan.baseline
-    return Variant.from_dict(chosen[0].target.variant or {})
+    return variant_of(chosen[0])
 
 
 def already_measured(
@@ -298,7 +298,7 @@ def _measured(row: Record, store: Store, measurement: Measurement, host: str | N
 
 
 def _noted(row: Record, store: Store, note: str, host: str | None = None) -> Record:
-    noted = msgspec.structs.replace(row, notes=(*row.notes, note))
+    noted = row.remarked(Remark(kind="not-measured", text=note))
     store.put([noted], host=host)
     return noted
 

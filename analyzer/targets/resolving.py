@@ -268,7 +268,7 @@ def forget(but: Sequence[Path] = ()) -> None:
 
 
 def _home(name: str, module: ModuleType, folders: Sequence[Path]) -> Path | None:
-    """The folder that a module was found in under its own name; what merely lies below it (`.venv`) was found elsewhere."""
+    """The folder a module was found in under its own name; what merely lies below it (`.venv`) was found elsewhere."""
     file = getattr(module, "__file__", None)
     if not isinstance(file, str) or name.partition(".")[0] == "analyzer":
         return None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from analyzer.budget.alignment import Alignment
 from analyzer.budget.globs import matcher
-from analyzer.budget.lock import natural, structure_hash
+from analyzer.budget.lock_file import natural, structure_hash
 from analyzer.records import LayerRow
 
 NAMES = ("a", "b", "conv", "0", "1", "2", "3")

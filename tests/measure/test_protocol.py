@@ -108,7 +108,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_said() -> None:
     assert [note.partition(" (predicted: it needs ")[0] for note in series.notes] == [
         "batch 16 did not fit", "batch 8 did not fit",
     ]  # fmt: skip
-    needed = predict_memory(Variant.from_dict(SMALL.variant or {}), 16).peak_inference_bytes
+    needed = predict_memory(SMALL.variant, 16).peak_inference_bytes
     assert f"needs {mib(needed)}, and " in series.notes[0]
     assert series.notes[0].endswith("measured at 8")
 
@@ -283,8 +283,10 @@ def test_conditions_reach_the_process(conditions: Conditions) -> None:
 def test_a_model_of_ones_own_is_measured_and_its_failure_is_told(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import torch\nclass Net(torch.nn.Module):\n"
-        "    def __init__(self, bad=False):\n        super().__init__()\n        self.l = torch.nn.Linear(4, 2)\n        self.bad = bad\n"
-        "    def forward(self, x):\n        print('noise')\n        if self.bad: raise ValueError('no good')\n        return self.l(x)\n"
+        "    def __init__(self, bad=False):\n        super().__init__()\n"
+        "        self.l = torch.nn.Linear(4, 2)\n        self.bad = bad\n"
+        "    def forward(self, x):\n        print('noise')\n"
+        "        if self.bad: raise ValueError('no good')\n        return self.l(x)\n"
     )
     good = subject_of(resolve(f"{tmp_path}/mine.py:Net", inputs=["3,4"]))
     bad = subject_of(resolve(f"{tmp_path}/mine.py:Net", inputs=["3,4"], kwargs=["bad=true"]))
@@ -316,14 +318,14 @@ def test_the_best_batch_is_where_the_rate_stops_rising() -> None:
     assert choice.best == 16
     assert max(choice.images_per_s) == 64
     assert choice.predicted
-    needed = predict_memory(Variant.from_dict(SMALL.variant or {}), choice.largest).peak_inference_bytes
+    needed = predict_memory(SMALL.variant, choice.largest).peak_inference_bytes
     assert 0.5 * needed < psutil.virtual_memory().available
 
 
 def test_the_largest_batch_of_a_gpu_is_lowered_until_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The prediction leaves workspaces out; what a model of one's own needs isn't known, so it is what ran."""
     monkeypatch.setattr(measure.gpu, "free_bytes", lambda _: 2**30)
-    variant = Variant.from_dict(SMALL.variant or {})
+    variant = SMALL.variant
     tried: list[int] = []
 
     def worker(job: Job) -> Answer:

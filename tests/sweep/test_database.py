@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.errors import UsageError
-from analyzer.records import Environment, Failure, Measurement, Record, Target
+from analyzer.records import Environment, Failure, Measurement, Record, Remark, Target
 from analyzer.sweeping import database
 from analyzer.sweeping.database import Database, SqliteStore, made_here, merge_into, open_store
 from analyzer.sweeping.store import JsonlStore, MemoryStore, Setting, Store, setting_of
@@ -69,7 +69,7 @@ def records_in(path: Path) -> list[Record]:
 
 def test_the_latest_of_each_name_in_the_order_of_their_coming(store: Store) -> None:
     store.put(ROWS[:3])
-    later = msgspec.structs.replace(ROWS[1], notes=("again",))
+    later = msgspec.structs.replace(ROWS[1], remarks=(Remark(kind="note", text="again"),))
     store.put([later, ROWS[3]])
     store.put([])
     assert store.records() == [ROWS[0], later, ROWS[2], ROWS[3]]

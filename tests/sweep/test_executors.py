@@ -141,7 +141,7 @@ def test_an_executor_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="a Ray cluster's"):
         executor_of(address="auto")
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(UsageError, match=r"pip install analyzer\[ray\]"):
+    with pytest.raises(UsageError, match=r'pip install "modelbudget\[ray\]"'):
         executor_of("ray")
 
 

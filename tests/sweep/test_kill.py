@@ -33,7 +33,8 @@ for block in range({BLOCKS}):
     names = [f"{{block}}.{{i}}" for i in range({SIZE})]
     missing = [name for name in names if name not in there]
     if missing:
-        store.put([Record(target=Target(name=name), params=block, notes=("x" * 300,)) for name in missing])
+        remarks = (Remark(kind="note", text="x" * 300),)
+        store.put([Record(target=Target(name=name), params=block, remarks=remarks) for name in missing])
         print("put", *missing, flush=True)
 store.close()
 """

@@ -11,7 +11,7 @@ from typing import Any
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, say
-from analyzer.cli.finds import print_data, write_files
+from analyzer.cli.search_output import print_data, write_files
 from analyzer.errors import UsageError
 from analyzer.records import Record
 from analyzer.searching.engine import Result
@@ -67,9 +67,8 @@ def measured_search(
 def _say_static(result: Result) -> None:
     finds = result.finds
     seen = "all" if result.exhaustive else f"{100 * result.share:.3g} % of the"
-    say(
-        f"{seen} {result.space.size:,} variants counted: {finds.fitting:,} fit, {len(finds.points):,} on the static front"
-    )
+    front = f"{len(finds.points):,} on the static front"
+    say(f"{seen} {result.space.size:,} variants counted: {finds.fitting:,} fit, {front}")
 
 
 def _say_starting(row: Record) -> None:

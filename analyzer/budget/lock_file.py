@@ -218,8 +218,8 @@ def _model(head: _ModelLine, figures: dict[str, int], rows: Iterable[LayerRow], 
     for name in SUMS:
         said, is_ = figures.get(name), model.figure(name)
         if said != is_:
-            told = f"the {name} of {head.model!r} are {said}, and its modules' add up to {is_}: a merge may have mixed them"
-            raise _unreadable(told, where)
+            told = f"the {name} of {head.model!r} are {said}, and its modules' add up to {is_}"
+            raise _unreadable(f"{told}: a merge may have mixed them", where)
     return model
 
 

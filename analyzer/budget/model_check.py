@@ -13,7 +13,7 @@ from analyzer.budget.alignment import Alignment
 from analyzer.budget.counting import Counted
 from analyzer.budget.figures import LAYERED, OF_PARAMETERS, PEAKS, TRACKED, of_row, of_rows
 from analyzer.budget.limits import Limit, waived_up_to
-from analyzer.budget.lock import Locked
+from analyzer.budget.lock_file import Locked
 from analyzer.budget.schema import BASELINE, Waiver
 from analyzer.budget.source import Place
 from analyzer.budget.verdict import Budgeted, Finding, Payer
@@ -24,6 +24,10 @@ from analyzer.units import percent
 Reference = Callable[[str, str], int]
 """(model, figure) -> that model's figure, for max-ratio. Raises an AnalyzerError."""
 SHOWN_MOVES = 5
+
+
+TERMS = ("convention", "one-path", "untrainable")
+"""Kinds of a record's remarks that a check repeats: on what terms a figure was counted."""
 
 
 @dataclass
@@ -175,16 +179,19 @@ def _fix(kind: str, changes: tuple[Payer, ...], relockable: bool) -> str:
 
 def _unmatched(held: Held, limit: Limit) -> Finding:
     tops = sorted({row.path.split(".")[0] for row in held.now.rows if row.path})
+    fix = f"the model's layers begin with: {', '.join(tops[:12])}" if tops else "it has no layers but itself"
     return Finding(
         kind="unmatched", level="error", model=held.name, what=f"the group {limit.group!r} matches no layer",
-        figure=limit.figure, group=limit.group, fix=f"the model's layers begin with: {', '.join(tops[:12])}" if tops else "it has no layers but itself",
+        figure=limit.figure, group=limit.group, fix=fix,
         file=held.config_place[0], line=held.config_place[1],
     )  # fmt: skip
 
 
 def _unknown(held: Held, limit: Limit) -> Finding:
     record = held.counted.record
-    why = next((note for note in record.notes if limit.figure in note), "")
+    why = next(
+        (remark.text for remark in record.remarks if remark.figure == limit.figure or limit.figure in remark.text), ""
+    )
     needs_input = not record.inputs and limit.figure not in OF_PARAMETERS
     if needs_input:
         why = "the configuration gives no input"
@@ -257,10 +264,10 @@ def remarks(held: Held, limits: Sequence[Limit], lines: Sequence[Budgeted], fail
             )
             more = f", and {len(moves) - SHOWN_MOVES} more" if len(moves) > SHOWN_MOVES else ""
             yield held.found("moved", "note", f"renamed or moved, and counted as the same: {listed}{more}")
-    for note in held.counted.record.notes:
-        if note.startswith(("counted on one path", "by convention", "no saved_bytes")):
+    for remark in held.counted.record.remarks:
+        if remark.kind in TERMS:
             # Figures of one path of several may be too small: that is worth more than a note.
-            yield held.found("terms", "warning" if note.startswith("counted on one path") else "note", note)
+            yield held.found("terms", "warning" if remark.kind == "one-path" else "note", remark.text)
 
 
 def _changed(held: Held, line: Budgeted, limits: Sequence[Limit]) -> Iterator[Finding]:

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from analyzer.budget.baseline import Baseline
-from analyzer.budget.holding import Held
 from analyzer.budget.limits import Limit
-from analyzer.budget.lock import Identity, Locked
+from analyzer.budget.lock_file import Identity, Locked
+from analyzer.budget.model_check import Held
 from analyzer.budget.verdict import Finding, Level
 from analyzer.reporting.figures import known
 
