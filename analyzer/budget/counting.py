@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
+from analyzer.architecture.axes import axis
 from analyzer.architecture.variant import Variant
 from analyzer.budget import source
 from analyzer.budget.configuration import inputs_of
@@ -19,7 +20,6 @@ from analyzer.budget.untrusted_files import contained
 from analyzer.errors import TargetError, UsageError
 from analyzer.reading import family
 from analyzer.records import Input, Record
-from analyzer.space.axes import axis
 from analyzer.targets.isolation import SECONDS, isolated
 from analyzer.targets.loading import load, tensors
 from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, resolve
@@ -57,7 +57,7 @@ def resolved(model: Model, root: Path) -> Resolved:
 def _text(name: str, value: Any) -> str:
     """An option's value as the command line would say it."""
     if isinstance(value, list):
-        return ("," if name == "blocks" else "/").join(map(str, value))
+        return axis(name).values.between.join(map(str, value))
     return str(value)
 
 

@@ -9,12 +9,13 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from analyzer.architecture.axes import AXES
 from analyzer.architecture.network import PRESETS
 from analyzer.distribution import NAME
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.reading.peak import Autocast, Dtype, Form, Optimizer, Training, ZeroGrad
 from analyzer.records import FIGURES
-from analyzer.space.axes import AXES
+from analyzer.space import lists
 from analyzer.units import parse_batch, parse_count, parse_seconds
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,13 +26,13 @@ def family_options(*, many: bool) -> Callable[[F], F]:
     """One option an axis of the family, each one value or (`many`) lists, ranges and repeats."""
 
     def add(function: F) -> F:
-        for axis in reversed(AXES.values()):
+        for axis in reversed(AXES):
             function = click.option(
                 f"--{axis.option}",
                 f"axis_{axis.field}",
                 multiple=many,
                 metavar="VALUES" if many else "VALUE",
-                help=axis.help + ("; a list or a range low:high:step" if many and axis.lists else "") + ".",
+                help=axis.help + ("; a list or a range low:high:step" if many and axis.values.lists else "") + ".",
             )(function)
         return function
 
@@ -41,10 +42,10 @@ def family_options(*, many: bool) -> Callable[[F], F]:
 def family_values(options: dict[str, Any], *, many: bool) -> dict[str, Any]:
     """Takes the axes out of a verb's options: field -> value (or values), only for those given."""
     values = {}
-    for axis in AXES.values():
+    for axis in AXES:
         given = options.pop(f"axis_{axis.field}")
         if many and given:
-            values[axis.field] = axis.many(given)
+            values[axis.field] = lists.many(axis, given)
         elif not many and given is not None:
             values[axis.field] = axis.one(given)
     return values

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from analyzer import units
+from analyzer.architecture.axes import axis
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, is_quiet, say
 from analyzer.cli.options import Count as CountType
@@ -42,10 +43,10 @@ from analyzer.searching.execution import (
 from analyzer.searching.export import require_form
 from analyzer.searching.query import FIGURES, Constraint, Query
 from analyzer.searching.results import Find, described
-from analyzer.space.axes import axis
+from analyzer.space.lists import many
 from analyzer.space.space import Space
 
-SHOWN = 40
+SHOWN, MOST_UNUSED = 40, 5
 WORDS = {figure: figure.removesuffix("_bytes").replace("_", "-") for figure in FIGURES}
 
 
@@ -139,6 +140,9 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
     axes = {**_file_axes(options.pop("space_file")), **family_values(options, many=True)}
     space = Space(**axes)
     say(f"{space.size:,} variants of {len(space.parts):,} {'structure' if len(space.parts) == 1 else 'structures'}")
+    if unused := space.unused:
+        more = f" and {len(unused) - MOST_UNUSED:,} more" * (len(unused) > MOST_UNUSED)
+        say(f"in no variant, as nothing else that was said goes with it: {', '.join(unused[:MOST_UNUSED])}{more}")
     if dry_run:
         return 0
     if options["export"] is not None:
@@ -187,7 +191,7 @@ def _file_values(name: str, values: Any, path: Path) -> tuple[Any, ...]:
         if isinstance(value, list) and all(isinstance(v, int) for v in value):
             found.append(tuple(value))
         elif isinstance(value, str):
-            found += axis(name).many([value])
+            found += many(axis(name), [value])
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             found.append(value)
         else:

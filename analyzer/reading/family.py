@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from analyzer.architecture.axes import AXES, Axis
 from analyzer.architecture.dims import Dim
 from analyzer.architecture.facts import FLOAT, Op, Scope
 from analyzer.architecture.net import Net
@@ -19,9 +20,6 @@ from analyzer.reading import saved as memory
 from analyzer.reading.latency import Profile
 from analyzer.reading.vector import CHUNK, MEMORY, TRAINING, count_columns
 from analyzer.records import Failure, Input, LayerRow, Record, Remark, Target
-
-NUMERIC = ("growth", "ratio", "bn_size", "compression", "init", "groups", "kernel", "classes", "image")
-"""Variant's fields that may vary within one array pass."""
 
 
 def target(variant: Variant, label: str | None = None) -> Target:
@@ -152,8 +150,7 @@ def _rows(net: Net, batch: int, trainable: bool) -> Iterator[LayerRow]:
 
 def _structure(v: Variant) -> tuple[Any, ...]:
     """What must be one for all variants of an array pass: what is said once, a stage, or not at all included."""
-    kinds = tuple(type(value) for value in (v.growth, v.ratio, v.bn_size, v.compression))
-    return v.block, v.block_config, kinds, v.stem, v.drop, v.groups == 1
+    return tuple(axis.structure(getattr(v, axis.field)) for axis in AXES)
 
 
 def _groups(variants: Sequence[Variant]) -> Iterator[tuple[list[int], list[Variant]]]:
@@ -177,21 +174,16 @@ def columns_of(variants: Sequence[Variant]) -> Columns:
             return values[0]
         return np.array(values)
 
-    def field_column(name: str) -> Any:
-        values = [getattr(v, name) for v in variants]
+    def field_column(axis: Axis) -> Any:
+        values = [getattr(v, axis.field) for v in variants]
+        if axis.structural:
+            return values[0]
         if isinstance(values[0], tuple):
             return tuple(column(stage) for stage in zip(*values, strict=True))
         return column(values)
 
-    first = variants[0]
-    return Columns(
-        block=first.block,
-        block_config=first.block_config,
-        stem=first.stem,
-        drop=first.drop,
-        **{name: field_column(name) for name in NUMERIC if name != "init"},
-        init=np.array([v.init for v in variants]),
-    )
+    columns = {axis.field: field_column(axis) for axis in AXES}
+    return Columns(**{**columns, "init": np.array([v.init for v in variants])})
 
 
 def _count(variants: list[Variant], batch: int, profile: Profile | None) -> Iterator[Record]:

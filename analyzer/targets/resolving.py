@@ -8,15 +8,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from analyzer.architecture.axes import AXES, BY_FIELD, alternatives
 from analyzer.architecture.blocks import BLOCKS
 from analyzer.architecture.network import PRESETS
+from analyzer.architecture.values import Each
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.records import Input
-from analyzer.space.axes import axis
 
 if TYPE_CHECKING:
     pass
@@ -71,7 +72,7 @@ def resolve(
     if text is not None and ":" in text:
         if options:
             raise UsageError(
-                f"--{next(iter(options)).replace('_', '-')} belongs to the family, not to {text!r}",
+                f"--{BY_FIELD[next(iter(options))].option} belongs to the family, not to {text!r}",
                 fix="pass the model's own arguments with --kwarg name=value",
             )
         location, _, attribute = text.rpartition(":")
@@ -92,7 +93,7 @@ def resolve(
     if not options:
         return FamilyTarget(variant)
     changes = {name: value for name, value in options.items() if getattr(variant, name) != value}
-    said = " ".join(f"{axis(name).option}={_plain(value)}" for name, value in changes.items())
+    said = " ".join(f"{BY_FIELD[name].option}={BY_FIELD[name].text(value)}" for name, value in changes.items())
     return FamilyTarget(override(variant, options), f"{text} {said}" if said else None)
 
 
@@ -113,18 +114,16 @@ def named(text: str) -> Variant:
 
 def override(variant: Variant, options: Mapping[str, Any]) -> Variant:
     """The variant with some fields replaced; a new block takes its own defaults for what is left unsaid."""
-    base = {field.name: getattr(variant, field.name) for field in fields(variant)}
+    kept = {axis.field: getattr(variant, axis.field) for axis in AXES}
     if options.get("block", variant.block) != variant.block:
-        base.update(ratio=None, bn_size=None, compression=None)
-    if "ratio" in options or "bn_size" in options:
-        base.update(ratio=None, bn_size=None)
-    if isinstance(variant.growth, tuple) and "block_config" in options and "growth" not in options:
-        raise UsageError("growth is one a stage here", where="--blocks", fix="say --growth too")
-    return replace(variant, **{**base, **options})
-
-
-def _plain(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        kept.update({axis.field: None for axis in AXES if axis.of_block is not None})
+    kept.update(dict.fromkeys(other for name in options for other in alternatives(name)))
+    if len(options.get("block_config", variant.block_config)) != len(variant.block_config):
+        for axis in AXES:
+            if isinstance(axis.values, Each) and isinstance(kept[axis.field], tuple) and axis.field not in options:
+                what = f"{axis.field} is one a {axis.values.per} here"
+                raise UsageError(what, where="--blocks", fix=f"say --{axis.option} too")
+    return Variant(**{**kept, **options})
 
 
 def parse_kwargs(texts: Sequence[str]) -> tuple[tuple[str, Any], ...]:

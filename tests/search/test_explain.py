@@ -15,13 +15,13 @@ import torch
 from hypothesis import example, given, reject, settings
 from variants import variants
 
+from analyzer.architecture.axes import axis
 from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.building.modules import build
 from analyzer.errors import ArchitectureError
 from analyzer.reading.family import record
 from analyzer.searching.explain import cheapest, elasticities, levers, shares
-from analyzer.space.axes import axis
 from analyzer.tracing.trace import count_module
 
 ROOT = Path(__file__).parents[2]
