@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.dims import Dim, scaled
-from analyzer.architecture.facts import Value
-from analyzer.architecture.net import Net
 from analyzer.architecture.stems import STEMS, StemNames, transition
 from analyzer.architecture.wiring import Layer, LayerAt
 
 if TYPE_CHECKING:
     from analyzer.architecture.blocks import BlockType
+    from analyzer.architecture.facts import Value
+    from analyzer.architecture.net import Net
     from analyzer.architecture.network import Columns
     from analyzer.architecture.variant import Variant
 

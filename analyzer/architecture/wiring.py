@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from analyzer.architecture.dims import Dim, scaled
-from analyzer.architecture.facts import Value
-from analyzer.architecture.net import Net
 
 if TYPE_CHECKING:
     from analyzer.architecture.axes import VariantFields
     from analyzer.architecture.blocks import BlockType
+    from analyzer.architecture.facts import Value
+    from analyzer.architecture.net import Net
 
 HARMONIC_FACTOR = 1.6
 
@@ -52,8 +52,8 @@ class Layer:
         return self.of.drop
 
 
-LayerAt = Callable[[Value, int], Layer]
-StageFunction = Callable[[Net, Value, int, LayerAt, "BlockType"], Value]
+LayerAt = Callable[["Value", int], Layer]
+StageFunction = Callable[["Net", "Value", int, LayerAt, "BlockType"], "Value"]
 
 
 def _layer(net: Net, x: Value, i: int, layer: Layer, block: BlockType) -> Value:
