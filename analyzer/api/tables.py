@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
 from analyzer.reading.comparison import LayerChange, compare_records
-from analyzer.records import FIGURES, Record
+from analyzer.records import FIGURES, Record, fields_of
 from analyzer.targets.analysis import analyze
 from analyzer.targets.resolving import named
 
@@ -48,7 +48,7 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
                 "batch": record.batch,
                 "flops": record.flops,
                 **{figure: getattr(record, figure) for figure in FIGURES},
-                **(record.target.variant or {}),
+                **fields_of(record),
                 "measured_latency_s": measured.measured_latency_s if measured else None,
                 "measured_images_per_s": measured.measured_images_per_s if measured else None,
                 "predicted_latency_s": record.predicted.latency_s if record.predicted else None,

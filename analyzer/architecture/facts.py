@@ -63,7 +63,8 @@ CONVOLUTIONS: tuple[Kind, ...] = ("1x1 convolution", "larger convolution", "grou
 
 
 class TorchCall(NamedTuple):
-    """A torch.nn module by its class name and arguments, or a function by its name in torch and what follows its inputs.
+    """A torch.nn module by its class name and arguments, or a function by its name in torch and what follows its
+    inputs.
 
     A function's name is dotted (`nn.functional.gelu`), or one of building/modules.py's own.
     """

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.dims import Dim, scaled
-from analyzer.architecture.facts import Value
-from analyzer.architecture.net import Net
 from analyzer.architecture.stems import STEMS, StemNames, transition
 from analyzer.architecture.wiring import Layer, LayerAt
 
 if TYPE_CHECKING:
     from analyzer.architecture.blocks import BlockType
+    from analyzer.architecture.facts import Value
+    from analyzer.architecture.net import Net
     from analyzer.architecture.network import Columns
     from analyzer.architecture.variant import Variant
 
@@ -70,7 +70,7 @@ def _dense_layers(v: Variant | Columns, stage: int) -> LayerAt:
             hidden = scaled(x.channels, ratio)
         elif bn_size is not None:
             hidden = bn_size * grow if fixed is None else fixed
-        return Layer(grow, hidden, v.kernel, v.groups, v.drop, first=i == 0)
+        return Layer(grow, hidden, v, first=i == 0)
 
     return layer_at
 
@@ -99,7 +99,7 @@ def _wide_layer(v: Variant | Columns, stage: int, first_width: Dim) -> Layer:
     if isinstance(width, str):
         width = first_width * 2**stage
     hidden: Dim = v.bn_size * width if v.bn_size is not None else scaled(width, _at(v.ratio, stage))
-    return Layer(width, hidden, v.kernel, v.groups, v.drop)
+    return Layer(width, hidden, v)
 
 
 def _vovnet(net: Net, x: Value, v: Variant | Columns, block: BlockType) -> None:

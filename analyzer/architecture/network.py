@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
+from analyzer.architecture.axes import AXES, VariantFields
 from analyzer.architecture.blocks import BLOCKS
-from analyzer.architecture.dims import Dim, is_array
+from analyzer.architecture.dims import is_array
 from analyzer.architecture.net import Net
 from analyzer.architecture.variant import Variant
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Many variants of one structure: Variant's fields, where a number may be an int64 (float64) array of variants.
+@dataclass(frozen=True, kw_only=True)
+class Columns(VariantFields):
+    """Many variants of one structure: where Variant has a number, an int64 (float64) array of variants may stand.
 
-    `init` is an array; where it is none, the columns are one variant.
-    `block`, `block_config`, `stem`, `drop`, whether growth is `"double"` and whether groups is 1 are one for all;
-    nothing is validated.
+    `init` is an array; where it is none, the columns are one variant. What `Axis.structure` says of a value is one for
+    all. Nothing is validated.
     """
-
-    block: str
-    block_config: tuple[int, ...]
-    growth: Any
-    ratio: Any
-    bn_size: Any
-    compression: Any
-    init: Dim
-    stem: str
-    groups: Dim
-    kernel: Dim
-    drop: float
-    classes: Dim
-    image: Dim
 
 
 def trace(variant: Variant | Columns) -> Net:
@@ -82,7 +67,7 @@ PRESETS: dict[str, Variant] = {
 
 def densenet121_like(variant: Variant) -> Variant:
     """DenseNet121 at the classes and image of `variant`: what every comparison is against."""
-    return replace(PRESETS["densenet121"], classes=variant.classes, image=variant.image)
+    return replace(PRESETS["densenet121"], **{axis.field: getattr(variant, axis.field) for axis in AXES if axis.task})
 
 
 def preset_name(variant: Variant) -> str | None:

@@ -1,4 +1,6 @@
-"""The recorder below `Net`: named scopes and parts, limits on dimensions, and the rules that each op is recorded under."""
+"""The recorder below `Net`: named scopes and parts, limits on dimensions, and the rules that each op is recorded
+under.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ from analyzer.errors import ArchitectureError
 class Recorder:
     """Records ops while an architecture function runs; its primitives are `Net`'s (net.py).
 
-    In array form (`vector`) `invalid` marks the variants that can't be built, and `high_macs` and `high_elements` bound the
-    totals over all variants, as exact ints, so that int64 overflow is seen before it can wrap.
+    In array form (`vector`) `invalid` marks the variants that can't be built, and `high_macs` and `high_elements`
+    bound the totals over all variants, as exact ints, so that int64 overflow is seen before it can wrap.
     """
 
     def __init__(self, *, vector: bool = False) -> None:

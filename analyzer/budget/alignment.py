@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 from analyzer.budget.figures import of_row
-from analyzer.budget.lock import natural, structure_hash
+from analyzer.budget.lock_file import natural, structure_hash
 from analyzer.budget.verdict import Payer
 from analyzer.reading.layers import LayerNode, tree
 from analyzer.records import LayerRow

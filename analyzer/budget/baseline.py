@@ -8,12 +8,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from analyzer.budget import lock
+from analyzer.budget import lock_file
 from analyzer.budget.configuration import FILES, Found, parse
-from analyzer.budget.files import read_text
 from analyzer.budget.git import Repository
-from analyzer.budget.lock import Locked
+from analyzer.budget.lock_file import Locked
 from analyzer.budget.schema import Configuration
+from analyzer.budget.untrusted_files import read_text
 from analyzer.errors import AnalyzerError, BaselineError
 
 _REBUILD_SECONDS = 1800
@@ -23,8 +23,8 @@ _REBUILD_SECONDS = 1800
 class Baseline:
     """Locked models, and where they come from. `problem` says why there are none; `fix` what gives some.
 
-    `configuration` is the merge base's own, None where it is not asked for or there is none; `wrong` says why it can't be
-    read.
+    `configuration` is the merge base's own, None where it is not asked for or there is none; `wrong` says why it
+    can't be read.
     """
 
     label: str
@@ -39,7 +39,7 @@ class Baseline:
 def read_lock(path: Path) -> dict[str, Locked] | None:
     """The models of a lock file; None where there is no file. Raises BaselineError, UsageError."""
     text = read_text(path)
-    return None if text is None else lock.from_text(text, path.name).models
+    return None if text is None else lock_file.from_text(text, path.name).models
 
 
 def from_lock_file(found: Found) -> Baseline:
@@ -47,8 +47,10 @@ def from_lock_file(found: Found) -> Baseline:
     try:
         models = read_lock(found.lock)
     except AnalyzerError as error:
-        return Baseline(lock.FILE, {}, error)
-    return Baseline(lock.FILE, models) if models is not None else Baseline(f"{lock.FILE} (there is none yet)", {})
+        return Baseline(lock_file.FILE, {}, error)
+    if models is None:
+        return Baseline(f"{lock_file.FILE} (there is none yet)", {})
+    return Baseline(lock_file.FILE, models)
 
 
 def from_merge_base(found: Found, against: str, *, rebuild: bool) -> Baseline:
@@ -85,7 +87,7 @@ def _configuration_at(repository: Repository, commit: str, found: Found) -> Conf
 
 def _locked_at(repository: Repository, commit: str, found: Found) -> dict[str, Locked] | None:
     text = repository.file_at(commit, found.lock)
-    return None if text is None else lock.from_text(text, f"{lock.FILE} at {commit[:10]}").models
+    return None if text is None else lock_file.from_text(text, f"{lock_file.FILE} at {commit[:10]}").models
 
 
 def _rebuilt(repository: Repository, commit: str, found: Found) -> dict[str, Locked]:
@@ -98,9 +100,9 @@ def _rebuilt(repository: Repository, commit: str, found: Found) -> dict[str, Loc
         path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
         try:
             done = subprocess.run(
-                command, cwd=folder if folder.is_dir() else tree, env={**os.environ, "PYTHONPATH": path, "NO_COLOR": "1"},
-                capture_output=True, encoding="utf-8", errors="replace", stdin=subprocess.DEVNULL,
-                timeout=_REBUILD_SECONDS, check=False,
+                command, cwd=folder if folder.is_dir() else tree,
+                env={**os.environ, "PYTHONPATH": path, "NO_COLOR": "1"}, capture_output=True, encoding="utf-8",
+                errors="replace", stdin=subprocess.DEVNULL, timeout=_REBUILD_SECONDS, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise BaselineError(f"took over {_REBUILD_SECONDS} s", where=f"--rebuild of {commit[:10]}") from None
@@ -111,4 +113,4 @@ def _rebuilt(repository: Repository, commit: str, found: Found) -> dict[str, Loc
                 where=f"--rebuild of {commit[:10]}",
                 fix="leave out --rebuild; submodules and built files are not in its worktree",
             )
-        return lock.from_text(done.stdout, f"--rebuild of {commit[:10]}").models
+        return lock_file.from_text(done.stdout, f"--rebuild of {commit[:10]}").models

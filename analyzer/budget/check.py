@@ -15,21 +15,22 @@ import msgspec
 
 from analyzer.budget import source
 from analyzer.budget.baseline import Baseline, from_lock_file, from_merge_base, read_lock
-from analyzer.budget.configuration import Found, find, line_of
-from analyzer.budget.counting import Counted, count
+from analyzer.budget.baseline_check import baseline_of, standing_of
+from analyzer.budget.configuration import Found, find, line_of, seconds_of
+from analyzer.budget.counting import Counted, count, identity_of
 from analyzer.budget.edits import edits
 from analyzer.budget.figures import STATIC, of_record
-from analyzer.budget.holding import Held, hold, needs_peaks, remarks, waive
 from analyzer.budget.limits import limits
-from analyzer.budget.lock import identity_of, locked
+from analyzer.budget.lock_file import locked
+from analyzer.budget.model_check import Held, hold, needs_peaks, remarks, waive
 from analyzer.budget.schema import Configuration, Model
-from analyzer.budget.standing import baseline_of, standing_of
 from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
 from analyzer.errors import AnalyzerError, UsageError, did_you_mean
 from analyzer.reading import family
 from analyzer.reporting.data import now
 from analyzer.reporting.figures import known
-from analyzer.targets.resolving import forget, named
+from analyzer.targets.loading import forget
+from analyzer.targets.resolving import named
 
 BUDGETS_FROM = ("head", "base")
 
@@ -42,19 +43,22 @@ def check(
     rebuild: bool = False,
     budget_from: str = "head",
     models: Sequence[str] = (),
+    timeout: float | None = None,
     today: date | None = None,
     command: Sequence[str] = ("analyzer.check",),
     progress: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """Holds the configured models (or those named) to their budgets, against the lock file or a ref's merge base.
 
-    With `against`, the baseline is analyzer.lock at the merge base of HEAD and that ref (`rebuild`: that commit's models,
-    counted now), and `budget_from="base"` takes the budgets from there too. Never raises for what it finds, a wrong
-    configuration included: the verdict's `exit_code` and `findings` say it. Counting runs the models' own code.
+    With `against`, the baseline is analyzer.lock at the merge base of HEAD and that ref (`rebuild`: that commit's
+    models, counted now), and `budget_from="base"` takes the budgets from there too. A model that takes over `timeout`
+    seconds (by default the configuration's) is broken. Never raises for what it finds, a wrong configuration included:
+    the verdict's `exit_code` and `findings` say it. Counting runs the models' own code.
     """
     try:
         found = find(Path(folder), None if config is None else Path(config))
-        return _Check(found, models, today or datetime.now(UTC).date(), progress).run(
+        seconds = timeout or seconds_of(found.configuration)
+        return _Check(found, models, seconds, today or datetime.now(UTC).date(), progress).run(
             against, rebuild, budget_from, tuple(command)
         )
     except AnalyzerError as error:
@@ -67,8 +71,10 @@ def check(
 
 
 class _Check:
-    def __init__(self, found: Found, models: Sequence[str], today: date, progress: Callable[[str], None]) -> None:
-        self.found, self.today, self.progress = found, today, progress
+    def __init__(
+        self, found: Found, models: Sequence[str], seconds: float, today: date, progress: Callable[[str], None]
+    ) -> None:
+        self.found, self.seconds, self.today, self.progress = found, seconds, today, progress
         self.only = tuple(models)
         self.findings: list[Finding] = []
         self.counted: dict[str, Counted] = {}
@@ -153,8 +159,8 @@ class _Check:
         try:
             own = read_lock(self.found.lock) or {}
         except AnalyzerError as error:
-            yield Finding(kind="relocked", level="warning", model="", what=f"the branch's lock can't be read: {error.what}",
-                          where=error.where, fix=error.fix)  # fmt: skip
+            what = f"the branch's lock can't be read: {error.what}"
+            yield Finding(kind="relocked", level="warning", model="", what=what, where=error.where, fix=error.fix)
             return
         for name in sorted(own.keys() & baseline.models.keys()):
             pairs = [(known(f), baseline.models[name].figure(f), own[name].figure(f)) for f in STATIC]
@@ -202,7 +208,8 @@ class _Check:
             raise self.broken[name]
         if name not in self.counted:
             try:
-                self.counted[name] = count(model, self.found.root, peaks=needs_peaks(limits(model)))
+                peaks = needs_peaks(limits(model))
+                self.counted[name] = count(model, self.found.root, peaks=peaks, seconds=self.seconds)
             except AnalyzerError as error:
                 self.broken[name] = error
                 raise

@@ -16,12 +16,14 @@ import msgspec
 
 from analyzer.architecture.network import PRESETS
 from analyzer.budget.figures import STATIC
-from analyzer.budget.files import read_text
 from analyzer.budget.limits import Limit, limits, waived_up_to
 from analyzer.budget.schema import BASELINE, Budget, Configuration, Model, Waiver
+from analyzer.budget.untrusted_files import read_text
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.records import Frozen, Input
+from analyzer.targets.isolation import SECONDS
 from analyzer.targets.resolving import named, parse_input
+from analyzer.units import parse_seconds
 
 FILES = ("analyzer.toml", "pyproject.toml")
 MOST_BYTES = 2**20
@@ -101,6 +103,7 @@ def parse(text: str, name: str) -> Configuration | None:
 def from_data(data: Any, where: str) -> Configuration:
     """The configuration of a table that was read. Raises UsageError."""
     configuration: Configuration = _struct(Configuration, data, where)
+    seconds_of(configuration, _below(where, "timeout"))
     for key, model in configuration.models.items():
         place = _below(where, f"models.{key}")
         _check_model(model, place)
@@ -108,6 +111,17 @@ def from_data(data: Any, where: str) -> Configuration:
             if limit.of and limit.of not in configuration.models:
                 _check_reference(limit, configuration)
     return configuration
+
+
+def seconds_of(configuration: Configuration, where: str = "timeout") -> float:
+    """The longest that counting a model may take. Raises UsageError."""
+    said = configuration.timeout
+    if said is None:
+        return SECONDS
+    seconds = parse_seconds(said, where=where) if isinstance(said, str) else float(said)
+    if not 0 < seconds < 1e9:
+        raise UsageError(f"{said!r} is no time to count in", where=where, fix='such as "10m"')
+    return seconds
 
 
 def _below(where: str, key: str) -> str:
@@ -150,6 +164,7 @@ _FIXES = {
     "input": 'such as [1, 3, 32, 32], or "ids=1,7:int64", or a list of such',
     "expires": "a TOML date: 2027-03-01",
     "batch": "a whole number from 1",
+    "timeout": 'such as "10m"',
 }
 
 

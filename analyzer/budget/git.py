@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from analyzer.budget.files import MOST_BYTES, decoded, too_large
+from analyzer.budget.untrusted_files import MOST_BYTES, decoded, too_large
 from analyzer.errors import BaselineError, UsageError
 
 _SECONDS = 120
@@ -66,7 +66,8 @@ class Repository:
             raise BaselineError(
                 f"the clone is too shallow to know where HEAD and {ref} went apart",
                 where=self.where,
-                fix="fetch the whole history: fetch-depth: 0 in GitHub's checkout, GIT_DEPTH: 0 in GitLab, or `git fetch --unshallow`",
+                fix="fetch the whole history: fetch-depth: 0 in GitHub's checkout, GIT_DEPTH: 0 in GitLab, "
+                "or `git fetch --unshallow`",
             )
         raise BaselineError(f"HEAD and {ref} have no history in common", where=self.where, fix="name another ref")
 

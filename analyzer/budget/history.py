@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyzer.budget import lock
+from analyzer.budget import lock_file
 from analyzer.budget.configuration import find
 from analyzer.budget.figures import STATIC
 from analyzer.budget.git import Commit, Repository
@@ -85,7 +85,7 @@ def history(
     commits = repository.history(found.lock, most + 1)
     if not commits:
         raise BaselineError(
-            "no commit on this branch has a lock file", where=lock.FILE, fix="run `analyze lock` and commit it"
+            "no commit on this branch has a lock file", where=lock_file.FILE, fix="run `analyze lock` and commit it"
         )
     told = ""
     if len(commits) > most:
@@ -103,7 +103,7 @@ def history(
 def _steps(repository: Repository, commit: Commit, path: Path) -> Iterator[HistoryEntry]:
     try:
         text = repository.file_at(commit.sha, path)
-        models = {} if text is None else lock.from_text(text, f"{lock.FILE} at {commit.sha[:10]}").models
+        models = {} if text is None else lock_file.from_text(text, f"{lock_file.FILE} at {commit.sha[:10]}").models
     except AnalyzerError as error:
         yield HistoryEntry(commit, "", {}, error.what)
         return

@@ -152,7 +152,8 @@ def build(
     Initialised as the article does: Kaiming normal convolutions, BN 1 and 0, zero bias of the classifier; the same
     `seed` gives the same weights on every device, and torch's own random state is not touched. On the `meta` device
     nothing is allocated. With `checkpoint_layers` each layer keeps its input alone for the backward pass, and is run
-    again there: less memory for more time, the same result. Raises ArchitectureError where the variant makes no network.
+    again there: less memory for more time, the same result. Raises ArchitectureError where the variant makes no
+    network.
     """
     network = trace(variant)
     with torch.device("meta"):

@@ -46,7 +46,7 @@ def command(device: str, format_: str) -> None:
     if format_ == "json":
         packages = {name: package_version(name) for name in PACKAGES}
         data = {"environment": msgspec.to_builtins(place), "packages": packages, "problems": msgspec.to_builtins(found)}
-        text.show(json.dumps(data))
+        text.show_json(json.dumps(data))
         return
     text.show_table(("what", "found"), [*_environment(place), *_versions(), *_machine(), *_devices()], left=2)
     for problem in found:

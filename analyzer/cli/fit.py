@@ -61,7 +61,9 @@ def command(
     else:
         name, ways = found.name, [_way_of_module(found, memory, wanted, training)]
     if format_ == "json":
-        text.show(msgspec.json.encode({"target": name, "memory_bytes": memory, "batch": wanted, "ways": ways}).decode())
+        text.show_json(
+            msgspec.json.encode({"target": name, "memory_bytes": memory, "batch": wanted, "ways": ways}).decode()
+        )
         return
     say(f"{name} in {units.mib(memory)}: {training_words(msgspec.to_builtins(training))}")
     _print(ways, memory, wanted, format_)

@@ -11,11 +11,11 @@ import click
 
 from analyzer.budget.figures import STATIC, TRACKED
 from analyzer.budget.history import MOST, History, HistoryEntry, history
-from analyzer.budget.outputs.facts import plain
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
 from analyzer.cli.options import config_option, format_option
 from analyzer.files import csv_cell, write_text
+from analyzer.shown import plain
 
 _HEADINGS = ("commit", "day", "model")
 
@@ -56,7 +56,7 @@ def _print(found: History, figures: tuple[str, ...], format_: str) -> None:
     steps = [step for step in found.steps if step.model]
     if format_ in ("json", "jsonl"):
         rows = [_data(step, figures) for step in steps]
-        text.show(json.dumps(rows) if format_ == "json" else "\n".join(json.dumps(row) for row in rows))
+        text.show_json(json.dumps(rows) if format_ == "json" else "\n".join(json.dumps(row) for row in rows))
         return
     names = (*_HEADINGS, *(text.LABELS.get(f, f) for f in figures), "subject")
     if format_ == "csv":

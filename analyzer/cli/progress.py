@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-import click
-
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import say
@@ -67,7 +65,7 @@ class GrowingTable:
 
     def __enter__(self) -> Self:
         if self.on:
-            text.show(click.style(text.line(HEADINGS, self.widths), bold=True))
+            text.show(text.line(HEADINGS, self.widths), bold=True)
         for row in self.ready:
             self.finish(row)
         if self.chosen and sys.stderr.isatty():

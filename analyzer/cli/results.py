@@ -56,7 +56,7 @@ def show(path: Path, row: str, format_: str) -> None:
     """One row with its origin. ROW is its number in `results list`, or its name where that is one row."""
     found = _one(_rows(path), row, path)
     if format_ == "json":
-        text.show(_json(found))
+        text.show_json(_json(found))
         return
     for label, value in _described(found):
         text.show(f"{label:<26}{value}")
@@ -164,7 +164,9 @@ def _print_databases(paths: Sequence[Path], folder: Path, format_: str) -> None:
         say(f"no database below {folder}")
     rows = [_summary(path) for path in paths]
     if format_ in ("json", "jsonl"):
-        text.show(_lines([msgspec.json.encode(dict(zip(FOUND, row, strict=True))).decode() for row in rows], format_))
+        text.show_json(
+            _lines([msgspec.json.encode(dict(zip(FOUND, row, strict=True))).decode() for row in rows], format_)
+        )
     else:
         _print_table(FOUND, [[str(cell) for cell in row] for row in rows], format_)
 
@@ -182,7 +184,7 @@ def _summary(path: Path) -> tuple[str, int | str, float, str]:
 
 def _print_rows(rows: Sequence[StoredRow], format_: str) -> None:
     if format_ in ("json", "jsonl"):
-        text.show(_lines([_json(row) for row in rows], format_))
+        text.show_json(_lines([_json(row) for row in rows], format_))
     elif format_ == "csv":
         text.show(files.csv_of(rows).rstrip("\n"))
     else:
@@ -205,7 +207,7 @@ def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], format_
 
 
 def _json(row: StoredRow) -> str:
-    return msgspec.json.encode(row).decode()
+    return msgspec.json.encode({**msgspec.structs.asdict(row), "record": row.record.to_dict()}).decode()
 
 
 def _plain(cell: str) -> str:

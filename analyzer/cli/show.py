@@ -98,7 +98,7 @@ def command(
         warn(f"not counted, so MACs are a lower bound: {calls}")
     seen = witnesses_of(found, record) if wanted else ()
     if format_ == "json":
-        text.show(_json(record, seen if wanted else None, memory))
+        text.show_json(_json(record, seen if wanted else None, memory))
     else:
         _print(record, baseline, depth, format_)
         if memory is not None:

@@ -31,7 +31,7 @@ from analyzer.reading.latency import (
     tabled,
 )
 from analyzer.reading.work import operators
-from analyzer.records import Conditions
+from analyzer.records import Conditions, Environment
 
 BATCH = 8
 PROCESSES, ROUNDS = 5, 4
@@ -46,7 +46,7 @@ Ask = Callable[[Survey | OperatorSurvey], tuple[int, str]]
 
 
 def calibration_variants() -> list[Variant]:
-    """Both families, narrow and wide, shallow and deep, at 96 to 128 px, drawn once for all: what the fit is made of."""
+    """Both families, narrow and wide, shallow and deep, at 96 to 128 px, drawn once for all: what is fitted to."""
     draw = random.Random(SEED)
     found: list[Variant] = []
     while len(found) < VARIANTS:
@@ -89,42 +89,44 @@ def calibrate(
         subjects=tuple(subject_of(variant) for variant in variants), device=str(where), batch=batch,
         conditions=conditions, rounds=ROUNDS,
     )  # fmt: skip
-    found: list[Times] = []
+    answers: list[Times] = []
     begin = clock()
     for i in range(processes):
         if i >= 2 and (clock() - begin) * (i + 1) / i > SECONDS[per_operator]:
             break  # on a busy machine fewer
         say(f"process {i + 1} of at most {processes}: {len(variants)} variants, {ROUNDS} times each")
-        found.append(_times(survey, worker))
+        answers.append(_times(survey, worker))
     # What disturbs a time only adds to it: on a busy machine medians differ by tens of per cent, the least by one.
-    seconds = [min(second for times in found for second in times.seconds[i]) for i in range(len(variants))]
-    place = msgspec.structs.replace(environment(where), threads=found[0].threads, dtype=conditions.dtype)
+    seconds = [min(second for times in answers for second in times.seconds[i]) for i in range(len(variants))]
+    place = msgspec.structs.replace(environment(where), threads=answers[0].threads, dtype=conditions.dtype)
     table = operator_table(variants, survey, say, worker) if per_operator else None
+    return _fitted(variants, seconds, survey, place, table)
+
+
+def _fitted(
+    variants: list[Variant], seconds: list[float], survey: Survey, place: Environment,
+    table: dict[str, Coefficients] | None,
+) -> Profile:  # fmt: skip
+    """The profile of variants' least times, by the `table` of operators where there is one."""
     if table is None:
-        rows = [features(variant, batch) for variant in variants]
+        rows = [features(variant, survey.batch) for variant in variants]
         coefficients, scales, per_call = _six(fit(rows, seconds)), (1.0, 1.0), 0.0
     else:
-        rows = [[float(part) for part in tabled(trace(variant), batch, table)] for variant in variants]
+        rows = [[float(part) for part in tabled(trace(variant), survey.batch, table)] for variant in variants]
         *scaled, per_call = fit(rows, seconds).tolist()
         scales = tuple(scaled)
         coefficients = _six([0.0] * 6)
     alone = left_out(rows, seconds)
     return Profile(
-        environment=place,
-        batch=batch,
-        dtype=conditions.dtype,
-        coefficients=coefficients,
-        operators=table,
-        scales=scales,
-        per_call=per_call,
-        mean_error=mean_error(alone, seconds),
-        spearman=spearman(alone, np.array(seconds)),
+        environment=place, batch=survey.batch, dtype=survey.conditions.dtype,
+        coefficients=coefficients, operators=table, scales=scales, per_call=per_call,
+        mean_error=mean_error(alone, seconds), spearman=spearman(alone, np.array(seconds)),
         samples=tuple(
-            Sample(variant=v.to_dict(), measured_s=s, left_out_s=float(p))
+            Sample(variant=v, measured_s=s, left_out_s=float(p))
             for v, s, p in zip(variants, seconds, alone, strict=True)
         ),
         time=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+    )  # fmt: skip
 
 
 def operator_table(

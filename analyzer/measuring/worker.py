@@ -1,4 +1,4 @@
-"""The process that times: `python -m analyzer.measuring.worker` reads a Job on stdin and prints an Answer.
+"""The process that times: `python -m analyzer.measuring PARENT` reads a Job on stdin and prints an Answer.
 
 It is fresh for every round, because what differs between processes (memory layout, malloc, threads' placement) moves a
 ratio more than what differs within one.
@@ -18,13 +18,14 @@ import torch
 from torch import nn
 
 from analyzer.architecture.facts import TorchCall
-from analyzer.architecture.variant import Variant
 from analyzer.building import modules
+from analyzer.errors import lines_of, words_of
 from analyzer.measuring import gpu
 from analyzer.measuring.allocations import autocast, cpu_peaks, cuda_peaks, loss_of
 from analyzer.measuring.job import Answer, Job, Operator, OperatorSurvey, Subject, Survey, Times
 from analyzer.records import Conditions
-from analyzer.targets.resolving import ModuleTarget, load, tensors
+from analyzer.targets.loading import load, tensors
+from analyzer.targets.resolving import ModuleTarget
 
 Run = Callable[[], Any]
 L2_BYTES = 256 * 2**20
@@ -50,7 +51,7 @@ def work(job: Job) -> Answer:
     except Exception as error:
         if is_out_of_memory(error):
             return Answer(out_of_memory=True)
-        return Answer(error=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}")
+        return Answer(error=words_of(error))
 
 
 def survey(asked: Survey | OperatorSurvey) -> Times:
@@ -67,7 +68,7 @@ def survey(asked: Survey | OperatorSurvey) -> Times:
             clock(run)
         rounds = [[clock(run) for run in runs] for _ in range(asked.rounds)]
     except Exception as error:
-        return Times(error=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}")
+        return Times(error=words_of(error))
     return Times(seconds=tuple(zip(*rounds, strict=True)), threads=torch.get_num_threads())
 
 
@@ -119,9 +120,15 @@ def _singles(job: Job, device: torch.device, clock: Callable[[Run], float]) -> t
 def _memory(job: Job, device: torch.device) -> Answer:
     peaks = cuda_peaks if device.type == "cuda" else cpu_peaks
     model, args, kwargs = made(job.model, job, device, job.batch)
-    found, reserved = peaks(model, args, kwargs, job.conditions, device)
-    rss = psutil.Process().memory_info().rss
-    return Answer(peak_bytes=found, reserved_bytes=reserved, rss_bytes=rss, threads=torch.get_num_threads())
+    found = peaks(model, args, kwargs, job.conditions, device)
+    return Answer(
+        peak_bytes=found.phases,
+        reserved_bytes=found.reserved,
+        kernel=found.kernel,
+        kernel_bytes=found.kernel_bytes,
+        rss_bytes=psutil.Process().memory_info().rss,
+        threads=torch.get_num_threads(),
+    )
 
 
 def made(
@@ -130,7 +137,7 @@ def made(
     """The model on the device in its dtype and layout, and its inputs with `batch` as their first size."""
     dtype = getattr(torch, job.conditions.dtype)
     if subject.variant is not None:
-        variant = Variant.from_dict(subject.variant)
+        variant = subject.variant
         model: Any = modules.build(variant, device=device)
         args: list[Any] = [torch.randn(batch, 3, variant.image, variant.image, device=device)]
         kwargs: dict[str, Any] = {}
@@ -237,11 +244,7 @@ def _clock(device: torch.device, flush: bool) -> Callable[[Run], float]:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether a device refused memory."""
-    text = str(error).lower()
+    text = "\n".join(lines_of(error)).lower()
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

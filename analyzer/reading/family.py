@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from analyzer.architecture.axes import AXES, Axis
 from analyzer.architecture.dims import Dim
 from analyzer.architecture.facts import FLOAT, Op, Scope
 from analyzer.architecture.net import Net
@@ -18,15 +19,12 @@ from analyzer.reading import exact, peak
 from analyzer.reading import saved as memory
 from analyzer.reading.latency import Profile
 from analyzer.reading.vector import CHUNK, MEMORY, TRAINING, count_columns
-from analyzer.records import Failure, Input, LayerRow, Record, Target
-
-NUMERIC = ("growth", "ratio", "bn_size", "compression", "init", "groups", "kernel", "classes", "image")
-"""Variant's fields that may vary within one array pass."""
+from analyzer.records import Failure, Input, LayerRow, Record, Remark, Target
 
 
 def target(variant: Variant, label: str | None = None) -> Target:
     """How a variant is called: by a preset's name or its canonical one, and the label that it is given."""
-    return Target(name=preset_name(variant) or variant.name, variant=variant.to_dict(), label=label)
+    return Target(name=preset_name(variant) or variant.name, variant=variant, label=label)
 
 
 def baseline_for(variant: Variant, batch: int = 1, *, layers: bool = True, profile: Profile | None = None) -> Record:
@@ -83,7 +81,7 @@ def records(variants: Sequence[Variant], batch: int = 1, profile: Profile | None
 def failed(name: str, error: AnalyzerError, variant: Variant | None = None, batch: int = 1) -> Record:
     """The record of a target that has no figures, with the reason."""
     return Record(
-        target=Target(name=name, variant=variant.to_dict() if variant else None),
+        target=Target(name=name, variant=variant),
         batch=batch,
         error=Failure(what=error.what, where=error.where, fix=error.fix),
     )
@@ -112,12 +110,16 @@ def _memory(net: Net, batch: int) -> dict[str, Any]:
     try:
         memory.require_trainable(net, batch)
     except ArchitectureError as error:
-        return {**figures, "notes": (f"no saved_bytes and no training peak: {error}",)}
+        return {**figures, "remarks": (_untrainable(str(error)),)}
     return {
         **figures,
         "saved_bytes": memory.saved_bytes(net, batch),
         "peak_training_bytes": peak.training_peak(net, batch).bytes,
     }
+
+
+def _untrainable(why: str) -> Remark:
+    return Remark(kind="untrainable", text=f"no saved_bytes and no training peak: {why}")
 
 
 # -- layers ----------------------------------------------------------------------------------------------------
@@ -148,8 +150,7 @@ def _rows(net: Net, batch: int, trainable: bool) -> Iterator[LayerRow]:
 
 def _structure(v: Variant) -> tuple[Any, ...]:
     """What must be one for all variants of an array pass: what is said once, a stage, or not at all included."""
-    kinds = tuple(type(value) for value in (v.growth, v.ratio, v.bn_size, v.compression))
-    return v.block, v.block_config, kinds, v.stem, v.drop, v.groups == 1
+    return tuple(axis.structure(getattr(v, axis.field)) for axis in AXES)
 
 
 def _groups(variants: Sequence[Variant]) -> Iterator[tuple[list[int], list[Variant]]]:
@@ -173,28 +174,23 @@ def columns_of(variants: Sequence[Variant]) -> Columns:
             return values[0]
         return np.array(values)
 
-    def field_column(name: str) -> Any:
-        values = [getattr(v, name) for v in variants]
+    def field_column(axis: Axis) -> Any:
+        values = [getattr(v, axis.field) for v in variants]
+        if axis.structural:
+            return values[0]
         if isinstance(values[0], tuple):
             return tuple(column(stage) for stage in zip(*values, strict=True))
         return column(values)
 
-    first = variants[0]
-    return Columns(
-        block=first.block,
-        block_config=first.block_config,
-        stem=first.stem,
-        drop=first.drop,
-        **{name: field_column(name) for name in NUMERIC if name != "init"},
-        init=np.array([v.init for v in variants]),
-    )
+    columns = {axis.field: field_column(axis) for axis in AXES}
+    return Columns(**{**columns, "init": np.array([v.init for v in variants])})
 
 
 def _count(variants: list[Variant], batch: int, profile: Profile | None) -> Iterator[Record]:
     counts = count_columns(columns_of(variants), batch, MEMORY, profile.of_net if profile else None)
     assert counts.untrainable is not None
     latency = counts.latency_s
-    note = f"no saved_bytes and no training peak: batch normalisation can't train at batch {batch}"
+    note = _untrainable(f"batch normalisation can't train at batch {batch}")
     for i, variant in enumerate(variants):
         if counts.invalid[i]:
             yield _failed_variant(variant, batch)
@@ -208,7 +204,7 @@ def _count(variants: list[Variant], batch: int, profile: Profile | None) -> Iter
             depth=counts.depth,
             **used,
             predicted=profile.predicted(float(latency[i])) if profile and latency is not None else None,
-            notes=() if trains else (note,),
+            remarks=() if trains else (note,),
         )
 
 

@@ -1,8 +1,9 @@
 """Predicted latency: a device's profile, a few coefficients fitted to measured variants, and what it says of any other.
 
 Latency is a roofline whose parts add up: seconds per MAC (some dearer than others), per byte moved or newly made, per
-element compared, per operator: see reading/work.py; a device needs some of these, rarely all. With a table of operators it is the sum of the
-operators' own times, each from its kind's own coefficients, scaled (convolutions, others), plus `per_call` for each.
+element compared, per operator: see reading/work.py; a device needs some of these, rarely all. With a table of operators
+it is the sum of the operators' own times, each from its kind's own coefficients, scaled (convolutions, others), plus
+`per_call` for each.
 No torch.
 """
 
@@ -32,9 +33,9 @@ Coefficients = tuple[float, float, float, float, float, float]
 
 
 class Sample(Frozen, frozen=True, kw_only=True):
-    """A calibration variant: its fields, its measured latency, and the one that the others alone predict (left out)."""
+    """A calibration variant, its measured latency, and the one that the others alone predict (left out)."""
 
-    variant: dict[str, Any]
+    variant: Variant
     measured_s: float
     left_out_s: float
 

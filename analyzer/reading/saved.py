@@ -1,9 +1,9 @@
 """Net -> activation memory: what autograd keeps for the backward pass.
 
-The rules are those of torch's autograd formulas, fp32, in training mode, as each op states them (`keeps` and `beside` in
-architecture/ops.py): its inputs (convolutions, norms, pools, products) or its result (ReLU, sigmoid), and what it makes
-beside (BN's mean and 1/std, max pooling's indices, dropout's noise). A value is kept once, however many ops keep it: by
-the op that keeps it first. Parameters and buffers are not counted; the input is.
+The rules are those of torch's autograd formulas, fp32, in training mode, as each op states them (`keeps` and
+`beside` in architecture/ops.py): its inputs (convolutions, norms, pools, products) or its result (ReLU, sigmoid),
+and what it makes beside (BN's mean and 1/std, max pooling's indices, dropout's noise). A value is kept once, however
+many ops keep it: by the op that keeps it first. Parameters and buffers are not counted; the input is.
 """
 
 from __future__ import annotations

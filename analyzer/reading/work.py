@@ -1,4 +1,4 @@
-"""Net -> the work that a device's time follows: MACs, bytes moved, operators. Ints, or arrays with one entry a variant."""
+"""Net -> the work that a device's time follows: MACs, bytes moved, operators. Ints, or arrays, an entry a variant."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from analyzer.architecture.net import Net
 class Work(NamedTuple):
     """Of one forward at a batch, or of one operator.
 
-    `macs`, and of these the `uneven` ones: in convolutions whose widths (the image's aside) are no multiples of 8, for
-    which a device's fast kernels are not made; `moved` bytes, read and written; `made` bytes, written to memory of their
-    own (not in place), which on a CPU cost most; `compared` elements, which max pooling looks at; `calls`, the number of
-    operators.
+    `macs`, and of these the `uneven` ones: in convolutions whose widths (the image's aside) are no multiples of 8,
+    for which a device's fast kernels are not made; `moved` bytes, read and written; `made` bytes, written to memory of
+    their own (not in place), which on a CPU cost most; `compared` elements, which max pooling looks at; `calls`, the
+    number of operators.
     """
 
     macs: Dim
@@ -28,7 +28,9 @@ class Work(NamedTuple):
 
 
 def operators(net: Net, batch: int, itemsize: int = 4) -> Iterator[tuple[Op, Work]]:
-    """Every operator that does something in an inference, with its work: it reads inputs and parameters, writes a result."""
+    """Every operator that does something in an inference, with its work: it reads inputs and parameters, writes a
+    result.
+    """
     image = net.input_tensor.id
     for _, op in net.ops():
         if op.is_view or op.trains_only:

@@ -127,7 +127,8 @@ def _wraps(node: LayerNode, whole: LayerNode) -> bool:
 def waterfall(before: Record, after: Record, figure: Figure, most: int = 14) -> list[StageChange]:
     """Every stage that carries a difference, in execution order; the differences add up to the totals' difference.
 
-    Where one of them says no parts, both are split by modules. Beyond `most` stages the small ones are one step. Empty where either network's stages are not known.
+    Where one of them says no parts, both are split by modules. Beyond `most` stages the small ones are one step.
+    Empty where either network's stages are not known.
     """
     split = stages if _says_parts(before) and _says_parts(after) else modules
     first = {part.label: part.totals[figure.name] for part in split(before)}
@@ -168,7 +169,7 @@ class ModuleChange:
 
     @property
     def state(self) -> str:
-        """`added`, `removed`, `grown`, `shrunk` or `same`: by params, and by the other figures where those are equal."""
+        """`added`, `removed`, `grown`, `shrunk` or `same`: by params, or by the other figures where those are equal."""
         if not self.before:
             return "added"
         if not self.after:

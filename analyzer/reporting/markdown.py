@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 
 from analyzer.reporting import tables
 from analyzer.reporting.data import ReportData
-from analyzer.reporting.figures import BY_NAME, LAYERED, times, visible
+from analyzer.reporting.figures import BY_NAME, LAYERED, times
 from analyzer.reporting.findings import findings
 from analyzer.reporting.judge import OVER, WITHIN, checks, judge
 from analyzer.reporting.variants import label
+from analyzer.shown import visible
 
 MOST_ROWS = 50
 _SPECIAL = re.compile(r"([\\`*_{}\[\]|~$])")

@@ -17,13 +17,14 @@ from analyzer.measuring.environment import package_version
 from analyzer.reporting import plots, points, tables
 from analyzer.reporting.changes import module_changes, stages, waterfall
 from analyzer.reporting.data import ReportData
-from analyzer.reporting.figures import ALL, BY_NAME, LAYERED, Figure, visible
+from analyzer.reporting.figures import ALL, BY_NAME, LAYERED, Figure
 from analyzer.reporting.findings import findings
 from analyzer.reporting.heat import heat_map
 from analyzer.reporting.interactive import Script, csp_source, plotly_script, sweep_figure
 from analyzer.reporting.judge import judge
 from analyzer.reporting.pack import embed, pack, read_report
 from analyzer.reporting.variants import constant, describe, label
+from analyzer.shown import visible
 
 __all__ = ["policy", "read_report", "render", "write_report"]
 

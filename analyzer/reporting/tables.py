@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from analyzer.reading.layers import tree
-from analyzer.records import Measurement, Record, devices_of
+from analyzer.records import Measurement, Record, devices_of, fields_of
 from analyzer.reporting.data import ReportData
 from analyzer.reporting.figures import BY_NAME, LAYERED, Figure, times
 from analyzer.reporting.judge import OVER, UNKNOWN, WITHIN, Check, checks, state
@@ -210,7 +210,7 @@ def variant_lines(data: ReportData, fields: Sequence[str], figures: Sequence[Fig
 
 
 def _variant_line(row: Record, data: ReportData, fields: Sequence[str], figures: Sequence[Figure]) -> VariantLine:
-    variant = row.target.variant or {}
+    variant = fields_of(row)
     cells: list[str] = []
     for figure in figures:
         cells += [figure.text(figure.of(row)), times(figure.of(row), figure.of(data.baseline))]

@@ -12,7 +12,7 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -24,17 +24,17 @@ from analyzer.architecture.network import densenet121_like
 from analyzer.architecture.variant import Variant
 from analyzer.errors import ArchitectureError, MeasureError, UsageError, did_you_mean
 from analyzer.reading import family
-from analyzer.records import Measurement, Record
+from analyzer.records import Measurement, Record, Remark, variant_of
 from analyzer.searching import engine
 from analyzer.searching.candidates import Coding, evenly, excess_of, fitting, places
-from analyzer.searching.kept import alone, optuna_here, storage_at, told
+from analyzer.searching.optuna_storage import alone, optuna_here, storage_at, told
 from analyzer.searching.query import Objective, Query, goals
 from analyzer.searching.results import Find
 from analyzer.space.pareto import front
 from analyzer.space.space import Space
-from analyzer.sweeping.executors import Device, Executor, result_of
-from analyzer.sweeping.run import MeasureOne, Timing, measure_timing
+from analyzer.sweeping.executors import Device, Executor, one_kind, result_of
 from analyzer.sweeping.store import Setting, Store
+from analyzer.sweeping.timing import MeasureOne, Timing, measure_timing
 
 if TYPE_CHECKING:
     import optuna
@@ -56,9 +56,9 @@ DRAWS = 50
 class Question:
     """What a measured search looks for.
 
-    The static `query` gives the constraints and the front to begin with; `static` are those of its objectives that count
-    beside the `measured` ones. `trials` of None: as many measurements as `seconds` allow. A `batch` of None is the
-    device's usual one.
+    The static `query` gives the constraints and the front to begin with; `static` are those of its objectives that
+    count beside the `measured` ones. `trials` of None: as many measurements as `seconds` allow. A `batch` of None is
+    the device's usual one.
     """
 
     space: Space
@@ -138,7 +138,7 @@ def run_study(
     """
     end = clock() + question.seconds
     optuna_here()
-    device = _one_kind(executor.devices())
+    device = one_kind(executor.devices())
     query = replace(question.query, best=max(question.query.best, question.trials or 0, WARM_MOST))
     static = engine.search(question.space, query, seconds=STATIC_SHARE * question.seconds, seed=question.seed)
     on_static(static)
@@ -152,14 +152,6 @@ def run_study(
         except KeyboardInterrupt:
             outcome.interrupted, outcome.ended = True, "interrupted"
     return outcome
-
-
-def _one_kind(devices: Sequence[Device]) -> Device:
-    kinds = dict.fromkeys(devices)
-    if len(kinds) > 1:
-        names = " and ".join(device.name for device in kinds)
-        raise UsageError(f"times on {names} don't compare", where="--executor ray", fix="search on nodes of one kind")
-    return next(iter(kinds))
 
 
 @dataclass
@@ -232,7 +224,7 @@ class _Run:
             left = max(self.end - self.clock(), 0.0)
             trials = self.question.trials
             share = left / (trials - number) if trials is not None else 0.0
-            yield Timing(Variant.from_dict(found.row.target.variant or {}), self.baseline, share, self.question.batch)
+            yield Timing(variant_of(found.row), self.baseline, share, self.question.batch)
             number += 1
         self.outcome.ended = reason
 
@@ -318,7 +310,7 @@ class _Run:
 def _failed(row: Record, made: Measurement | MeasureError) -> Record:
     """The row with what is known all the same."""
     if isinstance(made, MeasureError):
-        return msgspec.structs.replace(row, notes=(*row.notes, f"not measured: {made}"))
+        return row.remarked(Remark(kind="not-measured", text=f"not measured: {made}"))
     return msgspec.structs.replace(row, measured=made)
 
 

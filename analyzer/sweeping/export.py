@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from analyzer.distribution import installing
 from analyzer.errors import UsageError
 from analyzer.files import csv_cell, write_text
-from analyzer.records import Record
+from analyzer.records import Record, fields_of
 from analyzer.sweeping.database import StoredRow
 from analyzer.sweeping.store import COLUMNS, MEASURED_COLUMNS, VARIANT_COLUMNS, to_csv
 
@@ -59,7 +60,7 @@ def in_form(forms: Mapping[str, Form], path: Path) -> Form:
 def flat(row: StoredRow) -> dict[str, Any]:
     """A row's figures as integers, the variant's fields, what was measured, the error and the origin, by column."""
     record, measured = row.record, row.record.measured
-    variant = record.target.variant or {}
+    variant = fields_of(record)
     return {
         **{name: getattr(record.target if name in ("name", "label") else record, name) for name in COLUMNS},
         **{name: variant.get(name) for name in VARIANT_COLUMNS},
@@ -82,7 +83,7 @@ def csv_of(rows: Sequence[StoredRow]) -> str:
 
 
 def write_parquet(columns: Mapping[str, tuple[str, list[Any]]], path: Path) -> None:
-    """Typed columns (Arrow's name of the type, values), also where all is missing, as a Parquet file, whole or not at all.
+    """Typed columns (Arrow's name of the type, values), also where all is missing, as a Parquet file, whole or none.
 
     Raises UsageError where pyarrow isn't installed, or the file can't be written.
     """
@@ -108,7 +109,7 @@ def require_pyarrow(path: Path) -> None:
         import pyarrow  # noqa: F401
     except ImportError:
         raise UsageError(
-            "Parquet needs pyarrow, which is not installed", where=str(path), fix="pip install analyzer[parquet]"
+            "Parquet needs pyarrow, which is not installed", where=str(path), fix=installing("parquet")
         ) from None
 
 

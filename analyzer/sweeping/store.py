@@ -12,9 +12,10 @@ from typing import IO, Protocol
 
 import msgspec
 
+from analyzer.architecture.axes import FIELDS
 from analyzer.errors import UsageError
 from analyzer.files import csv_cell, write_text
-from analyzer.records import FIGURES, Measurement, Record, read_record
+from analyzer.records import FIGURES, Measurement, Record, fields_of, read_record
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -39,7 +40,7 @@ class Store(Protocol):
     """Keeps one record a target name of this run; the last one written counts. May know those of earlier runs."""
 
     def put(self, records: Iterable[Record], host: str | None = None) -> None:
-        """Writes records that a host made (None: this one); when this returns they outlive the process and the machine."""
+        """Writes records that a host made (None: this one); after it they outlive the process and the machine."""
 
     def records(self) -> list[Record]:
         """Every record of this run, in the order in which their names first came."""
@@ -158,10 +159,7 @@ def read_jsonl(path: Path) -> tuple[list[Record], list[str]]:
 
 
 COLUMNS = ("name", "label", "batch", "flops", *FIGURES, "param_bytes", "buffer_bytes")
-VARIANT_COLUMNS = (
-    "block", "block_config", "growth", "ratio", "bn_size", "compression", "init", "stem", "groups", "kernel", "drop",
-    "classes", "image",
-)  # fmt: skip
+VARIANT_COLUMNS = FIELDS
 MEASURED_COLUMNS = (
     "batch",
     "measured_latency_s",
@@ -191,7 +189,7 @@ def to_csv(records: Iterable[Record]) -> str:
         ]
     )
     for record in records:
-        variant, measured = record.target.variant or {}, record.measured
+        variant, measured = fields_of(record), record.measured
         writer.writerow(
             [
                 *(csv_cell(getattr(record.target if c in ("name", "label") else record, c)) for c in COLUMNS),

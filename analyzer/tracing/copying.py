@@ -10,6 +10,7 @@ import contextlib
 import copy
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import CellType, FunctionType
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
-from analyzer.errors import CountError
+from analyzer.errors import CountError, words_of
 
 Convert = Callable[[Tensor], Tensor]
 
@@ -59,7 +60,15 @@ class _Converting(TorchFunctionMode):
             return func(*args, **(kwargs or {}))
 
 
-def copy_model(model: nn.Module, convert: Convert) -> nn.Module:
+@dataclass(frozen=True, slots=True)
+class ModelCopy:
+    """A copy of a model, and the tensors that it holds without registering them (a plain list's, an attribute's)."""
+
+    module: nn.Module
+    held: list[Tensor]
+
+
+def copy_model(model: nn.Module, convert: Convert) -> ModelCopy:
     """A deep copy whose tensors went through `convert` (to_meta, to_cpu); tied parameters stay tied.
 
     What can't be copied (a lock, an open file) is shared with the original. Raises CountError where a module itself
@@ -75,13 +84,13 @@ def copy_model(model: nn.Module, convert: Convert) -> nn.Module:
         return _deepcopy(model, {**memo, **shared}, convert)
     except Exception as error:
         raise CountError(
-            f"the model can't be copied: {type(error).__name__}: {error}",
+            f"the model can't be copied: {words_of(error)}",
             where=type(model).__name__,
             fix="make it survive copy.deepcopy, because it is counted on a copy",
         ) from error
 
 
-def _deepcopy(model: nn.Module, memo: dict[int, Any], convert: Convert) -> nn.Module:
+def _deepcopy(model: nn.Module, memo: dict[int, Any], convert: Convert) -> ModelCopy:
     memo = dict(memo)
     with _Converting(convert):
         copied: nn.Module = copy.deepcopy(model, memo)
@@ -90,7 +99,8 @@ def _deepcopy(model: nn.Module, memo: dict[int, Any], convert: Convert) -> nn.Mo
             for name, value in list(holder.items()):
                 if isinstance(value, FunctionType) and value.__closure__:
                     holder[name] = _rebound(value, memo)
-    return copied
+    registered = {id(tensor) for tensor in _registered(copied)}
+    return ModelCopy(copied, [t for t in memo.values() if isinstance(t, Tensor) and id(t) not in registered])
 
 
 def _rebound(function: FunctionType, memo: dict[int, Any]) -> FunctionType:

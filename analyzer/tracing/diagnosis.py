@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from analyzer.errors import AnalyzerError, CountError
+from analyzer.errors import AnalyzerError, CountError, lines_of
 from analyzer.tracing.attribution import Failed
 
 _SPATIAL = {1: "L", 2: "H, W", 3: "D, H, W"}
@@ -71,7 +71,7 @@ def _shape(shape: tuple[Any, ...]) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
+    lines = lines_of(error)
     if not lines:
         return type(error).__name__
     line = lines[-1] if "TorchScript" in lines[0] else lines[0]

@@ -35,7 +35,7 @@ _NORMS = {"native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_l
 class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of the storages alive on `device`, and the most (`peak`) there were since `begin`.
 
-    `modules` says which module runs. Where the device is meta, tensors that the code makes on another are put there too.
+    `modules` says which module runs. Where the device is meta, tensors that the code makes on another are put there.
     """
 
     def __init__(self, modules: Modules, device: str = "meta") -> None:
@@ -132,11 +132,12 @@ def module_peaks(
 def _run(model: nn.Module, inputs: Any, training: Training, *, trains: bool) -> tuple[Peak, tuple[str, ...]]:
     fakes = _Fakes() if training.autocast != "none" else None
     convert = fakes.make if fakes else to_meta
-    copy = copy_model(model, convert).train(trains)
+    copied = copy_model(model, convert)
+    copy = copied.module.train(trains)
     modules = Modules(copy)
     lifetimes = Lifetimes(modules, "cpu" if fakes else "meta")
     args, kwargs = copy_inputs(inputs, convert)
-    for tensor in (*modules.parameters, *modules.buffers, *tensors_in((args, kwargs))):
+    for tensor in (*modules.parameters, *modules.buffers, *copied.held, *tensors_in((args, kwargs))):
         lifetimes.see(tensor)
     notes: list[str] = []
     try:

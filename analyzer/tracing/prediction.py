@@ -10,7 +10,7 @@ from analyzer.errors import UsageError
 from analyzer.reading import peak
 from analyzer.reading.peak import DEFAULT, Training
 from analyzer.reading.prediction import MemoryPrediction, place
-from analyzer.records import Record
+from analyzer.records import Record, Remark
 from analyzer.tracing.lifetimes import module_peaks
 
 
@@ -46,5 +46,5 @@ def with_peaks(record: Record, model: Any, args: Any, kwargs: Any) -> Record:
         record,
         peak_training_bytes=found.peak_training_bytes,
         peak_inference_bytes=found.peak_inference_bytes,
-        notes=(*record.notes, *found.notes),
+        remarks=(*record.remarks, *(Remark(kind="peak", text=note) for note in found.notes)),
     )

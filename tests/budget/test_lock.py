@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from project import Project, finding
 
-from analyzer.budget.lock import SUMS, Identity, Lock, Locked, from_text, natural, to_text
+from analyzer.budget.lock_file import SUMS, Identity, Lock, Locked, from_text, natural, to_text
 from analyzer.errors import BaselineError
 from analyzer.records import LayerRow
 

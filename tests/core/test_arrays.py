@@ -1,4 +1,4 @@
-"""Array form equals scalar form: counts, saved bytes, peaks, which variants are invalid, and no overflow goes unseen."""
+"""Array form equals scalar form: counts, saved bytes, peaks, which variants are invalid; no overflow goes unseen."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from analyzer.budget.outputs import facts
 from analyzer.budget.verdict import Finding, Payer, Verdict
 from analyzer.files import csv_cell
+from analyzer.shown import plain
 
 COLUMNS = (
     *("level", "kind", "model", "figure", "layers", "value", "limit", "baseline", "growth"),
@@ -28,7 +29,7 @@ def render(verdict: Verdict) -> str:
 
 
 def _plain(value: object) -> object:
-    return facts.plain(value) if isinstance(value, str) else value
+    return plain(value) if isinstance(value, str) else value
 
 
 def _findings(verdict: Verdict) -> Iterator[dict[str, object]]:

@@ -12,6 +12,7 @@ from analyzer.reporting.against import against
 from analyzer.reporting.data import ReportData, ReportLimit
 from analyzer.reporting.figures import BY_NAME
 from analyzer.reporting.page import render as render_page
+from analyzer.shown import plain
 
 _WORDS = {"error": "Error", "warning": "Warn", "note": "Note"}
 _UNCOUNTED = "it could not be counted"
@@ -66,7 +67,7 @@ def _finding(finding: Finding) -> Markup:
     kind = "cost" if finding.level == "note" else "trust"
     return Markup(
         '<li class="kind-{}"><span class="kind">{}</span><div><p><strong>{}</strong>: {}</p>{}</div></li>'
-    ).format(kind, _WORDS[finding.level], facts.title(finding), facts.plain(finding.what), lines)
+    ).format(kind, _WORDS[finding.level], facts.title(finding), plain(finding.what), lines)
 
 
 def _model(model: ModelVerdict) -> Markup:

@@ -21,6 +21,9 @@ def render(verdict: Verdict) -> str:
         found["growth"] = grown(finding.value, finding.base)
         for changed, change in zip(found["changes"], finding.changes, strict=True):
             changed["delta"] = change.delta
+    for told, model in zip(data["models"], verdict.models, strict=True):
+        told["record"] = model.record and model.record.to_dict()
+        told["before"] = model.before and model.before.to_dict()
     outcome = {"exit_code": verdict.exit_code, "ok": verdict.exit_code == 0}
     return dump({**data, **outcome})
 

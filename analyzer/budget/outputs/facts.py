@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections import Counter
 from pathlib import Path
 
 from analyzer.budget.verdict import Budgeted, Finding, ModelVerdict, Payer, Verdict
-from analyzer.reporting.figures import Figure, known, visible
+from analyzer.reporting.figures import Figure, known
+from analyzer.shown import plain
 
 SHOWN_CHANGES = 5
 _OUTSIDE = ("excess", "growth", "ratio", "waived", "waiver-expired")
-_BREAKS = re.compile(r"[\t\n\r\x0b\x0c\x85\u2028\u2029]+")
-_COMMAND = re.compile(r"^(\s*)::", re.MULTILINE)
-_NONCHARACTERS = re.compile("[\ufdd0-\ufdef\ufffe\uffff]")
-
-
-def plain(text: object) -> str:
-    """Text in one line, characters that are not seen, or that no encoding has, written out: `\\u001b`."""
-    shown: str = visible(_BREAKS.sub(" ", str(text)).strip())
-    return _NONCHARACTERS.sub(lambda match: f"\\u{ord(match[0]):04x}", shown)
-
-
-def inert(text: str) -> str:
-    """Lines for a CI service's log, which reads `::` at a line's start, and `##[` anywhere, as commands."""
-    return _COMMAND.sub(r"\1: :", text).replace("##[", "## [")
 
 
 def headline(verdict: Verdict) -> str:

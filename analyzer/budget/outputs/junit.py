@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 from analyzer.budget.outputs import facts
 from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
+from analyzer.shown import plain
 
 _NO_TIME = "1970-01-01T00:00:00"
 _PROJECT = "(project)"
@@ -28,7 +29,7 @@ def render(verdict: Verdict) -> str:
 
 
 def _suite(verdict: Verdict, number: int, name: str, model: ModelVerdict | None, found: list[Finding]) -> ET.Element:
-    shown = facts.plain(name) or _PROJECT
+    shown = plain(name) or _PROJECT
     stamp = verdict.generated.removesuffix("Z") or _NO_TIME
     head = {"name": shown, "package": "analyzer", "id": str(number), "hostname": "localhost", "timestamp": stamp}
     suite = ET.Element("testsuite", head)
@@ -55,7 +56,7 @@ def _properties(suite: ET.Element, verdict: Verdict, model: ModelVerdict | None)
     }
     for name, value in named.items():
         if value:
-            ET.SubElement(properties, "property", {"name": name, "value": facts.plain(value)})
+            ET.SubElement(properties, "property", {"name": name, "value": plain(value)})
 
 
 def _by_figure(found: Sequence[Finding]) -> dict[tuple[str, str | None], list[Finding]]:
@@ -66,17 +67,17 @@ def _by_figure(found: Sequence[Finding]) -> dict[tuple[str, str | None], list[Fi
 
 
 def _case(suite: ET.Element, model: str, figure: str, group: str | None, found: list[Finding]) -> None:
-    name = facts.plain(figure) + (f" of {facts.plain(group)}" if group else "")
+    name = plain(figure) + (f" of {plain(group)}" if group else "")
     case = ET.SubElement(suite, "testcase", {"name": name, "classname": f"budget.{model}", "time": "0"})
     if not found:
         return
     worst = max(found, key=lambda finding: finding.exit_code)
     kind = "failure" if worst.exit_code == 1 else "error"
-    message = "; ".join(facts.plain(finding.what) for finding in found)
+    message = "; ".join(plain(finding.what) for finding in found)
     told = ET.SubElement(case, kind, {"message": message, "type": worst.kind})
     told.text = "\n\n".join(map(_text, found))
 
 
 def _text(finding: Finding) -> str:
-    lines = [f"{finding.level}: {facts.plain(finding.what)}", *(f"  {n}: {t}" for n, t in facts.parts(finding))]
+    lines = [f"{finding.level}: {plain(finding.what)}", *(f"  {n}: {t}" for n, t in facts.parts(finding))]
     return "\n".join(lines)

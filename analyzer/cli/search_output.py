@@ -9,6 +9,7 @@ from pathlib import Path
 
 from analyzer.cli import text
 from analyzer.cli.base import say
+from analyzer.records import variant_of
 from analyzer.searching.export import export, to_csv
 from analyzer.searching.query import Constraint
 from analyzer.searching.results import Find
@@ -18,9 +19,9 @@ def print_data(found: Sequence[Find], format_: str) -> bool:
     """Prints JSON, JSON lines or CSV; false where another format is asked for."""
     if format_ == "jsonl":
         for find in found:
-            text.show(json.dumps(find.to_dict()))
+            text.show_json(json.dumps(find.to_dict()))
     elif format_ == "json":
-        text.show("[" + ",\n".join(json.dumps(find.to_dict()) for find in found) + "]")
+        text.show_json("[" + ",\n".join(json.dumps(find.to_dict()) for find in found) + "]")
     elif format_ == "csv":
         text.show(to_csv(found).rstrip("\n"))
     else:
@@ -48,13 +49,12 @@ def _write_report(
     found: Sequence[Find], constraints: Sequence[Constraint], searched: Sequence[str], path: Path
 ) -> None:
     """The finds against DenseNet121 at their classes and image; the verdict is on the first of the front."""
-    from analyzer.architecture.variant import Variant
     from analyzer.reading.family import baseline_for
     from analyzer.reporting.page import write_report
     from analyzer.sweeping.report import report_data
 
     records = [find.record for find in found]
-    baseline = baseline_for(Variant.from_dict(records[0].target.variant or {}), records[0].batch)
+    baseline = baseline_for(variant_of(records[0]), records[0].batch)
     rows = [baseline, *(record for record in records if record.target.name != baseline.target.name)]
     limits = {c.figure: c.maximum for c in constraints if c.maximum is not None}
     data = report_data(

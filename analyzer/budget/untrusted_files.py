@@ -12,7 +12,7 @@ MOST_BYTES = 32 * MIB
 
 
 def read_text(path: Path, *, most: int = MOST_BYTES) -> str | None:
-    """The text of a file, line ends as \\n; None where there is none. Raises UsageError on a link or a too large one."""
+    """The text of a file, line ends as \\n; None where there is none. Raises UsageError on a link or one too large."""
     try:
         found = path.lstat()
     except FileNotFoundError:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer.budget.baseline import read_lock
-from analyzer.budget.configuration import Found, find
-from analyzer.budget.counting import count
+from analyzer.budget.configuration import Found, find, seconds_of
+from analyzer.budget.counting import count, identity_of
 from analyzer.budget.figures import STATIC
-from analyzer.budget.holding import needs_peaks
 from analyzer.budget.limits import limits
-from analyzer.budget.lock import Lock, Locked, identity_of, locked, write
+from analyzer.budget.lock_file import Lock, Locked, locked, write
+from analyzer.budget.model_check import needs_peaks
 from analyzer.errors import AnalyzerError, BaselineError, CountError, UsageError
 from analyzer.reporting.figures import known
-from analyzer.targets.resolving import forget
+from analyzer.targets.loading import forget
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,18 @@ def lock(
     *,
     config: str | Path | None = None,
     check: bool = False,
+    timeout: float | None = None,
     not_from: Path | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Relock:
     """Counts every configured model and writes analyzer.lock beside the configuration, whole or not at all.
 
-    With `check` nothing is written, and BaselineError says where the lock is not what would be. Raises an AnalyzerError
-    where a model can't be loaded or fully counted. Counting runs the models' own code.
+    `timeout` is the most seconds a model may take (None: the configuration's). With `check` nothing is written, and
+    BaselineError says where the lock is not what would be. Raises an AnalyzerError where a model can't be loaded or
+    fully counted. Counting runs the models' own code.
     """
     found = find(Path(folder), None if config is None else Path(config))
-    made = Relock(counted(found, not_from, progress), found.lock, ())
+    made = Relock(counted(found, timeout, not_from, progress), found.lock, ())
     differences = tuple(_differences(found, made.lock))
     if not check:
         write(made.lock, found.lock)
@@ -52,8 +54,12 @@ def lock(
     return Relock(made.lock, found.lock, differences)
 
 
-def counted(found: Found, not_from: Path | None = None, progress: Callable[[str], None] = lambda text: None) -> Lock:
+def counted(
+    found: Found, timeout: float | None = None, not_from: Path | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Lock:  # fmt: skip
     """The configured models as a lock. Raises an AnalyzerError that names the model."""
+    seconds = timeout or seconds_of(found.configuration)
     if not found.configuration.models:
         raise UsageError("configures no model", where=found.file, fix="`analyze init` proposes one")
     forget()
@@ -61,7 +67,8 @@ def counted(found: Found, not_from: Path | None = None, progress: Callable[[str]
     for name, model in found.configuration.models.items():
         progress(name)
         try:
-            made = count(model, found.root, peaks=needs_peaks(limits(model)), not_from=not_from)
+            peaks = needs_peaks(limits(model))
+            made = count(model, found.root, peaks=peaks, not_from=not_from, seconds=seconds)
             if made.record.uncounted:
                 names = made.record.uncounted_operators
                 raise CountError(

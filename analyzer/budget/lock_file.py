@@ -18,13 +18,10 @@ from typing import Any
 
 import msgspec
 
-from analyzer.budget.counting import input_text, resolved
 from analyzer.budget.figures import LAYERED, STATIC, of_record, of_rows
-from analyzer.budget.schema import Model
 from analyzer.errors import BaselineError
 from analyzer.files import write_text
 from analyzer.records import Frozen, LayerRow, Record, Target
-from analyzer.targets.resolving import FamilyTarget
 
 SCHEMA = 1
 FILE = "analyzer.lock"
@@ -67,15 +64,6 @@ class Lock:
     """A lock file's models by name."""
 
     models: dict[str, Locked]
-
-
-def identity_of(model: Model, root: Path) -> Identity:
-    """What a configuration's model is, in its canonical form. Raises UsageError."""
-    target = resolved(model, root)
-    if isinstance(target, FamilyTarget):
-        return Identity(target=target.variant.name, kwargs={}, inputs=(), dtype=None, batch=model.batch or 1)
-    inputs = tuple(map(input_text, target.inputs))
-    return Identity(target=target.name, kwargs=model.kwargs, inputs=inputs, dtype=model.dtype, batch=1)
 
 
 def locked(record: Record, identity: Identity) -> Locked:
@@ -219,8 +207,8 @@ def _model(head: _ModelLine, figures: dict[str, int], rows: Iterable[LayerRow], 
     for name in SUMS:
         said, is_ = figures.get(name), model.figure(name)
         if said != is_:
-            told = f"the {name} of {head.model!r} are {said}, and its modules' add up to {is_}: a merge may have mixed them"
-            raise _unreadable(told, where)
+            told = f"the {name} of {head.model!r} are {said}, and its modules' add up to {is_}"
+            raise _unreadable(f"{told}: a merge may have mixed them", where)
     return model
 
 
