@@ -51,7 +51,8 @@ class LayerRow(Frozen, frozen=True, kw_only=True):
     """What one module owns and runs itself (children excluded); rows add up to the totals exactly.
 
     `path` is dotted and empty for the root. `output` is the shape with batch of its last result; None where it
-    returns no tensor or did not run.
+    returns no tensor or did not run. `part` is where in the network it lies (`stem`, `stage 1`, `transition 1`,
+    `head`), as a variant's assembly says it; None for a model that says no parts.
     """
 
     path: str
@@ -61,6 +62,7 @@ class LayerRow(Frozen, frozen=True, kw_only=True):
     macs: int | None
     conv_activations: int | None
     saved_bytes: int | None
+    part: str | None = None
 
 
 class Uncounted(Frozen, frozen=True, kw_only=True):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from analyzer.architecture.blocks import BLOCKS, STEMS, BlockType
+from analyzer.architecture.registry import BLOCKS, STEMS
 from analyzer.architecture.steps import (
     doubled,
     halved,
@@ -19,6 +19,9 @@ from analyzer.architecture.steps import (
 )
 from analyzer.architecture.values import Depths, Each, Real, Values, Whole, Word
 from analyzer.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from analyzer.architecture.blocks import BlockType
 
 Growth = str | int | tuple[int, ...]
 PerStage = float | tuple[float, ...]
@@ -151,8 +154,7 @@ class VariantFields:
         default=None,
         metadata=row(
             Each(Real(0.0001, 1), "transition"), "c", change="topology", always=True, says="transitions to compress",
-            had_by=lambda block: block.family == "densenet",
-            of_block=lambda block: 0.5 if block.family == "densenet" else 1.0,
+            had_by=lambda block: block.family.has_transitions, of_block=lambda block: block.family.compression,
             step=nudged_share, smaller=hundredths,
             help="share of channels a transition keeps: 0.5, or one each: 0.5/0.25/0.5",
         ),
@@ -186,7 +188,7 @@ class VariantFields:
         default=0.0,
         metadata=row(
             Real(0.0001, 1, zero=True, below=True), "d", change="", structural=True, says="dropout", step=None,
-            had_by=lambda block: block.family == "densenet",
+            had_by=lambda block: block.family.has_dropout,
             help="dropout rate, such as 0",
         ),
     )  # fmt: skip

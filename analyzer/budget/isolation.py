@@ -21,7 +21,7 @@ import msgspec
 from analyzer.budget.source import Place
 from analyzer.errors import AnalyzerError, CountError, TargetError, UsageError
 from analyzer.records import Frozen, Record
-from analyzer.targets.analysis import users_code
+from analyzer.targets.loading import users_code
 from analyzer.targets.resolving import ModuleTarget
 
 _KINDS = {kind.__name__: kind for kind in (TargetError, CountError, UsageError)}

@@ -18,13 +18,10 @@ from typing import Any
 
 import msgspec
 
-from analyzer.budget.counting import input_text, resolved
 from analyzer.budget.figures import LAYERED, STATIC, of_record, of_rows
-from analyzer.budget.schema import Model
 from analyzer.errors import BaselineError
 from analyzer.files import write_text
 from analyzer.records import Frozen, LayerRow, Record, Target
-from analyzer.targets.resolving import FamilyTarget
 
 SCHEMA = 1
 FILE = "analyzer.lock"
@@ -67,15 +64,6 @@ class Lock:
     """A lock file's models by name."""
 
     models: dict[str, Locked]
-
-
-def identity_of(model: Model, root: Path) -> Identity:
-    """What a configuration's model is, in its canonical form. Raises UsageError."""
-    target = resolved(model, root)
-    if isinstance(target, FamilyTarget):
-        return Identity(target=target.variant.name, kwargs={}, inputs=(), dtype=None, batch=model.batch or 1)
-    inputs = tuple(map(input_text, target.inputs))
-    return Identity(target=target.name, kwargs=model.kwargs, inputs=inputs, dtype=model.dtype, batch=1)
 
 
 def locked(record: Record, identity: Identity) -> Locked:
@@ -148,7 +136,8 @@ def to_text(lock: Lock) -> str:
         figures = {**model.others, **{f: v for f in SUMS if (v := model.figure(f)) is not None}}
         lines += [encode(_FigureLine(model=name, figure=f, value=v)) for f, v in sorted(figures.items())]
         for row in model.rows:
-            lines.append(encode(_ModuleLine(model=name, hash=structure_hash(row), **msgspec.structs.asdict(row))))
+            fields = {key: value for key, value in msgspec.structs.asdict(row).items() if key != "part"}
+            lines.append(encode(_ModuleLine(model=name, hash=structure_hash(row), **fields)))
     return "".join(line.decode() + "\n" for line in lines)
 
 

@@ -13,15 +13,13 @@ from analyzer.architecture.axes import AXES
 from analyzer.architecture.network import PRESETS
 from analyzer.distribution import NAME
 from analyzer.errors import UsageError, did_you_mean
-from analyzer.reading.latency import Profile, read_profile
 from analyzer.reading.peak import Autocast, Dtype, Form, Optimizer, Training, ZeroGrad
 from analyzer.records import FIGURES
 from analyzer.space import lists
-from analyzer.units import parse_count, parse_seconds
+from analyzer.units import parse_batch, parse_count, parse_seconds
 
 F = TypeVar("F", bound=Callable[..., Any])
 FORMATS = ("table", "json", "jsonl", "csv", "md")
-MAX_BATCH = 1_000_000
 
 
 def family_options(*, many: bool) -> Callable[[F], F]:
@@ -74,14 +72,6 @@ class Seconds(click.ParamType[float]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds."""
         return float(value) if isinstance(value, (int, float)) else parse_seconds(value, where=_name(param))
-
-
-def parse_batch(value: str | int, *, where: str) -> int:
-    """A batch from its text. Raises UsageError where it is none, or is out of range."""
-    number = value if isinstance(value, int) else parse_count(value, where=where)
-    if not 1 <= number <= MAX_BATCH:
-        raise UsageError(f"{value!r} is out of range", where=where, fix=f"use 1 to {MAX_BATCH:,}")
-    return number
 
 
 class Batch(click.ParamType[int]):
@@ -168,15 +158,6 @@ def profile_option(function: F) -> F:
         metavar="FILE",
         help="This device's profile by `analyze calibrate`: predicts the latency of every variant.",
     )(function)
-
-
-def profile_of(path: Path | None) -> Profile | None:
-    """The profile of a file. Raises UsageError where it was made on another device, or with another torch."""
-    if path is None:
-        return None
-    from analyzer.measuring.environment import like
-
-    return read_profile(path, like)
 
 
 def config_option(function: F) -> F:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,8 +11,10 @@ from analyzer.architecture.axes import BY_FIELD
 from analyzer.reading import family
 from analyzer.reading.latency import Profile
 from analyzer.records import Record, fields_of
-from analyzer.searching.engine import Result
 from analyzer.searching.query import FIGURES
+
+if TYPE_CHECKING:
+    from analyzer.searching.engine import Result
 
 SPELLED = 12
 """Values of an axis that are written out."""

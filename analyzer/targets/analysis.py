@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from analyzer.architecture.variant import Variant
-from analyzer.errors import TargetError, UsageError
+from analyzer.errors import UsageError
 from analyzer.reading import family
 from analyzer.reading.peak import Training
-from analyzer.reading.prediction import MemoryPrediction, predict_memory
 from analyzer.records import Record
-from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, load, named, tensors
+from analyzer.targets.loading import load, tensors, users_code
+from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, named
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from analyzer.reading.prediction import MemoryPrediction
     from analyzer.tracing.witnesses import Witness
 
 
@@ -39,17 +38,25 @@ def analyze(
     if isinstance(target, str):
         target = named(target)
     if isinstance(target, Variant):
-        if inputs is not None or kwargs:
-            raise UsageError("a variant knows its input", where="inputs", fix="set its image and the batch")
+        refuse_inputs(inputs, kwargs)
         return family.record(target, batch)
     from analyzer.tracing.trace import count_module
 
+    args, keywords = inputs_of(inputs, kwargs)
+    return count_module(target, args, keywords, name=type(target).__name__, backward=backward, strict=strict)
+
+
+def refuse_inputs(inputs: Any, kwargs: Mapping[str, Any] | None) -> None:
+    """UsageError where a variant is given inputs."""
+    if inputs is not None or kwargs:
+        raise UsageError("a variant knows its input", where="inputs", fix="set its image and the batch")
+
+
+def inputs_of(inputs: Any, kwargs: Mapping[str, Any] | None) -> tuple[list[Any], dict[str, Any]]:
+    """A module's inputs as tensors. Raises UsageError where there are none."""
     if inputs is None:
         raise UsageError("a module needs its inputs", where="inputs", fix="such as inputs=(1, 3, 224, 224)")
-    named_inputs = {name: _tensor(value) for name, value in (kwargs or {}).items()}
-    return count_module(
-        target, as_tensors(inputs), named_inputs, name=type(target).__name__, backward=backward, strict=strict
-    )
+    return as_tensors(inputs), {name: _tensor(value) for name, value in (kwargs or {}).items()}
 
 
 def as_tensors(inputs: Any) -> list[Any]:
@@ -85,6 +92,8 @@ def analyze_target(target: Resolved, *, batch: int = 1, backward: bool = False, 
 
 def predict(target: Resolved, record: Record, training: Training) -> MemoryPrediction:
     """The memory of a resolved target whose record is known, with the timeline of a training step."""
+    from analyzer.reading.prediction import predict_memory
+
     if isinstance(target, FamilyTarget):
         return predict_memory(target.variant, record.batch, training, timeline=True)
     with users_code(target):
@@ -97,23 +106,6 @@ def predict(target: Resolved, record: Record, training: Training) -> MemoryPredi
         from analyzer.tracing.prediction import predict_module
 
         return predict_module(model, args, kwargs, record, training)
-
-
-@contextlib.contextmanager
-def users_code(target: ModuleTarget) -> Iterator[None]:
-    """Runs a user's code: what it prints goes to stderr, beside our data; where it exits, a TargetError says so."""
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    except SystemExit as error:
-        raise TargetError(
-            f"the model's own code exits the program (code {error.code})", where=target.name, fix="remove that call"
-        ) from error
-    except (KeyboardInterrupt, Exception):
-        raise
-    except BaseException as error:  # pytest's skip, asyncio's cancellation: nothing that we wait for
-        what = f"the model's own code raises {type(error).__name__}: {error}"
-        raise TargetError(what, where=target.name, fix="make it import and construct on its own first") from error
 
 
 def witnesses_of(target: Resolved, ours: Record) -> tuple[Witness, ...]:

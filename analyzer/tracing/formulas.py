@@ -139,11 +139,9 @@ def _spatial(tensor: Tensor) -> int:
 
 
 @_formula("convolution", "convolution", "_convolution", "convolution_overrideable")
-def _convolution(
-    out: Tensor, x: Tensor, weight: Tensor, _bias: Any, _stride: Any, _padding: Any, _dilation: Any, transposed: bool,
-    *_: Any, **__: Any,
-) -> int:  # fmt: skip
+def _convolution(out: Tensor, x: Tensor, weight: Tensor, *rest: Any, **__: Any) -> int:
     """Each weight once a sample and position: of the output, or of the input where the convolution is transposed."""
+    _bias, _stride, _padding, _dilation, transposed, *_ = rest
     return int(x.shape[0]) * weight.numel() * _spatial(x if transposed else out)
 
 
@@ -173,11 +171,9 @@ def _deform_conv2d(out: Tensor, x: Tensor, weight: Tensor, *_: Any) -> int:
 
 
 @_formula("other", "convolution_backward", "convolution_backward_overrideable")
-def _convolution_backward(
-    _out: Any, grad: Tensor, x: Tensor, weight: Tensor, _bias: Any, _stride: Any, _padding: Any, _dilation: Any,
-    transposed: bool, _output_padding: Any, _groups: Any, mask: Sequence[bool], **__: Any,
-) -> int:  # fmt: skip
+def _convolution_backward(_out: Any, grad: Tensor, x: Tensor, weight: Tensor, *rest: Any, **__: Any) -> int:
     """The forward's products once for the input's gradient and once for the weight's, where each is asked for."""
+    _bias, _stride, _padding, _dilation, transposed, _output_padding, _groups, mask = rest
     return sum(map(int, mask[:2])) * int(x.shape[0]) * weight.numel() * _spatial(x if transposed else grad)
 
 

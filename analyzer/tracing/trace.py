@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -26,15 +27,9 @@ from analyzer.tracing.running import Ladder, Pass, untouched
 
 
 def count_module(
-    model: nn.Module,
-    args: Sequence[Any] = (),
-    kwargs: Mapping[str, Any] | None = None,
-    *,
-    name: str,
-    backward: bool = False,
-    strict: bool = False,
-    rebuild: Callable[[], nn.Module] | None = None,
-) -> Record:
+    model: nn.Module, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, *, name: str,
+    backward: bool = False, strict: bool = False, rebuild: Callable[[], nn.Module] | None = None,
+) -> Record:  # fmt: skip
     """The figures of a model for the given inputs (tensors on any device, meta included), in total and per module.
 
     With `backward`, `training_macs` too. `rebuild` makes the model anew on CPU, for one on meta whose forward turns
@@ -56,15 +51,11 @@ def count_module(
     layers = tuple(_rows(base, ladder, forward, training))
     inputs = _inputs(args, kwargs or {})
     macs = forward.macs
-    return Record(
-        target=base.target,
+    return msgspec.structs.replace(
+        base,
         input=inputs[0].shape if inputs else None,
         inputs=inputs,
         batch=inputs[0].shape[0] if inputs and inputs[0].shape else 1,
-        params=base.params,
-        trainable_params=base.trainable_params,
-        param_bytes=base.param_bytes,
-        buffer_bytes=base.buffer_bytes,
         macs=macs,
         flops=2 * macs,
         conv_activations=sum(row.conv_activations for row in forward.rows.values()),
