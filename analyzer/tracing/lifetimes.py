@@ -25,8 +25,12 @@ from analyzer.reading.heap import Moment
 from analyzer.reading.peak import DEFAULT, Peak, Training
 from analyzer.tracing.attribution import Modules, tensors_in
 from analyzer.tracing.copying import copy_inputs, copy_model, to_meta
-from analyzer.tracing.diagnosis import diagnose
-from analyzer.tracing.running import plain_kernels, untouched
+from analyzer.tracing.diagnosis import diagnose, needs_values
+from analyzer.tracing.elsewhere import drained
+from analyzer.tracing.randomness import PASSES, Generators, unseeded_numpy, varies
+from analyzer.tracing.running import plain_kernels, untouched, watched
+from analyzer.tracing.surroundings import Surroundings
+from analyzer.tracing.tracer import READS
 
 _META = torch.device("meta")
 _NORMS = {"native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training"}
@@ -45,6 +49,8 @@ class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.phase = ""
         self.moments: list[Moment] = []
         self.modules = modules
+        self.valueless: Exception | None = None
+        self.read_values = False
         self._known: dict[int, weakref.ref[Any]] = {}
 
     def begin(self, phase: str) -> None:
@@ -57,7 +63,12 @@ class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if kwargs.get("device") is not None and self.device == "meta":
             kwargs = {**kwargs, "device": _META, **({"pin_memory": False} if kwargs.get("pin_memory") else {})}
         self.modules.failed = None  # the code goes on: it has handled what failed, and we hold no traceback's frames
-        out = func(*args, **kwargs)
+        try:
+            out = func(*args, **kwargs)
+        except Exception as error:
+            self.note_valueless(error)
+            raise
+        self.read_values |= func in READS
         if func._schema.name.removeprefix("aten::") in _NORMS:
             out = _as_on_a_device(func, args, out)
         for leaf in tree_leaves(out):
@@ -68,6 +79,14 @@ class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
             high = max(high, self.moments.pop().live_bytes)
         self.moments.append(Moment(self.phase, self.modules.path, high))
         return out
+
+    def note_valueless(self, error: Exception) -> None:
+        """Keeps an error that comes from a tensor's having no values: the model may swallow it, and go another way."""
+        if self.valueless is None and needs_values(error):
+            self.valueless = error
+
+    def leaves(self, tensor: Tensor, where: str) -> None:
+        """What leaves torch isn't torch's memory."""
 
     def see(self, tensor: Tensor, *, in_place: bool = False) -> None:
         """Counts a tensor's storage, once, for as long as it lives.
@@ -119,47 +138,77 @@ def module_peaks(
     The loss is the cross-entropy where the model returns one (N, classes) tensor, else the sum of what it returns.
     Raises CountError where the model can't run on meta: its peak isn't known then.
     """
-    inputs = (args, kwargs or {})
+    run = _Runs(model, (args, kwargs or {}), training)
     with untouched(), torch.inference_mode(False):
-        inference, _ = _run(model, inputs, training, trains=False)
+        inference, notes = run.all(trains=False)
         try:
-            step, notes = _run(model, inputs, training, trains=True)
+            step, of_training = run.all(trains=True)
         except CountError as error:
-            return ModulePeaks(None, inference, (f"no training step: {error}",))
-    return ModulePeaks(step, inference, notes)
+            return ModulePeaks(None, inference, (*notes, f"no training step: {error}"))
+    return ModulePeaks(step, inference, (*notes, *of_training))
 
 
-def _run(model: nn.Module, inputs: Any, training: Training, *, trains: bool) -> tuple[Peak, tuple[str, ...]]:
-    fakes = _Fakes() if training.autocast != "none" else None
-    convert = fakes.make if fakes else to_meta
-    copied = copy_model(model, convert)
-    copy = copied.module.train(trains)
-    modules = Modules(copy)
-    lifetimes = Lifetimes(modules, "cpu" if fakes else "meta")
-    args, kwargs = copy_inputs(inputs, convert)
-    for tensor in (*modules.parameters, *modules.buffers, *copied.held, *tensors_in((args, kwargs))):
-        lifetimes.see(tensor)
+class _Runs:
+    """Runs copies of a model for its peaks."""
+
+    def __init__(self, model: nn.Module, inputs: Any, training: Training) -> None:
+        self.model, self.inputs, self.training = model, inputs, training
+        self._surroundings = Surroundings(model)
+
+    def all(self, *, trains: bool) -> tuple[Peak, list[str]]:
+        """The peak, and what is to be said of it; where random numbers choose the path, of passes under other seeds."""
+        found, notes, chose = self._once(trains=trains)
+        peaks = [found] + [self._once(trains=trains, seed=n)[0] for n in range(1, PASSES if chose else 1)]
+        name = "peak_training_bytes" if trains else "peak_inference_bytes"
+        return found, [*notes, *varies(name, [peak.bytes for peak in peaks])]
+
+    def _once(self, *, trains: bool, seed: int = 0) -> tuple[Peak, list[str], bool]:
+        fakes = _Fakes() if self.training.autocast != "none" else None
+        convert = fakes.make if fakes else to_meta
+        copied = copy_model(self.model, convert)
+        modules = Modules(copied.module.train(trains))
+        lifetimes = Lifetimes(modules, "cpu" if fakes else "meta")
+        args, kwargs = copy_inputs(self.inputs, convert)
+        for tensor in (*modules.parameters, *modules.buffers, *copied.held, *tensors_in((args, kwargs))):
+            lifetimes.see(tensor)
+        generators = Generators(copied.module)
+        generators.begin(seed)
+        try:
+            with contextlib.ExitStack() as stack:
+                for context in (plain_kernels(), watched(lifetimes, modules), fakes.mode if fakes else None, lifetimes):
+                    stack.enter_context(context or contextlib.nullcontext())
+                unseeded = stack.enter_context(unseeded_numpy(seed))
+                notes = _run(copied.module, args, kwargs, self.training, lifetimes, trains=trains)
+            if lifetimes.valueless is not None:
+                raise lifetimes.valueless  # which the model swallowed
+        except Exception as error:
+            told = diagnose(error, modules.failed, type(self.model).__name__)
+            fix = "it takes a model that runs on the meta device"
+            raise CountError(f"the peak isn't known: {told.what}", where=told.where, fix=fix) from error
+        finally:
+            self._surroundings.restore()
+        generators.end()
+        chose = generators.chose(read_values=lifetimes.read_values) or bool(unseeded)
+        return Peak(lifetimes.peak, tuple(lifetimes.moments)), notes, chose
+
+
+def _run(
+    model: nn.Module, args: Any, kwargs: Any, training: Training, lifetimes: Lifetimes, *, trains: bool
+) -> list[str]:
     notes: list[str] = []
-    try:
-        with plain_kernels(), fakes.mode if fakes else contextlib.nullcontext(), lifetimes:
-            if trains:
-                with torch.enable_grad():
-                    notes = train(copy, args, kwargs, training, lifetimes)
-            else:
-                lifetimes.begin("forward")
-                with torch.no_grad(), autocast(training):
-                    copy(*args, **kwargs)
-    except Exception as error:
-        told = diagnose(error, modules.failed, type(model).__name__)
-        raise CountError(
-            f"the peak isn't known: {told.what}", where=told.where, fix="it takes a model that runs on the meta device"
-        ) from error
+    if trains:
+        with torch.enable_grad():
+            notes = train(model, args, kwargs, training, lifetimes)
+    else:
+        lifetimes.begin("forward")
+        with torch.no_grad(), autocast(training):
+            drained(model(*args, **kwargs))
     if lifetimes.least < lifetimes.peak:
         notes.append(
             f"the training peak is at most that, and at least {lifetimes.least:,} bytes: "
             "gradients that meet are added in place where torch can, and never while storages are tracked"
         )
-    return Peak(lifetimes.peak, tuple(lifetimes.moments)), tuple(notes)
+    return notes
 
 
 class _Fakes:
@@ -202,7 +251,7 @@ def _step(
     for _ in range(training.accumulate):
         lifetimes.phase = "forward"
         with autocast(training):
-            out = model(*args, **kwargs)
+            out = drained(model(*args, **kwargs))
             if training.zero_grad == "after_forward":
                 optimizer.zero_grad()
             lifetimes.phase = "loss"

@@ -28,6 +28,7 @@ class SavedBytes(saved_tensors_hooks):
                     storage = part.untyped_storage()
                     kept[key] = storage  # kept alive: a storage's key is its address
                     modules.row.saved_bytes += storage.nbytes()
-            return tensor
+            # An operator's own result, handed back itself, would keep its graph alive for ever; a leaf is no result.
+            return tensor if tensor.is_leaf else tensor.detach()
 
         super().__init__(pack, lambda tensor: tensor)
