@@ -27,13 +27,32 @@ from analyzer.tracing.attribution import Modules, tensors_in
 from analyzer.tracing.copying import copy_inputs, copy_model, to_meta
 from analyzer.tracing.diagnosis import diagnose, needs_values
 from analyzer.tracing.elsewhere import drained
+from analyzer.tracing.origins import storage_key
 from analyzer.tracing.randomness import PASSES, Generators, unseeded_numpy, varies
 from analyzer.tracing.running import plain_kernels, untouched, watched
 from analyzer.tracing.surroundings import Surroundings
 from analyzer.tracing.tracer import READS
 
 _META = torch.device("meta")
+_PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.bmm.default}
 _NORMS = {"native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training"}
+
+
+_RECURRENT = "recurrent layers are torch's own CPU kernels, without oneDNN, whose workspace comes on top"
+
+
+class _WrittenOutError(Exception):
+    """Attention ran as its products on meta: the peak is to be that of the kernel that a device has."""
+
+
+def flash_scratch(query: Tensor, key: Tensor) -> int:
+    """Bytes that torch's flash attention on CPU takes for each thread: scores of a block, their sums, its results."""
+    length = query.shape[-2]
+    rows = min(length, 256 if length >= 768 else 64 if length >= 192 else 32)
+    columns = min(512, key.shape[-2])
+    wide = 8 if query.dtype == torch.float64 else 4
+    narrow = query.element_size() if query.element_size() < 4 else 0
+    return rows * (wide * (columns + 2 + int(query.shape[-1])) + narrow * columns)
 
 
 class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -51,6 +70,9 @@ class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.modules = modules
         self.valueless: Exception | None = None
         self.read_values = False
+        self.scratch: list[str] = []
+        self._product: int | None = None
+        self._unsettled = False
         self._known: dict[int, weakref.ref[Any]] = {}
 
     def begin(self, phase: str) -> None:
@@ -69,16 +91,40 @@ class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.note_valueless(error)
             raise
         self.read_values |= func in READS
+        self._see_attention(func, args)
+        self._settle()
+        quiet = self._adds_bias(func, args, out)
         if func._schema.name.removeprefix("aten::") in _NORMS:
             out = _as_on_a_device(func, args, out)
         for leaf in tree_leaves(out):
             if isinstance(leaf, Tensor):
-                self.see(leaf, in_place=self.phase == "backward" and func is torch.ops.aten.add.Tensor)
+                self.see(leaf, in_place=self.phase == "backward" and func is torch.ops.aten.add.Tensor, quiet=quiet)
         high = self.live
         if self.moments and self.moments[-1][:2] == (self.phase, self.modules.path):
             high = max(high, self.moments.pop().live_bytes)
         self.moments.append(Moment(self.phase, self.modules.path, high))
         return out
+
+    def _settle(self) -> None:
+        if self._unsettled:
+            self.peak, self.least = max(self.peak, self.live), max(self.least, self.live)
+        self._unsettled = False
+
+    def _adds_bias(self, func: Any, args: Any, out: Any) -> bool:
+        """Whether this is a linear layer's bias, added to its product: out of place only because a mode watches."""
+        if func in _PRODUCTS:
+            self._product = storage_key(out)
+        adds = func is torch.ops.aten.add.Tensor and isinstance(args[1], Tensor) and args[1].dim() == 1
+        return adds and self._product is not None and storage_key(args[0]) == self._product
+
+    def _see_attention(self, func: Any, args: Any) -> None:
+        if func is torch.ops.aten._safe_softmax.default and self.device == "meta":
+            raise _WrittenOutError  # which a CPU would have fused
+        if func is torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default:
+            size = flash_scratch(args[0], args[1])
+            self.scratch = [
+                f"attention is the CPU's flash kernel, whose own scratch (up to {size:,} bytes a thread) is left out"
+            ]
 
     def note_valueless(self, error: Exception) -> None:
         """Keeps an error that comes from a tensor's having no values: the model may swallow it, and go another way."""
@@ -88,8 +134,8 @@ class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def leaves(self, tensor: Tensor, where: str) -> None:
         """What leaves torch isn't torch's memory."""
 
-    def see(self, tensor: Tensor, *, in_place: bool = False) -> None:
-        """Counts a tensor's storage, once, for as long as it lives.
+    def see(self, tensor: Tensor, *, in_place: bool = False, quiet: bool = False) -> None:
+        """Counts a tensor's storage, once, for as long as it lives; where it is `quiet`, if it lives on beside the others.
 
         `in_place` says that torch may have added into an operand where no mode watches: `least` leaves that sum out.
         """
@@ -102,6 +148,9 @@ class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if key not in self._known:
             self._known[key] = weakref.ref(storage, functools.partial(self._freed, key, size))
             self.live += size
+            if quiet:
+                self._unsettled = True
+                return
             self.peak = max(self.peak, self.live)
             self.least = max(self.least, self.live - size if in_place else self.live)
 
@@ -145,7 +194,7 @@ def module_peaks(
             step, of_training = run.all(trains=True)
         except CountError as error:
             return ModulePeaks(None, inference, (*notes, f"no training step: {error}"))
-    return ModulePeaks(step, inference, (*notes, *of_training))
+    return ModulePeaks(step, inference, tuple(dict.fromkeys([*notes, *of_training])))
 
 
 class _Runs:
@@ -153,17 +202,26 @@ class _Runs:
 
     def __init__(self, model: nn.Module, inputs: Any, training: Training) -> None:
         self.model, self.inputs, self.training = model, inputs, training
+        self._on_cpu = any(isinstance(module, nn.RNNBase) for module in model.modules())
         self._surroundings = Surroundings(model)
 
     def all(self, *, trains: bool) -> tuple[Peak, list[str]]:
         """The peak, and what is to be said of it; where random numbers choose the path, of passes under other seeds."""
         found, notes, chose = self._once(trains=trains)
+        if self._on_cpu:
+            notes += [_RECURRENT] if any(isinstance(module, nn.RNNBase) for module in self.model.modules()) else []
         peaks = [found] + [self._once(trains=trains, seed=n)[0] for n in range(1, PASSES if chose else 1)]
         name = "peak_training_bytes" if trains else "peak_inference_bytes"
         return found, [*notes, *varies(name, [peak.bytes for peak in peaks])]
 
     def _once(self, *, trains: bool, seed: int = 0) -> tuple[Peak, list[str], bool]:
-        fakes = _Fakes() if self.training.autocast != "none" else None
+        try:
+            return self._on(_Fakes() if self._on_cpu or self.training.autocast != "none" else None, trains, seed)
+        except _WrittenOutError:
+            self._on_cpu = True
+            return self._once(trains=trains, seed=seed)
+
+    def _on(self, fakes: _Fakes | None, trains: bool, seed: int) -> tuple[Peak, list[str], bool]:
         convert = fakes.make if fakes else to_meta
         copied = copy_model(self.model, convert)
         modules = Modules(copied.module.train(trains))
@@ -175,12 +233,19 @@ class _Runs:
         generators.begin(seed)
         try:
             with contextlib.ExitStack() as stack:
-                for context in (plain_kernels(), watched(lifetimes, modules), fakes.mode if fakes else None, lifetimes):
+                for context in (
+                    plain_kernels(fused_attention=fakes is not None),
+                    watched(lifetimes, modules),
+                    fakes.mode if fakes else None,
+                    lifetimes,
+                ):
                     stack.enter_context(context or contextlib.nullcontext())
                 unseeded = stack.enter_context(unseeded_numpy(seed))
                 notes = _run(copied.module, args, kwargs, self.training, lifetimes, trains=trains)
             if lifetimes.valueless is not None:
                 raise lifetimes.valueless  # which the model swallowed
+        except _WrittenOutError:
+            raise
         except Exception as error:
             told = diagnose(error, modules.failed, type(self.model).__name__)
             fix = "it takes a model that runs on the meta device"
@@ -189,7 +254,7 @@ class _Runs:
             self._surroundings.restore()
         generators.end()
         chose = generators.chose(read_values=lifetimes.read_values) or bool(unseeded)
-        return Peak(lifetimes.peak, tuple(lifetimes.moments)), notes, chose
+        return Peak(lifetimes.peak, tuple(lifetimes.moments)), [*notes, *lifetimes.scratch], chose
 
 
 def _run(
@@ -217,7 +282,7 @@ class _Fakes:
     def __init__(self) -> None:
         from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-        self.mode: Any = FakeTensorMode()
+        self.mode: Any = FakeTensorMode(allow_non_fake_inputs=True)
         self._kind: Any = FakeTensor
 
     def make(self, tensor: Tensor) -> Tensor:

@@ -64,6 +64,16 @@ class Origins:
         """Layers on the longest path to any of the tensors."""
         return max((self._look_up(key, t)[1] for t in tensors for key in storage_keys(t)), default=0)
 
+    def take_as_data(self, tensor: Tensor) -> None:
+        """A state that a layer starts from is its data, though the forward makes it of nothing."""
+        for key in storage_keys(tensor):
+            self._of[key] = max((Origin.DATA, 0), self._look_up(key, tensor))
+
+    def deepen(self, tensor: Tensor, depth: int) -> None:
+        """Data of a depth that is known otherwise."""
+        for key in storage_keys(tensor):
+            self._of[key] = Origin.DATA, depth
+
     def knows(self, tensor: Tensor) -> bool:
         """Whether the tensor is the copy's, an input, or was made in this pass."""
         return any(key in self._of for key in storage_keys(tensor))

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from analyzer.errors import CountError
 from analyzer.tracing.attribution import Modules, ModuleTally, Shape, tensors_in
+from analyzer.tracing.calls import Calls
 from analyzer.tracing.copying import Convert, ModelCopy, copy_inputs, copy_model, to_cpu, to_meta
 from analyzer.tracing.diagnosis import diagnose, needs_values
 from analyzer.tracing.elsewhere import drained, exports_seen, threads_seen
@@ -137,6 +138,7 @@ class Ladder:
         known = [*modules.parameters, *modules.buffers, *copied.held]
         origins = Origins(known, tensors_in((args, kwargs)))
         tracer = Tracer(modules, origins, self._untouchable, self._shapes if rung.redirect else None)
+        tracer.goes_back = backward
         saved = SavedBytes(modules, known) if copied.module.training else contextlib.nullcontext()
         generators = Generators(copied.module)
         generators.begin(seed)
@@ -146,6 +148,7 @@ class Ladder:
             watched(tracer, modules),
             unseeded_numpy(seed) as unseeded,
             tracer,
+            Calls(tracer),
         ):
             with saved:
                 result = drained(copied.module(*args, **kwargs))
@@ -212,8 +215,8 @@ def _backward(result: Any) -> None:
 
 
 @contextlib.contextmanager
-def plain_kernels() -> Iterator[None]:
-    """Operators as they are written: nothing fused, compiled or handed to another library."""
+def plain_kernels(*, fused_attention: bool = False) -> Iterator[None]:
+    """Operators as they are written: nothing fused (but attention, on request), compiled or handed to another library."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     fast, onednn = torch.backends.mha.get_fastpath_enabled(), torch._C._get_mkldnn_enabled()
@@ -221,7 +224,8 @@ def plain_kernels() -> Iterator[None]:
     torch._C._set_mkldnn_enabled(False)
     try:
         with contextlib.ExitStack() as stack:
-            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+            if not fused_attention:
+                stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             if "torch._dynamo" in sys.modules:
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             yield

@@ -79,6 +79,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.wrote_out_attention = False
         self.backward = False
         self.backward_macs = 0
+        self.goes_back = False
         self.valueless: Exception | None = None
         self.read_values = False
         self.made: list[weakref.ref[Tensor]] = []
