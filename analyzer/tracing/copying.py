@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_map
 
 from analyzer.errors import CountError, words_of
 
@@ -159,12 +159,27 @@ def _uncopyable(model: nn.Module) -> list[Any]:
 
 
 def copy_inputs(inputs: Any, convert: Convert) -> Any:
-    """Nested inputs with their tensors converted, one given twice still one."""
-    made: dict[int, Tensor] = {}
+    """Nested inputs with their tensors converted, one given twice still one; objects of other classes are copied too.
 
-    def once(tensor: Tensor) -> Tensor:
-        if id(tensor) not in made:
-            made[id(tensor)] = convert(tensor)
-        return made[id(tensor)]
+    Raises CountError where an object can't be.
+    """
+    memo: dict[int, Any] = {}
 
-    return tree_map_only(Tensor, once, inputs)
+    def once(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            if id(leaf) not in memo:
+                memo[id(leaf)] = convert(leaf)
+            return memo[id(leaf)]
+        if isinstance(leaf, (str, bytes, int, float, complex, type(None), torch.dtype, torch.device)):
+            return leaf
+        with _Converting(convert):
+            try:
+                return copy.deepcopy(leaf, memo)
+            except Exception as error:
+                raise CountError(
+                    f"an input of type {type(leaf).__name__} can't be copied: {type(error).__name__}: {error}",
+                    where="inputs",
+                    fix="give tensors, or objects that survive copy.deepcopy",
+                ) from error
+
+    return tree_map(once, inputs)
