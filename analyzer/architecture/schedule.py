@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from analyzer.architecture.facts import Op, Scope
 from analyzer.architecture.net import Net
-from analyzer.architecture.ops import Op, Scope
 
 
 @dataclass(frozen=True, slots=True)

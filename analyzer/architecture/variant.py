@@ -9,7 +9,8 @@ from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any
 
-from analyzer.architecture.blocks import BLOCKS, STEMS, BlockType
+from analyzer.architecture.blocks import BLOCKS, BlockType
+from analyzer.architecture.stems import STEMS
 from analyzer.errors import VariantError, did_you_mean
 
 Growth = str | int | tuple[int, ...]
@@ -72,7 +73,7 @@ class Variant:
         self._set("drop", _real("drop", self.drop, lambda p: p == 0 or 0.0001 <= p < 1, "0, or from 0.0001 to under 1"))
         self._check_hidden(block)
         self._check_compression(block)
-        if block.family != "densenet" and self.drop:
+        if not block.family.has_dropout and self.drop:
             raise VariantError(f"block {self.block!r} has no dropout", where="drop", fix="leave drop at 0")
         said_per_stage = any(isinstance(value, tuple) for value in (self.growth, self.ratio, self.compression))
         if said_per_stage and len(self.name) > MAX_NAME:
@@ -103,10 +104,9 @@ class Variant:
             self._set("bn_size", _whole("bn_size", self.bn_size))
 
     def _check_compression(self, block: BlockType) -> None:
-        default = 0.5 if block.family == "densenet" else 1.0
-        value = default if self.compression is None else self.compression
+        value = block.family.compression if self.compression is None else self.compression
         value = self._per_stage("compression", value, len(self.block_config) - 1, 1)
-        if block.family != "densenet" and value != 1:
+        if not block.family.has_transitions and value != 1:
             raise VariantError(
                 f"block {self.block!r} has no transitions to compress", where="compression", fix="leave it out"
             )

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from analyzer.architecture.net import Net, scaled
-from analyzer.architecture.ops import Dim, Value
+from analyzer.architecture.dims import Dim, scaled
+from analyzer.architecture.facts import Value
+from analyzer.architecture.net import Net
 
 if TYPE_CHECKING:
     from analyzer.architecture.blocks import BlockType

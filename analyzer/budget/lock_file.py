@@ -136,7 +136,8 @@ def to_text(lock: Lock) -> str:
         figures = {**model.others, **{f: v for f in SUMS if (v := model.figure(f)) is not None}}
         lines += [encode(_FigureLine(model=name, figure=f, value=v)) for f, v in sorted(figures.items())]
         for row in model.rows:
-            lines.append(encode(_ModuleLine(model=name, hash=structure_hash(row), **msgspec.structs.asdict(row))))
+            fields = {key: value for key, value in msgspec.structs.asdict(row).items() if key != "part"}
+            lines.append(encode(_ModuleLine(model=name, hash=structure_hash(row), **fields)))
     return "".join(line.decode() + "\n" for line in lines)
 
 

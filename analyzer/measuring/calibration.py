@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 import numpy as np
 
-from analyzer.architecture import ops
+from analyzer.architecture.facts import Op
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError
@@ -30,7 +30,7 @@ from analyzer.reading.latency import (
     spearman,
     tabled,
 )
-from analyzer.reading.work import kind, operators
+from analyzer.reading.work import operators
 from analyzer.records import Conditions, Environment
 
 BATCH = 8
@@ -136,8 +136,7 @@ def operator_table(
     found: dict[Operator, tuple[str, list[float]]] = {}
     for variant in variants:
         for op, each in operators(trace(variant), survey.batch):
-            if (asked := operator_of(op)) is not None:
-                found.setdefault(asked, (kind(op), [float(part) for part in each]))
+            found.setdefault(operator_of(op), (op.kind, [float(part) for part in each]))
     say(f"{len(found)} operators, one by one")
     one_by_one = OperatorSurvey(
         operators=tuple(found), device=survey.device, batch=survey.batch, conditions=survey.conditions
@@ -158,14 +157,13 @@ def _six(values: Iterable[float]) -> Coefficients:
     return macs, uneven, moved, made, compared, calls
 
 
-def operator_of(op: ops.Op) -> Operator | None:
-    """An op of a trace as what a worker can run by itself; None of those that no calibration variant has."""
-    extra = {name: getattr(op, name) for name in ("kernel", "stride", "padding", "groups") if hasattr(op, name)}
-    if type(op).__name__ not in ("Conv", "Norm", "ReLU", "MaxPool", "AvgPool", "GlobalPool", "Linear", "Concat", "Add"):
-        return None
+def operator_of(op: Op) -> Operator:
+    """An op of a variant's trace as what a worker can run by itself."""
+    call = op.module if op.name else op.function
+    assert call is not None
     return Operator(
-        op=type(op).__name__, inputs=tuple(x.channels for x in op.inputs), channels=op.output.channels,
-        size=op.x.size, **extra,
+        is_module=bool(op.name), name=call.name, arguments=call.arguments, options=tuple(call.options.items()),
+        inputs=tuple(x.shape(1)[1:] for x in op.inputs),
     )  # fmt: skip
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.architecture.net import INT64_MAX, Net
+from analyzer.architecture.dims import INT64_MAX
+from analyzer.architecture.net import Net
 from analyzer.architecture.network import Columns, trace
 from analyzer.errors import ArchitectureError
 from analyzer.reading import exact, peak

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from analyzer.architecture import ops
 from analyzer.architecture.blocks import BLOCKS
+from analyzer.architecture.facts import CONVOLUTIONS, Op, Part, Scope
 from analyzer.architecture.network import trace
-from analyzer.architecture.ops import Op, Scope
 from analyzer.architecture.variant import PerStage, Variant
 from analyzer.errors import AnalyzerError
 from analyzer.reading import exact, family
@@ -78,12 +77,13 @@ def shares(variant: Variant, batch: int = 1) -> tuple[list[Share], list[Share]]:
     """By stage and by role, in order of execution; each adds up to the totals exactly."""
     stages: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(SHARED, 0))
     roles: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(SHARED, 0))
-    for scope, op, saved in memory.saved(trace(variant), batch):
-        cost = exact.cost(op)
+    net = trace(variant)
+    for scope, op, saved in memory.saved(net, batch):
+        cost, part = exact.cost(op), net.part_of(op)
         figures = (cost.params, cost.macs, cost.conv_activations, saved)
-        for table, key in ((stages, _stage(scope, op)), (roles, _role(scope, op))):
+        for table, key in ((stages, str(part)), (roles, _role(scope, op, part))):
             for name, value in zip(SHARED, figures, strict=True):
-                table[key][name] += value
+                table[key][name] += int(value)
     return _sorted(stages.items()), _sorted(roles.items())
 
 
@@ -91,31 +91,16 @@ def _sorted(items: Iterable[tuple[str, dict[str, int]]]) -> list[Share]:
     return [Share(name, figures) for name, figures in items if any(figures.values())]
 
 
-def _stage(scope: Scope, op: Op) -> str:
-    parts = [part for part in scope.path_of(op).split(".") if part != "features"]
-    if not parts or parts[0] in ("classifier", "fc"):
-        return "head"
-    if parts[0].startswith(("denseblock", "transition", "layer")):
-        return parts[0]
-    return "head" if parts[0] in ("norm5", "relu5", "avgpool") else "stem"
-
-
-def _role(scope: Scope, op: Op) -> str:
-    if isinstance(op, ops.Norm):
-        return "BN"
-    if isinstance(op, ops.Linear):
-        return "classifier"
-    if not isinstance(op, ops.Conv):
-        return "activations and pools"
-    if scope.kind == "Transition":
-        return "transition"
-    if _stage(scope, op) == "stem":
-        return "stem"
+def _role(scope: Scope, op: Op, part: Part | None) -> str:
+    if op.kind not in CONVOLUTIONS:
+        return op.role
+    if part is not None and part.kind in ("transition", "stem"):
+        return part.kind
     if scope.name == "downsample":
         return "shortcut"
-    if op.kernel > 1:
-        return f"{op.kernel}x{op.kernel}"
-    first = next(step for step in scope.steps if isinstance(step, ops.Conv))
+    if op.role != "1x1":
+        return op.role
+    first = next(step for step in scope.steps if not isinstance(step, Scope) and step.kind in CONVOLUTIONS)
     return "1x1 in" if op is first else "1x1 out"
 
 
@@ -197,7 +182,7 @@ def _usual(v: Variant) -> Iterator[tuple[str, Any, str]]:
     yield "groups", v.groups * 4, "layer"
     if v.kernel > 1:
         yield "kernel", 1, "layer"
-    if BLOCKS[v.block].family == "densenet":
+    if BLOCKS[v.block].family.has_transitions:
         yield "compression", v.compression / 2 if isinstance(v.compression, float) else None, "topology"
     if v.growth == "double":
         yield "growth", 64, "topology"
@@ -248,7 +233,7 @@ def _ranges(v: Variant) -> Iterator[tuple[str, Iterable[Any], str]]:
     yield "groups", [v.groups * 2**i for i in range(1, 9)], "layer"
     yield "kernel", range(v.kernel - 2, 0, -2), "layer"
     yield "init", range(v.init - 1, 0, -1), "size"
-    if BLOCKS[v.block].family == "densenet" and isinstance(v.compression, float):
+    if BLOCKS[v.block].family.has_transitions and isinstance(v.compression, float):
         steps = int(v.compression * 100)
         yield "compression", [i / 100 for i in range(steps, 0, -1) if i / 100 < v.compression], "topology"
     elif isinstance(v.compression, tuple):

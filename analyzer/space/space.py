@@ -138,7 +138,7 @@ class Space:
                 yield {name: kind}
 
     def _compressions(self, block: str, config: tuple[int, ...]) -> list[dict[str, tuple[Any, ...]]]:
-        if "compression" not in self.axes or BLOCKS[block].family != "densenet":
+        if "compression" not in self.axes or not BLOCKS[block].family.has_transitions:
             return [{}]
         return [{"compression": kind} for kind in _kinds(self.axes["compression"], len(config) - 1)]
 

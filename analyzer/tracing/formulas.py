@@ -24,22 +24,27 @@ Kind = Literal["convolution", "product", "other"]
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """MACs of one operator. `kind` says whether its output is an activation: a convolution's always is, a matrix
-    product's where an operand is a weight. `convention` explains a figure that is agreed on rather than executed.
+    """MACs of one operator. `kind` says when its output is an activation: a convolution's where it takes data, a matrix
+    product's where it is of data and a weight. `convention` explains a figure that is agreed on rather than executed.
+    `addend` says that the first operand is only added; `factors` how many tensors after it are multiplied.
     """
 
     macs: Macs
     kind: Kind
     convention: str | None = None
+    addend: bool = False
+    factors: int = 2
 
 
 FORMULAS: dict[str, Formula] = {}
 
 
-def _formula(kind: Kind, *names: str, convention: str | None = None) -> Callable[[Macs], Macs]:
+def _formula(
+    kind: Kind, *names: str, convention: str | None = None, addend: bool = False, factors: int = 2
+) -> Callable[[Macs], Macs]:
     def register(macs: Macs) -> Macs:
         for name in names:
-            FORMULAS[name if "::" in name else f"aten::{name}"] = Formula(macs, kind, convention)
+            FORMULAS[name if "::" in name else f"aten::{name}"] = Formula(macs, kind, convention, addend, factors)
         return macs
 
     return register
@@ -81,17 +86,17 @@ def _mm(out: Tensor, a: Tensor, b: Tensor, *_: Any, **__: Any) -> int:
     return _product(out, a, b)
 
 
-@_formula("product", "addmm", "baddbmm", "addmv", "_addmm_activation", "_sparse_addmm")
+@_formula("product", "addmm", "baddbmm", "addmv", "_addmm_activation", "_sparse_addmm", addend=True)
 def _addmm(out: Tensor, _bias: Tensor, a: Tensor, b: Tensor, *_: Any, **__: Any) -> int:
     return _product(out, a, b)
 
 
-@_formula("product", "addbmm")
+@_formula("product", "addbmm", addend=True)
 def _addbmm(out: Tensor, _bias: Tensor, a: Tensor, _b: Tensor, *_: Any, **__: Any) -> int:
     return int(a.shape[0]) * out.numel() * a.shape[-1]
 
 
-@_formula("product", "addr")
+@_formula("product", "addr", addend=True)
 def _addr(out: Tensor, *_: Any, **__: Any) -> int:
     return out.numel()
 
@@ -119,7 +124,9 @@ def _trilinear_size(*operands: tuple[Tensor, Sequence[int]]) -> int:
     return math.prod(max(sizes) for sizes in zip(*shapes, strict=True))
 
 
-@_formula("product", "_trilinear", convention="nn.Bilinear: one multiply-accumulate for each weight and sample")
+@_formula(
+    "product", "_trilinear", factors=3, convention="nn.Bilinear: one multiply-accumulate for each weight and sample"
+)
 def _trilinear(_out: Tensor, a: Tensor, b: Tensor, c: Tensor, *expand: Sequence[int]) -> int:
     return _trilinear_size((a, expand[0]), (b, expand[1]), (c, expand[2]))
 

@@ -2,8 +2,9 @@
 
 - `macs` and `conv_activations` are of a forward in evaluation mode, as published figures are.
 - `saved_bytes` is of a forward in training mode; `training_macs` of that forward and its backward pass.
-- `conv_activations` are the outputs of convolutions, and of matrix products one of whose operands is a weight: a
-  parameter, or computed from parameters alone.
+- `conv_activations` are the outputs of layers: convolutions of data, and matrix products of data with a weight. A
+  weight is a tensor that the model holds (parameter, buffer, attribute), or is computed from such and no input; so
+  products that make a weight are no layers, though they are in `macs`.
 
 The model is never run: a copy is, and nothing of the original is read but shapes (its values where a forward needs
 them). Hooks on the model are part of its forward and run on the copy.
@@ -70,6 +71,12 @@ def count_module(
 def _training(ladder: Ladder, forward: Pass, backward: bool) -> tuple[Pass | None, list[Remark]]:
     """The pass in training mode, None where there is none; and what is to be said of both passes."""
     notes = [_remark("convention", f"by convention: {convention}") for convention in forward.conventions]
+    if forward.unregistered:
+        text = (
+            f"{len(forward.unregistered):,} parameters ({sum(forward.unregistered):,} elements) are not registered: "
+            "optimizers and state_dict miss them, and params leaves them out"
+        )
+        notes.append(_remark("unregistered", text, "params"))
     try:
         training = ladder.run(training=True, backward=backward)
     except CountError as error:

@@ -299,7 +299,7 @@ def test_kill_9_loses_and_doubles_nothing(tmp_path: Path) -> None:
             process.stdout.readline()
         time.sleep(chance.uniform(0, 0.1))
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         with closing(Database(tmp_path / "results.db")) as opened:
             names = [row.record.target.name for row in opened.rows(ALL) if row.record.measured]
         assert len(names) == len(set(names))

@@ -242,7 +242,7 @@ def test_processes_on_one_file_lose_and_double_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WRITE, str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     running = [subprocess.Popen([*command, str(i)], env=environment) for i in range(4)]
-    assert [process.wait(timeout=60) for process in running] == [0] * 4
+    assert [process.wait(timeout=300) for process in running] == [0] * 4
     names = [row.target.name for row in records_in(tmp_path / "results.db")]
     assert sorted(names) == sorted(f"{who} {i}" for who in ("shared", *range(4)) for i in range(30))
 
