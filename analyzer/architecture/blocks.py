@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from analyzer.architecture.facts import Value
-from analyzer.architecture.families import DENSENET, RESNET, VOVNET, Family
-from analyzer.architecture.net import Net
-from analyzer.architecture.wiring import Layer, StageFunction, chain, cross_stage, harmonic, log_dense
+from analyzer.architecture.families import DENSENET, RESNET, VOVNET
+from analyzer.architecture.wiring import Layer, chain, cross_stage, harmonic, log_dense
 
-BlockFunction = Callable[[Net, Value, Layer], Value]
+if TYPE_CHECKING:
+    from analyzer.architecture.facts import Value
+    from analyzer.architecture.families import Family
+    from analyzer.architecture.net import Net
+    from analyzer.architecture.wiring import StageFunction
+
+BlockFunction = Callable[["Net", "Value", Layer], "Value"]
 
 
 @dataclass(frozen=True, slots=True)

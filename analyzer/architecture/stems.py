@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from analyzer.architecture.dims import Dim
-from analyzer.architecture.facts import Value
-from analyzer.architecture.net import Net
+if TYPE_CHECKING:
+    from analyzer.architecture.dims import Dim
+    from analyzer.architecture.facts import Value
+    from analyzer.architecture.net import Net
 
 
 class StemNames(NamedTuple):

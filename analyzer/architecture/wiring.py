@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from analyzer.architecture.dims import Dim, scaled
-from analyzer.architecture.facts import Value
-from analyzer.architecture.net import Net
+from analyzer.architecture.dims import scaled
 
 if TYPE_CHECKING:
     from analyzer.architecture.blocks import BlockType
+    from analyzer.architecture.dims import Dim
+    from analyzer.architecture.facts import Value
+    from analyzer.architecture.net import Net
 
 HARMONIC_FACTOR = 1.6
 
@@ -37,8 +38,8 @@ class Layer:
     first: bool = False
 
 
-LayerAt = Callable[[Value, int], Layer]
-StageFunction = Callable[[Net, Value, int, LayerAt, "BlockType"], Value]
+LayerAt = Callable[["Value", int], Layer]
+StageFunction = Callable[["Net", "Value", int, LayerAt, "BlockType"], "Value"]
 
 
 def _layer(net: Net, x: Value, i: int, layer: Layer, block: BlockType) -> Value:
