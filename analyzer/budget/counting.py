@@ -93,9 +93,7 @@ def _count_module(target: ModuleTarget, root: Path, peaks: bool, not_from: Path 
         record = _record(target, made, peaks)
         place = source.places(made, _factory(target), root)
         paths = ["", *(row.path for row in record.layers or ())]
-        return ProcessOutcome(
-            record=record, places={path: found for path in paths if (found := place(path)) is not None}
-        )
+        return ProcessOutcome(record=record, places={path: at for path in paths if (at := place(path)) is not None})
 
 
 def _record(target: ModuleTarget, model: nn.Module, peaks: bool) -> Record:
@@ -119,10 +117,10 @@ def _record(target: ModuleTarget, model: nn.Module, peaks: bool) -> Record:
 def _factory(target: ModuleTarget) -> Any:
     """The class or function that made the model, where it can be found again without making anything."""
     name = Path(target.location).stem if target.location.endswith(".py") else target.location
-    found: Any = sys.modules.get(f"_analyzed_{name}") or sys.modules.get(name)
+    maker: Any = sys.modules.get(f"_analyzed_{name}") or sys.modules.get(name)
     for part in target.attribute.split("."):
-        found = getattr(found, part, None)
-    return found
+        maker = getattr(maker, part, None)
+    return maker
 
 
 def _require_elsewhere(folder: Path, target: ModuleTarget) -> None:
