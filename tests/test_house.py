@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -78,6 +79,18 @@ def test_imports_come_from_above(path: Path) -> None:
 def test_light_rooms_import_nothing_heavy_at_module_level(path: Path) -> None:
     heavy = {name.split(".")[0] for name in module_level(ast.parse(path.read_text()))} & HEAVY
     assert not heavy, f"{path.name} imports {heavy}"
+
+
+def test_the_map_names_what_is_there() -> None:
+    """CONTRIBUTING's table: every room has its row, and every file that a row names is in that room."""
+    rows = re.findall(r"^\| (`[^|]+) \| (.+) \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    rooms = {name: told for names, told in rows for name in re.findall(r"`(\w+/|\w+\.py)`", names)}
+    folders = {f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
+    assert folders <= set(rooms)
+    for name, told in rooms.items():
+        assert (PACKAGE / name).exists()
+        named = re.findall(r"`(\w+(?:\.py|/))`", told) if name in folders else []
+        assert [each for each in named if not (PACKAGE / name / each).exists()] == []
 
 
 # -- sizes -----------------------------------------------------------------------------------------------------

@@ -5,9 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from analyzer.architecture.dims import Dim, is_array
+from analyzer.architecture.dims import is_array
+
+if TYPE_CHECKING:
+    from analyzer.architecture.dims import Dim
 
 FLOAT, INDEX = 4, 8
 """Bytes of an fp32 number, and of an index or counter (int64)."""

@@ -106,8 +106,8 @@ def _deepcopy(model: nn.Module, memo: dict[int, Any], convert: Convert) -> Model
 def _rebound(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
     """A function of a module's or a hook, which `deepcopy` takes as it is, over what its closure became in the copy."""
     if id(function) in memo and memo[id(function)] is not function:
-        found: FunctionType = memo[id(function)]
-        return found
+        known_copy: FunctionType = memo[id(function)]
+        return known_copy
     cells = tuple(CellType() for _ in function.__closure__ or ())
     rebound = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, cells)
     rebound.__kwdefaults__ = function.__kwdefaults__
@@ -145,7 +145,7 @@ def _converted(tensor: Tensor, convert: Convert) -> Tensor:
 
 def _uncopyable(model: nn.Module) -> list[Any]:
     """Attributes of modules that `deepcopy` refuses: locks, files, generators."""
-    found = []
+    values = []
     for module in model.modules():
         for name, value in vars(module).items():
             if name in ("_parameters", "_buffers", "_modules") or isinstance(value, Tensor):
@@ -154,8 +154,8 @@ def _uncopyable(model: nn.Module) -> list[Any]:
                 with _Converting(to_meta):
                     copy.deepcopy(value, {id(m): m for m in model.modules()})
             except Exception:
-                found.append(value)
-    return found
+                values.append(value)
+    return values
 
 
 def copy_inputs(inputs: Any, convert: Convert) -> Any:
