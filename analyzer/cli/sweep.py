@@ -28,6 +28,7 @@ from analyzer.cli.options import (
     profile_of,
     profile_option,
     seconds_type,
+    wait_option,
 )
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
 from analyzer.cli.streams import tell
@@ -56,6 +57,7 @@ from analyzer.targets.resolving import named, override
     "--time", "seconds", type=seconds_type, default="40s", show_default=True, metavar="T", help="Time for measuring."
 )
 @device_option
+@wait_option
 @executor_options
 @click.option(
     "--jobs",
