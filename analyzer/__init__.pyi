@@ -1,5 +1,6 @@
 """The public names, each with its home: the one list of them. `__init__.py` reads it too."""
 
+from analyzer.api.counters import witnesses as witnesses
 from analyzer.api.measuring import Measured as Measured
 from analyzer.api.measuring import calibrate as calibrate
 from analyzer.api.measuring import measure as measure

@@ -51,7 +51,8 @@ class LayerRow(Frozen, frozen=True, kw_only=True):
     """What one module owns and runs itself (children excluded); rows add up to the totals exactly.
 
     `path` is dotted and empty for the root. `output` is the shape with batch of its last result; None where it
-    returns no tensor or did not run.
+    returns no tensor or did not run. `part` is where in the network it lies (`stem`, `stage 1`, `transition 1`,
+    `head`), as a variant's assembly says it; None for a model that says no parts.
     """
 
     path: str
@@ -61,6 +62,7 @@ class LayerRow(Frozen, frozen=True, kw_only=True):
     macs: int | None
     conv_activations: int | None
     saved_bytes: int | None
+    part: str | None = None
 
 
 class Uncounted(Frozen, frozen=True, kw_only=True):
@@ -179,11 +181,22 @@ class PredictedLatency(Frozen, frozen=True, kw_only=True):
 
 
 RemarkKind = Literal[
-    "convention", "mode", "no-input", "not-measured", "note", "one-path", "peak", "unfused", "unseen", "untrainable"
+    "convention",
+    "mode",
+    "no-input",
+    "not-measured",
+    "note",
+    "one-path",
+    "peak",
+    "unfused",
+    "unregistered",
+    "unseen",
+    "untrainable",
+    "varies",
 ]
 """What a remark is about, in this order: a figure's convention; evaluation or training mode; no input was given; a row
-that was not measured; a row of schema 1 that did not say; one path of several; a peak; kernels written out; what could
-not be seen; no training mode."""
+that was not measured; a row of schema 1 that did not say; one path of several; a peak; kernels written out; parameters
+that are not registered; what could not be seen; no training mode; a figure that varies."""
 
 
 class Remark(Frozen, frozen=True, kw_only=True):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from analyzer.architecture.net import Net
-from analyzer.architecture.ops import Op, Scope
+from analyzer.architecture.facts import Op, Scope
+
+if TYPE_CHECKING:
+    from analyzer.architecture.net import Net
 
 
 @dataclass(frozen=True, slots=True)

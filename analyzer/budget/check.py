@@ -17,11 +17,11 @@ from analyzer.budget import source
 from analyzer.budget.baseline import Baseline, from_lock_file, from_merge_base, read_lock
 from analyzer.budget.baseline_check import baseline_of, standing_of
 from analyzer.budget.configuration import Found, find, line_of, seconds_of
-from analyzer.budget.counting import Counted, count
+from analyzer.budget.counting import Counted, count, identity_of
 from analyzer.budget.edits import edits
 from analyzer.budget.figures import STATIC, of_record
 from analyzer.budget.limits import limits
-from analyzer.budget.lock_file import identity_of, locked
+from analyzer.budget.lock_file import locked
 from analyzer.budget.model_check import Held, hold, needs_peaks, remarks, waive
 from analyzer.budget.schema import Configuration, Model
 from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
@@ -29,7 +29,8 @@ from analyzer.errors import AnalyzerError, UsageError, did_you_mean
 from analyzer.reading import family
 from analyzer.reporting.data import now
 from analyzer.reporting.figures import known
-from analyzer.targets.resolving import forget, named
+from analyzer.targets.loading import forget
+from analyzer.targets.resolving import named
 
 BUDGETS_FROM = ("head", "base")
 

@@ -9,18 +9,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
+from analyzer.architecture.axes import axis
 from analyzer.architecture.variant import Variant
 from analyzer.budget import source
 from analyzer.budget.configuration import inputs_of
+from analyzer.budget.lock_file import Identity
 from analyzer.budget.schema import Model
 from analyzer.budget.source import Place
 from analyzer.budget.untrusted_files import contained
 from analyzer.errors import TargetError, UsageError
 from analyzer.reading import family
 from analyzer.records import Input, Record
-from analyzer.space.axes import axis
 from analyzer.targets.isolation import SECONDS, isolated
-from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, load, resolve, tensors
+from analyzer.targets.loading import load, tensors
+from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, resolve
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,8 +57,17 @@ def resolved(model: Model, root: Path) -> Resolved:
 def _text(name: str, value: Any) -> str:
     """An option's value as the command line would say it."""
     if isinstance(value, list):
-        return ("," if name == "blocks" else "/").join(map(str, value))
+        return axis(name).values.between.join(map(str, value))
     return str(value)
+
+
+def identity_of(model: Model, root: Path) -> Identity:
+    """What a configuration's model is, in its canonical form. Raises UsageError."""
+    target = resolved(model, root)
+    if isinstance(target, FamilyTarget):
+        return Identity(target=target.variant.name, kwargs={}, inputs=(), dtype=None, batch=model.batch or 1)
+    inputs = tuple(map(input_text, target.inputs))
+    return Identity(target=target.name, kwargs=model.kwargs, inputs=inputs, dtype=model.dtype, batch=1)
 
 
 def count(

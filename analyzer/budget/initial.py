@@ -16,9 +16,9 @@ from typing import Any
 
 from analyzer.budget import lock_file
 from analyzer.budget.configuration import FILES, Found, parse
-from analyzer.budget.counting import count
+from analyzer.budget.counting import count, identity_of
 from analyzer.budget.discovery import Candidate, candidates, files
-from analyzer.budget.lock_file import Lock, identity_of, locked
+from analyzer.budget.lock_file import Lock, locked
 from analyzer.budget.schema import Model
 from analyzer.budget.source import place_of
 from analyzer.budget.untrusted_files import read_text
@@ -26,7 +26,8 @@ from analyzer.errors import AnalyzerError, CountError, UsageError
 from analyzer.files import write_text
 from analyzer.records import Record
 from analyzer.targets.isolation import users_code
-from analyzer.targets.resolving import ModuleTarget, import_module
+from analyzer.targets.loading import import_module
+from analyzer.targets.resolving import ModuleTarget
 
 MOST_MODELS = 40
 USUAL_INPUTS = ("1,3,224,224", "1,3,32,32", "1,1,28,28", "1,128:int64")
@@ -71,13 +72,13 @@ def init(
     """
     root = Path(folder).resolve()
     file = _place(root)
-    found = _imported(root, say) if by_import else candidates(root)
-    if not found:
+    makers = _imported(root, say) if by_import else candidates(root)
+    if not makers:
         fix = 'say [tool.analyzer.models.NAME] by hand, with target = "path.py:attr"'
         raise UsageError("no class or function that makes an nn.Module was found", where=str(root), fix=fix)
-    names = _names(found)
+    names = _names(makers)
     proposals = []
-    for name, candidate in zip(names, found[:MOST_MODELS], strict=False):
+    for name, candidate in zip(names, makers[:MOST_MODELS], strict=False):
         proposals.append(_proposal(name, candidate, root, build))
     if all(proposal.problem for proposal in proposals):
         raise UsageError(
@@ -85,22 +86,27 @@ def init(
             + "; ".join(f"{p.candidate.target}: {p.problem}" for p in proposals[:5]),
             where=str(root), fix="configure one by hand, or read only: --no-build",
         )  # fmt: skip
+    made = _configured(file, root, proposals)
+    if not build:
+        return Initial(file, None, tuple(proposals))
+    models = {
+        p.name: locked(p.record, identity_of(made.configuration.models[p.name], root))
+        for p in proposals
+        if p.record is not None
+    }
+    lock_file.write(Lock(models), made.lock)
+    return Initial(file, made.lock, tuple(proposals))
+
+
+def _configured(file: Path, root: Path, proposals: Sequence[Proposal]) -> Found:
+    """Writes the proposals at the file's end."""
     text = configuration_text(proposals, "" if file.name == "analyzer.toml" else "tool.analyzer.")
     before = read_text(file) or ""
     whole = before + ("\n" if before and not before.endswith("\n") else "") + ("\n" if before else "") + text
     configuration = parse(whole, file.name)
     assert configuration is not None
     write_text(file, whole)
-    if not build:
-        return Initial(file, None, tuple(proposals))
-    made = Found(configuration=configuration, root=root, file=file.name, text=whole)
-    models = {
-        p.name: locked(p.record, identity_of(configuration.models[p.name], root))
-        for p in proposals
-        if p.record is not None
-    }
-    lock_file.write(Lock(models), made.lock)
-    return Initial(file, made.lock, tuple(proposals))
+    return Found(configuration=configuration, root=root, file=file.name, text=whole)
 
 
 def _place(root: Path) -> Path:

@@ -18,13 +18,10 @@ from typing import Annotated, Any
 
 import msgspec
 
-from analyzer.budget.counting import input_text, resolved
 from analyzer.budget.figures import LAYERED, STATIC, of_record, of_rows
-from analyzer.budget.schema import Model
 from analyzer.errors import BaselineError
 from analyzer.files import write_text
 from analyzer.records import Frozen, LayerRow, Record, Target
-from analyzer.targets.resolving import FamilyTarget
 
 SCHEMA = 2
 WITHOUT_DIGESTS = 1
@@ -70,15 +67,6 @@ class Lock:
 
     models: dict[str, Locked]
     has_digests: bool = True
-
-
-def identity_of(model: Model, root: Path) -> Identity:
-    """What a configuration's model is, in its canonical form. Raises UsageError."""
-    target = resolved(model, root)
-    if isinstance(target, FamilyTarget):
-        return Identity(target=target.variant.name, kwargs={}, inputs=(), dtype=None, batch=model.batch or 1)
-    inputs = tuple(map(input_text, target.inputs))
-    return Identity(target=target.name, kwargs=model.kwargs, inputs=inputs, dtype=model.dtype, batch=1)
 
 
 def locked(record: Record, identity: Identity) -> Locked:
@@ -157,7 +145,8 @@ def to_text(lock: Lock) -> str:
         figures = {**model.others, **{f: v for f in SUMS if (v := model.figure(f)) is not None}}
         lines += [_FigureLine(model=name, figure=f, value=v) for f, v in sorted(figures.items())]
         for row in model.rows:
-            lines.append(_ModuleLine(model=name, hash=structure_hash(row), **msgspec.structs.asdict(row)))
+            fields = {key: value for key, value in msgspec.structs.asdict(row).items() if key != "part"}
+            lines.append(_ModuleLine(model=name, hash=structure_hash(row), **fields))
     return "".join(map(_sealed, lines))
 
 

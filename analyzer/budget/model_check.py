@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from analyzer.budget import globs
 from analyzer.budget.alignment import Alignment
-from analyzer.budget.counting import Counted
 from analyzer.budget.figures import LAYERED, OF_PARAMETERS, PEAKS, TRACKED, of_row, of_rows
 from analyzer.budget.limits import Limit, waived_up_to
 from analyzer.budget.lock_file import Locked
@@ -20,6 +19,9 @@ from analyzer.budget.verdict import Budgeted, Finding, Payer
 from analyzer.records import LayerRow
 from analyzer.reporting.figures import known
 from analyzer.units import percent
+
+if TYPE_CHECKING:
+    from analyzer.budget.counting import Counted
 
 Reference = Callable[[str, str], int]
 """(model, figure) -> that model's figure, for max-ratio. Raises an AnalyzerError."""

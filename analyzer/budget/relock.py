@@ -8,14 +8,14 @@ from pathlib import Path
 
 from analyzer.budget.baseline import read_lock
 from analyzer.budget.configuration import Found, find, seconds_of
-from analyzer.budget.counting import count
+from analyzer.budget.counting import count, identity_of
 from analyzer.budget.figures import STATIC
 from analyzer.budget.limits import limits
-from analyzer.budget.lock_file import Lock, Locked, identity_of, locked, write
+from analyzer.budget.lock_file import Lock, Locked, locked, write
 from analyzer.budget.model_check import needs_peaks
 from analyzer.errors import AnalyzerError, BaselineError, CountError, UsageError
 from analyzer.reporting.figures import known
-from analyzer.targets.resolving import forget
+from analyzer.targets.loading import forget
 
 
 @dataclass(frozen=True)

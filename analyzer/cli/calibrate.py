@@ -43,11 +43,10 @@ def command(
     Pass the profile to sweep and search with --profile: every variant then has its predicted latency, also those that
     are never built. The error said is that on variants left out of the fit.
     """
-    from analyzer.measuring.calibration import calibrate
+    from analyzer.measuring.execution import CalibrationPlan, MeasureWatch, execute_calibration
 
-    profile = calibrate(
-        device, batch=batch, conditions=Conditions(dtype=dtype, threads=threads), per_operator=per_op, say=say
-    )
+    plan = CalibrationPlan(device, batch, Conditions(dtype=dtype, threads=threads), per_op)
+    profile = execute_calibration(plan, MeasureWatch(say))
     name = re.sub(r"[^a-z0-9]+", "-", profile.environment.device_name.lower()).strip("-")
     path = out or Path(f"latency-{name}.json")
     write_profile(profile, path)

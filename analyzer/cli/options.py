@@ -9,32 +9,31 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from analyzer.architecture.axes import AXES
 from analyzer.architecture.network import PRESETS
 from analyzer.distribution import NAME
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.measuring.exclusive import patience
-from analyzer.reading.latency import Profile, read_profile
 from analyzer.reading.peak import Autocast, Dtype, Form, Optimizer, Training, ZeroGrad
 from analyzer.records import FIGURES
-from analyzer.space.axes import AXES
-from analyzer.units import parse_count, parse_seconds
+from analyzer.space import lists
+from analyzer.units import parse_batch, parse_count, parse_seconds
 
 F = TypeVar("F", bound=Callable[..., Any])
 FORMATS = ("table", "json", "jsonl", "csv", "md")
-MAX_BATCH = 1_000_000
 
 
 def family_options(*, many: bool) -> Callable[[F], F]:
     """One option an axis of the family, each one value or (`many`) lists, ranges and repeats."""
 
     def add(function: F) -> F:
-        for axis in reversed(AXES.values()):
+        for axis in reversed(AXES):
             function = click.option(
                 f"--{axis.option}",
                 f"axis_{axis.field}",
                 multiple=many,
                 metavar="VALUES" if many else "VALUE",
-                help=axis.help + ("; a list or a range low:high:step" if many and axis.lists else "") + ".",
+                help=axis.help + ("; a list or a range low:high:step" if many and axis.values.lists else "") + ".",
             )(function)
         return function
 
@@ -44,10 +43,10 @@ def family_options(*, many: bool) -> Callable[[F], F]:
 def family_values(options: dict[str, Any], *, many: bool) -> dict[str, Any]:
     """Takes the axes out of a verb's options: field -> value (or values), only for those given."""
     values = {}
-    for axis in AXES.values():
+    for axis in AXES:
         given = options.pop(f"axis_{axis.field}")
         if many and given:
-            values[axis.field] = axis.many(given)
+            values[axis.field] = lists.many(axis, given)
         elif not many and given is not None:
             values[axis.field] = axis.one(given)
     return values
@@ -85,14 +84,6 @@ class Positive(Seconds):
         if not 0 < seconds < 1e9:
             raise UsageError(f"{value!r} is no time", where=_name(param), fix="such as 10m")
         return seconds
-
-
-def parse_batch(value: str | int, *, where: str) -> int:
-    """A batch from its text. Raises UsageError where it is none, or is out of range."""
-    number = value if isinstance(value, int) else parse_count(value, where=where)
-    if not 1 <= number <= MAX_BATCH:
-        raise UsageError(f"{value!r} is out of range", where=where, fix=f"use 1 to {MAX_BATCH:,}")
-    return number
 
 
 class Batch(click.ParamType[int]):
@@ -179,15 +170,6 @@ def profile_option(function: F) -> F:
         metavar="FILE",
         help="This device's profile by `analyze calibrate`: predicts the latency of every variant.",
     )(function)
-
-
-def profile_of(path: Path | None) -> Profile | None:
-    """The profile of a file. Raises UsageError where it was made on another device, or with another torch."""
-    if path is None:
-        return None
-    from analyzer.measuring.environment import like
-
-    return read_profile(path, like)
 
 
 def config_option(function: F) -> F:

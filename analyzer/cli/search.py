@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from analyzer import units
+from analyzer.architecture.axes import axis
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, is_quiet, say
 from analyzer.cli.options import Count as CountType
@@ -21,7 +23,6 @@ from analyzer.cli.options import (
     family_options,
     family_values,
     format_option,
-    profile_of,
     profile_option,
     seconds_type,
     wait_option,
@@ -30,14 +31,23 @@ from analyzer.cli.search_output import print_data, write_files
 from analyzer.cli.streams import overwrite, tell
 from analyzer.distribution import NAME
 from analyzer.errors import UsageError
-from analyzer.searching.engine import Progress, Result, search
+from analyzer.measuring.profiles import profile_at
+from analyzer.searching.engine import Progress, Result
+from analyzer.searching.execution import (
+    SearchPlan,
+    SearchWatch,
+    constraints_under,
+    execute,
+    query_of,
+    require_unmeasured,
+)
 from analyzer.searching.export import require_form
-from analyzer.searching.query import FIGURES, Constraint, Objective, Query, limits_under
-from analyzer.searching.results import Find, described, finds
-from analyzer.space.axes import axis
+from analyzer.searching.query import FIGURES, Constraint, Query
+from analyzer.searching.results import Find, described
+from analyzer.space.lists import many
 from analyzer.space.space import Space
 
-SHOWN = 40
+SHOWN, MOST_UNUSED = 40, 5
 WORDS = {figure: figure.removesuffix("_bytes").replace("_", "-") for figure in FIGURES}
 
 
@@ -132,30 +142,30 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
     axes = {**_file_axes(options.pop("space_file")), **family_values(options, many=True)}
     space = Space(**axes)
     say(f"{space.size:,} variants of {len(space.parts):,} {'structure' if len(space.parts) == 1 else 'structures'}")
+    if unused := space.unused:
+        more = f" and {len(unused) - MOST_UNUSED:,} more" * (len(unused) > MOST_UNUSED)
+        say(f"in no variant, as nothing else that was said goes with it: {', '.join(unused[:MOST_UNUSED])}{more}")
     if dry_run:
         return 0
     if options["export"] is not None:
         require_form(options["export"])
-    batch = options["batch"]
-    query, profile = _query(options, axes), profile_of(options["profile"])
+    query = _query(options, axes)
     if options["measured"]:
         from analyzer.cli.measured_search import measured_search
 
-        return measured_search(space, query, batch=batch, format_=format_, **options)
-    for name in ("trials", "out", "address"):
-        if options[name] is not None:
-            raise UsageError("is for measuring", where=f"--{name}", fix="give --objective measured_latency_s with it")
-    begin, limit = time.monotonic(), options["seconds"]
+        return measured_search(space, query, format_, options)
+    require_unmeasured(**{name: options[name] for name in ("trials", "out", "address")})
+    plan = SearchPlan(
+        space, query, options["seconds"], options["jobs"], options["seed"], profile_at(options["profile"])
+    )
+    begin = time.monotonic()
     with _ProgressLine() as line:
-        result = search(
-            space, query, seconds=limit, jobs=options["jobs"], seed=options["seed"], on_progress=line.update
-        )
-    found = finds(result, profile) if result.finds.fitting else []
-    _say_what_was_seen(result, time.monotonic() - begin)
-    if not print_data(found, format_):
-        _print_table(found, query, format_)
-    write_files(found, query.constraints, described(result), options["export"], options["report"])
-    return INTERRUPTED if result.interrupted else 0
+        done = execute(plan, SearchWatch(progress=line.update))
+    _say_what_was_seen(done.seen, time.monotonic() - begin)
+    if not print_data(done.finds, format_):
+        _print_table(done.finds, query, format_)
+    write_files(done.finds, query.constraints, described(done.seen), options["export"], options["report"])
+    return INTERRUPTED if done.seen.interrupted else 0
 
 
 def _file_axes(path: Path | None) -> dict[str, Any]:
@@ -183,7 +193,7 @@ def _file_values(name: str, values: Any, path: Path) -> tuple[Any, ...]:
         if isinstance(value, list) and all(isinstance(v, int) for v in value):
             found.append(tuple(value))
         elif isinstance(value, str):
-            found += axis(name).many([value])
+            found += many(axis(name), [value])
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             found.append(value)
         else:
@@ -203,14 +213,10 @@ def _query(options: dict[str, Any], axes: dict[str, Any]) -> Query:
             constraints.append(Constraint(figure, minimum=low, source=f"--min-{WORDS[figure]}"))
         if high is not None:
             constraints.append(Constraint(figure, maximum=high, source=f"--max-{WORDS[figure]}"))
-    batch = options.pop("batch") or 1
     if options["under"]:
-        constraints += _under(options["under"], axes, batch)
-    low_goals, high_goals = _figures(options["minimize"]), _figures(options["maximize"])
-    objectives = [*(Objective(f) for f in low_goals), *(Objective(f, True) for f in high_goals)]
-    if both := set(low_goals) & set(high_goals):
-        raise UsageError(f"{both.pop()} is both minimised and maximised", where="--maximize", fix="choose one")
-    return Query(tuple(objectives) or Query().objectives, tuple(constraints), batch, options["best"])
+        constraints += constraints_under(options["under"], axes, options["batch"])
+    low, high = _figures(options["minimize"]), _figures(options["maximize"])
+    return query_of(low, high, constraints, options["batch"], options["best"])
 
 
 def _figures(texts: tuple[str, ...]) -> list[str]:
@@ -219,20 +225,10 @@ def _figures(texts: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(figure_named(word.strip()) for text_ in texts for word in text_.split(",")))
 
 
-def _under(name: str, axes: dict[str, Any], batch: int) -> list[Constraint]:
-    """The target's own params, MACs and saved bytes as limits, at the search's classes and image where it has one."""
-    from analyzer.targets.analysis import analyze_target
-    from analyzer.targets.resolving import resolve
-
-    same = {field: axes[field][0] for field in ("classes", "image") if len(axes.get(field, ())) == 1}
-    same.setdefault("classes", 2)
-    return limits_under(analyze_target(resolve(name, same), batch=batch), name)
-
-
 def _say_what_was_seen(result: Result, seconds: float) -> None:
-    finds_ = result.finds
-    rate = finds_.seen / max(seconds, 1e-9)
-    seen = f"{finds_.seen:,} variants in {seconds:.1f} s ({units.short(int(rate))}/s); {finds_.fitting:,} fit"
+    totals = result.finds
+    rate = totals.seen / max(seconds, 1e-9)
+    seen = f"{totals.seen:,} variants in {seconds:.1f} s ({units.short(int(rate))}/s); {totals.fitting:,} fit"
     if result.exhaustive:
         say(f"all {seen}; the front is exact")
     elif result.interrupted:
@@ -242,12 +238,12 @@ def _say_what_was_seen(result: Result, seconds: float) -> None:
             f"sampled {seen}: {100 * result.share:.3g} % of the space, the same share of every structure, seed "
             f"{result.seed}; more --time sees more"
         )
-    invalid = finds_.seen - finds_.valid
+    invalid = totals.seen - totals.valid
     if invalid:
         say(f"{invalid:,} make no network (or can't train at this batch) and were left out")
 
 
-def _print_table(found: list[Find], query: Query, format_: str) -> None:
+def _print_table(finds: Sequence[Find], query: Query, format_: str) -> None:
     headings = ("variant", "params", "MACs", "conv activations", f"saved MiB, batch {query.batch}", "")
     rows = [
         (
@@ -258,7 +254,7 @@ def _print_table(found: list[Find], query: Query, format_: str) -> None:
             units.mib(find.record.saved_bytes).removesuffix(" MiB"),
             "front" if find.front else "best " + ",".join(find.best_for),
         )
-        for find in found
+        for find in finds
     ]
     if format_ == "md":
         text.show(text.markdown(headings, rows))

@@ -68,6 +68,14 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def has_bfloat16_units() -> bool:
+    """Whether torch hands convolutions in bfloat16 to oneDNN here, which takes a processor with units for it."""
+    import torch
+
+    onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return onednn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 @lru_cache
 def commit() -> str | None:
     """The git commit of the current folder, `+` where it has changes; None outside a repository."""

@@ -17,13 +17,15 @@ import psutil
 import torch
 from torch import nn
 
-from analyzer.building.modules import build
+from analyzer.architecture.facts import TorchCall
+from analyzer.building import modules
 from analyzer.errors import lines_of, words_of
 from analyzer.measuring import gpu
 from analyzer.measuring.allocations import autocast, cpu_peaks, cuda_peaks, loss_of
 from analyzer.measuring.job import Answer, Job, Operator, OperatorSurvey, Subject, Survey, Times
 from analyzer.records import Conditions
-from analyzer.targets.resolving import ModuleTarget, load, tensors
+from analyzer.targets.loading import load, tensors
+from analyzer.targets.resolving import ModuleTarget
 
 Run = Callable[[], Any]
 L2_BYTES = 256 * 2**20
@@ -118,9 +120,15 @@ def _singles(job: Job, device: torch.device, clock: Callable[[Run], float]) -> t
 def _memory(job: Job, device: torch.device) -> Answer:
     peaks = cuda_peaks if device.type == "cuda" else cpu_peaks
     model, args, kwargs = made(job.model, job, device, job.batch)
-    found, reserved = peaks(model, args, kwargs, job.conditions, device)
-    rss = psutil.Process().memory_info().rss
-    return Answer(peak_bytes=found, reserved_bytes=reserved, rss_bytes=rss, threads=torch.get_num_threads())
+    found = peaks(model, args, kwargs, job.conditions, device)
+    return Answer(
+        peak_bytes=found.phases,
+        reserved_bytes=found.reserved,
+        kernel=found.kernel,
+        kernel_bytes=found.kernel_bytes,
+        rss_bytes=psutil.Process().memory_info().rss,
+        threads=torch.get_num_threads(),
+    )
 
 
 def made(
@@ -130,7 +138,7 @@ def made(
     dtype = getattr(torch, job.conditions.dtype)
     if subject.variant is not None:
         variant = subject.variant
-        model: Any = build(variant, device=device)
+        model: Any = modules.build(variant, device=device)
         args: list[Any] = [torch.randn(batch, 3, variant.image, variant.image, device=device)]
         kwargs: dict[str, Any] = {}
     else:
@@ -176,35 +184,15 @@ def runner(subject: Subject, job: Job | Survey, device: torch.device, batch: int
 def operator_runner(asked: Operator, survey: OperatorSurvey, device: torch.device) -> Run:
     """A call that runs one operator in eval mode; its input is made anew each time, outside the time that counts."""
     dtype = getattr(torch, survey.conditions.dtype)
-    tail = () if asked.size is None else (asked.size, asked.size)
-    images = [torch.randn(survey.batch, channels, *tail).to(device, dtype) for channels in asked.inputs]
-    made = operator(asked)
-    call: Any = made.to(device, dtype).eval() if isinstance(made, nn.Module) else made
+    images = [torch.randn(survey.batch, *shape).to(device, dtype) for shape in asked.inputs]
+    said = TorchCall(asked.name, asked.arguments, dict(asked.options))
+    call: Any = modules.module(said).to(device, dtype).eval() if asked.is_module else modules.function(said)
 
     def run() -> None:
         with torch.inference_mode():
             call(*images)
 
     return run
-
-
-def operator(asked: Operator) -> Any:
-    """The module or function of an operator's kind."""
-    channels = asked.inputs[0]
-    modules: dict[str, Callable[[], Any]] = {
-        "Conv": lambda: nn.Conv2d(
-            channels, asked.channels, asked.kernel, asked.stride, asked.padding, groups=asked.groups, bias=False
-        ),
-        "Norm": lambda: nn.BatchNorm2d(channels),
-        "ReLU": lambda: nn.ReLU(),
-        "MaxPool": lambda: nn.MaxPool2d(asked.kernel, asked.stride, asked.padding),
-        "AvgPool": lambda: nn.AvgPool2d(asked.kernel, asked.stride),
-        "GlobalPool": lambda: nn.AdaptiveAvgPool2d(1),
-        "Linear": lambda: nn.Linear(channels, asked.channels),
-        "Concat": lambda: lambda *images: torch.cat(images, 1),
-        "Add": lambda: torch.add,
-    }
-    return modules[asked.op]()
 
 
 def training_runner(

@@ -18,12 +18,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.architecture.facts import CONVOLUTIONS
 from analyzer.architecture.net import Net
 from analyzer.architecture.network import trace
-from analyzer.architecture.ops import Conv
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
-from analyzer.reading.work import kind, operators, work
+from analyzer.reading.work import operators, work
 from analyzer.records import Environment, Frozen, PredictedLatency
 
 SCHEMA = 1
@@ -92,8 +92,8 @@ def tabled(net: Net, batch: int, table: Mapping[str, Sequence[float]]) -> tuple[
     sums: list[Any] = [0.0, 0.0]
     calls = 0
     for op, each in operators(net, batch):
-        side = 0 if isinstance(op, Conv) else 1
-        sums[side] = sums[side] + _dot(table.get(kind(op)) or table["elementwise"], each)
+        side = 0 if op.kind in CONVOLUTIONS else 1
+        sums[side] = sums[side] + _dot(table.get(op.kind) or table["elementwise"], each)
         calls += 1
     return sums[0], sums[1], calls
 

@@ -15,15 +15,18 @@ up or a kernel uses inside; torch's own optimizers, with what each form of them 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from analyzer.architecture.net import Net
-from analyzer.architecture.ops import Dim, Norm
+from analyzer.architecture.dims import Dim
+from analyzer.architecture.facts import INDEX
 from analyzer.errors import UsageError, did_you_mean
-from analyzer.reading.exact import cost, parameters
+from analyzer.reading.exact import cost
 from analyzer.reading.heap import Heap, HeapStorage, Moment
 from analyzer.reading.replay import Replay
-from analyzer.reading.saved import INDEX, require_trainable
+from analyzer.reading.saved import require_trainable
+
+if TYPE_CHECKING:
+    from analyzer.architecture.net import Net
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Optimizer = Literal["sgd", "sgd_momentum", "adam", "adamw"]
@@ -112,12 +115,12 @@ class Peak:
 
 def parameter_counts(net: Net) -> list[Dim]:
     """Elements of each parameter, in the order of `model.parameters()`."""
-    return [count for _, op in net.ops() for count in parameters(op)]
+    return [count for _, op in net.ops() for count in op.parameters]
 
 
 def buffer_sizes(net: Net, itemsize: int) -> list[Dim]:
     """Bytes of BN's buffers: running mean and variance, and the step counter (int64)."""
-    channels = [op.x.channels for _, op in net.ops() if isinstance(op, Norm)]
+    channels = [normalised for _, op in net.ops() if (normalised := op.normalised) is not None]
     return [size for c in channels for size in (itemsize * c, itemsize * c, INDEX)]
 
 

@@ -7,13 +7,15 @@ beyond int64, a float64 trace tells which variants are concerned.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.architecture.net import INT64_MAX, Net
+from analyzer.architecture.axes import AXES, FIELDS
+from analyzer.architecture.dims import INT64_MAX
+from analyzer.architecture.net import Net
 from analyzer.architecture.network import Columns, trace
 from analyzer.errors import ArchitectureError
 from analyzer.reading import exact, peak
@@ -33,7 +35,7 @@ MEMORY: dict[str, Callable[[Net, int], Any]] = {
 TRAINING = frozenset({"saved_bytes", "peak_training_bytes"})
 
 _SAFELY_BELOW = 2.0**62
-_DIMENSIONS = ("growth", "bn_size", "init", "classes", "image")
+_DIMENSIONS = tuple(axis.field for axis in AXES if axis.dimension)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Counts:
 
 def length(columns: Columns) -> int:
     """How many variants the columns hold (1 where every field is a scalar)."""
-    values = (getattr(columns, field.name) for field in fields(columns) if field.name != "block_config")
+    values = (getattr(columns, name) for name in FIELDS)
     return max((len(part) for value in values for part in _parts(value) if isinstance(part, np.ndarray)), default=1)
 
 
@@ -73,13 +75,7 @@ def at(columns: Columns, index: int) -> Columns:
             return tuple(pick(part) for part in value)
         return value[index].item() if isinstance(value, np.ndarray) else value
 
-    return Columns(
-        **{
-            field.name: value if field.name == "block_config" else pick(value)
-            for field in fields(columns)
-            for value in [getattr(columns, field.name)]
-        }
-    )
+    return Columns(**{name: pick(getattr(columns, name)) for name in FIELDS})
 
 
 def _parts(value: Any) -> tuple[Any, ...]:
@@ -94,7 +90,8 @@ def count_columns(
     `latency` gives a trace's seconds, where they are wanted (see latency.py).
     """
     size = length(columns)
-    columns = replace(columns, init=np.broadcast_to(np.asarray(columns.init, np.int64), size))
+    init: Any = np.broadcast_to(np.asarray(columns.init, np.int64), size)
+    columns = replace(columns, init=init)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         counts, net = _count(columns, size, batch, figures)
         if latency is None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analyzer.architecture.axes import BY_FIELD
 from analyzer.reading import family
 from analyzer.reading.latency import Profile
 from analyzer.records import Record, fields_of
-from analyzer.searching.engine import Result
 from analyzer.searching.query import FIGURES
-from analyzer.space.axes import axis
+
+if TYPE_CHECKING:
+    from analyzer.searching.engine import Result
 
 SPELLED = 12
 """Values of an axis that are written out."""
@@ -74,7 +76,7 @@ def described(result: Result) -> list[str]:
             f"{found.seen:,} of {space.size:,} variants were seen ({100 * result.share:.3g} %): the same share of "
             f"every structure, by a walk that visits none twice (seed {result.seed}). The front is that of the sample."
         )
-    axes = "; ".join(f"{axis(name).option} {_span(values)}" for name, values in space.axes.items())
+    axes = "; ".join(f"{BY_FIELD[name].option} {_span(values)}" for name, values in space.axes.items())
     goals = ", ".join(f"{'most' if o.maximize else 'least'} {o.figure}" for o in query.objectives)
     limits = ", ".join(map(str, query.constraints)) or "no constraint"
     return [

@@ -12,7 +12,7 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -32,9 +32,9 @@ from analyzer.searching.query import Objective, Query, goals
 from analyzer.searching.results import Find
 from analyzer.space.pareto import front
 from analyzer.space.space import Space
-from analyzer.sweeping.executors import Device, Executor, result_of
-from analyzer.sweeping.run import MeasureOne, Timing, measure_timing
+from analyzer.sweeping.executors import Device, Executor, one_kind, result_of
 from analyzer.sweeping.store import Setting, Store
+from analyzer.sweeping.timing import MeasureOne, Timing, measure_timing
 
 if TYPE_CHECKING:
     import optuna
@@ -138,7 +138,7 @@ def run_study(
     """
     end = clock() + question.seconds
     optuna_here()
-    device = _one_kind(executor.devices())
+    device = one_kind(executor.devices())
     query = replace(question.query, best=max(question.query.best, question.trials or 0, WARM_MOST))
     static = engine.search(question.space, query, seconds=STATIC_SHARE * question.seconds, seed=question.seed)
     on_static(static)
@@ -152,14 +152,6 @@ def run_study(
         except KeyboardInterrupt:
             outcome.interrupted, outcome.ended = True, "interrupted"
     return outcome
-
-
-def _one_kind(devices: Sequence[Device]) -> Device:
-    kinds = dict.fromkeys(devices)
-    if len(kinds) > 1:
-        names = " and ".join(device.name for device in kinds)
-        raise UsageError(f"times on {names} don't compare", where="--executor ray", fix="search on nodes of one kind")
-    return next(iter(kinds))
 
 
 @dataclass

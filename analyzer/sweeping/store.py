@@ -12,6 +12,7 @@ from typing import IO, Protocol
 
 import msgspec
 
+from analyzer.architecture.axes import FIELDS
 from analyzer.errors import UsageError
 from analyzer.files import csv_cell, write_text
 from analyzer.records import FIGURES, Measurement, Record, fields_of, read_record
@@ -158,10 +159,7 @@ def read_jsonl(path: Path) -> tuple[list[Record], list[str]]:
 
 
 COLUMNS = ("name", "label", "batch", "flops", *FIGURES, "param_bytes", "buffer_bytes")
-VARIANT_COLUMNS = (
-    "block", "block_config", "growth", "ratio", "bn_size", "compression", "init", "stem", "groups", "kernel", "drop",
-    "classes", "image",
-)  # fmt: skip
+VARIANT_COLUMNS = FIELDS
 MEASURED_COLUMNS = (
     "batch",
     "measured_latency_s",

@@ -9,14 +9,15 @@ from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
 from analyzer.reading import family
 from analyzer.reading.peak import Training
-from analyzer.reading.prediction import MemoryPrediction, predict_memory
 from analyzer.records import Record
 from analyzer.targets.isolation import SECONDS, isolated
-from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, load, named, tensors
+from analyzer.targets.loading import load, tensors
+from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, named
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from analyzer.reading.prediction import MemoryPrediction
     from analyzer.tracing.witnesses import Witness
 
 
@@ -38,17 +39,25 @@ def analyze(
     if isinstance(target, str):
         target = named(target)
     if isinstance(target, Variant):
-        if inputs is not None or kwargs:
-            raise UsageError("a variant knows its input", where="inputs", fix="set its image and the batch")
+        refuse_inputs(inputs, kwargs)
         return family.record(target, batch)
     from analyzer.tracing.trace import count_module
 
+    args, keywords = inputs_of(inputs, kwargs)
+    return count_module(target, args, keywords, name=type(target).__name__, backward=backward, strict=strict)
+
+
+def refuse_inputs(inputs: Any, kwargs: Mapping[str, Any] | None) -> None:
+    """UsageError where a variant is given inputs."""
+    if inputs is not None or kwargs:
+        raise UsageError("a variant knows its input", where="inputs", fix="set its image and the batch")
+
+
+def inputs_of(inputs: Any, kwargs: Mapping[str, Any] | None) -> tuple[list[Any], dict[str, Any]]:
+    """A module's inputs as tensors. Raises UsageError where there are none."""
     if inputs is None:
         raise UsageError("a module needs its inputs", where="inputs", fix="such as inputs=(1, 3, 224, 224)")
-    named_inputs = {name: _tensor(value) for name, value in (kwargs or {}).items()}
-    return count_module(
-        target, as_tensors(inputs), named_inputs, name=type(target).__name__, backward=backward, strict=strict
-    )
+    return as_tensors(inputs), {name: _tensor(value) for name, value in (kwargs or {}).items()}
 
 
 def as_tensors(inputs: Any) -> list[Any]:
@@ -85,20 +94,23 @@ def analyze_target(
 
 def predict(target: Resolved, record: Record, training: Training, *, seconds: float = SECONDS) -> MemoryPrediction:
     """The memory of a resolved target whose record is known, with the timeline of a training step."""
+    from analyzer.reading.prediction import MemoryPrediction, predict_memory
+
     if isinstance(target, FamilyTarget):
         return predict_memory(target.variant, record.batch, training, timeline=True)
     return isolated(lambda: _predict_module(target, record, training), MemoryPrediction, target, seconds=seconds)
 
 
 def _predict_module(target: ModuleTarget, record: Record, training: Training) -> MemoryPrediction:
+    from analyzer.reading.prediction import predict_memory
+    from analyzer.tracing.prediction import predict_module
+
     model = load(target)
     if isinstance(model, Variant):
         return predict_memory(model, record.batch, training, timeline=True)
     if not target.inputs:
         raise UsageError("needs an input", where="--peak", fix="give --input, such as --input 1,3,224,224")
     args, kwargs = tensors(target.inputs)
-    from analyzer.tracing.prediction import predict_module
-
     return predict_module(model, args, kwargs, record, training)
 
 

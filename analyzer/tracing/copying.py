@@ -10,6 +10,7 @@ import contextlib
 import copy
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import CellType, FunctionType
 from typing import Any
 
@@ -59,7 +60,15 @@ class _Converting(TorchFunctionMode):
             return func(*args, **(kwargs or {}))
 
 
-def copy_model(model: nn.Module, convert: Convert) -> nn.Module:
+@dataclass(frozen=True, slots=True)
+class ModelCopy:
+    """A copy of a model, and the tensors that it holds without registering them (a plain list's, an attribute's)."""
+
+    module: nn.Module
+    held: list[Tensor]
+
+
+def copy_model(model: nn.Module, convert: Convert) -> ModelCopy:
     """A deep copy whose tensors went through `convert` (to_meta, to_cpu); tied parameters stay tied.
 
     What can't be copied (a lock, an open file) is shared with the original. Raises CountError where a module itself
@@ -81,7 +90,7 @@ def copy_model(model: nn.Module, convert: Convert) -> nn.Module:
         ) from error
 
 
-def _deepcopy(model: nn.Module, memo: dict[int, Any], convert: Convert) -> nn.Module:
+def _deepcopy(model: nn.Module, memo: dict[int, Any], convert: Convert) -> ModelCopy:
     memo = dict(memo)
     with _Converting(convert):
         copied: nn.Module = copy.deepcopy(model, memo)
@@ -90,7 +99,8 @@ def _deepcopy(model: nn.Module, memo: dict[int, Any], convert: Convert) -> nn.Mo
             for name, value in list(holder.items()):
                 if isinstance(value, FunctionType) and value.__closure__:
                     holder[name] = _rebound(value, memo)
-    return copied
+    registered = {id(tensor) for tensor in _registered(copied)}
+    return ModelCopy(copied, [t for t in memo.values() if isinstance(t, Tensor) and id(t) not in registered])
 
 
 def _rebound(function: FunctionType, memo: dict[int, Any]) -> FunctionType:

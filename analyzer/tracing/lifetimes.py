@@ -132,11 +132,12 @@ def module_peaks(
 def _run(model: nn.Module, inputs: Any, training: Training, *, trains: bool) -> tuple[Peak, tuple[str, ...]]:
     fakes = _Fakes() if training.autocast != "none" else None
     convert = fakes.make if fakes else to_meta
-    copy = copy_model(model, convert).train(trains)
+    copied = copy_model(model, convert)
+    copy = copied.module.train(trains)
     modules = Modules(copy)
     lifetimes = Lifetimes(modules, "cpu" if fakes else "meta")
     args, kwargs = copy_inputs(inputs, convert)
-    for tensor in (*modules.parameters, *modules.buffers, *tensors_in((args, kwargs))):
+    for tensor in (*modules.parameters, *modules.buffers, *copied.held, *tensors_in((args, kwargs))):
         lifetimes.see(tensor)
     notes: list[str] = []
     try:

@@ -27,17 +27,10 @@ def count_parameters(model: nn.Module, *, name: str) -> Record:
         seen.update(new)
         if path == "" and not own and any(True for _ in module.children()):
             continue
-        rows.append(
-            LayerRow(
-                path=path,
-                type=type(module).__name__,
-                output=None,
-                params=sum(new.values()),
-                macs=None,
-                conv_activations=None,
-                saved_bytes=None,
-            )
-        )
+        rows.append(LayerRow(
+            path=path, type=type(module).__name__, output=None, params=sum(new.values()), macs=None,
+            conv_activations=None, saved_bytes=None,
+        ))  # fmt: skip
     parameters, buffers = list(model.parameters()), list(model.buffers())
     return Record(
         target=Target(name=name),

@@ -20,8 +20,9 @@ from torch import nn
 from analyzer.errors import CountError, lines_of
 from analyzer.records import Remark
 from analyzer.tracing.attribution import Modules, ModuleTally, Shape, tensors_in
-from analyzer.tracing.copying import Convert, copy_inputs, copy_model, to_cpu, to_meta
+from analyzer.tracing.copying import Convert, ModelCopy, copy_inputs, copy_model, to_cpu, to_meta
 from analyzer.tracing.diagnosis import diagnose
+from analyzer.tracing.origins import Origins
 from analyzer.tracing.saved import SavedBytes
 from analyzer.tracing.shapes import Shapes
 from analyzer.tracing.tracer import Tracer
@@ -35,7 +36,8 @@ class Pass:
 
     `by_operator` has MACs and `uncounted` has calls, both by module and operator.
     `wrote_out_attention` says that scaled_dot_product_attention ran as the products it is made of. `depth` is that of
-    the result: convolutions and products with a weight on the longest path to it.
+    the result: convolutions and products with a weight on the longest path to it. `unregistered` are the sizes of the
+    parameters that the model reaches and does not own.
     """
 
     rows: dict[str, ModuleTally]
@@ -46,6 +48,7 @@ class Pass:
     backward_macs: int
     wrote_out_attention: bool
     depth: int
+    unregistered: tuple[int, ...]
 
     @property
     def macs(self) -> int:
@@ -80,7 +83,7 @@ class Ladder:
         self.notes: list[Remark] = []
         self._rung = 0
         self._shapes = Shapes()
-        self._copy: nn.Module | None = None
+        self._copy: ModelCopy | None = None
         self._modules: Modules | None = None
         self._untouchable = [*model.parameters(), *model.buffers()]
         if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
@@ -118,16 +121,18 @@ class Ladder:
         with torch.inference_mode(False), torch.enable_grad():
             if self._copy is None or self._modules is None:
                 self._copy = copy_model(self._original(), rung.convert)
-                self._modules = Modules(self._copy)
-            copy, modules = self._copy.train(training), self._modules
+                self._modules = Modules(self._copy.module)
+            copy, modules = self._copy.module.train(training), self._modules
+            held = self._copy.held
             args, kwargs = copy_inputs(self.inputs, rung.convert)
             modules.begin()
-            tracer = Tracer(modules, modules.parameters, self._untouchable, self._shapes if rung.redirect else None)
-            saved = SavedBytes(modules, [*modules.parameters, *modules.buffers])
+            origins = Origins([*modules.parameters, *modules.buffers, *held], tensors_in((args, kwargs)))
+            tracer = Tracer(modules, origins, self._untouchable, self._shapes if rung.redirect else None)
+            saved = SavedBytes(modules, [*modules.parameters, *modules.buffers, *held])
             with plain_kernels(), tracer:
                 with saved if training else contextlib.nullcontext():
                     result = copy(*args, **kwargs)
-                depth = tracer.depth_of(tensors_in(result))
+                depth = origins.depth(tensors_in(result))
                 tracer.backward = True
                 if backward:
                     _backward(result)
@@ -140,6 +145,7 @@ class Ladder:
             backward_macs=tracer.backward_macs,
             wrote_out_attention=tracer.wrote_out_attention,
             depth=depth,
+            unregistered=tuple(p.numel() for p in (*held, *origins.strays.values()) if isinstance(p, nn.Parameter)),
         )
 
     def _original(self) -> nn.Module:

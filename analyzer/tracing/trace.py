@@ -2,8 +2,9 @@
 
 - `macs` and `conv_activations` are of a forward in evaluation mode, as published figures are.
 - `saved_bytes` is of a forward in training mode; `training_macs` of that forward and its backward pass.
-- `conv_activations` are the outputs of convolutions, and of matrix products one of whose operands is a weight: a
-  parameter, or computed from parameters alone.
+- `conv_activations` are the outputs of layers: convolutions of data, and matrix products of data with a weight. A
+  weight is a tensor that the model holds (parameter, buffer, attribute), or is computed from such and no input; so
+  products that make a weight are no layers, though they are in `macs`.
 
 The model is never run: a copy is, and nothing of the original is read but shapes (its values where a forward needs
 them). Hooks on the model are part of its forward and run on the copy.
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -25,15 +27,9 @@ from analyzer.tracing.running import Ladder, Pass, untouched
 
 
 def count_module(
-    model: nn.Module,
-    args: Sequence[Any] = (),
-    kwargs: Mapping[str, Any] | None = None,
-    *,
-    name: str,
-    backward: bool = False,
-    strict: bool = False,
-    rebuild: Callable[[], nn.Module] | None = None,
-) -> Record:
+    model: nn.Module, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, *, name: str,
+    backward: bool = False, strict: bool = False, rebuild: Callable[[], nn.Module] | None = None,
+) -> Record:  # fmt: skip
     """The figures of a model for the given inputs (tensors on any device, meta included), in total and per module.
 
     With `backward`, `training_macs` too. `rebuild` makes the model anew on CPU, for one on meta whose forward turns
@@ -55,15 +51,11 @@ def count_module(
     layers = tuple(_rows(base, ladder, forward, training))
     inputs = _inputs(args, kwargs or {})
     macs = forward.macs
-    return Record(
-        target=base.target,
+    return msgspec.structs.replace(
+        base,
         input=inputs[0].shape if inputs else None,
         inputs=inputs,
         batch=inputs[0].shape[0] if inputs and inputs[0].shape else 1,
-        params=base.params,
-        trainable_params=base.trainable_params,
-        param_bytes=base.param_bytes,
-        buffer_bytes=base.buffer_bytes,
         macs=macs,
         flops=2 * macs,
         conv_activations=sum(row.conv_activations for row in forward.rows.values()),
@@ -79,6 +71,12 @@ def count_module(
 def _training(ladder: Ladder, forward: Pass, backward: bool) -> tuple[Pass | None, list[Remark]]:
     """The pass in training mode, None where there is none; and what is to be said of both passes."""
     notes = [_remark("convention", f"by convention: {convention}") for convention in forward.conventions]
+    if forward.unregistered:
+        text = (
+            f"{len(forward.unregistered):,} parameters ({sum(forward.unregistered):,} elements) are not registered: "
+            "optimizers and state_dict miss them, and params leaves them out"
+        )
+        notes.append(_remark("unregistered", text, "params"))
     try:
         training = ladder.run(training=True, backward=backward)
     except CountError as error:

@@ -117,7 +117,7 @@ def _on_a_copy(count: Callable[..., Counted], model: nn.Module, inputs: Any, own
 
 def _copies(model: nn.Module, inputs: Any, convert: Convert) -> tuple[nn.Module, Any, Any]:
     args, kwargs = copy_inputs(inputs, convert)
-    return copy_model(model, convert), args, kwargs
+    return copy_model(model, convert).module, args, kwargs
 
 
 def _by_module(own: Pass) -> dict[str, int]:

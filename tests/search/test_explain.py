@@ -15,13 +15,13 @@ import torch
 from hypothesis import example, given, reject, settings
 from variants import variants
 
+from analyzer.architecture.axes import axis
 from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.building.modules import build
 from analyzer.errors import ArchitectureError
 from analyzer.reading.family import record
 from analyzer.searching.explain import cheapest, elasticities, levers, shares
-from analyzer.space.axes import axis
 from analyzer.tracing.trace import count_module
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +50,19 @@ def test_roles_of_the_article_by_hand() -> None:
     assert roles["1x1 out"] == sum((w // 4) * w for w in widths)
     assert roles["stem"] == 3 * 64 * 49
     assert roles["classifier"] == 2 * n + 2
+
+
+def test_vovnets_parameters_sit_in_its_stages_by_hand() -> None:
+    """Five 3x3 and a 1x1 a module, with their norms (Lee et al. 2019, table 1); a stem of three 3x3; 1000 classes."""
+    stages, n = {"stem": 9 * (3 * 64 + 64 * 64 + 64 * 128) + 2 * (64 + 64 + 128)}, 128
+    for stage, (depth, out, width) in enumerate([(1, 256, 128), (1, 512, 160), (2, 768, 192), (2, 1024, 224)], 1):
+        params = 0
+        for _ in range(depth):
+            params += 9 * (n * width + 4 * width * width) + 5 * 2 * width + (n + 5 * width) * out + 2 * out
+            n = out
+        stages[f"stage {stage}"] = params
+    stages["head"] = 1024 * 1000 + 1000
+    assert {share.name: share.figures["params"] for share in shares(PRESETS["vovnet39a"])[0]} == stages
 
 
 def numel(variant: Variant) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
 from analyzer.architecture.network import PRESETS
@@ -56,7 +56,11 @@ def random_space(chance: random.Random) -> Space:
         axes["ratio"] = [0.25, 0.5, (0.5, 0.25)]
     if chance.random() < 0.3:
         axes["bn_size"] = [1, 3]
-    return Space(**axes)
+    try:
+        return Space(**axes)
+    except UsageError as error:
+        assert "empty" in error.what
+        reject()
 
 
 def every(space: Space, batch: int) -> dict[Variant, tuple[int, ...]]:

@@ -32,8 +32,9 @@ from analyzer.searching.query import Constraint, Objective, Query
 from analyzer.searching.results import finds
 from analyzer.searching.study import Question, StudyResult, run_study
 from analyzer.space.space import Space
-from analyzer.sweeping.database import ALL, Database, open_store
+from analyzer.sweeping.database import ALL, Database
 from analyzer.sweeping.executors import Device, Processes
+from analyzer.sweeping.results_store import open_store
 from analyzer.sweeping.run import Timing
 from analyzer.sweeping.store import MemoryStore
 
@@ -298,7 +299,7 @@ def test_kill_9_loses_and_doubles_nothing(tmp_path: Path) -> None:
             process.stdout.readline()
         time.sleep(chance.uniform(0, 0.1))
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         with closing(Database(tmp_path / "results.db")) as opened:
             names = [row.record.target.name for row in opened.rows(ALL) if row.record.measured]
         assert len(names) == len(set(names))
@@ -412,16 +413,18 @@ def test_the_command_on_small_networks(tmp_path: Path) -> None:
 
 def test_from_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import analyzer as an
-    from analyzer.api import searching
+    from analyzer.sweeping import workplace
 
     asked: list[Question] = []
 
-    def fake(question: Question, store: MemoryStore, executor: Processes, path: Path | None) -> StudyResult:
+    def fake(
+        question: Question, store: MemoryStore, executor: Processes, path: Path | None, **_: object
+    ) -> StudyResult:
         asked.append(question)
         return run_study(question, store, Here(), path, measure_one=Measurer())
 
     monkeypatch.setattr(study, "run_study", fake)
-    monkeypatch.setattr(searching, "executor_of", lambda **_: Here())
+    monkeypatch.setattr(workplace, "executor_of", lambda *_, **__: Here())
     table = an.search(
         SPACE, objective="measured_latency_s", limits={"params": LIMIT}, maximize="conv_activations", batch=2,
         trials=6, out=tmp_path, device="cpu",

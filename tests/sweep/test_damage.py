@@ -17,7 +17,8 @@ import pytest
 from analyzer.errors import UsageError
 from analyzer.records import Record, Remark, Target
 from analyzer.sweeping import database
-from analyzer.sweeping.database import Database, open_store
+from analyzer.sweeping.database import Database
+from analyzer.sweeping.results_store import open_store
 
 ROOT = Path(__file__).parents[2]
 ROWS = [Record(target=Target(name=name), params=i) for i, name in enumerate("abcd")]
@@ -123,7 +124,7 @@ import sys
 from pathlib import Path
 from analyzer.errors import UsageError
 from analyzer.records import Record, Target
-from analyzer.sweeping.database import open_store
+from analyzer.sweeping.results_store import open_store
 store = open_store(Path(sys.argv[1]))
 for i in range(10_000):
     try:
