@@ -11,7 +11,7 @@ from pathlib import Path
 from analyzer.budget import lock_file
 from analyzer.budget.configuration import FILES, Project, parse
 from analyzer.budget.git import Repository
-from analyzer.budget.lock_file import Locked
+from analyzer.budget.lock_file import Lock, Locked
 from analyzer.budget.schema import Configuration
 from analyzer.budget.untrusted_files import read_text
 from analyzer.errors import AnalyzerError, BaselineError
@@ -34,23 +34,24 @@ class Baseline:
     is_base: bool = False
     configuration: Configuration | None = None
     wrong: AnalyzerError | None = None
+    has_digests: bool = True
 
 
-def read_lock(path: Path) -> dict[str, Locked] | None:
-    """The models of a lock file; None where there is no file. Raises BaselineError, UsageError."""
+def read_lock(path: Path) -> Lock | None:
+    """A lock file; None where there is none. Raises BaselineError, UsageError."""
     text = read_text(path)
-    return None if text is None else lock_file.from_text(text, path.name).models
+    return None if text is None else lock_file.from_text(text, path.name)
 
 
 def from_lock_file(project: Project) -> Baseline:
     """The lock beside the configuration."""
     try:
-        models = read_lock(project.lock)
+        lock = read_lock(project.lock)
     except AnalyzerError as error:
         return Baseline(lock_file.FILE, {}, error)
-    if models is None:
+    if lock is None:
         return Baseline(f"{lock_file.FILE} (there is none yet)", {})
-    return Baseline(lock_file.FILE, models)
+    return Baseline(lock_file.FILE, lock.models, has_digests=lock.has_digests)
 
 
 def from_merge_base(project: Project, against: str, *, rebuild: bool) -> Baseline:
@@ -68,11 +69,12 @@ def from_merge_base(project: Project, against: str, *, rebuild: bool) -> Baselin
     except AnalyzerError as error:
         wrong = error
     try:
-        models = _rebuilt(repository, commit, project) if rebuild else _locked_at(repository, commit, project)
+        lock = _rebuilt(repository, commit, project) if rebuild else _locked_at(repository, commit, project)
         problem = None
     except AnalyzerError as error:
-        models, problem = None, error
-    return Baseline(label, models or {}, problem, fix, True, configuration, wrong)
+        lock, problem = None, error
+    lock = lock or Lock({})
+    return Baseline(label, lock.models, problem, fix, True, configuration, wrong, lock.has_digests)
 
 
 def _configuration_at(repository: Repository, commit: str, project: Project) -> Configuration | None:
@@ -85,12 +87,12 @@ def _configuration_at(repository: Repository, commit: str, project: Project) -> 
     return None
 
 
-def _locked_at(repository: Repository, commit: str, project: Project) -> dict[str, Locked] | None:
+def _locked_at(repository: Repository, commit: str, project: Project) -> Lock | None:
     text = repository.file_at(commit, project.lock)
-    return None if text is None else lock_file.from_text(text, f"{lock_file.FILE} at {commit[:10]}").models
+    return None if text is None else lock_file.from_text(text, f"{lock_file.FILE} at {commit[:10]}")
 
 
-def _rebuilt(repository: Repository, commit: str, project: Project) -> dict[str, Locked]:
+def _rebuilt(repository: Repository, commit: str, project: Project) -> Lock:
     """The old commit's models, counted by this version in a process of its own, in a worktree of that commit."""
     with repository.worktree(commit) as tree:
         folder = tree / repository.relative(project.root)
@@ -113,4 +115,4 @@ def _rebuilt(repository: Repository, commit: str, project: Project) -> dict[str,
                 where=f"--rebuild of {commit[:10]}",
                 fix="leave out --rebuild; submodules and built files are not in its worktree",
             )
-        return lock_file.from_text(done.stdout, f"--rebuild of {commit[:10]}").models
+        return lock_file.from_text(done.stdout, f"--rebuild of {commit[:10]}")

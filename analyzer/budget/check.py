@@ -94,6 +94,10 @@ class _Check:
         configuration = self._configuration(baseline, budget_from)
         if baseline.problem is not None:
             self.findings.append(_of_error(baseline.problem, _kind_of(baseline.problem), ""))
+        if not baseline.has_digests:
+            what = f"{baseline.label} is of a form without digests, in which an edited figure is not always seen"
+            fix = "run `analyze lock` and commit what it writes"
+            self.findings.append(Finding(kind="stale", level="note", model="", what=what, fix=fix))
         if baseline.is_base:
             self._told_edits(baseline)
         forget()  # a second check in one process sees what was edited since the first
@@ -157,11 +161,12 @@ class _Check:
     def _relocked(self, baseline: Baseline) -> Iterator[Finding]:
         """Figures that the branch's own lock file raises above the baseline's."""
         try:
-            own = read_lock(self.project.lock) or {}
+            lock = read_lock(self.project.lock)
         except AnalyzerError as error:
             what = f"the branch's lock can't be read: {error.what}"
             yield Finding(kind="relocked", level="warning", model="", what=what, where=error.where, fix=error.fix)
             return
+        own = lock.models if lock else {}
         for name in sorted(own.keys() & baseline.models.keys()):
             pairs = [(known(f), baseline.models[name].figure(f), own[name].figure(f)) for f in STATIC]
             raised = [

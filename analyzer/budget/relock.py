@@ -88,11 +88,12 @@ def _differences(project: Project, now: Lock) -> list[str]:
         return [error.what]
     if was is None:
         return ["there is no lock file"]
-    told = [f"{name} is new" for name in now.models if name not in was]
-    told += [f"{name} is no longer configured" for name in was if name not in now.models]
+    told = [] if was.has_digests else ["it is of a form without digests"]
+    told += [f"{name} is new" for name in now.models if name not in was.models]
+    told += [f"{name} is no longer configured" for name in was.models if name not in now.models]
     for name in now.models:
-        if name in was and was[name] != now.models[name]:
-            told.append(f"{name}: {_difference(was[name], now.models[name])}")
+        if name in was.models and was.models[name] != now.models[name]:
+            told.append(f"{name}: {_difference(was.models[name], now.models[name])}")
     return told
 
 

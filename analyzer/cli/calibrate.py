@@ -10,7 +10,7 @@ import msgspec
 
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
-from analyzer.cli.options import Batch, device_option, format_option
+from analyzer.cli.options import Batch, device_option, format_option, wait_option
 from analyzer.reading.latency import Profile, write_profile
 from analyzer.records import Conditions
 from analyzer.units import seconds
@@ -26,6 +26,7 @@ AIM = {False: 0.12, True: 0.09}
 
 @click.command("calibrate", cls=Verb)
 @device_option
+@wait_option
 @click.option("--batch", type=Batch(), default=8, show_default=True, metavar="N", help="The batch that it is for.")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True,
               help="Of parameters and activations.")  # fmt: skip

@@ -21,6 +21,7 @@ from analyzer.cli.options import (
     family_values,
     format_option,
     seconds_type,
+    wait_option,
 )
 from analyzer.files import write_text
 from analyzer.measuring.execution import MeasurePlan, MeasureWatch, execute, execute_memory, plan
@@ -42,6 +43,7 @@ HEADINGS = (
 @click.option("--against", metavar="TARGET", help="The baseline.  [default: densenet121 at the same classes and image]")
 @click.option("--batch", metavar="N", help="Images a batch, or auto.  [default: 2; 64 on CUDA]")
 @device_option
+@wait_option
 @click.option("--training", is_flag=True, help="A training step with Adam in place of an inference forward.")
 @click.option(
     "--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True,

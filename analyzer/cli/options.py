@@ -13,6 +13,7 @@ from analyzer.architecture.axes import AXES
 from analyzer.architecture.network import PRESETS
 from analyzer.distribution import NAME
 from analyzer.errors import UsageError, did_you_mean
+from analyzer.measuring.exclusive import patience
 from analyzer.reading.peak import Autocast, Dtype, Form, Optimizer, Training, ZeroGrad
 from analyzer.records import FIGURES
 from analyzer.space import lists
@@ -189,6 +190,20 @@ def timeout_option(function: F) -> F:
         metavar="T",
         help="The longest that counting a model may take.  [default: the configuration's timeout, or 10m]",
     )(function)
+
+
+def wait_option(function: F) -> F:
+    """`--wait`, for a device that somebody else measures on."""
+
+    def set_patience(ctx: click.Context, param: click.Parameter, value: float) -> None:
+        from analyzer.cli.base import say
+
+        patience.seconds, patience.tell = value, say
+
+    return click.option(
+        "--wait", type=Seconds(), default="10m", show_default=True, metavar="T", expose_value=False,
+        callback=set_patience, help="The longest to wait for another measurement on the device.",
+    )(function)  # fmt: skip
 
 
 def device_option(function: F) -> F:

@@ -10,6 +10,7 @@ from typing import Any, Self
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import say
+from analyzer.measuring.exclusive import patience
 from analyzer.records import Record
 from analyzer.sweeping.run import pareto_names
 
@@ -75,6 +76,7 @@ class GrowingTable:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self.bar is not None:
             self.bar.stop()
+            patience.tell = say
 
     def _start_bar(self) -> None:
         from rich.console import Console
@@ -92,6 +94,11 @@ class GrowingTable:
         )
         self.task = self.bar.add_task("", total=len(self.chosen))
         self.bar.start()
+        patience.tell = self._waiting
+
+    def _waiting(self, text: str) -> None:
+        self.bar.update(self.task, description=text)
+        say(text)
 
     def doing(self, row: Record) -> None:
         """Says which of the chosen rows begins to be measured."""

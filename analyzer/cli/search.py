@@ -25,6 +25,7 @@ from analyzer.cli.options import (
     format_option,
     profile_option,
     seconds_type,
+    wait_option,
 )
 from analyzer.cli.search_output import print_data, write_files
 from analyzer.cli.streams import overwrite, tell
@@ -103,6 +104,7 @@ def _bounds(function: Any) -> Any:
     help="With --objective: where the study and its rows are kept, to go on from.  [default: reports/search-TIME]",
 )
 @device_option
+@wait_option
 @executor_options
 @click.option(
     "--best", type=click.IntRange(0, 10_000), default=0, metavar="K", help="Also the K best for each objective."

@@ -25,6 +25,7 @@ from analyzer.cli.options import (
     limits_of,
     profile_option,
     seconds_type,
+    wait_option,
 )
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
 from analyzer.cli.streams import tell
@@ -54,6 +55,7 @@ from analyzer.targets.resolving import named, override
     "--time", "seconds", type=seconds_type, default="40s", show_default=True, metavar="T", help="Time for measuring."
 )
 @device_option
+@wait_option
 @executor_options
 @click.option(
     "--jobs",

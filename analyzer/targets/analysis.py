@@ -10,7 +10,7 @@ from analyzer.errors import UsageError
 from analyzer.reading import family
 from analyzer.reading.peak import Training
 from analyzer.records import Record
-from analyzer.targets.isolation import isolated
+from analyzer.targets.isolation import SECONDS, isolated
 from analyzer.targets.loading import load, tensors
 from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, named
 
@@ -79,7 +79,9 @@ def _tensor(value: Any) -> Any:
     return torch.empty(tuple(value), device="meta") if _is_shape(value) else value
 
 
-def analyze_target(target: Resolved, *, batch: int = 1, backward: bool = False, strict: bool = False) -> Record:
+def analyze_target(
+    target: Resolved, *, batch: int = 1, backward: bool = False, strict: bool = False, seconds: float = SECONDS
+) -> Record:
     """The record of a resolved target. A model without inputs gets its params alone, and a note that says so."""
     if isinstance(target, FamilyTarget):
         if backward:
@@ -87,16 +89,16 @@ def analyze_target(target: Resolved, *, batch: int = 1, backward: bool = False, 
         return family.record(target.variant, batch, label=target.label)
     if batch != 1:
         raise UsageError("is for the family", where="--batch", fix="say a model's own batch in its --input")
-    return isolated(lambda: _analyze_module(target, batch, backward, strict), Record, target)
+    return isolated(lambda: _analyze_module(target, batch, backward, strict), Record, target, seconds=seconds)
 
 
-def predict(target: Resolved, record: Record, training: Training) -> MemoryPrediction:
+def predict(target: Resolved, record: Record, training: Training, *, seconds: float = SECONDS) -> MemoryPrediction:
     """The memory of a resolved target whose record is known, with the timeline of a training step."""
     from analyzer.reading.prediction import MemoryPrediction, predict_memory
 
     if isinstance(target, FamilyTarget):
         return predict_memory(target.variant, record.batch, training, timeline=True)
-    return isolated(lambda: _predict_module(target, record, training), MemoryPrediction, target)
+    return isolated(lambda: _predict_module(target, record, training), MemoryPrediction, target, seconds=seconds)
 
 
 def _predict_module(target: ModuleTarget, record: Record, training: Training) -> MemoryPrediction:
@@ -112,7 +114,7 @@ def _predict_module(target: ModuleTarget, record: Record, training: Training) ->
     return predict_module(model, args, kwargs, record, training)
 
 
-def witnesses_of(target: Resolved, ours: Record) -> tuple[Witness, ...]:
+def witnesses_of(target: Resolved, ours: Record, *, seconds: float = SECONDS) -> tuple[Witness, ...]:
     """What torchinfo, fvcore and torch's own counter say of a target, beside our record of it.
 
     Raises UsageError for a model without inputs.
@@ -121,7 +123,7 @@ def witnesses_of(target: Resolved, ours: Record) -> tuple[Witness, ...]:
         return _witnesses_of_variant(target.variant, ours)
     from analyzer.tracing.witnesses import Witness
 
-    return isolated(lambda: _witnesses_of_module(target, ours), tuple[Witness, ...], target)
+    return isolated(lambda: _witnesses_of_module(target, ours), tuple[Witness, ...], target, seconds=seconds)
 
 
 def _witnesses_of_module(target: ModuleTarget, ours: Record) -> tuple[Witness, ...]:

@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from analyzer.errors import MeasureError
-from analyzer.measuring.exclusive import exclusive
+from analyzer.measuring.exclusive import BusyError, exclusive, holders, patience, runtime_folder
 from analyzer.processes import Ended
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +49,7 @@ def start(code: str, *args: object) -> subprocess.Popen[str]:
 
 def locked(folder: Path) -> bool:
     """Whether anybody holds the CPU, by the system's own lock on its file."""
-    (path,) = folder.glob("*cpu*")
+    (path,) = folder.glob("*cpu*.lock")
     with path.open() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -104,3 +106,68 @@ def test_a_measuring_process_holds_the_lock(tmp_path: Path, monkeypatch: pytest.
     one = Subject(name="x")
     protocol.ask(Job(model=one, baseline=one, device="cpu", batch=1, conditions=Conditions()))
     assert held == [True]
+
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from analyzer.measuring.exclusive import exclusive
+with exclusive("cpu", Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that measures until its stdin ends."""
+    command = [sys.executable, "-c", HOLDS, str(tmp_path)]
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "locked\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    words: list[str] = []
+    monkeypatch.setattr(patience, "tell", words.append)
+    return words
+
+
+def test_waiting_says_for_whom_and_since_when_and_has_a_bound(
+    tmp_path: Path, holder: subprocess.Popen[str], told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "seconds", 0.2)
+    with pytest.raises(BusyError, match=f"pid {holder.pid}") as raised, exclusive("cpu", tmp_path):
+        pass
+    assert (raised.value.exit_code, "--wait" in raised.value.where) == (3, True)
+    assert len(told) == 1
+    assert f"pid {holder.pid}" in told[0]
+    assert f"since {datetime.now(UTC).astimezone():%Y-%m-%dT}" in told[0]
+    assert list(holders(tmp_path)) == [("cpu", told[0].split(": ", 1)[1].split(" measures")[0])]
+    assert holder.stdin is not None
+    holder.stdin.close()
+    monkeypatch.setattr(patience, "seconds", 60.0)
+    with exclusive("cpu", tmp_path):
+        pass
+    assert list(holders(tmp_path)) == []
+
+
+def test_who_has_measured_stands_behind_who_waits(tmp_path: Path, told: list[str]) -> None:
+    """One that measures again and again leaves the other its turn."""
+    processes = [start(TAKES, tmp_path, name, "cpu") for name in "ab"]
+    for process in processes:
+        assert process.wait(timeout=60) == 0
+    names = [line.split()[0] for line in (tmp_path / "log").read_text().splitlines()[::2]]
+    first = names.index("b" if names[0] == "a" else "a")  # from where both are there
+    last = len(names) - 1 - names[::-1].index(names[0])
+    changes = sum(a != b for a, b in zip(names[first:last], names[first + 1 : last], strict=False))
+    assert changes >= (last - first) // 2
+
+
+def test_the_lock_lies_where_only_this_user_writes() -> None:
+    found = runtime_folder().stat()
+    assert (found.st_uid, found.st_mode & 0o022) == (os.getuid(), 0)
