@@ -50,8 +50,7 @@ class Input(Frozen, frozen=True, kw_only=True):
 class LayerRow(Frozen, frozen=True, kw_only=True):
     """What one module owns and runs itself (children excluded); rows add up to the totals exactly.
 
-    `path` is dotted, empty for the root; `output` the shape with batch of its last result (None: no tensor, or not
-    run); `part` where it lies as a variant's assembly says it: `stem`, `stage 1`, `transition 1` or `head`.
+    `path` is dotted; `output` its last result's shape with batch (None: none); `part` where it lies, such as `stage 1`.
     """
 
     path: str
