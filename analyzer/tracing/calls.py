@@ -28,6 +28,6 @@ class Calls(TorchFunctionMode):
             states = args[1 if steps_of(args) or func in _CELLS else 2]
             for state in states if isinstance(states, (list, tuple)) else (states,):
                 self.tracer.origins.take_as_data(state)
-            if func in RECURRENT and steps_of(args) > STEPS + 1 and self.tracer.shapes is not None:
+            if func in RECURRENT and steps_of(args) > STEPS + 1 and self.tracer.home is not None:
                 return run_shortened(self.tracer, func, args)
         return func(*args, **(kwargs or {}))

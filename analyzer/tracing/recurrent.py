@@ -75,7 +75,9 @@ class Counts:
             setattr(row, name, getattr(self.row, name) + times * step)
         for name in ("by_operator", "uncounted"):
             own, above, below = getattr(self, name), getattr(more, name), getattr(few, name)
-            setattr(tracer, name, Counter({key: own[key] + times * (above[key] - below[key]) for key in {**own, **above}}))
+            setattr(
+                tracer, name, Counter({key: own[key] + times * (above[key] - below[key]) for key in {**own, **above}})
+            )
         tracer.backward_macs = self.backward_macs + times * (more.backward_macs - few.backward_macs)
 
 

@@ -79,7 +79,7 @@ def count_module(
 
 def _training(ladder: Ladder, forward: Pass, backward: bool) -> tuple[Pass | None, list[str]]:
     """The pass in training mode, None where there is none; and what is to be said of both passes."""
-    notes = [f"by convention: {convention}" for convention in forward.conventions]
+    notes = [*forward.notes, *(f"by convention: {convention}" for convention in forward.conventions)]
     if forward.unregistered:
         notes.append(
             f"{len(forward.unregistered):,} parameters ({sum(forward.unregistered):,} elements) are not registered: "

@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_any, tree_leaves, tree_map_only
 from analyzer.errors import CountError
 from analyzer.tracing.attribution import Failed, Modules, tensors_in
 from analyzer.tracing.diagnosis import needs_values
-from analyzer.tracing.elsewhere import functions_in
+from analyzer.tracing.elsewhere import AutocastError, functions_in
 from analyzer.tracing.formulas import Formula, formula_of, higher_order_formula
 from analyzer.tracing.free import is_free
 from analyzer.tracing.origins import Origin, Origins, storage_key, tensors_of, written
@@ -57,7 +57,7 @@ def _look_up(operator: OpOverload) -> _Known:
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts MACs, conv activations and uncounted operators of what runs inside, module by module.
 
-    With `shapes` all runs on meta, and tensors that a forward makes are put there whatever device it names. `origins`
+    Tensors that a forward makes are put on the device `home` whatever device it names; `shapes` remembers meta's. `origins`
     knows weights from data. `untouchable` are the original's tensors, which no operator may reach. In the backward pass
     (`backward` is true) only `backward_macs` grows. `made` are the tensors that operators made; `valueless` is an error
     of a tensor's having no values, which the model may have swallowed; `read_values` says whether it read any.
@@ -66,11 +66,16 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     supports_higher_order_operators = True
 
     def __init__(
-        self, modules: Modules, origins: Origins, untouchable: Iterable[Tensor], shapes: Shapes | None
+        self,
+        modules: Modules,
+        origins: Origins,
+        untouchable: Iterable[Tensor],
+        home: torch.device | None = None,
+        shapes: Shapes | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.modules = modules
-        self.shapes = shapes
+        self.shapes, self.home = shapes, home
         self.origins = origins
         self.untouchable = {storage_key(tensor) for tensor in untouchable} - {None}
         self.by_operator: Counter[tuple[str, str]] = Counter()
@@ -80,6 +85,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.backward = False
         self.backward_macs = 0
         self.goes_back = False
+        self.on_meta = self.passed_by = False
+        self.notes: dict[str, None] = {}
         self.valueless: Exception | None = None
         self.read_values = False
         self.made: list[weakref.ref[Tensor]] = []
@@ -90,6 +97,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if isinstance(func, HigherOrderOperator):
             return self._run_higher_order(func, args, kwargs)
+        if func is torch.ops.prim.device.default:  # a fake tensor tells its device by it
+            return func(*args, **kwargs)
         known = _look_up(func)
         if known.composite:
             with self:
@@ -97,8 +106,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if parts is not NotImplemented:
                 return parts
         self._guard(args)
-        if self.shapes is not None and "device" in kwargs:
-            kwargs = {**kwargs, "device": _META, **({"pin_memory": False} if kwargs.get("pin_memory") else {})}
+        if self.home is not None and "device" in kwargs:
+            kwargs = {**kwargs, "device": self.home, **({"pin_memory": False} if kwargs.get("pin_memory") else {})}
         if func._schema.is_mutable:
             self._keep_outside(written(func, args, kwargs))
         try:
@@ -156,6 +165,14 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for name in later:
             self.uncounted[self.modules.path, f"function {name}, which is returned"] += 1
         self.backward = True
+
+    def autocasts(self, device: str, *, on: bool) -> None:
+        """The forward enters autocast. Raises AutocastError where its tensors are on meta, which it passes by."""
+        if not on and device != "cpu":
+            self.notes[f"autocast for {device} is off where there is none, and left out"] = None
+        if on and self.on_meta:
+            self.passed_by = True
+            raise AutocastError
 
     def leaves(self, tensor: Tensor, where: str) -> None:
         """Names data that is handed to code whose work isn't seen (numpy)."""
