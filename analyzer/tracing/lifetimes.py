@@ -27,7 +27,7 @@ from analyzer.tracing.attribution import Modules, tensors_in
 from analyzer.tracing.copying import Fakes, copy_inputs, copy_model, to_meta
 from analyzer.tracing.diagnosis import diagnose, needs_values
 from analyzer.tracing.elsewhere import drained
-from analyzer.tracing.origins import storage_key
+from analyzer.tracing.origins import storage_key, stored_parts, wrapped_parts
 from analyzer.tracing.randomness import PASSES, Generators, unseeded_numpy, varies
 from analyzer.tracing.running import plain_kernels, untouched, watched
 from analyzer.tracing.surroundings import Surroundings
@@ -148,7 +148,11 @@ class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
         `in_place` says that torch may have added into an operand where no mode watches: `least` leaves that sum out.
         """
-        if tensor.device.type != self.device or tensor.layout != torch.strided:
+        if tensor.layout != torch.strided:
+            for part in stored_parts(tensor):
+                self.see(part, in_place=in_place, quiet=quiet)
+            return
+        if tensor.device.type != self.device:
             return
         if self.phase == "optimizer" and tensor.dim() == 0 and self.device == "cpu":
             return  # a step counter: on the CPU wherever the parameters are
@@ -232,6 +236,9 @@ class _Runs:
 
     def _on(self, fakes: Fakes | None, trains: bool, seed: int) -> tuple[Peak, list[str], bool]:
         convert = fakes or to_meta
+        for tensor in (*self.model.parameters(), *self.model.buffers()):
+            if wrapped_parts(tensor) is not None:
+                raise CountError(f"the peak isn't known: what {type(tensor).__name__} makes of itself isn't seen")
         copied = copy_model(self.model, convert)
         modules = Modules(copied.module.train(trains))
         lifetimes = Lifetimes(modules, "cpu" if fakes else "meta")

@@ -73,7 +73,7 @@ def count_module(
         saved_bytes=None if training is None else sum(row.saved_bytes for row in training.rows.values()),
         layers=layers,
         uncounted=uncounted,
-        notes=(*on_the_way, *notes),
+        notes=(*on_the_way, *notes, *base.notes[1:]),
     )
 
 

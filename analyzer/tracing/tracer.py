@@ -25,6 +25,7 @@ from analyzer.tracing.origins import Origin, Origins, storage_key, tensors_of, w
 from analyzer.tracing.shapes import Shapes
 
 _META = torch.device("meta")
+_CONVOLVES_BACK = {torch.ops.aten.convolution_backward.default}
 READS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default, torch.ops.aten.equal.default}
 """Operators that hand a tensor's values to Python."""
 BACKWARD = "backward pass"
@@ -84,7 +85,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.wrote_out_attention = False
         self.backward = False
         self.backward_macs = 0
-        self.goes_back = False
+        self.goes_back = self.one_of_three = False
+        self._repeats: set[Any] = set()
         self.on_meta = self.passed_by = False
         self.notes: dict[str, None] = {}
         self.valueless: Exception | None = None
@@ -122,7 +124,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             operands = tensors_of((*args, *kwargs.values()))
             depth = self.origins.depth(operands) + self._count(func, known, args, kwargs, out)
             changed = written(func, args, kwargs) if func._schema.is_mutable else []
-            results = tensors_of(out if isinstance(out, (list, tuple)) else (out,))
+            results = tensors_of(out if _is_list(out) else (out,))
             self.made += [weakref.ref(result) for result in results if not any(result is o for o in operands)]
             self.origins.follow(func, operands, (*results, *changed), depth)
         return out
@@ -149,6 +151,24 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         finally:
             for tensor, before in self._outside.values():
                 tensor.detach().copy_(before)
+
+    @contextlib.contextmanager
+    def as_one_convolution(self) -> Iterator[None]:
+        """A complex convolution, of which torch makes three real ones: the first counts."""
+        self.one_of_three, self._found = True, False
+        try:
+            yield
+        finally:
+            self.one_of_three = False
+
+    def is_repeated(self, weight: Any) -> bool:
+        """Whether a convolution is the second or third of a complex one."""
+        if not self.one_of_three:
+            return False
+        if self._found:
+            self._repeats.add(_place(weight))
+        self._found, found = True, self._found
+        return found
 
     def finish(self, result: Any) -> None:
         """The forward is over: names what it would do later, and what follows is its backward pass.
@@ -230,26 +250,28 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             elif func is torch.ops.aten._safe_softmax.default:
                 self.wrote_out_attention = True
             return False
+        if formula.kind == "convolution" and self.is_repeated(args[1]):
+            return False
         macs = formula.macs(out, *args, **kwargs)
         row.macs += macs
         self.by_operator[self.modules.path, func._schema.name] += macs
         self._note(formula, args)
         layer = self._is_layer(formula, args)
         if layer:
-            row.conv_activations += out.numel()
+            row.conv_activations += sum(result.numel() for result in tensors_of(out if _is_list(out) else (out,)))
         return layer
 
     def _count_backward(self, func: OpOverload, known: _Known, args: Any, kwargs: Any, out: Any) -> None:
-        if known.formula is not None:
+        if known.formula is not None and not (func in _CONVOLVES_BACK and _place(args[2]) in self._repeats):
             self.backward_macs += known.formula.macs(out, *args, **kwargs)
             self._note(known.formula, args)
-        elif not known.free:
+        elif known.formula is None and not known.free:
             self.uncounted[BACKWARD, func._schema.name] += 1
 
     def _note(self, formula: Formula, args: Any) -> None:
         if formula.convention is not None:
             self.conventions[formula.convention] = None
-        elif formula.kind == "product" and args[0].is_complex():
+        elif self.one_of_three or (formula.kind == "product" and any(t.is_complex() for t in tensors_of(args[:2]))):
             self.conventions["complex products: a complex multiply-accumulate counts as one"] = None
 
     def _is_layer(self, formula: Formula, args: Any) -> bool:
@@ -258,6 +280,14 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         factors = tensors_of(args[formula.addend : formula.addend + formula.factors])
         origins = {self.origins.of(factor) for factor in factors}
         return Origin.DATA in origins and (formula.kind == "convolution" or Origin.WEIGHT in origins)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def _place(tensor: Tensor) -> tuple[int | None, int]:
+    return storage_key(tensor), int(tensor.storage_offset())
 
 
 def _is_real(value: Any) -> bool:
