@@ -29,7 +29,7 @@ from analyzer.tracing.diagnosis import diagnose, needs_values
 from analyzer.tracing.elsewhere import drained
 from analyzer.tracing.origins import storage_key, stored_parts, wrapped_parts
 from analyzer.tracing.randomness import PASSES, Generators, unseeded_numpy, varies
-from analyzer.tracing.running import plain_kernels, untouched, watched
+from analyzer.tracing.running import FlexError, plain_kernels, untouched, watched
 from analyzer.tracing.surroundings import Surroundings
 from analyzer.tracing.tracer import READS
 
@@ -230,6 +230,8 @@ class _Runs:
     def _once(self, *, trains: bool, seed: int = 0) -> tuple[Peak, list[str], bool]:
         try:
             return self._on(Fakes() if self._on_cpu or self.training.autocast != "none" else None, trains, seed)
+        except FlexError:
+            return self._once(trains=trains, seed=seed)
         except _NotOnMetaError:
             self._on_cpu = True
             return self._once(trains=trains, seed=seed)
@@ -260,7 +262,7 @@ class _Runs:
                 notes = _run(copied.module, args, kwargs, self.training, lifetimes, trains=trains)
             if lifetimes.valueless is not None:
                 raise lifetimes.valueless  # which the model swallowed
-        except _NotOnMetaError:
+        except (_NotOnMetaError, FlexError):
             raise
         except Exception as error:
             told = diagnose(error, modules.failed, type(self.model).__name__)

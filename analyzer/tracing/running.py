@@ -24,6 +24,7 @@ from analyzer.tracing.calls import Calls
 from analyzer.tracing.copying import Convert, Fakes, ModelCopy, copy_inputs, copy_model, to_cpu, to_meta
 from analyzer.tracing.diagnosis import diagnose, needs_values
 from analyzer.tracing.elsewhere import AutocastError, autocast_seen, drained, exports_seen, threads_seen
+from analyzer.tracing.higher_order import FLEX, written_out
 from analyzer.tracing.origins import Origins
 from analyzer.tracing.randomness import Generators, unseeded_numpy
 from analyzer.tracing.saved import SavedBytes
@@ -108,6 +109,8 @@ class Ladder:
                 return self._run_once(training, backward, seed)
             except AutocastError:
                 self._autocasts = True
+            except FlexError:
+                continue
             except Exception as error:
                 failed = self._modules.failed if self._modules else None
                 failed = failed if failed and failed.error is error else None
@@ -200,6 +203,10 @@ class Ladder:
         return self.rebuild() if last and on_meta and self.rebuild is not None else self.model
 
 
+class FlexError(Exception):
+    """The forward imported flex attention, which is to be written out from the start."""
+
+
 class Watcher(Protocol):
     """What is told of tensors that leave torch, and of errors that come from their having no values."""
 
@@ -217,8 +224,16 @@ class Watcher(Protocol):
 def watched(tracer: Watcher, modules: Modules) -> Iterator[None]:
     """What a forward runs where the tracer can't see is brought there, or named. CountError where threads hide it."""
     seen = exports_seen(tracer.leaves, tracer.note_valueless)
-    with threads_seen() as threads, seen, autocast_seen(tracer.autocasts):
-        yield
+    known = FLEX in sys.modules
+    try:
+        with threads_seen() as threads, seen, autocast_seen(tracer.autocasts), written_out():
+            yield
+    except Exception:
+        if not known and FLEX in sys.modules:
+            raise FlexError from None
+        raise
+    if not known and FLEX in sys.modules:
+        raise FlexError
     hidden = {**threads, **modules.elsewhere}
     if hidden:
         raise CountError(

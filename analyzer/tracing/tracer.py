@@ -25,6 +25,7 @@ from analyzer.tracing.origins import Origin, Origins, storage_key, tensors_of, w
 from analyzer.tracing.shapes import Shapes
 
 _META = torch.device("meta")
+_PLAIN = Tensor.__torch_dispatch__
 _CONVOLVES_BACK = {torch.ops.aten.convolution_backward.default}
 READS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default, torch.ops.aten.equal.default}
 """Operators that hand a tensor's values to Python."""
@@ -99,6 +100,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if isinstance(func, HigherOrderOperator):
             return self._run_higher_order(func, args, kwargs)
+        if any(kind.__torch_dispatch__ is not _PLAIN and kind.__name__ != "FakeTensor" for kind in types):
+            return NotImplemented  # a subclass takes it apart into operators on what it holds
         if func is torch.ops.prim.device.default:  # a fake tensor tells its device by it
             return func(*args, **kwargs)
         known = _look_up(func)
@@ -222,13 +225,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
 
     def _run_higher_order(self, func: HigherOrderOperator, args: Any, kwargs: Any) -> Any:
-        """An operator that takes functions: the branch that is taken, a formula, or uncounted."""
-        if func is torch.ops.higher_order.cond:
-            predicate, if_true, if_false, operands = args
-            if isinstance(predicate, Tensor) and predicate.device.type == "meta":
-                raise NotImplementedError("torch.cond needs the value of its predicate, which is on meta")
-            with self:
-                return (if_true if predicate else if_false)(*operands)
+        """An operator that takes functions and was not written out: a formula, or uncounted."""
         formula = higher_order_formula(func)
         if formula is None:
             self.uncounted[BACKWARD if self.backward else self.modules.path, f"higher_order::{func._name}"] += 1
