@@ -41,6 +41,21 @@ def to_cpu(tensor: Tensor) -> Tensor:
     return made.requires_grad_(tensor.requires_grad)
 
 
+class Fakes:
+    """Tensors on meta that say that they are on the CPU, so that autocast sees them."""
+
+    def __init__(self) -> None:
+        from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+        self.mode: Any = FakeTensorMode(allow_non_fake_inputs=True)
+        self._kind: Any = FakeTensor
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        """A copy of a tensor."""
+        made: Tensor = self._kind(self.mode, to_meta(tensor).detach(), torch.device("cpu"))
+        return made.requires_grad_(tensor.requires_grad)
+
+
 class _Converting(TorchFunctionMode):
     """Makes `deepcopy` convert the tensors that it meets outside of parameters and buffers."""
 

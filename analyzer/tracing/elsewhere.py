@@ -172,6 +172,26 @@ def replaced(kind: Any, name: str, value: Any) -> Iterator[None]:
             setattr(kind, name, own)
 
 
+# -- autocast ----------------------------------------------------------------------------------------------------
+
+
+class AutocastError(Exception):
+    """The forward turns autocast on, which passes tensors on meta by."""
+
+
+@contextlib.contextmanager
+def autocast_seen(entered: Callable[..., None]) -> Iterator[None]:
+    """Calls `entered` with the device of each autocast that the forward enters, and whether it is `on`."""
+    enter = torch.autocast.__enter__
+
+    def entering(context: Any) -> Any:
+        entered(context.device, on=context._enabled)
+        return enter(context)  # type: ignore[no-untyped-call]
+
+    with replaced(torch.autocast, "__enter__", entering):
+        yield
+
+
 # -- numpy -------------------------------------------------------------------------------------------------------
 
 
