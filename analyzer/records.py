@@ -12,10 +12,9 @@ from typing import Any
 import msgspec
 
 from analyzer.errors import UsageError
+from analyzer.figures import FIGURES
 
 SCHEMA = 1
-FIGURES = ("params", "macs", "conv_activations", "saved_bytes", "peak_training_bytes", "peak_inference_bytes")
-"""The figures that comparisons, budgets and objectives may name, in the order in which they are shown."""
 
 
 class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +59,11 @@ class LayerRow(Frozen, frozen=True, kw_only=True):
     macs: int | None
     conv_activations: int | None
     saved_bytes: int | None
+
+    @property
+    def flops(self) -> int | None:
+        """Twice the MACs."""
+        return None if self.macs is None else 2 * self.macs
 
 
 class Uncounted(Frozen, frozen=True, kw_only=True):
@@ -233,11 +237,8 @@ class Record(Frozen, frozen=True, kw_only=True):
     def _repr_html_(self) -> str:
         from html import escape
 
-        rows = "".join(
-            f"<tr><th>{name}</th><td>{'–' if value is None else f'{value:,}'}</td></tr>"
-            for name in ("params", "macs", "flops", "conv_activations", "saved_bytes")
-            for value in [getattr(self, name)]
-        )
+        known = [(figure, value) for figure in FIGURES.values() if (value := figure.of(self)) is not None]
+        rows = "".join(f"<tr><th>{figure.label}</th><td>{figure.exact(value)}</td></tr>" for figure, value in known)
         return f"<table><caption>{escape(self.target.name)}, batch {self.batch}</caption>{rows}</table>"
 
 

@@ -14,7 +14,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = [
     ["errors"],
     ["units", "files", "processes"],
+    ["figures"],
     ["records"],
+    ["limits"],
     ["architecture"],
     ["reading"],
     ["building"],

@@ -11,11 +11,12 @@ from analyzer.api.shared import profile_at, store_at
 from analyzer.api.tables import frame
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError, UsageError
-from analyzer.searching.query import Constraint, Objective, limits_under
+from analyzer.figures import known
+from analyzer.limits import Limit
+from analyzer.searching.query import Objective, limits_under
 from analyzer.space.space import Space
 from analyzer.sweeping.executors import executor_of
 from analyzer.targets.analysis import analyze
-from analyzer.units import parse_count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +88,6 @@ def _measured(question: Question, device: str, folder: Path | None) -> pd.DataFr
     if not outcome.rows:
         raise MeasureError("nothing could be measured", where=device, fix="see that a variant runs on this device")
     table = _marked(outcome.finds())
-    table["measured_ratio"] = table.pop("ratio_to_baseline")
     table.attrs.update(share=outcome.static.share, fitting=outcome.static.finds.fitting, ended=outcome.ended)
     return table
 
@@ -109,11 +109,14 @@ def _constraints(
     at_least: Mapping[str, int | str] | None,
     under: str | Variant | None,
     batch: int,
-) -> tuple[Constraint, ...]:
+) -> tuple[Limit, ...]:
     own = [] if under is None else limits_under(analyze(under, batch=batch), str(under))
     return (
-        *(Constraint(f, maximum=count, source=where) for f, count, where in _counts("limits", limits)),
-        *(Constraint(f, minimum=count, source=where) for f, count, where in _counts("at_least", at_least)),
+        *(Limit(figure=f, bound=count, source=where) for f, count, where in _counts("limits", limits)),
+        *(
+            Limit(figure=f, bound=count, side="least", source=where)
+            for f, count, where in _counts("at_least", at_least)
+        ),
         *own,
     )
 
@@ -126,4 +129,4 @@ def _counts(name: str, limits: Mapping[str, int | str] | None) -> Iterator[tuple
     """Figure, limit and how it was said; a limit may be text as the command takes it (`8M`, `100MiB`)."""
     for figure, limit in (limits or {}).items():
         where = f"{name}[{figure!r}]"
-        yield figure, parse_count(limit, where=where) if isinstance(limit, str) else limit, where
+        yield figure, known(figure).parse(limit, where=where) if isinstance(limit, str) else limit, where

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from analyzer.api.shared import profile_at, store_at
 from analyzer.api.tables import frame
 from analyzer.architecture.variant import Variant
+from analyzer.limits import at_most
 from analyzer.records import Record
 from analyzer.space.grid import Grid, Listed
 from analyzer.sweeping import run
@@ -83,5 +84,5 @@ def sweep(
 
     write_results(folder, records)
     report = folder / "report.html"
-    write_report(report_data(records, limits or {}, command=["analyzer.sweep"]), report)
+    write_report(report_data(records, at_most(limits or {}, "limits"), command=["analyzer.sweep"]), report)
     return Sweep(tuple(records), run.pareto_names(records), report)

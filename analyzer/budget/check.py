@@ -18,7 +18,7 @@ from analyzer.budget.baseline import Baseline, from_lock_file, from_merge_base, 
 from analyzer.budget.configuration import Found, find, line_of
 from analyzer.budget.counting import Counted, count
 from analyzer.budget.edits import edits
-from analyzer.budget.figures import STATIC, of_record
+from analyzer.budget.figures import STATIC
 from analyzer.budget.holding import Held, hold, needs_peaks, remarks, waive
 from analyzer.budget.limits import limits
 from analyzer.budget.lock import identity_of, locked
@@ -26,9 +26,9 @@ from analyzer.budget.schema import Configuration, Model
 from analyzer.budget.standing import baseline_of, standing_of
 from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
 from analyzer.errors import AnalyzerError, UsageError, did_you_mean
+from analyzer.figures import known
 from analyzer.reading import family
 from analyzer.reporting.data import now
-from analyzer.reporting.figures import known
 from analyzer.targets.resolving import forget, named
 
 BUDGETS_FROM = ("head", "base")
@@ -223,7 +223,7 @@ class _Check:
                 record = self._count(name, configuration.models[name]).record
             else:
                 record = family.record(named(name), 1, layers=False)
-            found = of_record(record, figure)
+            found: int | None = known(figure).of(record)
             if found is None:
                 raise UsageError(f"{name} has no {figure}", where="max-ratio", fix="budget another figure")
             return found

@@ -19,9 +19,10 @@ from typing import Any
 import msgspec
 
 from analyzer.budget.counting import input_text, resolved
-from analyzer.budget.figures import LAYERED, STATIC, of_record, of_rows
+from analyzer.budget.figures import LAYERED, STATIC, of_rows
 from analyzer.budget.schema import Model
 from analyzer.errors import BaselineError
+from analyzer.figures import known
 from analyzer.files import write_text
 from analyzer.records import Frozen, LayerRow, Record, Target
 from analyzer.targets.resolving import FamilyTarget
@@ -31,7 +32,7 @@ FILE = "analyzer.lock"
 HEAD = "written by `analyze lock`; commit it, and let nothing else edit it"
 OTHERS = tuple(figure for figure in STATIC if figure not in LAYERED)
 """Figures that layers don't add up to."""
-SUMS = tuple(figure for figure in LAYERED if figure != "flops")
+SUMS = tuple(figure for figure in LAYERED if not known(figure).derived)
 """Figures whose lines are held against the modules'."""
 
 
@@ -80,7 +81,7 @@ def identity_of(model: Model, root: Path) -> Identity:
 
 def locked(record: Record, identity: Identity) -> Locked:
     """A counted model as the lock file keeps it."""
-    others = {name: value for name in OTHERS if (value := of_record(record, name)) is not None}
+    others = {name: value for name in OTHERS if (value := known(name).of(record)) is not None}
     rows = sorted(record.layers or (), key=lambda row: natural(row.path))
     return Locked(identity=identity, rows=tuple(rows), others=others)
 

@@ -14,7 +14,7 @@ from analyzer.budget.holding import needs_peaks
 from analyzer.budget.limits import limits
 from analyzer.budget.lock import Lock, Locked, identity_of, locked, write
 from analyzer.errors import AnalyzerError, BaselineError, CountError, UsageError
-from analyzer.reporting.figures import known
+from analyzer.figures import known
 from analyzer.targets.resolving import forget
 
 

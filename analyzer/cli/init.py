@@ -10,7 +10,10 @@ from analyzer.budget.initial import Initial, init
 from analyzer.budget.outputs.facts import plain
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
+from analyzer.figures import HEADLINE
 
+SHOWN = tuple(figure for figure in HEADLINE if not figure.batched)
+"""What a proposal is shown to cost."""
 SNIPPET = """\
 # .github/workflows/budget.yml
 name: Model budgets
@@ -60,10 +63,10 @@ def _tell(made: Initial) -> None:
     used = [proposal for proposal in made.proposals if not proposal.problem]
     rows = [
         [plain(p.name), plain(p.model.target or ''), plain(str(p.model.input or "none found")),
-         *(text.figure(f, getattr(p.record, f) if p.record else None) for f in ("params", "macs"))]
+         *(figure.text(figure.of(p.record)) for figure in SHOWN)]
         for p in used
     ]  # fmt: skip
-    text.show_table(["model", "target", "input", "params", "MACs"], rows, left=3)
+    text.show_table(["model", "target", "input", *(figure.label for figure in SHOWN)], rows, left=3)
     for proposal in made.proposals:
         if proposal.problem:
             say(plain(f"left out {proposal.candidate.target}: {proposal.problem}"))

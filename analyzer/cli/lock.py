@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from analyzer.budget.configuration import find
-from analyzer.budget.figures import TRACKED
 from analyzer.budget.lock import Lock, to_text
 from analyzer.budget.locking import counted, lock
 from analyzer.budget.outputs.facts import plain
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
 from analyzer.cli.options import config_option
+from analyzer.figures import HEADLINE
 
 
 @click.command("lock", cls=Verb)
@@ -46,9 +46,9 @@ def _show(made: Lock) -> None:
     rows = [
         [
             plain(name),
-            *(text.figure(figure, model.figure(figure)) for figure in TRACKED),
+            *(figure.text(model.figure(figure.name)) for figure in HEADLINE),
             f"{len(model.rows):,}",
         ]
         for name, model in sorted(made.models.items())
     ]
-    text.show_table(["model", *(text.LABELS.get(figure, figure) for figure in TRACKED), "modules"], rows)
+    text.show_table(["model", *(figure.label for figure in HEADLINE), "modules"], rows)

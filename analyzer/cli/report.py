@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from analyzer.cli import text
 from analyzer.cli.base import Verb, warn
 from analyzer.cli.options import limit_options, limits_of
 from analyzer.errors import UsageError
+from analyzer.limits import Limit
 from analyzer.records import Record
 from analyzer.reporting.against import compare_reports
 from analyzer.reporting.data import ReportData, now
@@ -66,7 +68,7 @@ def command(results: tuple[Path, ...], out: Path | None, subject: str | None, fo
     text.show(str(target))
 
 
-def _merged(results: tuple[Path, ...], limits: dict[str, int], line: list[str], subject: str | None) -> ReportData:
+def _merged(results: tuple[Path, ...], limits: Sequence[Limit], line: list[str], subject: str | None) -> ReportData:
     records: dict[str, Record] = {}
     for path in results:
         records.update((record.target.name, record) for record in _records(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,28 +28,28 @@ from analyzer.cli.options import (
     seconds_type,
 )
 from analyzer.errors import UsageError
+from analyzer.figures import HEADLINE, LIMITED, Figure, figure_named
+from analyzer.limits import Limit
 from analyzer.searching.engine import Progress, Result, search
 from analyzer.searching.export import require_form
-from analyzer.searching.query import FIGURES, Constraint, Objective, Query, limits_under
+from analyzer.searching.query import Objective, Query, limits_under
 from analyzer.searching.results import Find, described, finds
 from analyzer.space.axes import axis
 from analyzer.space.space import Space
 
 SHOWN = 40
-WORDS = {figure: figure.removesuffix("_bytes").replace("_", "-") for figure in FIGURES}
 
 
 def _bounds(function: Any) -> Any:
-    for figure in reversed(FIGURES):
-        for side in ("max", "min"):
+    for figure in reversed(LIMITED):
+        helps = {"max": "Most {} allowed (7.98M, 100MiB; inclusive).", "min": "Least {} allowed."}
+        for side, words in helps.items():
             function = click.option(
-                f"--{side}-{WORDS[figure]}",
-                f"{side}_{figure}",
-                type=CountType(),
+                f"--{side}-{figure.word}",
+                f"{side}_{figure.name}",
+                type=CountType(figure),
                 metavar="N",
-                help=f"Least {figure} allowed."
-                if side == "min"
-                else f"Most {figure} allowed (7.98M, 100MiB; inclusive).",
+                help=words.format(figure.name),
             )(function)
     return function
 
@@ -187,17 +188,7 @@ def _file_values(name: str, values: Any, path: Path) -> tuple[Any, ...]:
 
 
 def _query(options: dict[str, Any], axes: dict[str, Any]) -> Query:
-    constraints = []
-    for figure in FIGURES:
-        low, high = options.pop(f"min_{figure}"), options.pop(f"max_{figure}")
-        if low is not None and high is not None and low > high:
-            raise UsageError(
-                f"--min-{WORDS[figure]} is above --max-{WORDS[figure]}", where="search", fix="swap or drop one of them"
-            )
-        if low is not None:
-            constraints.append(Constraint(figure, minimum=low, source=f"--min-{WORDS[figure]}"))
-        if high is not None:
-            constraints.append(Constraint(figure, maximum=high, source=f"--max-{WORDS[figure]}"))
+    constraints = [limit for figure in LIMITED for limit in _limits(figure, options)]
     batch = options.pop("batch") or 1
     if options["under"]:
         constraints += _under(options["under"], axes, batch)
@@ -208,13 +199,25 @@ def _query(options: dict[str, Any], axes: dict[str, Any]) -> Query:
     return Query(tuple(objectives) or Query().objectives, tuple(constraints), batch, options["best"])
 
 
+def _limits(figure: Figure, options: dict[str, Any]) -> Iterator[Limit]:
+    """The limits of a figure that are given, taken out of the options."""
+    low, high = options.pop(f"min_{figure.name}"), options.pop(f"max_{figure.name}")
+    if low is not None and high is not None and low > high:
+        raise UsageError(
+            f"--min-{figure.word} is above --max-{figure.word}", where="search", fix="swap or drop one of them"
+        )
+    if low is not None:
+        yield Limit(figure=figure.name, bound=low, side="least", source=f"--min-{figure.word}")
+    if high is not None:
+        yield Limit(figure=figure.name, bound=high, source=f"--max-{figure.word}")
+
+
 def _figures(texts: tuple[str, ...]) -> list[str]:
-    from analyzer.cli.options import figure_named
+    words = [word.strip() for given in texts for word in given.split(",")]
+    return list(dict.fromkeys(figure_named(word, LIMITED, "figure").name for word in words))
 
-    return list(dict.fromkeys(figure_named(word.strip()) for text_ in texts for word in text_.split(",")))
 
-
-def _under(name: str, axes: dict[str, Any], batch: int) -> list[Constraint]:
+def _under(name: str, axes: dict[str, Any], batch: int) -> list[Limit]:
     """The target's own params, MACs and saved bytes as limits, at the search's classes and image where it has one."""
     from analyzer.targets.analysis import analyze_target
     from analyzer.targets.resolving import resolve
@@ -243,14 +246,13 @@ def _say_what_was_seen(result: Result, seconds: float) -> None:
 
 
 def _print_table(found: list[Find], query: Query, format_: str) -> None:
-    headings = ("variant", "params", "MACs", "conv activations", f"saved MiB, batch {query.batch}", "")
+    shown = [figure for figure in LIMITED if figure in HEADLINE or figure.name in query.used]
+    names = [figure.heading + (f", batch {query.batch}" if figure.batched else "") for figure in shown]
+    headings = ("variant", *names, "")
     rows = [
         (
             find.record.target.name,
-            units.count(find.record.params),
-            units.count(find.record.macs),
-            units.count(find.record.conv_activations),
-            units.mib(find.record.saved_bytes).removesuffix(" MiB"),
+            *(figure.bare(figure.of(find.record)) for figure in shown),
             "front" if find.front else "best " + ",".join(find.best_for),
         )
         for find in found

@@ -30,13 +30,14 @@ from analyzer.cli.options import (
     seconds_type,
 )
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
+from analyzer.limits import Limit
+from analyzer.reading.flat import to_csv
 from analyzer.records import Record, devices_of
 from analyzer.space.grid import Grid, Listed
 from analyzer.sweeping import run
 from analyzer.sweeping.database import SqliteStore, open_store
 from analyzer.sweeping.executors import Executor, executor_of
 from analyzer.sweeping.export import write_results
-from analyzer.sweeping.store import to_csv
 from analyzer.targets.resolving import named, override
 
 
@@ -179,7 +180,7 @@ def _run(plan: run.SweepPlan, store: SqliteStore, executor: Executor, batch: int
         say(f"{table.hidden:,} more rows are in {store.path.with_suffix('.csv')}")
 
 
-def _finish(records: Sequence[Record], folder: Path, report: Path, limits: dict[str, int], format_: str) -> int:
+def _finish(records: Sequence[Record], folder: Path, report: Path, limits: Sequence[Limit], format_: str) -> int:
     if not records:
         return 3
     write_results(folder, records)

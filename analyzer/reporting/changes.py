@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from analyzer.figures import SHARED, Figure
 from analyzer.reading.layers import LayerNode, tree
 from analyzer.records import Record
-from analyzer.reporting.figures import LAYERED, Figure
 
 _WRAPPER = 0.5  # a module that holds this share of every figure is opened: its parts say more than it does
 
@@ -60,7 +60,7 @@ def stages(record: Record) -> list[StageTotals]:
 def _part(run: list[LayerNode]) -> StageTotals:
     first, last = run[0].name or "(model)", run[-1].name
     label = first if len(run) == 1 else f"{first} … {last}"
-    return StageTotals(label, run[0].path, {figure.name: _sum(run, figure.name) for figure in LAYERED})
+    return StageTotals(label, run[0].path, {figure.name: _sum(run, figure.name) for figure in SHARED})
 
 
 def _opened(node: LayerNode, whole: LayerNode) -> Iterator[LayerNode]:
@@ -78,7 +78,7 @@ def _opened(node: LayerNode, whole: LayerNode) -> Iterator[LayerNode]:
 
 def _wraps(node: LayerNode, whole: LayerNode) -> bool:
     shares = [
-        (node.totals[figure.name] or 0) / total for figure in LAYERED for total in [whole.totals[figure.name]] if total
+        (node.totals[figure.name] or 0) / total for figure in SHARED for total in [whole.totals[figure.name]] if total
     ]
     return bool(shares) and min(shares) >= _WRAPPER
 
@@ -131,7 +131,7 @@ class ModuleChange:
             return "added"
         if not self.after:
             return "removed"
-        for figure in LAYERED:
+        for figure in SHARED:
             change = self.difference(figure.name)
             if change:
                 return "grown" if change > 0 else "shrunk"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -14,12 +14,15 @@ from analyzer.architecture.network import trace
 from analyzer.architecture.ops import Op, Scope
 from analyzer.architecture.variant import PerStage, Variant
 from analyzer.errors import AnalyzerError
+from analyzer.figures import LAYERED
+from analyzer.limits import Limit, hold_all, state_of
 from analyzer.reading import exact, family
 from analyzer.reading import saved as memory
 from analyzer.records import Record
 from analyzer.space.axes import axis
 
-SHARED = ("params", "macs", "conv_activations", "saved_bytes")
+SHARED = tuple(figure.name for figure in LAYERED)
+"""What stages and roles have shares of."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,10 @@ def shares(variant: Variant, batch: int = 1) -> tuple[list[Share], list[Share]]:
     stages: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(SHARED, 0))
     roles: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(SHARED, 0))
     for scope, op, saved in memory.saved(trace(variant), batch):
-        cost = exact.cost(op)
-        figures = (cost.params, cost.macs, cost.conv_activations, saved)
+        figures = {**exact.cost(op)._asdict(), "saved_bytes": saved}
         for table, key in ((stages, _stage(scope, op)), (roles, _role(scope, op))):
-            for name, value in zip(SHARED, figures, strict=True):
-                table[key][name] += value
+            for name in SHARED:
+                table[key][name] += figures[name]
     return _sorted(stages.items()), _sorted(roles.items())
 
 
@@ -213,7 +215,7 @@ def _changed(variant: Variant, name: str, value: Any, kind: str, batch: int) -> 
         yield AxisChange(axis(name).option, value, kind, record)
 
 
-def cheapest(variant: Variant, limits: dict[str, int], batch: int = 1) -> list[AxisChange]:
+def cheapest(variant: Variant, limits: Sequence[Limit], batch: int = 1) -> list[AxisChange]:
     """For each axis the mildest value that alone meets every limit, the one that keeps most MACs first.
 
     Mildest is the first in the order away from the variant's own value. Every figure of each is exact.
@@ -222,14 +224,10 @@ def cheapest(variant: Variant, limits: dict[str, int], batch: int = 1) -> list[A
     for name, values, kind in _ranges(variant):
         for value in values:
             record = _try(variant, name, value, batch)
-            if record is not None and _meets(record, limits):
+            if record is not None and state_of(hold_all(record, limits)) == "within":
                 found.append(AxisChange(axis(name).option, value, kind, record))
                 break
     return sorted(found, key=lambda change: -(change.record.macs or 0))
-
-
-def _meets(record: Record, limits: dict[str, int]) -> bool:
-    return all((value := getattr(record, figure)) is not None and value <= limit for figure, limit in limits.items())
 
 
 def _ranges(v: Variant) -> Iterator[tuple[str, Iterable[Any], str]]:
