@@ -88,7 +88,7 @@ def trainable(net: Net, batch: int) -> Any:
     for _, op in net.ops():
         if isinstance(op, Norm):
             values = batch * op.x.area
-            ok = ok and values > 1 if isinstance(values, int) else ok & (values > 1)
+            ok = ok & (values > 1)
     return ok
 
 
