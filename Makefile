@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 OUT ?= reports/sweep-$(shell date -u +%Y%m%dT%H%M%SZ)
 
-.PHONY: help sweep test lint types bench bench-measure zoo gpu wheel-check clean
+.PHONY: help sweep check test test-slow test-kinds test-deep lint types budgets bench bench-measure zoo gpu wheel-check clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -25,14 +25,33 @@ help:  ## this list
 sweep: .venv/.installed  ## build, count and measure every variant of the article's block configuration; write a report
 	@$(BIN)/analyze sweep --blocks 2,4,3,2 --out $(OUT)
 
-test: .venv/.dev  ## the tests, on two processes
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+check: lint types budgets wheel-check test test-kinds test-slow  ## all that CI does, in its order
 
-lint: .venv/.dev  ## style
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+test: .venv/.dev  ## the tests, on two processes; without the slow ones
+	$(PYTEST) -m 'not slow'
+
+test-slow: .venv/.dev  ## the slow tests: real kills, clusters, browsers, many processes
+	$(PYTEST) -m slow
+
+# Another processor, simulated: no AVX-512, no bfloat16 units, no vector kernels of torch's own.
+test-kinds: .venv/.dev  ## the tests of measuring and memory as on an older processor
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=default $(PYTEST) tests/measure tests/cli/test_memory.py
+
+SEED ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbelow(2**32))')
+test-deep: .venv/.dev  ## the property tests with ten times the examples, under a fresh seed (what it finds: an @example)
+	$(PYTEST) -m hypothesis --hypothesis-profile deep --hypothesis-seed=$(SEED)
+
+lint: .venv/.dev  ## style and format
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 types: .venv/.dev  ## mypy, strict
 	$(BIN)/mypy
+
+budgets: .venv/.installed  ## what this repository's own models may cost, and that analyzer.lock says what they do
+	$(BIN)/analyze check
+	$(BIN)/analyze lock --check >/dev/null
 
 bench: .venv/.dev  ## speed, one JSON line a figure
 	@$(BIN)/python tests/bench/bench.py

@@ -8,15 +8,20 @@
 from __future__ import annotations
 
 import importlib
-import re
 from functools import cache
-from pathlib import Path
 from typing import Any
+
+from analyzer import distribution
+
+distribution.warn_of_clash()
 
 
 @cache
 def _homes() -> dict[str, str]:
     """Each public name's module, as the stub beside this file lists them: what type checkers read is what runs."""
+    import re
+    from pathlib import Path
+
     stub = Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")
     return {name: module for module, name in re.findall(r"^from (\S+) import (\w+)", stub, re.MULTILINE)}
 

@@ -1,5 +1,6 @@
 """The public names, each with its home: the one list of them. `__init__.py` reads it too."""
 
+from analyzer.api.counters import witnesses as witnesses
 from analyzer.api.measuring import Measured as Measured
 from analyzer.api.measuring import calibrate as calibrate
 from analyzer.api.measuring import measure as measure
@@ -15,7 +16,7 @@ from analyzer.architecture.network import PRESETS as PRESETS
 from analyzer.architecture.variant import Variant as Variant
 from analyzer.budget.check import check as check
 from analyzer.budget.history import history as history
-from analyzer.budget.locking import lock as lock
+from analyzer.budget.relock import lock as lock
 from analyzer.budget.verdict import Verdict as Verdict
 from analyzer.errors import AnalyzerError as AnalyzerError
 from analyzer.records import Record as Record

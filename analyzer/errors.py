@@ -68,6 +68,19 @@ class BaselineError(AnalyzerError):
     exit_code = 4
 
 
+def lines_of(error: BaseException) -> list[str]:
+    """The lines of an exception's words, none where they can't be had, whatever its own methods do."""
+    try:
+        return f"{error}".strip().splitlines()
+    except BaseException:  # words that not even who wrote them can have
+        return []
+
+
+def words_of(error: BaseException) -> str:
+    """An exception's type and the first line of its words."""
+    return ": ".join([type(error).__name__, *lines_of(error)[:1]])
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean 'x'?` for the nearest known word, else the list of known words."""
     known = sorted(known)

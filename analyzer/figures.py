@@ -25,8 +25,8 @@ class Figure:
     `headline` of every model, `beside` where models stand side by side, `detail` where one is shown in full.
     `path` is where a record holds it (default: under its name).
 
-    `summed`: layers' rows add up to it; `derived`: another figure in another measure, so that layers' tables leave it
-    out. `arrays`: counted for many variants at once; `batched`: depends on the batch; `training`: of a step of training;
+    `summed`: layers' rows add up to it; `derived`: another figure in another measure, which layers' tables leave out.
+    `arrays`: counted for many variants at once; `batched`: depends on the batch; `training`: of a step of training;
     `of_parameters`: known without an input. `budgeted`: a budget may hold it. `searched`: it may be limited, and an
     objective of a search.
     """
@@ -67,7 +67,7 @@ class Figure:
         return self.short + unit
 
     def of(self, holder: Any) -> Any:
-        """The value that a record (of a figure that is `summed`, also a layer's row) has; None where it is not known."""
+        """A record's value (of a figure that is `summed`, also a layer's row's); None where it is not known."""
         value = holder
         for part in (self.path or self.name).split("."):
             value = getattr(value, part, None)
@@ -124,9 +124,9 @@ _ROWS = (
     ),
     Figure(
         "macs", "MACs", "MACs", "count",
-        "Multiply-accumulates of convolutions, linear layers and matrix products, of one sample of the family or of the "
-        "given input of any other model; no bias, BN, activation or pooling (the convention of the ResNet and DenseNet "
-        "papers and of torchvision).",
+        "Multiply-accumulates of convolutions, linear layers and matrix products, of one sample of the family or of "
+        "the given input of any other model; no bias, BN, activation or pooling (the convention of the ResNet and "
+        "DenseNet papers and of torchvision).",
         measure="macs", place="headline", summed=True, arrays=True, budgeted=True, searched=True,
     ),
     Figure(
@@ -152,8 +152,8 @@ _ROWS = (
     ),
     Figure(
         "saved_bytes", "saved bytes", "saved", "bytes",
-        "What autograd keeps for the backward pass of one forward in training mode at the given batch: each storage once, "
-        "the input included, parameters, buffers and the loss not.",
+        "What autograd keeps for the backward pass of one forward in training mode at the given batch: each storage "
+        "once, the input included, parameters, buffers and the loss not.",
         measure="b", place="headline", summed=True, arrays=True, batched=True, training=True, budgeted=True,
         searched=True,
     ),

@@ -71,6 +71,17 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[tuple[int, ...]]:
         os.close(descriptor)
 
 
+def lock_is_held(path: Path) -> bool:
+    """Whether a process holds the lock that a file names."""
+    try:
+        with locked(path, wait=False):
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
 def _opened(path: Path) -> int:
     """Reading is enough to lock, also a file that another user made."""
     try:

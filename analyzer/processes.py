@@ -1,13 +1,46 @@
-"""What a worker process owes the one that started it."""
+"""Processes that end: a worker with the one that started it, and whatever a worker left behind with the worker.
+
+Linux tells a process of its parent's end, and hands a keeper the orphans of those it keeps. Elsewhere a thread looks.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import selectors
 import signal
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 LOOK_S = 0.5
+GRACE_S = 0.7
+"""What a keeper has for ending what it keeps, before it is killed."""
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name))
+
+
+class Ended(NamedTuple):
+    """What a kept process said, and how it ended: its exit code, -N for signal N, None where its time was up."""
+
+    said: bytes
+    words: bytes
+    code: int | None
+
+
+def end_in_order() -> None:
+    """Has SIGTERM and SIGHUP end this process as Ctrl-C does, so that what is open is closed; ignored ones stay so."""
+    for number in _ENDING[:-1]:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
+# -- ends with its parent --------------------------------------------------------------------------------------
 
 
 def as_worker() -> None:
@@ -16,10 +49,216 @@ def as_worker() -> None:
     A pool's own workers would wait for work for ever once their parent is killed.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_outlive_nobody, args=(os.getppid(),), daemon=True).start()
+    for number in _ENDING[:2]:
+        signal.signal(number, signal.SIG_DFL)
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """Has this process killed when its parent has ended."""
+    parent = os.getppid()
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_outlive_nobody, args=(parent,), daemon=True).start()
 
 
 def _outlive_nobody(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(LOOK_S)
     os._exit(1)
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+# -- kept ------------------------------------------------------------------------------------------------------
+
+
+def keep(parent: int) -> None:
+    """Goes on in a child of this process, which from now on keeps it: ends with it, or when told to, or with `parent`,
+    which started it, and ends all that the child left behind. Linux; elsewhere the process merely ends with its parent.
+    """
+    if sys.platform != "linux":
+        end_with_parent()
+        return
+    with contextlib.suppress(PermissionError):  # that leads a session already
+        os.setpgid(0, 0)
+    signal.pthread_sigmask(signal.SIG_BLOCK, (*_ENDING, signal.SIGCHLD))
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    me, kept = os.getpid(), os.fork()
+    if kept:
+        _end_like(_kept_to_its_end(kept, parent))
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != me:
+        os._exit(1)
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_ENDING, signal.SIGCHLD))
+
+
+def _kept_to_its_end(kept: int, parent: int) -> int:
+    """The wait status of the kept child; that of a killed one where this process was told to end."""
+    ended: dict[int, int] = {}
+    while os.getppid() == parent and kept not in ended:
+        if signal.sigwait((*_ENDING, signal.SIGCHLD)) != signal.SIGCHLD:
+            break
+        _reap(ended)
+    end = time.monotonic() + 10 * GRACE_S
+    while _reap(ended) and time.monotonic() < end:
+        for child in _children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        time.sleep(0.002)
+    return ended.get(kept, int(signal.SIGKILL))
+
+
+def _reap(ended: dict[int, int]) -> bool:
+    """Takes the ends of the children that have ended, by process; false where none is left."""
+    try:
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            ended[found[0]] = found[1]
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _children() -> Iterator[int]:
+    me = str(os.getpid())
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if path.read_text(errors="replace").rpartition(")")[2].split()[1] == me:
+                yield int(path.parent.name)
+
+
+def _end_like(status: int) -> NoReturn:
+    """Ends as the kept child did, by the same signal or with the same code."""
+    if os.WIFSIGNALED(status):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        number = os.WTERMSIG(status)
+        with contextlib.suppress(OSError):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (number,))
+        os.kill(os.getpid(), number)
+    os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+# -- from the parent's side ------------------------------------------------------------------------------------
+
+
+def forked(work: Callable[[], bytes], seconds: float) -> Ended:
+    """What `work` gives in a kept copy of this process, whose stdout is stderr and whose stdin is empty. Linux."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    (told, tell), (life, alive) = os.pipe(), os.pipe()
+    me, keeper = os.getpid(), os.fork()
+    if keeper == 0:
+        with _never_back():
+            os.close(told)
+            os.close(life)
+            keep(me)
+            os.close(alive)
+            _say(work, tell)
+    os.close(tell)
+    os.close(alive)
+    said: bytes | None = None
+    try:
+        said = _heard(told, life, seconds)
+    finally:
+        os.close(told)
+        os.close(life)
+        status = os.waitpid(keeper, 0)[1] if said is not None else _end(keeper)
+    return Ended(said or b"", b"", None if said is None else os.waitstatus_to_exitcode(status))
+
+
+@contextlib.contextmanager
+def _never_back() -> Iterator[None]:
+    """A copy of a process never goes on with what the process itself does."""
+    try:
+        yield
+    finally:
+        os._exit(70)
+
+
+def _say(work: Callable[[], bytes], pipe: int) -> NoReturn:
+    me, code = os.getpid(), 1
+    try:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(2, 1)  # whatever writes to the descriptor itself spoils no data either
+        sys.stdout = sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        said = work()
+        if os.getpid() == me:  # not a copy that the work made of this process
+            with os.fdopen(pipe, "wb") as file:
+                file.write(said)
+            code = 0
+    finally:
+        if os.getpid() == me:
+            with contextlib.suppress(Exception):
+                sys.stderr.flush()
+        os._exit(code)  # at once: nothing that the work left behind is waited for
+
+
+def _heard(told: int, life: int, seconds: float) -> bytes | None:
+    """What is said until the keeper has ended; None where its time is up."""
+    end, parts, over = time.monotonic() + seconds, [], False
+    with selectors.DefaultSelector() as selector:
+        selector.register(told, selectors.EVENT_READ)
+        selector.register(life, selectors.EVENT_READ)
+        while True:
+            ready = {key.fd for key, _ in selector.select(0 if over else max(end - time.monotonic(), 0))}
+            if told in ready:
+                parts.append(os.read(told, 2**16))
+                if not parts[-1]:
+                    selector.unregister(told)
+            elif over:
+                return b"".join(parts)
+            elif not ready:
+                return None
+            over = over or life in ready
+
+
+def _end(keeper: int) -> int:
+    """Ends a keeper with what it keeps; its wait status."""
+    end = time.monotonic() + GRACE_S
+    os.kill(keeper, signal.SIGTERM)
+    while (ended := os.waitpid(keeper, os.WNOHANG))[0] == 0:
+        if time.monotonic() > end:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(keeper, signal.SIGKILL)
+            os.kill(keeper, signal.SIGKILL)
+        time.sleep(0.005)
+    return ended[1]
+
+
+def run(
+    command: Sequence[str],
+    said: bytes,
+    *,
+    seconds: float,
+    variables: Mapping[str, str],
+    descriptors: Sequence[int] = (),
+) -> Ended:
+    """Runs a command that keeps itself (see `keep`; its last word is this process), told `said` on its stdin.
+
+    All that it started is ended at its end.
+    """
+    with subprocess.Popen(
+        [*command, str(os.getpid())], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=variables, pass_fds=descriptors, start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            out, words = process.communicate(said, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return Ended(b"", b"", None)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(GRACE_S)
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+        return Ended(out, words, process.returncode)

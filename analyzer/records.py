@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from html import escape
+from typing import Any, Literal
 
 import msgspec
 
-from analyzer.errors import UsageError
+from analyzer.architecture.variant import Variant
+from analyzer.errors import UsageError, VariantError
 from analyzer.figures import FIGURES
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,13 +24,13 @@ class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Target(Frozen, frozen=True, kw_only=True):
-    """What was analysed: its name (resolves to it again), for the family the variant's fields (else None).
+    """What was analysed: its name (resolves to it again), for the family the variant (else None).
 
     `label` is what people call it, where that is not the name: `DenseNet121 at 2 classes`.
     """
 
     name: str
-    variant: dict[str, Any] | None = None
+    variant: Variant | None = None
     label: str | None = None
 
     @property
@@ -48,8 +50,7 @@ class Input(Frozen, frozen=True, kw_only=True):
 class LayerRow(Frozen, frozen=True, kw_only=True):
     """What one module owns and runs itself (children excluded); rows add up to the totals exactly.
 
-    `path` is dotted and empty for the root. `output` is the shape with batch of its last result; None where it
-    returns no tensor or did not run.
+    `path` is dotted; `output` its last result's shape with batch (None: none); `part` where it lies, such as `stage 1`.
     """
 
     path: str
@@ -59,6 +60,7 @@ class LayerRow(Frozen, frozen=True, kw_only=True):
     macs: int | None
     conv_activations: int | None
     saved_bytes: int | None
+    part: str | None = None
 
     @property
     def flops(self) -> int | None:
@@ -181,6 +183,33 @@ class PredictedLatency(Frozen, frozen=True, kw_only=True):
     mean_error: float
 
 
+RemarkKind = Literal[
+    "convention",
+    "mode",
+    "no-input",
+    "not-measured",
+    "note",
+    "one-path",
+    "peak",
+    "unfused",
+    "unregistered",
+    "unseen",
+    "untrainable",
+    "varies",
+]
+"""What a remark is about, in this order: a figure's convention; evaluation or training mode; no input was given; a row
+that was not measured; a row of schema 1 that did not say; one path of several; a peak; kernels written out; parameters
+that are not registered; what could not be seen; no training mode; a figure that varies."""
+
+
+class Remark(Frozen, frozen=True, kw_only=True):
+    """One sentence about how a record's figures are known: its kind, and the one figure it is about (None: several)."""
+
+    kind: RemarkKind
+    text: str
+    figure: str | None = None
+
+
 class Failure(Frozen, frozen=True, kw_only=True):
     """Why a row has no figures: an error's three parts."""
 
@@ -193,7 +222,8 @@ class Record(Frozen, frozen=True, kw_only=True):
     """All that is known of one target. A figure that is not known is None, never a guess.
 
     `training_macs` are those of a forward in training mode and its backward pass, where that was asked for. `depth` is
-    the number of convolutions and products with a weight on the longest path from an input to an output.
+    the number of convolutions and products with a weight on the longest path from an input to an output. `checksum` is
+    that of a stored row, where it has one.
     """
 
     schema: int = SCHEMA
@@ -215,10 +245,20 @@ class Record(Frozen, frozen=True, kw_only=True):
     peak_inference_bytes: int | None = None
     layers: tuple[LayerRow, ...] | None = None
     uncounted: tuple[Uncounted, ...] = ()
-    notes: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
     predicted: PredictedLatency | None = None
     measured: Measurement | None = None
     error: Failure | None = None
+    checksum: str | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The remarks' sentences."""
+        return tuple(remark.text for remark in self.remarks)
+
+    def remarked(self, *remarks: Remark) -> Record:
+        """The same record with more remarks."""
+        return msgspec.structs.replace(self, remarks=(*self.remarks, *remarks))
 
     @property
     def uncounted_operators(self) -> str:
@@ -227,19 +267,29 @@ class Record(Frozen, frozen=True, kw_only=True):
 
     def to_json(self) -> str:
         """One line of JSON."""
-        return msgspec.json.encode(self).decode()
+        return msgspec.json.encode(self.to_dict()).decode()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-ready data."""
+        """Plain JSON-ready data, with the remarks' sentences as `notes` too."""
         data: dict[str, Any] = msgspec.to_builtins(self)
-        return data
+        return {**data, "notes": list(self.notes)}
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        known = [(figure, value) for figure in FIGURES.values() if (value := figure.of(self)) is not None]
-        rows = "".join(f"<tr><th>{figure.label}</th><td>{figure.exact(value)}</td></tr>" for figure, value in known)
+        known = [(f.label, f.exact(value)) for f in FIGURES.values() if (value := f.of(self)) is not None]
+        rows = "".join(f"<tr><th>{label}</th><td>{value}</td></tr>" for label, value in known)
         return f"<table><caption>{escape(self.target.name)}, batch {self.batch}</caption>{rows}</table>"
+
+
+def fields_of(record: Record) -> dict[str, Any]:
+    """A record's variant as plain fields; empty for any other model."""
+    return {} if record.target.variant is None else record.target.variant.to_dict()
+
+
+def variant_of(record: Record) -> Variant:
+    """The variant of a record that has one. Raises UsageError for any other model's."""
+    if record.target.variant is None:
+        raise UsageError("is no variant of the family", where=record.target.name, fix="name a variant")
+    return record.target.variant
 
 
 def devices_of(rows: Iterable[Record]) -> dict[str, int]:
@@ -247,17 +297,54 @@ def devices_of(rows: Iterable[Record]) -> dict[str, int]:
     return dict(Counter(row.measured.environment.device_name for row in rows if row.measured))
 
 
-_decoder = msgspec.json.Decoder(Record)
-
-
 def read_record(text: str | bytes, *, where: str = "record") -> Record:
-    """The record of one line of JSON. Raises UsageError on another schema, unknown fields or wrong types."""
+    """The record of one line of JSON, of this schema or an earlier one.
+
+    Raises UsageError on a newer schema, unknown fields or wrong types.
+    """
     try:
-        record = _decoder.decode(text)
-    except (msgspec.MsgspecError, RecursionError) as error:
+        return to_record(msgspec.json.decode(text))
+    except (msgspec.MsgspecError, RecursionError, VariantError) as error:
         raise UsageError(f"not a result: {error}", where=where, fix="use a results file that analyze wrote") from None
-    if record.schema != SCHEMA:
-        raise UsageError(
-            f"schema {record.schema}, this version reads {SCHEMA}", where=where, fix="use the version that wrote it"
-        )
-    return record
+    except UsageError as error:
+        raise UsageError(error.what, where=where, fix=error.fix) from None
+
+
+def to_record(data: Any) -> Record:
+    """The record of a row's plain data, of this schema or an earlier one.
+
+    Raises UsageError on a newer schema, VariantError or msgspec.ValidationError on other fields or types.
+    """
+    if not isinstance(data, dict):
+        raise msgspec.ValidationError("a record is an object of fields")
+    data = _migrated(data)
+    variant = data["target"].get("variant") if isinstance(data.get("target"), dict) else None
+    if isinstance(variant, dict):
+        data = {**data, "target": {**data["target"], "variant": Variant.restored(variant)}}
+    return msgspec.convert(data, Record)
+
+
+def _migrated(data: dict[str, Any]) -> dict[str, Any]:
+    """A row of an earlier schema as one of this one. In schema 1 notes were sentences alone."""
+    schema = data.get("schema", SCHEMA)
+    if schema not in (1, SCHEMA):
+        raise UsageError(f"schema {schema}, this version reads up to {SCHEMA}", fix="use the version that wrote it")
+    row = {key: value for key, value in data.items() if key != "notes"}
+    if schema == 1:
+        row["schema"] = SCHEMA
+        notes = data.get("notes", ())
+        row["remarks"] = [{"kind": _kind_of(note), "text": note} for note in notes]
+    return row
+
+
+_TOLD: tuple[tuple[str, RemarkKind], ...] = (
+    ("not measured", "not-measured"),
+    ("counted on one path", "one-path"),
+    ("by convention", "convention"),
+    ("no saved_bytes", "untrainable"),
+)
+"""How schema 1's sentences began, where what they are about decides something."""
+
+
+def _kind_of(note: object) -> RemarkKind:
+    return next((kind for start, kind in _TOLD if str(note).startswith(start)), "note")

@@ -16,6 +16,7 @@ _COUNT = re.compile(
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(ms|s|m|min|h)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 LIMIT = 2**63 - 1
+MAX_BATCH = 1_000_000
 
 
 def parse_count(text: str, *, where: str = "", figure: str | None = None, unit: str = "") -> int:
@@ -39,6 +40,14 @@ def parse_count(text: str, *, where: str = "", figure: str | None = None, unit: 
     if value > LIMIT:
         raise UsageError(f"{text!r} is beyond 2^63-1", where=where, fix="use a smaller number")
     return int(value)
+
+
+def parse_batch(value: str | int, *, where: str) -> int:
+    """A batch from its text. Raises UsageError where it is none, or is out of range."""
+    number = value if isinstance(value, int) else parse_count(value, where=where)
+    if not 1 <= number <= MAX_BATCH:
+        raise UsageError(f"{value!r} is out of range", where=where, fix=f"use 1 to {MAX_BATCH:,}")
+    return number
 
 
 def parse_seconds(text: str, *, where: str = "") -> float:

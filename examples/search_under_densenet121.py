@@ -1,4 +1,4 @@
-"""The largest networks of the article's blocks that cost no more than DenseNet121: every variant of a space, exactly."""
+"""The largest networks of the article's blocks that cost no more than DenseNet121: all variants of a space, exactly."""
 
 from dataclasses import replace
 

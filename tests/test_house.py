@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,13 @@ PACKAGE = ROOT / "analyzer"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 ROOMS = [
+    ["distribution"],
     ["errors"],
-    ["units", "files", "processes"],
+    ["units", "files", "processes", "shown"],
     ["figures"],
+    ["architecture"],
     ["records"],
     ["limits"],
-    ["architecture"],
     ["reading"],
     ["building"],
     ["tracing"],
@@ -80,6 +83,110 @@ def test_light_rooms_import_nothing_heavy_at_module_level(path: Path) -> None:
     assert not heavy, f"{path.name} imports {heavy}"
 
 
+def test_the_map_names_what_is_there() -> None:
+    """CONTRIBUTING's table: every room has its row, and every file that a row names is in that room."""
+    rows = re.findall(r"^\| (`[^|]+) \| (.+) \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    rooms = {name: told for names, told in rows for name in re.findall(r"`(\w+/|\w+\.py)`", names)}
+    folders = {f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
+    assert folders <= set(rooms)
+    for name, told in rooms.items():
+        assert (PACKAGE / name).exists()
+        named = re.findall(r"`(\w+(?:\.py|/))`", told) if name in folders else []
+        assert [each for each in named if not (PACKAGE / name / each).exists()] == []
+
+
+# -- sizes -----------------------------------------------------------------------------------------------------
+
+LINES_A_FILE, LINES_A_FUNCTION, PARAMETERS, FILES_A_CHAIN = 350, 40, 8, 15
+TREES = {path: ast.parse(path.read_text()) for path in FILES}
+STUB = ast.parse((PACKAGE / "__init__.pyi").read_text())
+PUBLIC = {
+    (node.module, name.name) for node in ast.walk(STUB) if isinstance(node, ast.ImportFrom) for name in node.names
+}
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def functions() -> list[tuple[Path, ast.FunctionDef]]:
+    return [
+        (path, node) for path, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
+    ]
+
+
+def parameters(function: ast.FunctionDef) -> int:
+    """How many, `self` and `cls` aside."""
+    asked = function.args
+    each = [*asked.posonlyargs, *asked.args, *asked.kwonlyargs, asked.vararg, asked.kwarg]
+    names = [one.arg for one in each if one is not None]
+    return len(names) - (names[:1] in (["self"], ["cls"]))
+
+
+def is_click_command(function: ast.FunctionDef) -> bool:
+    calls = [decorator.func for decorator in function.decorator_list if isinstance(decorator, ast.Call)]
+    return any(isinstance(call, ast.Attribute) and call.attr == "command" for call in calls)
+
+
 def test_files_stay_readable() -> None:
-    long = {str(p.relative_to(ROOT)): n for p in FILES if (n := len(p.read_text().splitlines())) > 400}
-    assert not long
+    long = {str(path.relative_to(PACKAGE)) for path in FILES if len(path.read_text().splitlines()) > LINES_A_FILE}
+    assert long == set()
+
+
+def test_functions_hold_one_idea() -> None:
+    """From `def` to the last line, docstring included."""
+    sizes = [(node.end_lineno - node.lineno + 1, module_name(path), node.name) for path, node in functions()]
+    assert [each for each in sizes if each[0] > LINES_A_FUNCTION] == []
+
+
+def test_few_parameters_but_for_what_a_user_calls() -> None:
+    """Public verbs and click commands have as many as they have options."""
+    many = [(path, node) for path, node in functions() if parameters(node) > PARAMETERS and not is_click_command(node)]
+    assert {(module_name(path), node.name) for path, node in many} <= PUBLIC
+
+
+def test_no_two_classes_share_a_name_nor_take_one_of_torchs() -> None:
+    found = [node.name for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    assert {name for name in found if found.count(name) > 1} == set()
+    assert not {"Tensor", "Node", "Block", "Storage"} & set(found)
+
+
+# -- the graph of imports --------------------------------------------------------------------------------------
+
+
+def imported(body: list[ast.stmt], later: bool) -> set[str]:
+    """Names of modules that statements import, type checkers' aside; with `later` those of functions too."""
+    names: set[str] = set()
+    for node in body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            each = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {name if name in MODULES else node.module for name in each}
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            names |= imported(node.orelse, later)
+        elif later or not isinstance(node, ast.FunctionDef):
+            for inner in ("body", "orelse", "handlers", "finalbody"):
+                names |= imported(getattr(node, inner, []), later)
+    return names
+
+
+MODULES = {module_name(path) for path in FILES}
+
+
+def graph(*, later: bool) -> dict[str, set[str]]:
+    """Each module with those of ours that it imports."""
+    found = {module_name(path): imported(tree.body, later) for path, tree in TREES.items()}
+    return {name: (names & MODULES) - {name, "analyzer"} for name, names in found.items()}
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "in functions too"])
+def test_no_circle_of_imports(later: bool) -> None:
+    TopologicalSorter(graph(later=later)).prepare()
+
+
+def test_no_long_chain_of_imports() -> None:
+    imports_of, chain = graph(later=False), {}
+    for name in TopologicalSorter(imports_of).static_order():
+        chain[name] = [name, *max((chain[other] for other in imports_of[name]), key=len, default=[])]
+    assert max(map(len, chain.values())) <= FILES_A_CHAIN, max(chain.values(), key=len)

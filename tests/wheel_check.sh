@@ -11,4 +11,8 @@ cd "$work"
 "$work/venv/bin/analyze" sweep --blocks 2,4,3,2 --measure none --out out
 test -s out/results.jsonl && test -s out/results.csv && test -s out/report.html
 "$work/venv/bin/python" -m analyzer --version
+"$work/venv/bin/python" -c "
+from importlib.metadata import version
+from analyzer.distribution import NAME, VERSION
+assert version(NAME) == VERSION, (NAME, version(NAME), VERSION)"
 echo "wheel: fine"

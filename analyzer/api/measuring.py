@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,9 +17,9 @@ from analyzer.reading.latency import Profile, write_profile
 from analyzer.reading.peak import Training
 from analyzer.reading.prediction import MemoryPrediction
 from analyzer.records import Conditions, Record
-from analyzer.sweeping.store import JsonlStore, MemoryStore, Store
+from analyzer.sweeping.store import JsonlStore, MemoryStore
 from analyzer.targets.analysis import analyze
-from analyzer.targets.resolving import named
+from analyzer.targets.resolving import FamilyTarget, named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +32,8 @@ def predict_memory(
     """Peak memory of a training step and of an inference, exactly, and where each peak stands; no torch for a variant.
 
     `training` are the fields of reading.peak.Training: dtype, optimizer, form, zero_grad, weight_decay, accumulate,
-    checkpoint, autocast. A module of one's own takes `inputs` as in `analyze`, and is run on the meta device. Raises UsageError
-    on a combination that is not verified, CountError where the module can't run on meta.
+    checkpoint, autocast. A module of one's own takes `inputs` as in `analyze`, and is run on the meta device. Raises
+    UsageError on a combination that is not verified, CountError where the module can't run on meta.
     """
     unknown = set(training) - {field.name for field in fields(Training)}
     if unknown:
@@ -67,54 +68,42 @@ class Measured:
 
 
 def measure(
-    models: Sequence[Variant | str],
-    *,
-    against: Variant | str = "densenet121",
-    batch: int | Literal["auto"] | None = None,
-    device: str = "auto",
-    training: bool = False,
-    dtype: str = "float32",
-    autocast: str = "none",
-    channels_last: bool = False,
-    compile: bool = False,
-    threads: int | None = None,
-    malloc: Literal["default", "tuned"] = "default",
-    flush_l2: bool = False,
-    seconds: float = 600.0,
-    precision: float = 0.03,
-    out: str | Path | None = None,
-    quiet: bool = False,
-) -> Measured:
+    models: Sequence[Variant | str], *, against: Variant | str | None = None,
+    batch: int | Literal["auto"] | None = None, device: str = "auto", training: bool = False, dtype: str = "float32",
+    autocast: str = "none", channels_last: bool = False, compile: bool = False, threads: int | None = None,
+    malloc: Literal["default", "tuned"] = "default", flush_l2: bool = False, seconds: float = 600.0,
+    precision: float = 0.03, out: str | Path | None = None, quiet: bool = False,
+) -> Measured:  # fmt: skip
     """Times of models against a baseline in fresh processes, each with its interval, raw times and caveats.
 
-    Models are variants, or names. `batch` "auto" is the one with the most images a second. `out` keeps each record (JSON
-    lines) as soon as it is made, also where the run is interrupted. Progress goes to stderr unless `quiet`. Raises
-    UsageError where the device isn't there or can't do the dtype.
+    Models are variants, or names. `against` of None is DenseNet121 at the first one's classes and image. `batch` "auto"
+    is the one with the most images a second. `out` keeps each record (JSON lines) as soon as it is made, also where the
+    run is interrupted. Progress goes to stderr unless `quiet`. Raises UsageError where the device isn't there or can't
+    do the dtype.
     """
-    from analyzer.measuring.measure import SINGLES, choose_batch, measure_all, record_of, subject_of
+    from analyzer.measuring.execution import MeasureWatch, execute, plan
+    from analyzer.measuring.measure import SINGLES
     from analyzer.measuring.protocol import Protocol
 
-    say = _silent if quiet else _to_stderr
-    subjects = [subject_of(named(model) if isinstance(model, str) else model) for model in models]
-    base = subject_of(named(against) if isinstance(against, str) else against)
     conditions = Conditions(
         mode="training" if training else "inference", dtype=dtype, autocast=autocast, channels_last=channels_last,
         compile=compile, threads=threads, malloc=malloc, flush_l2=flush_l2,
     )  # fmt: skip
-    size = choose_batch(subjects, device, conditions, say) if batch == "auto" else batch
-    protocol = Protocol(seconds=seconds, target=precision, singles=0 if training else SINGLES)
-    store: Store = MemoryStore() if out is None else JsonlStore(Path(out))
-    rows: list[Record] = []
-    try:
-        for name, made in measure_all(
-            subjects, base, device=device, batch=size, conditions=conditions, protocol=protocol
-        ):
-            rows.append(record_of(name, made, subjects))
-            store.put([rows[-1]])
-            say(f"{name}: {'failed' if rows[-1].error else 'done'} ({len(rows)} of {len(subjects)})")
-    finally:
-        store.close()
-    return Measured(tuple(rows))
+    say = _silent if quiet else _to_stderr
+    asked = plan(
+        [_family(model) for model in models], against=None if against is None else _family(against), device=device,
+        batch=batch, conditions=conditions, say=say,
+        protocol=Protocol(seconds=seconds, target=precision, singles=SINGLES),
+    )  # fmt: skip
+    with closing(MemoryStore() if out is None else JsonlStore(Path(out))) as store:
+        done = execute(asked, MeasureWatch(say, lambda row: store.put([row])))
+    if done.interrupted:
+        raise KeyboardInterrupt
+    return Measured(done.records)
+
+
+def _family(model: Variant | str) -> FamilyTarget:
+    return FamilyTarget(named(model) if isinstance(model, str) else model)
 
 
 def _to_stderr(text: str) -> None:
@@ -140,11 +129,10 @@ def calibrate(
     Progress goes to stderr unless `quiet`. Raises MeasureError where nothing runs, UsageError where the device isn't
     there.
     """
-    from analyzer.measuring.calibration import calibrate as run_calibration
+    from analyzer.measuring.execution import CalibrationPlan, MeasureWatch, execute_calibration
 
-    conditions = Conditions(dtype=dtype, threads=threads)
-    say = _silent if quiet else _to_stderr
-    profile = run_calibration(device, batch=batch, conditions=conditions, per_operator=per_op, say=say)
+    plan = CalibrationPlan(device, batch, Conditions(dtype=dtype, threads=threads), per_op)
+    profile = execute_calibration(plan, MeasureWatch(_silent if quiet else _to_stderr))
     if out is not None:
         write_profile(profile, Path(out))
     return profile

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyzer.api.shared import profile_at, store_at
 from analyzer.api.tables import frame
 from analyzer.architecture.variant import Variant
 from analyzer.limits import at_most
+from analyzer.measuring.profiles import profile_at
 from analyzer.records import Record
 from analyzer.space.grid import Grid, Listed
-from analyzer.sweeping import run
-from analyzer.sweeping.executors import executor_of
-from analyzer.sweeping.export import write_results
+from analyzer.sweeping.run import Measure, SweepFiles, pareto_names, plan
+from analyzer.sweeping.workplace import Workplace
 from analyzer.targets.resolving import named
 
 if TYPE_CHECKING:
@@ -42,8 +40,8 @@ class Sweep:
 def sweep(
     grid: Grid | Sequence[Variant | str],
     *,
-    batch: int = 1,
-    measure: run.Measure = "none",
+    batch: int | None = None,
+    measure: Measure = "none",
     seconds: float = 40.0,
     device: str = "auto",
     out: str | Path | None = None,
@@ -59,30 +57,22 @@ def sweep(
 
     What `results.db` in `out` already has is not done again; without `resume` that file is kept aside. `limits` are
     budgets by figure for the report (default: DenseNet121's own). A device's `profile` (a file of `calibrate`'s)
-    predicts every row's latency. Counting takes `jobs` processes (default: all cores); with `executor="ray"` the work
-    goes to the cluster at `address`. Raises UsageError on a bad grid; a bad variant is a record with an `error`.
+    predicts every row's latency. A `batch` of None: 1 for saved bytes, the device's usual for measuring. Counting takes
+    `jobs` processes (default: all cores); with `executor="ray"` the work goes to the cluster at `address`. Raises
+    UsageError on a bad grid; a bad variant is a record with an `error`.
     """
-    listed = grid if isinstance(grid, Grid) else Listed(named(v) if isinstance(v, str) else v for v in grid)
-    plan = run.plan(listed, batch=batch, measure=measure, seconds=seconds, profile=profile_at(profile))
-    folder = None if out is None else Path(out)
-    on = None if measure == "none" else device
-    with (
-        closing(executor_of(executor, jobs=jobs, device=on, address=address)) as workers,
-        closing(store_at(folder, resume)) as store,
-    ):
-        rows = list(run.count(plan, store, run.already_counted(plan, store), workers))
-        chosen = run.to_measure(plan, rows)
-        if chosen:
-            there = run.already_measured(plan, chosen, store, workers, batch)
-            for _ in run.measure(plan, chosen, store, workers, batch=batch, there=there):
-                pass
-    records = run.rows_of(plan, store)
-    if folder is None:
-        return Sweep(tuple(records), run.pareto_names(records), None)
-    from analyzer.reporting.page import write_report
-    from analyzer.sweeping.report import report_data
+    from analyzer.sweeping.execution import execute
 
-    write_results(folder, records)
-    report = folder / "report.html"
-    write_report(report_data(records, at_most(limits or {}, "limits"), command=["analyzer.sweep"]), report)
-    return Sweep(tuple(records), run.pareto_names(records), report)
+    asked = plan(
+        grid if isinstance(grid, Grid) else Listed(named(v) if isinstance(v, str) else v for v in grid),
+        batch=batch, measure=measure, seconds=seconds, profile=profile_at(profile),
+        where=Workplace(executor, jobs, device, address),
+        files=SweepFiles(
+            None if out is None else Path(out), resume, limits=at_most(limits or {}, "limits"),
+            command=("analyzer.sweep",),
+        ),
+    )  # fmt: skip
+    done = execute(asked)
+    if done.interrupted:
+        raise KeyboardInterrupt
+    return Sweep(done.records, pareto_names(done.records), done.report)

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-from analyzer.architecture.net import Net
-from analyzer.architecture.ops import Dim, Value
+from analyzer.architecture.families import DENSENET, RESNET, VOVNET, Family
+from analyzer.architecture.registry import BLOCKS as BLOCKS
 from analyzer.architecture.wiring import Layer, StageFunction, chain, cross_stage, harmonic, log_dense
 
-BlockFunction = Callable[[Net, Value, Layer], Value]
+if TYPE_CHECKING:
+    from analyzer.architecture.facts import Value
+    from analyzer.architecture.net import Net
+
+BlockFunction = Callable[["Net", "Value", Layer], "Value"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ class BlockType:
     name: str
     kind: str
     layer: BlockFunction
-    family: str
+    family: Family
     ratio: float | None
     bn_size: int | None
     inplace: bool
@@ -36,14 +40,11 @@ class BlockType:
         return self.ratio is not None or self.bn_size is not None
 
 
-BLOCKS: dict[str, BlockType] = {}
-
-
 def block(
     name: str,
     *,
     kind: str,
-    family: str = "densenet",
+    family: Family = DENSENET,
     ratio: float | None = None,
     bn_size: int | None = None,
     inplace: bool = True,
@@ -55,7 +56,7 @@ def block(
     `kind` is the class name of the layer's module. `ratio` or `bn_size` is the default of its hidden width (none:
     the block has no hidden width). `inplace` says whether ReLUs outside the layers are in place, `window_pool` how the
     image is averaged before the classifier (see GlobalPool): what the network that it comes from does. `family` is
-    the assembly it goes into: `densenet` (stages with transitions between them), `resnet` or `vovnet`. `stage` joins
+    the assembly that it goes into, see families.py. `stage` joins
     the layers of a densenet stage: see wiring.py.
     """
 
@@ -93,7 +94,7 @@ def basic(net: Net, x: Value, layer: Layer) -> Value:
     return net.concat(x, net.dropout(y, layer.drop))
 
 
-@block("bottleneck", kind="Bottleneck", family="resnet", ratio=0.25)
+@block("bottleneck", kind="Bottleneck", family=RESNET, ratio=0.25)
 def bottleneck(net: Net, x: Value, layer: Layer) -> Value:
     """ResNet's layer (He et al. 2015, v1.5 as torchvision): 1x1, 3x3 (strided), 1x1, added to its input."""
     y = net.relu("relu1", net.norm("bn1", net.conv("conv1", x, layer.hidden)))
@@ -170,7 +171,7 @@ def add(net: Net, x: Value, layer: Layer) -> Value:
     return net.concat(x, y) if layer.first else net.add(y, x, inplace=False)
 
 
-@block("vovnet", kind="OneShotAggregation", family="vovnet", ratio=0.25)
+@block("vovnet", kind="OneShotAggregation", family=VOVNET, ratio=0.25)
 def vovnet(net: Net, x: Value, layer: Layer) -> Value:
     """VoVNet's module (Lee et al. 2019): five 3x3 in a row, all concatenated once after the input, and a 1x1."""
     outputs = [x]
@@ -179,59 +180,3 @@ def vovnet(net: Net, x: Value, layer: Layer) -> Value:
         outputs.append(net.relu(f"relu{i}", net.norm(f"norm{i}", y)))
     y = net.conv("conv_concat", net.concat(*outputs), layer.growth)
     return net.relu("relu_concat", net.norm("norm_concat", y))
-
-
-def transition(net: Net, x: Value, out: Dim, *, inplace: bool) -> Value:
-    """Between dense blocks: BN, ReLU, 1x1, 2x2 average pool."""
-    y = net.conv("conv", net.relu("relu", net.norm("norm", x), inplace=inplace), out)
-    return net.avg_pool("pool", y, 2, stride=2)
-
-
-# -- stems: image -> (init) channels ---------------------------------------------------------------------------
-
-
-class StemNames(NamedTuple):
-    """Module names of a stem; a family has its own."""
-
-    conv: str
-    norm: str
-    relu: str
-    pool: str
-
-
-def imagenet_stem(net: Net, x: Value, init: Dim, names: StemNames, *, inplace: bool) -> Value:
-    """7x7 stride 2, BN, ReLU, 3x3 max pool stride 2."""
-    y = net.conv(names.conv, x, init, 7, stride=2, padding=3)
-    y = net.relu(names.relu, net.norm(names.norm, y), inplace=inplace)
-    return net.max_pool(names.pool, y, 3, stride=2, padding=1)
-
-
-def deep_stem(net: Net, x: Value, init: Dim, names: StemNames, *, inplace: bool) -> Value:
-    """ResNet-C's (He et al. 2019, §4.1): 3x3 stride 2, 3x3, 3x3 of init//2, init//2, init; max pool stride 2."""
-    half = init // 2
-    for i, (out, stride) in enumerate([(half, 2), (half, 1), (init, 1)]):
-        x = net.conv(f"{names.conv}_{i}", x, out, 3, stride=stride)
-        x = net.relu(f"{names.relu}_{i}", net.norm(f"{names.norm}_{i}", x), inplace=inplace)
-    return net.max_pool(names.pool, x, 3, stride=2, padding=1)
-
-
-def small_stem(net: Net, x: Value, init: Dim, names: StemNames, *, inplace: bool) -> Value:
-    """One 3x3 without stride or pool, as DenseNet's CIFAR networks (Huang et al. 2017, §3): for small images."""
-    return net.conv(names.conv, x, init, 3)
-
-
-def strided_stem(net: Net, x: Value, init: Dim, names: StemNames, *, inplace: bool) -> Value:
-    """VoVNet's (Lee et al. 2019): 3x3 stride 2, 3x3, 3x3 stride 2 of init//2, init//2, init; no pool."""
-    half = init // 2
-    for i, (out, stride) in enumerate([(half, 2), (half, 1), (init, 2)]):
-        x = net.conv(f"{names.conv}_{i}", x, out, 3, stride=stride)
-        x = net.relu(f"{names.relu}_{i}", net.norm(f"{names.norm}_{i}", x), inplace=inplace)
-    return x
-
-
-STEMS: dict[str, Callable[..., Value]] = {
-    "imagenet": imagenet_stem,
-    "deep": deep_stem,
-    "small": small_stem,
-    "strided": strided_stem,
-}

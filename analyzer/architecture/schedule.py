@@ -1,17 +1,20 @@
-"""When a network's modules take, make and drop values: the one schedule that is built, and whose memory is predicted."""
+"""When a network's modules take, make and drop values: the one schedule, which is built and whose peak is predicted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from analyzer.architecture.net import Net
-from analyzer.architecture.ops import Op, Scope
+from analyzer.architecture.facts import Op, Scope
+
+if TYPE_CHECKING:
+    from analyzer.architecture.net import Net
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One step of a module's forward: the op or the child module, the values it reads, writes, and is the last to read."""
+    """One step of a module's forward: the op or the child module, the values it reads, writes, is the last to read."""
 
     step: Op | Scope
     plan: ModulePlan | None

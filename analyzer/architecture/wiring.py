@@ -10,34 +10,50 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from analyzer.architecture.net import Net, scaled
-from analyzer.architecture.ops import Dim, Value
+from analyzer.architecture.dims import Dim, scaled
 
 if TYPE_CHECKING:
+    from analyzer.architecture.axes import VariantFields
     from analyzer.architecture.blocks import BlockType
+    from analyzer.architecture.facts import Value
+    from analyzer.architecture.net import Net
 
 HARMONIC_FACTOR = 1.6
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What a block function is told: widths (Dim), the 3x3's kernel and groups, dropout rate, stride.
+    """What a block function is told: widths (Dim), the variant's own axes, stride.
 
     `growth` is how many channels the layer adds (in a ResNet or VoVNet, its output width); `hidden` the width inside
-    it; `first` whether it opens its stage.
+    it; `of` has every axis of the variant (of the columns), such as the 3x3's kernel; `first` whether it opens its
+    stage.
     """
 
     growth: Dim
     hidden: Dim
-    kernel: Dim = 3
-    groups: Dim = 1
-    drop: float = 0.0
+    of: VariantFields
     stride: int = 1
     first: bool = False
 
+    @property
+    def kernel(self) -> Dim:
+        """Of the 3x3 convolution."""
+        return self.of.kernel
 
-LayerAt = Callable[[Value, int], Layer]
-StageFunction = Callable[[Net, Value, int, LayerAt, "BlockType"], Value]
+    @property
+    def groups(self) -> Dim:
+        """Of the 3x3 convolution."""
+        return self.of.groups
+
+    @property
+    def drop(self) -> float:
+        """The dropout rate after the layer."""
+        return self.of.drop
+
+
+LayerAt = Callable[["Value", int], Layer]
+StageFunction = Callable[["Net", "Value", int, LayerAt, "BlockType"], "Value"]
 
 
 def _layer(net: Net, x: Value, i: int, layer: Layer, block: BlockType) -> Value:

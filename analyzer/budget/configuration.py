@@ -16,18 +16,20 @@ import msgspec
 
 from analyzer.architecture.network import PRESETS
 from analyzer.budget.figures import STATIC
-from analyzer.budget.files import read_text
 from analyzer.budget.limits import BudgetLimit, limits, waived_up_to
 from analyzer.budget.schema import BASELINE, Budget, Configuration, Model, Waiver
+from analyzer.budget.untrusted_files import read_text
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.records import Frozen, Input
+from analyzer.targets.isolation import SECONDS
 from analyzer.targets.resolving import named, parse_input
+from analyzer.units import parse_seconds
 
 FILES = ("analyzer.toml", "pyproject.toml")
 MOST_BYTES = 2**20
 
 
-class Found(Frozen, frozen=True, kw_only=True):
+class Project(Frozen, frozen=True, kw_only=True):
     """A configuration and where it stands: its file's name, the folder that paths start from, its text."""
 
     configuration: Configuration
@@ -49,20 +51,20 @@ class Found(Frozen, frozen=True, kw_only=True):
 # -- reading ---------------------------------------------------------------------------------------------------
 
 
-def find(folder: Path, file: Path | None = None) -> Found:
+def find(folder: Path, file: Path | None = None) -> Project:
     """The configuration in `file`, else the nearest one in `folder` or above it. Raises UsageError."""
     if file is not None:
-        found = _in(file.parent.resolve(), file.name)
-        if found is None:
+        project = _in(file.parent.resolve(), file.name)
+        if project is None:
             fix = (
                 "check the path"
                 if not file.exists()
                 else "add [tool.analyzer.models.NAME]: `analyze init` proposes one"
             )
             raise UsageError("has no configuration of analyze", where=str(file), fix=fix)
-        return found
+        return project
     for place in (folder.resolve(), *folder.resolve().parents):
-        here = [found for name in FILES if (found := _in(place, name)) is not None]
+        here = [project for name in FILES if (project := _in(place, name)) is not None]
         if len(here) > 1:
             raise UsageError(
                 f"{' and '.join(FILES)} both configure analyze", where=str(place), fix="keep one, or name it: --config"
@@ -74,13 +76,13 @@ def find(folder: Path, file: Path | None = None) -> Found:
     )
 
 
-def _in(root: Path, name: str) -> Found | None:
+def _in(root: Path, name: str) -> Project | None:
     path = root / name
     text = read_text(path, most=MOST_BYTES)
     if text is None:
         return None
     configuration = parse(text, name)
-    return None if configuration is None else Found(configuration=configuration, root=root, file=name, text=text)
+    return None if configuration is None else Project(configuration=configuration, root=root, file=name, text=text)
 
 
 def parse(text: str, name: str) -> Configuration | None:
@@ -101,6 +103,7 @@ def parse(text: str, name: str) -> Configuration | None:
 def from_data(data: Any, where: str) -> Configuration:
     """The configuration of a table that was read. Raises UsageError."""
     configuration: Configuration = _struct(Configuration, data, where)
+    seconds_of(configuration, _below(where, "timeout"))
     for key, model in configuration.models.items():
         place = _below(where, f"models.{key}")
         _check_model(model, place)
@@ -108,6 +111,17 @@ def from_data(data: Any, where: str) -> Configuration:
             if limit.of and limit.of not in configuration.models:
                 _check_reference(limit, configuration)
     return configuration
+
+
+def seconds_of(configuration: Configuration, where: str = "timeout") -> float:
+    """The longest that counting a model may take. Raises UsageError."""
+    said = configuration.timeout
+    if said is None:
+        return SECONDS
+    seconds = parse_seconds(said, where=where) if isinstance(said, str) else float(said)
+    if not 0 < seconds < 1e9:
+        raise UsageError(f"{said!r} is no time to count in", where=where, fix='such as "10m"')
+    return seconds
 
 
 def _below(where: str, key: str) -> str:
@@ -150,6 +164,7 @@ _FIXES = {
     "input": 'such as [1, 3, 32, 32], or "ids=1,7:int64", or a list of such',
     "expires": "a TOML date: 2027-03-01",
     "batch": "a whole number from 1",
+    "timeout": 'such as "10m"',
 }
 
 
@@ -250,9 +265,9 @@ def _check_kwargs(value: Any, where: str) -> None:
         )
 
 
-def line_of(found: Found, model: str, key: str = "") -> int:
+def line_of(project: Project, model: str, key: str = "") -> int:
     """The line on which a model's table (or a key in it) begins, from 1; the file's first where it isn't found."""
-    lines = found.text.split("\n")
+    lines = project.text.split("\n")
     name = re.escape(model)
     header = re.compile(rf"""\s*\[\[?[^#]*\bmodels\s*\.\s*["']?{name}["']?\s*[.\]]""")
     start = next((i for i, line in enumerate(lines) if header.match(line)), 0)

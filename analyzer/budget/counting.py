@@ -9,18 +9,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
+from analyzer.architecture.axes import axis
 from analyzer.architecture.variant import Variant
 from analyzer.budget import source
 from analyzer.budget.configuration import inputs_of
-from analyzer.budget.files import contained
-from analyzer.budget.isolation import ProcessOutcome, counted_apart
+from analyzer.budget.lock_file import Identity
 from analyzer.budget.schema import Model
 from analyzer.budget.source import Place
+from analyzer.budget.untrusted_files import contained
 from analyzer.errors import TargetError, UsageError
 from analyzer.reading import family
 from analyzer.records import Input, Record
-from analyzer.space.axes import axis
-from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, load, resolve, tensors
+from analyzer.targets.isolation import SECONDS, isolated
+from analyzer.targets.loading import load, tensors
+from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, resolve
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,36 +57,44 @@ def resolved(model: Model, root: Path) -> Resolved:
 def _text(name: str, value: Any) -> str:
     """An option's value as the command line would say it."""
     if isinstance(value, list):
-        return ("," if name == "blocks" else "/").join(map(str, value))
+        return axis(name).values.between.join(map(str, value))
     return str(value)
 
 
-def count(model: Model, root: Path, *, peaks: bool = False, not_from: Path | None = None) -> Counted:
+def identity_of(model: Model, root: Path) -> Identity:
+    """What a configuration's model is, in its canonical form. Raises UsageError."""
+    target = resolved(model, root)
+    if isinstance(target, FamilyTarget):
+        return Identity(target=target.variant.name, kwargs={}, inputs=(), dtype=None, batch=model.batch or 1)
+    inputs = tuple(map(input_text, target.inputs))
+    return Identity(target=target.name, kwargs=model.kwargs, inputs=inputs, dtype=model.dtype, batch=1)
+
+
+def count(
+    model: Model, root: Path, *, peaks: bool = False, not_from: Path | None = None, seconds: float = SECONDS
+) -> Counted:
     """The figures of a configured model; a model of one's own has peaks only where they are asked for.
 
-    Its code runs in `root`, and must not come from `not_from`. Raises an AnalyzerError where it can't be counted.
+    Its code runs in `root`, for `seconds` at most, and must not come from `not_from`. Raises an AnalyzerError where it
+    can't be counted.
     """
     target = resolved(model, root)
     if isinstance(target, FamilyTarget):
         return Counted(family.record(target.variant, model.batch or 1, label=target.label), {})
-    outcome = counted_apart(lambda: _count_module(target, root, peaks, not_from), target)
-    assert outcome.record is not None
-    return Counted(outcome.record, outcome.places)
+    return isolated(lambda: _count_module(target, root, peaks, not_from), Counted, target, seconds=seconds)
 
 
-def _count_module(target: ModuleTarget, root: Path, peaks: bool, not_from: Path | None) -> ProcessOutcome:
+def _count_module(target: ModuleTarget, root: Path, peaks: bool, not_from: Path | None) -> Counted:
     with contextlib.chdir(root):
         made = load(target)
         if not_from is not None:
             _require_elsewhere(not_from, target)
         if isinstance(made, Variant):
-            return ProcessOutcome(record=family.record(made, 1, label=target.name))
+            return Counted(family.record(made, 1, label=target.name), {})
         record = _record(target, made, peaks)
         place = source.places(made, _factory(target), root)
         paths = ["", *(row.path for row in record.layers or ())]
-        return ProcessOutcome(
-            record=record, places={path: found for path in paths if (found := place(path)) is not None}
-        )
+        return Counted(record, {path: at for path in paths if (at := place(path)) is not None})
 
 
 def _record(target: ModuleTarget, model: nn.Module, peaks: bool) -> Record:
@@ -108,10 +118,10 @@ def _record(target: ModuleTarget, model: nn.Module, peaks: bool) -> Record:
 def _factory(target: ModuleTarget) -> Any:
     """The class or function that made the model, where it can be found again without making anything."""
     name = Path(target.location).stem if target.location.endswith(".py") else target.location
-    found: Any = sys.modules.get(f"_analyzed_{name}") or sys.modules.get(name)
+    maker: Any = sys.modules.get(f"_analyzed_{name}") or sys.modules.get(name)
     for part in target.attribute.split("."):
-        found = getattr(found, part, None)
-    return found
+        maker = getattr(maker, part, None)
+    return maker
 
 
 def _require_elsewhere(folder: Path, target: ModuleTarget) -> None:
@@ -125,7 +135,8 @@ def _require_elsewhere(folder: Path, target: ModuleTarget) -> None:
             raise TargetError(
                 f"{name} is imported from {folder}, whatever commit is checked out",
                 where=target.name,
-                fix="leave out --rebuild (the lock file at the base needs no import), or uninstall the editable package",
+                fix="leave out --rebuild (the lock file at the base needs no import), "
+                "or uninstall the editable package",
             )
 
 

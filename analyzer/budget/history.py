@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyzer.budget import lock
+from analyzer.budget import lock_file
 from analyzer.budget.configuration import find
 from analyzer.budget.figures import STATIC
 from analyzer.budget.git import Commit, Repository
@@ -80,19 +80,19 @@ def history(
 
     Reads git alone, runs no model. Raises UsageError outside a repository, BaselineError where no commit has a lock.
     """
-    found = find(Path(folder), None if config is None else Path(config))
-    repository = Repository(found.root, where="history")
-    commits = repository.history(found.lock, most + 1)
+    project = find(Path(folder), None if config is None else Path(config))
+    repository = Repository(project.root, where="history")
+    commits = repository.history(project.lock, most + 1)
     if not commits:
         raise BaselineError(
-            "no commit on this branch has a lock file", where=lock.FILE, fix="run `analyze lock` and commit it"
+            "no commit on this branch has a lock file", where=lock_file.FILE, fix="run `analyze lock` and commit it"
         )
     told = ""
     if len(commits) > most:
         commits, told = commits[1:], f"only the last {most:,} commits are shown: --last says how many"
     elif repository.is_shallow():
         told = "the clone is shallow: older commits are not here"
-    steps = tuple(step for commit in commits for step in _steps(repository, commit, found.lock))
+    steps = tuple(step for commit in commits for step in _steps(repository, commit, project.lock))
     known = {step.model for step in steps if step.model}
     for name in models:
         if name not in known:
@@ -103,7 +103,7 @@ def history(
 def _steps(repository: Repository, commit: Commit, path: Path) -> Iterator[HistoryEntry]:
     try:
         text = repository.file_at(commit.sha, path)
-        models = {} if text is None else lock.from_text(text, f"{lock.FILE} at {commit.sha[:10]}").models
+        models = {} if text is None else lock_file.from_text(text, f"{lock_file.FILE} at {commit.sha[:10]}").models
     except AnalyzerError as error:
         yield HistoryEntry(commit, "", {}, error.what)
         return

@@ -14,19 +14,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from analyzer.budget import lock
-from analyzer.budget.configuration import FILES, Found, parse
-from analyzer.budget.counting import count
+from analyzer.budget import lock_file
+from analyzer.budget.configuration import FILES, Project, parse
+from analyzer.budget.counting import count, identity_of
 from analyzer.budget.discovery import Candidate, candidates, files
-from analyzer.budget.files import read_text
-from analyzer.budget.lock import Lock, identity_of, locked
+from analyzer.budget.lock_file import Lock, locked
 from analyzer.budget.schema import Model
 from analyzer.budget.source import place_of
+from analyzer.budget.untrusted_files import read_text
 from analyzer.errors import AnalyzerError, CountError, UsageError
 from analyzer.files import write_text
 from analyzer.records import Record
-from analyzer.targets.analysis import users_code
-from analyzer.targets.resolving import ModuleTarget, import_module
+from analyzer.targets.isolation import users_code
+from analyzer.targets.loading import import_module
+from analyzer.targets.resolving import ModuleTarget
 
 MOST_MODELS = 40
 USUAL_INPUTS = ("1,3,224,224", "1,3,32,32", "1,1,28,28", "1,128:int64")
@@ -65,19 +66,19 @@ def init(
 ) -> Initial:
     """Finds models by reading (`by_import`: by importing) the package in `folder`, and configures them.
 
-    `say` is told of files that can't be imported. With `build` each is built and counted, which runs its code: that finds
-    its input and gives the lock file. Writes to pyproject.toml's end, or to analyzer.toml where there is none. Raises
-    UsageError where there is a configuration or lock already, or no model is found.
+    `say` is told of files that can't be imported. With `build` each is built and counted, which runs its code: that
+    finds its input and gives the lock file. Writes to pyproject.toml's end, or to analyzer.toml where there is none.
+    Raises UsageError where there is a configuration or lock already, or no model is found.
     """
     root = Path(folder).resolve()
     file = _place(root)
-    found = _imported(root, say) if by_import else candidates(root)
-    if not found:
+    makers = _imported(root, say) if by_import else candidates(root)
+    if not makers:
         fix = 'say [tool.analyzer.models.NAME] by hand, with target = "path.py:attr"'
         raise UsageError("no class or function that makes an nn.Module was found", where=str(root), fix=fix)
-    names = _names(found)
+    names = _names(makers)
     proposals = []
-    for name, candidate in zip(names, found[:MOST_MODELS], strict=False):
+    for name, candidate in zip(names, makers[:MOST_MODELS], strict=False):
         proposals.append(_proposal(name, candidate, root, build))
     if all(proposal.problem for proposal in proposals):
         raise UsageError(
@@ -85,22 +86,27 @@ def init(
             + "; ".join(f"{p.candidate.target}: {p.problem}" for p in proposals[:5]),
             where=str(root), fix="configure one by hand, or read only: --no-build",
         )  # fmt: skip
+    made = _configured(file, root, proposals)
+    if not build:
+        return Initial(file, None, tuple(proposals))
+    models = {
+        p.name: locked(p.record, identity_of(made.configuration.models[p.name], root))
+        for p in proposals
+        if p.record is not None
+    }
+    lock_file.write(Lock(models), made.lock)
+    return Initial(file, made.lock, tuple(proposals))
+
+
+def _configured(file: Path, root: Path, proposals: Sequence[Proposal]) -> Project:
+    """Writes the proposals at the file's end."""
     text = configuration_text(proposals, "" if file.name == "analyzer.toml" else "tool.analyzer.")
     before = read_text(file) or ""
     whole = before + ("\n" if before and not before.endswith("\n") else "") + ("\n" if before else "") + text
     configuration = parse(whole, file.name)
     assert configuration is not None
     write_text(file, whole)
-    if not build:
-        return Initial(file, None, tuple(proposals))
-    made = Found(configuration=configuration, root=root, file=file.name, text=whole)
-    models = {
-        p.name: locked(p.record, identity_of(configuration.models[p.name], root))
-        for p in proposals
-        if p.record is not None
-    }
-    lock.write(Lock(models), made.lock)
-    return Initial(file, made.lock, tuple(proposals))
+    return Project(configuration=configuration, root=root, file=file.name, text=whole)
 
 
 def _place(root: Path) -> Path:
@@ -114,8 +120,8 @@ def _place(root: Path) -> Path:
             raise UsageError(
                 "is there already, and nothing is overwritten", where=name, fix="edit it, then `analyze lock`"
             )
-    if (root / lock.FILE).exists():
-        raise UsageError("is there already, and nothing is overwritten", where=lock.FILE, fix="remove it first")
+    if (root / lock_file.FILE).exists():
+        raise UsageError("is there already, and nothing is overwritten", where=lock_file.FILE, fix="remove it first")
     return root / ("pyproject.toml" if (root / "pyproject.toml").exists() else "analyzer.toml")
 
 
@@ -130,10 +136,10 @@ def _tool(text: str, name: str) -> dict[str, object]:
 _GENERIC = {"build", "make", "create", "model", "net", "get_model", "build_model", "make_model", "create_model"}
 
 
-def _names(found: Sequence[Candidate]) -> list[str]:
+def _names(makers: Sequence[Candidate]) -> list[str]:
     """A name for each: its own in snake case; its file's where that says more, both where several would share one."""
-    stems = [re.sub(r"\W", "_", candidate.target.rpartition(":")[0].removesuffix(".py")) for candidate in found]
-    own = [re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", candidate.name).lower() for candidate in found]
+    stems = [re.sub(r"\W", "_", candidate.target.rpartition(":")[0].removesuffix(".py")) for candidate in makers]
+    own = [re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", candidate.name).lower() for candidate in makers]
     short = [stem if name in _GENERIC else name for name, stem in zip(own, stems, strict=True)]
     full = [f"{stem}_{name}" for stem, name in zip(stems, own, strict=True)]
     return [name if short.count(name) == 1 else whole for name, whole in zip(short, full, strict=True)]
@@ -240,7 +246,7 @@ def _quoted(text: str) -> str:
 def _imported(root: Path, say: Callable[[str], None]) -> list[Candidate]:
     """Module classes, instances and annotated factories that every file defines once it is imported: runs its code."""
     guesses = {candidate.target: candidate.input for candidate in candidates(root)}
-    found = []
+    makers = []
     for path in files(root):
         location = path.relative_to(root).as_posix()
         target = ModuleTarget(name=location, location=location, attribute="")
@@ -254,8 +260,8 @@ def _imported(root: Path, say: Callable[[str], None]) -> list[Candidate]:
             if not name.startswith("_") and _makes_a_module(value, module):
                 line = (place_of(value, root) or (location, 1))[1]
                 said = f"{location}:{name}"
-                found.append(Candidate(said, name, line, _needed(value), guesses.get(said)))
-    return found
+                makers.append(Candidate(said, name, line, _needed(value), guesses.get(said)))
+    return makers
 
 
 def _makes_a_module(value: Any, module: ModuleType) -> bool:

@@ -68,8 +68,12 @@ class Model(Frozen, frozen=True, kw_only=True, rename="kebab"):
 
 
 class Configuration(Frozen, frozen=True, kw_only=True, rename="kebab"):
-    """The table `tool.analyzer`, or the whole of analyzer.toml."""
+    """The table `tool.analyzer`, or the whole of analyzer.toml.
 
+    `timeout` (`10m`) is the longest that counting any one model may take.
+    """
+
+    timeout: str | int | float | None = None
     models: dict[str, Model] = msgspec.field(default_factory=dict)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from analyzer.records import Frozen, Record
 
@@ -12,25 +12,32 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 Kind = Literal[
-    "excess",  # above max, or below min
-    "growth",  # grew more than its growth allows
-    "ratio",  # above max-ratio of its reference
-    "improved",  # smaller than the baseline: tighten
-    "changed",  # grew within its budget, or with none
-    "moved",  # modules renamed or moved, matched by structure
-    "relocked",  # the branch's own lock file raises a figure
-    "budget-changed",  # the branch edits its own budget or waiver
-    "waived",  # would fail, and is waived
-    "waiver-expired",
-    "waiver-unused",
-    "unmatched",  # a budget that matches nothing
-    "configuration",
-    "broken",  # a model can't be loaded or built
-    "terms",  # on what terms a figure was counted
-    "uncounted",  # a model can't be fully counted
-    "no-baseline",
-    "stale",  # the baseline has another schema, target, kwargs or input
-]
+    "excess", "growth", "ratio", "improved", "changed", "moved", "relocked", "budget-changed", "waived",
+    "waiver-expired", "waiver-unused", "unmatched", "configuration", "broken", "terms", "uncounted", "no-baseline",
+    "stale",
+]  # fmt: skip
+MEANINGS: dict[Kind, str] = {
+    "excess": "A figure is outside the limits of its budget.",
+    "growth": "A figure grew more than its budget allows.",
+    "ratio": "A figure is too large beside its reference.",
+    "improved": "A figure is smaller than its baseline.",
+    "changed": "A figure changed within its budget, or with none.",
+    "moved": "Modules were renamed or moved, and matched by structure.",
+    "relocked": "The branch raises the lock file's own figures.",
+    "budget-changed": "The branch edits its own budget or waiver.",
+    "waived": "A failure is waived.",
+    "waiver-expired": "A waiver has expired.",
+    "waiver-unused": "A waiver is not needed.",
+    "unmatched": "A budget matches nothing.",
+    "configuration": "The configuration is wrong.",
+    "broken": "A model can't be loaded or built.",
+    "terms": "On what terms a figure was counted.",
+    "uncounted": "A model can't be fully counted.",
+    "no-baseline": "There is no baseline.",
+    "stale": "The baseline has another schema, target, kwargs or input.",
+}
+"""What a finding of each kind says."""
+assert set(MEANINGS) == set(get_args(Kind))
 Level = Literal["error", "warning", "note"]
 
 EXIT_CODES: dict[str, int] = {
@@ -141,8 +148,8 @@ class Verdict(Frozen, frozen=True, kw_only=True):
     def _repr_html_(self) -> str:
         from html import escape
 
-        found = "".join(f"<li>{escape(f.level)} {escape(f.model)}: {escape(f.what)}</li>" for f in self.findings)
-        return f"<ul>{found}</ul>{self.frame().to_html(na_rep='–')}"
+        items = "".join(f"<li>{escape(f.level)} {escape(f.model)}: {escape(f.what)}</li>" for f in self.findings)
+        return f"<ul>{items}</ul>{self.frame().to_html(na_rep='–')}"
 
     @property
     def errors(self) -> tuple[Finding, ...]:

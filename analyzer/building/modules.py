@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable
@@ -12,9 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from analyzer.architecture import ops
+from analyzer.architecture.facts import Op, Scope, TorchCall
 from analyzer.architecture.network import trace
-from analyzer.architecture.ops import Op, Scope
 from analyzer.architecture.schedule import Call, ModulePlan, plan
 from analyzer.architecture.variant import Variant
 from analyzer.errors import ArchitectureError, TargetError
@@ -26,21 +26,32 @@ _OLD_KEY = re.compile(r"(norm|relu|conv)\.([123]\..*)")
 class ModuleStep:
     """One call of a module's forward: a child by name, or a function; which values it reads, writes and ends."""
 
-    __slots__ = ("call", "child", "ends", "reads", "writes")
+    __slots__ = ("call", "child", "ends", "function", "reads", "switched", "writes")
 
     def __init__(
-        self, child: str, call: tuple[Any, ...], reads: tuple[int, ...], writes: tuple[int, ...], ends: tuple[int, ...]
+        self,
+        child: str,
+        call: TorchCall | None,
+        switched: bool,
+        reads: tuple[int, ...],
+        writes: tuple[int, ...],
+        ends: tuple[int, ...],
     ) -> None:
-        self.child, self.call, self.reads, self.writes, self.ends = child, call, reads, writes, ends
+        self.__setstate__((child, call, switched, reads, writes, ends))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ModuleStep:
         return self  # nothing changes a step once it is wired: copies of a module share them
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self.child, self.call, self.reads, self.writes, self.ends
+        return self.child, self.call, self.switched, self.reads, self.writes, self.ends
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.child, self.call, self.reads, self.writes, self.ends = state
+        self.child, self.call, self.switched, self.reads, self.writes, self.ends = state
+        self.function = function(self.call) if self.call else _missing
+
+
+def _missing(*_: Tensor, **__: Any) -> Any:
+    raise TypeError("a step that calls a child has no function")
 
 
 class TracedModule(nn.Module):
@@ -65,7 +76,7 @@ class TracedModule(nn.Module):
             args = [values[key] for key in step.reads]
             for key in step.ends:
                 del values[key]
-            result = getattr(self, step.child)(*args) if step.child else self._call(step.call, args)
+            result = getattr(self, step.child)(*args) if step.child else self._call(step, args)
             del args
             if len(step.writes) == 1:
                 values[step.writes[0]] = result
@@ -76,11 +87,11 @@ class TracedModule(nn.Module):
             return values[self.gives[0]]
         return tuple(values[key] for key in self.gives)
 
-    def _call(self, call: tuple[Any, ...], args: list[Tensor]) -> Tensor:
-        name, *options = call
-        if name == "dropout":
-            return F.dropout(args[0], options[0], self.training)
-        return FUNCTIONS[name](args, *options)
+    def _call(self, step: ModuleStep, args: list[Tensor]) -> Any:
+        """Calls a step's function; one that is active in training alone is told which it is."""
+        if step.switched:
+            return step.function(*args, training=self.training)
+        return step.function(*args)
 
     def __getitem__(self, index: int) -> nn.Module:
         return list(self.children())[index]
@@ -101,19 +112,23 @@ class TracedModule(nn.Module):
 
 
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
-    "concat": lambda xs: torch.cat(xs, 1),
-    "add": lambda xs: xs[0] + xs[1],
-    "add_": lambda xs: xs[0].add_(xs[1]),
-    "global_pool": lambda xs: F.adaptive_avg_pool2d(xs[0], 1),
-    "window_pool": lambda xs: F.avg_pool2d(xs[0], xs[0].shape[-2:]),
-    "sigmoid": lambda xs: torch.sigmoid(xs[0]),
-    "slice": lambda xs, start, channels: xs[0].narrow(1, start, channels),
-    "shuffle": lambda xs, groups: F.channel_shuffle(xs[0], groups),
-    "scale": lambda xs: xs[0] * xs[1],
-    "flatten": lambda xs: torch.flatten(xs[0], 1),
-    "relu": lambda xs: F.relu(xs[0]),
-    "relu_": lambda xs: F.relu(xs[0], inplace=True),
+    "concat": lambda *xs: torch.cat(xs, 1),
+    "window_pool": lambda x: F.avg_pool2d(x, x.shape[-2:]),
 }
+"""Functions that torch has in another form; every other call is of torch's own, by its dotted name."""
+
+
+def function(call: TorchCall) -> Callable[..., Any]:
+    """A function of an op's values: torch's, with the call's arguments after them."""
+    made: Any = FUNCTIONS.get(call.name) or functools.reduce(getattr, call.name.split("."), torch)
+    return lambda *xs, **options: made(*xs, *call.arguments, **call.options, **options)
+
+
+def module(call: TorchCall) -> nn.Module:
+    """A module of torch.nn with its arguments."""
+    made: nn.Module = getattr(nn, call.name)(*call.arguments, **call.options)
+    return made
+
 
 _kinds: dict[str, type[TracedModule]] = {}
 
@@ -137,7 +152,8 @@ def build(
     Initialised as the article does: Kaiming normal convolutions, BN 1 and 0, zero bias of the classifier; the same
     `seed` gives the same weights on every device, and torch's own random state is not touched. On the `meta` device
     nothing is allocated. With `checkpoint_layers` each layer keeps its input alone for the backward pass, and is run
-    again there: less memory for more time, the same result. Raises ArchitectureError where the variant makes no network.
+    again there: less memory for more time, the same result. Raises ArchitectureError where the variant makes no
+    network.
     """
     network = trace(variant)
     with torch.device("meta"):
@@ -172,50 +188,17 @@ def _initialise(model: nn.Module, generator: torch.Generator) -> None:
             nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Linear):
             nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=generator)  # nn.Linear's own
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif next(module.parameters(recurse=False), None) is not None:
+            _reset(module, generator)
 
 
-def _leaf(op: Op) -> nn.Module:
-    """The torch module of a named op."""
-    match op:
-        case ops.Conv():
-            padding = "same" if op.same and op.stride == 1 else op.padding
-            return nn.Conv2d(
-                op.x.channels, op.output.channels, op.kernel, op.stride, padding, groups=op.groups, bias=op.bias
-            )
-        case ops.Norm():
-            return nn.BatchNorm2d(op.x.channels)
-        case ops.ReLU():
-            return nn.ReLU(inplace=op.inplace)
-        case ops.MaxPool():
-            return nn.MaxPool2d(op.kernel, op.stride, op.padding, ceil_mode=op.ceil)
-        case ops.AvgPool():
-            return nn.AvgPool2d(op.kernel, op.stride)
-        case ops.GlobalPool():
-            return nn.AdaptiveAvgPool2d(1)
-        case ops.Linear():
-            return nn.Linear(op.x.channels, op.output.channels)
-    raise TypeError(f"{type(op).__name__} has no module")
-
-
-def _function(op: Op) -> tuple[Any, ...]:
-    """The key in FUNCTIONS of a functional op, and its options."""
-    match op:
-        case ops.Add():
-            return ("add_" if op.inplace else "add",)
-        case ops.GlobalPool():
-            return ("window_pool" if op.window else "global_pool",)
-        case ops.ReLU():
-            return ("relu_" if op.inplace else "relu",)
-        case ops.Dropout():
-            return "dropout", op.rate
-        case ops.Slice():
-            return "slice", op.start, op.output.channels
-        case ops.Shuffle():
-            return "shuffle", op.groups
-        case ops.Concat() | ops.Flatten() | ops.Sigmoid() | ops.Scale():
-            return (type(op).__name__.lower(),)
-    raise TypeError(f"{type(op).__name__} can't be functional: give it a name")
+def _reset(module: Any, generator: torch.Generator) -> None:
+    """Initialises a module as its class does, from the generator."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        module.reset_parameters()
 
 
 def _module(plan: ModulePlan) -> nn.Module:
@@ -225,18 +208,18 @@ def _module(plan: ModulePlan) -> nn.Module:
     for call in plan.calls:
         if call.plan is not None:
             children[call.step.name] = _module(call.plan)
-        elif isinstance(call.step, Op) and call.step.name:
-            children[call.step.name] = _leaf(call.step)
+        elif not isinstance(call.step, Scope) and call.step.name:
+            children[call.step.name] = module(_said(call.step, call.step.module, "a module: leave its name out"))
     if scope.kind == "Sequential":
         _require_chain(plan)
         chain = nn.Sequential()
         for name, child in children.items():
             chain.add_module(name, child)
         return chain
-    module = _kind(scope.kind)(plan.takes, plan.gives, [_step(call) for call in plan.calls])
+    built = _kind(scope.kind)(plan.takes, plan.gives, [_step(call) for call in plan.calls])
     for name, child in children.items():
-        module.add_module(name, child)
-    return module
+        built.add_module(name, child)
+    return built
 
 
 def _require_chain(plan: ModulePlan) -> None:
@@ -251,5 +234,13 @@ def _require_chain(plan: ModulePlan) -> None:
 
 def _step(call: Call) -> ModuleStep:
     step = call.step
-    function = () if isinstance(step, Scope) or step.name else _function(step)
-    return ModuleStep(step.name, function, call.reads, call.writes, call.ends)
+    if isinstance(step, Scope) or step.name:
+        return ModuleStep(step.name, None, False, call.reads, call.writes, call.ends)
+    said = _said(step, step.function, "a function: give it a name")
+    return ModuleStep("", said, step.trains_only, call.reads, call.writes, call.ends)
+
+
+def _said(op: Op, call: TorchCall | None, what: str) -> TorchCall:
+    if call is None:
+        raise TypeError(f"{type(op).__name__} has no form as {what}")
+    return call

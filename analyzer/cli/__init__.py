@@ -6,6 +6,9 @@ import sys
 from typing import NoReturn
 
 from analyzer.cli.base import LazyGroup, run
+from analyzer.cli.streams import keep_three_open
+from analyzer.distribution import warn_of_clash
+from analyzer.processes import end_in_order
 
 COMMANDS = {
     "show": "One model's layers and what each costs.",
@@ -31,4 +34,7 @@ cli = LazyGroup(COMMANDS)
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Runs the command and exits with its code."""
+    keep_three_open()
+    end_in_order()
+    warn_of_clash()  # where the stranger's `__init__.py` stands in ours' place, nothing has said it yet
     sys.exit(run(cli, args))

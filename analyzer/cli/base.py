@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from analyzer.errors import AnalyzerError, UsageError, did_you_mean
+from analyzer.cli.streams import OutputLostError, drop_stdout, guarded, standing, tell
+from analyzer.errors import AnalyzerError, UsageError, did_you_mean, words_of
 
 INTERRUPTED, DEFECT = 130, 70
 
@@ -108,27 +109,35 @@ def is_quiet() -> bool:
 def say(text: str) -> None:
     """Words for people, on stderr; nothing under --quiet."""
     if not is_quiet():
-        click.echo(text, err=True)
+        tell(text)
 
 
 def warn(text: str) -> None:
     """A warning, on stderr, also under --quiet."""
-    click.echo(f"{click.style('warning:', fg='yellow')} {text}", err=True, color=use_color())
-
-
-def use_color() -> bool | None:
-    """What NO_COLOR and FORCE_COLOR ask for; None leaves it to the terminal."""
-    if os.environ.get("NO_COLOR"):
-        return False
-    return True if os.environ.get("FORCE_COLOR") else None
+    tell(text, head="warning:", style="yellow")
 
 
 def run(group: click.Group, args: Sequence[str] | None = None) -> int:
     """Runs the group and returns the exit code; an error is told in three parts, never as a traceback."""
     try:
+        with guarded():
+            code = _run(group, args)
+            with standing(code):
+                sys.stdout.flush()
+        return code
+    except OutputLostError as lost:
+        drop_stdout()
+        if not isinstance(lost.reason, BrokenPipeError):
+            _tell("can't be written, so not all was said", "stdout", f"{lost.reason.strerror}: write to another place")
+        return lost.exit_code
+
+
+def _run(group: click.Group, args: Sequence[str] | None) -> int:
+    try:
         result = group.main(None if args is None else list(args), prog_name="analyze", standalone_mode=False)
-        sys.stdout.flush()
         return result if isinstance(result, int) else 0
+    except OutputLostError:
+        raise
     except AnalyzerError as error:
         _tell(error.what, error.where, error.fix)
         return error.exit_code
@@ -136,23 +145,15 @@ def run(group: click.Group, args: Sequence[str] | None = None) -> int:
         _tell(*_click_parts(error))
         return 2
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
+        tell("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        return _reader_went_away()
     except SystemExit as error:
-        # click exits by itself for shell completion, and with 1 (our code for budgets) where stdout's reader is gone.
+        # click exits by itself for shell completion, and with 1 (our code for budgets) where any pipe is gone.
         if "_ANALYZE_COMPLETE" not in os.environ:
-            return _reader_went_away()
+            return _defect(error.__context__ or error)
         return error.code if isinstance(error.code, int) else 0
     except Exception as error:
         return _defect(error)
-
-
-def _reader_went_away() -> int:
-    """`| head` is not an error. Keeps the interpreter from flushing into the closed pipe at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
-    return 0
 
 
 def _click_parts(error: click.ClickException) -> tuple[str, str, str]:
@@ -168,33 +169,27 @@ def _click_parts(error: click.ClickException) -> tuple[str, str, str]:
 
 
 def _tell(what: str, where: str, fix: str) -> None:
-    color = use_color()
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {_printable(what)}", err=True, color=color)
-    if where:
-        click.echo(f"  where: {_printable(where)}", err=True)
-    if fix:
-        click.echo(f"  fix:   {_printable(fix)}", err=True)
+    tell(what, head="error:", style="red")
+    for label, text in (("  where:", where), ("  fix:  ", fix)):
+        if text:
+            tell(f"{label} {text}")
+    _show_traceback()
+
+
+def _show_traceback() -> None:
     if os.environ.get("ANALYZER_DEBUG"):
-        traceback.print_exc()
+        tell(traceback.format_exc().rstrip())
 
 
-def _printable(text: str) -> str:
-    """Text from outside without control characters, which a terminal would obey."""
-    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
-
-
-def _defect(error: Exception) -> int:
+def _defect(error: BaseException) -> int:
     from analyzer.measuring.environment import package_version
 
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    click.echo(f"this is a defect of analyze, not yours: {type(error).__name__}: {_printable(str(error))}", err=True)
-    click.echo(
-        f"  please report it with this line: analyze {package_version()}, python {sys.version.split()[0]}, "
-        f"{os.path.basename(frame.filename)}:{frame.lineno} in {frame.name}",
-        err=True,
-    )
-    if os.environ.get("ANALYZER_DEBUG"):
-        traceback.print_exception(error)
-    else:
-        click.echo("  --debug shows the traceback", err=True)
+    place = "no frame"
+    if frames := traceback.extract_tb(error.__traceback__):
+        place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno} in {frames[-1].name}"
+    tell(f"this is a defect of analyze, not yours: {words_of(error)}")
+    tell(f"  please report it with this line: analyze {package_version()}, python {sys.version.split()[0]}, {place}")
+    _show_traceback()
+    if not os.environ.get("ANALYZER_DEBUG"):
+        tell("  --debug shows the traceback")
     return DEFECT

@@ -10,7 +10,7 @@ import msgspec
 
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
-from analyzer.cli.options import Batch, device_option, format_option
+from analyzer.cli.options import Batch, device_option, format_option, wait_option
 from analyzer.reading.latency import Profile, write_profile
 from analyzer.records import Conditions
 from analyzer.units import seconds
@@ -26,6 +26,7 @@ AIM = {False: 0.12, True: 0.09}
 
 @click.command("calibrate", cls=Verb)
 @device_option
+@wait_option
 @click.option("--batch", type=Batch(), default=8, show_default=True, metavar="N", help="The batch that it is for.")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True,
               help="Of parameters and activations.")  # fmt: skip
@@ -42,16 +43,15 @@ def command(
     Pass the profile to sweep and search with --profile: every variant then has its predicted latency, also those that
     are never built. The error said is that on variants left out of the fit.
     """
-    from analyzer.measuring.calibration import calibrate
+    from analyzer.measuring.execution import CalibrationPlan, MeasureWatch, execute_calibration
 
-    profile = calibrate(
-        device, batch=batch, conditions=Conditions(dtype=dtype, threads=threads), per_operator=per_op, say=say
-    )
+    plan = CalibrationPlan(device, batch, Conditions(dtype=dtype, threads=threads), per_op)
+    profile = execute_calibration(plan, MeasureWatch(say))
     name = re.sub(r"[^a-z0-9]+", "-", profile.environment.device_name.lower()).strip("-")
     path = out or Path(f"latency-{name}.json")
     write_profile(profile, path)
     if format_ == "json":
-        text.show(msgspec.json.encode(profile).decode())
+        text.show_json(msgspec.json.encode(profile).decode())
     else:
         rows = [
             ("device", f"{profile.environment.device_name}, {profile.environment.threads} threads"),
@@ -67,8 +67,12 @@ def command(
 
 def _parts(profile: Profile) -> list[tuple[str, str]]:
     if profile.operators is not None:
-        return [("operators", f"{len(profile.operators)} kinds, convolutions {profile.scales[0]:.2f} x their own times, others {profile.scales[1]:.2f} x"),
-                ("per operator", f"{profile.per_call * 1e6:.1f} µs more")]  # fmt: skip
+        convolutions, others = profile.scales
+        scaled = f"convolutions {convolutions:.2f} x their own times, others {others:.2f} x"
+        return [
+            ("operators", f"{len(profile.operators)} kinds, {scaled}"),
+            ("per operator", f"{profile.per_call * 1e6:.1f} µs more"),
+        ]
     *parts, call = zip(PARTS, profile.coefficients, strict=True)
     return [
         *((f"per 10^9 {name}", seconds(each * 1e9)) for name, each in parts if each),

@@ -58,7 +58,7 @@ def command(targets: tuple[str, ...], inputs: tuple[str, ...], by: str, top: int
             say(f"note: {record.target.shown}: {note}")
     changes = [compare_records(records[0], other, by) for other in records[1:]]
     if format_ == "json":
-        text.show(_json(records, changes, by))
+        text.show_json(_json(records, changes, by))
     else:
         _print(records, changes, by, top, format_)
     if report is not None:
@@ -84,7 +84,7 @@ def _json(records: list[Record], changes: list[list[LayerChange]], by: str) -> s
 
     data = {
         "schema": 1,
-        "records": [msgspec.structs.replace(record, layers=None) for record in records],
+        "records": [msgspec.structs.replace(record, layers=None).to_dict() for record in records],
         "by": by,
         "layers": [{"target": r.target.name, "changes": c} for r, c in zip(records[1:], changes, strict=True)],
     }

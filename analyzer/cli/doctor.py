@@ -14,6 +14,7 @@ from analyzer.cli import text
 from analyzer.cli.base import Verb
 from analyzer.cli.options import device_option, format_option
 from analyzer.measuring.environment import environment, package_version, pick_device
+from analyzer.measuring.exclusive import holders
 from analyzer.measuring.measure import default_batch
 from analyzer.measuring.trust import problems
 from analyzer.records import Environment
@@ -42,16 +43,22 @@ def command(device: str, format_: str) -> None:
     The environment is that which every measured figure carries.
     """
     where = pick_device(device)
-    place, found = environment(where), list(problems(where))
+    place, all_problems, held = environment(where), list(problems(where)), list(holders())
     if format_ == "json":
-        packages = {name: package_version(name) for name in PACKAGES}
-        data = {"environment": msgspec.to_builtins(place), "packages": packages, "problems": msgspec.to_builtins(found)}
-        text.show(json.dumps(data))
+        data = {
+            "environment": msgspec.to_builtins(place),
+            "packages": {name: package_version(name) for name in PACKAGES},
+            "problems": msgspec.to_builtins(all_problems),
+            "measuring": dict(held),
+        }
+        text.show_json(json.dumps(data))
         return
     text.show_table(("what", "found"), [*_environment(place), *_versions(), *_machine(), *_devices()], left=2)
-    for problem in found:
+    for device_, who in held:
+        text.show(f"note: {device_} is measured on by {who}: other measurements wait for it")
+    for problem in all_problems:
         text.show(f"note: {problem.kind}: {problem.what}; {problem.fix}")
-    if not found:
+    if not all_problems:
         text.show("nothing found that would make figures untrustworthy")
 
 
@@ -87,7 +94,7 @@ def _devices() -> Iterator[tuple[str, str]]:
     import torch
 
     for index in range(torch.cuda.device_count()):
-        found = torch.cuda.get_device_properties(index)
-        yield f"cuda:{index}", f"{found.name}, {format_gib(found.total_memory)}"
+        device = torch.cuda.get_device_properties(index)
+        yield f"cuda:{index}", f"{device.name}, {format_gib(device.total_memory)}"
     if not torch.cuda.is_available():
         yield "cuda devices", "none: measurements run on the CPU"

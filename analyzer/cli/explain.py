@@ -25,7 +25,7 @@ from analyzer.errors import UsageError
 from analyzer.figures import FIGURES, known
 from analyzer.limits import Limit, own_limits
 from analyzer.reading import family
-from analyzer.records import Record
+from analyzer.records import Record, fields_of
 from analyzer.searching import explain
 from analyzer.searching.explain import SHARED, AxisChange, Share
 from analyzer.targets.resolving import FamilyTarget, resolve
@@ -64,7 +64,7 @@ def command(target: str | None, format_: str, **options: Any) -> None:
         "cheapest": explain.cheapest(variant, budget, batch) if budget else [],
     }
     if format_ == "json":
-        text.show(_json(record, budget, data))
+        text.show_json(_json(record, budget, data))
     else:
         _print(variant, record, budget, data, format_)
 
@@ -85,7 +85,7 @@ def _json(record: Record, budget: Sequence[Limit], data: dict[str, Any]) -> str:
     return json.dumps(
         {
             "schema": 1,
-            "target": {"name": record.target.name, "variant": record.target.variant},
+            "target": {"name": record.target.name, "variant": fields_of(record)},
             "batch": record.batch,
             **{figure: getattr(record, figure) for figure in SHARED},
             "stages": [{"name": s.name, **s.figures} for s in data["stages"]],
@@ -158,7 +158,7 @@ def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], f
     if format_ == "md":
         text.show(f"### {title}\n\n{text.markdown(headings, rows)}\n")
         return
-    text.show(click.style(title, bold=True))
+    text.show(title, bold=True)
     text.show_table(headings, rows)
     text.show("")
 
@@ -184,8 +184,8 @@ def _findings(variant: Variant, record: Record, levers: Sequence[AxisChange]) ->
     more = (contrast.saved_bytes or 0) > (record.saved_bytes or 0)
     if more and (contrast.params or 0) < (record.params or 0):
         found.append(
-            f"A parameter budget is not a memory budget: {contrast.target.name} has {units.short(contrast.params)} params and "
-            f"{units.short(contrast.macs)} MACs, and saves {units.mib(contrast.saved_bytes)} against "
+            f"A parameter budget is not a memory budget: {contrast.target.name} has {units.short(contrast.params)} "
+            f"params and {units.short(contrast.macs)} MACs, and saves {units.mib(contrast.saved_bytes)} against "
             f"{units.mib(record.saved_bytes)} here{beside} at batch {record.batch}."
         )
     return found

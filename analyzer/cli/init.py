@@ -7,14 +7,15 @@ from pathlib import Path
 import click
 
 from analyzer.budget.initial import Initial, init
-from analyzer.budget.outputs.facts import plain
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
+from analyzer.distribution import NAME
 from analyzer.figures import HEADLINE
+from analyzer.shown import plain
 
 SHOWN = tuple(figure for figure in HEADLINE if not figure.batched)
 """What a proposal is shown to cost."""
-SNIPPET = """\
+SNIPPET = f"""\
 # .github/workflows/budget.yml
 name: Model budgets
 on: pull_request
@@ -31,7 +32,7 @@ jobs:
       - uses: actions/setup-python@a26af69be951a213d495a4c3e4e4022e16d87065 # v5.6.0
         with:
           python-version: "3.12"
-      - run: python -m pip install --quiet --extra-index-url https://download.pytorch.org/whl/cpu analyzer
+      - run: python -m pip install --quiet --extra-index-url https://download.pytorch.org/whl/cpu {NAME}
       - run: analyze check --against "origin/$GITHUB_BASE_REF" --budget-from head --output table --output github
 """
 """The least that holds budgets in CI; README.md says how the action, a comment and GitLab do it."""

@@ -8,21 +8,22 @@ from pathlib import Path
 import click
 
 from analyzer.budget.configuration import find
-from analyzer.budget.lock import Lock, to_text
-from analyzer.budget.locking import counted, lock
-from analyzer.budget.outputs.facts import plain
+from analyzer.budget.lock_file import Lock, to_text
+from analyzer.budget.relock import counted, lock
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
-from analyzer.cli.options import config_option
+from analyzer.cli.options import config_option, timeout_option
 from analyzer.figures import HEADLINE
+from analyzer.shown import plain
 
 
 @click.command("lock", cls=Verb)
 @config_option
+@timeout_option
 @click.option("--check", is_flag=True, help="Write nothing; end with 4 where the lock is not what would be written.")
 @click.option("--output", type=click.Choice(["-"]), help="`-`: write to stdout, and leave the file as it is.")
 @click.option("--not-from", type=click.Path(path_type=Path), hidden=True, help="Refuse code imported from this folder.")
-def command(config: Path | None, check: bool, output: str | None, not_from: Path | None) -> None:
+def command(config: Path | None, timeout: float | None, check: bool, output: str | None, not_from: Path | None) -> None:
     """Count every configured model and write analyzer.lock beside the configuration; commit it.
 
     `analyze check` holds growth against it. Counting runs the models' own code with your rights.
@@ -33,9 +34,9 @@ def command(config: Path | None, check: bool, output: str | None, not_from: Path
             say(f"counting {plain(name)}")
 
     if output == "-":
-        text.show(to_text(counted(find(Path.cwd(), config), not_from, progress)).rstrip("\n"))
+        text.show(to_text(counted(find(Path.cwd(), config), timeout, not_from, progress)).rstrip("\n"))
         return
-    done = lock(Path.cwd(), config=config, check=check, not_from=not_from, progress=progress)
+    done = lock(Path.cwd(), config=config, check=check, timeout=timeout, not_from=not_from, progress=progress)
     _show(done.lock)
     for difference in done.differences:
         say(plain(difference))

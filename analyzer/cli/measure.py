@@ -12,7 +12,6 @@ import click
 import msgspec
 
 from analyzer import units
-from analyzer.architecture.network import densenet121_like
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, say, warn
 from analyzer.cli.options import (
@@ -21,30 +20,18 @@ from analyzer.cli.options import (
     family_options,
     family_values,
     format_option,
-    parse_batch,
     seconds_type,
+    wait_option,
 )
-from analyzer.errors import MeasureError
 from analyzer.files import write_text
-from analyzer.measuring.environment import pick_device
-from analyzer.measuring.job import Subject
-from analyzer.measuring.measure import (
-    SINGLES,
-    MemoryMeasurement,
-    choose_batch,
-    default_batch,
-    measure_all,
-    measure_memory,
-    record_of,
-    require_dtypes,
-    subject_of,
-)
+from analyzer.measuring.execution import MeasurePlan, MeasureWatch, execute, execute_memory, plan
+from analyzer.measuring.measure import SINGLES, MemoryMeasurement
 from analyzer.measuring.protocol import Protocol
 from analyzer.measuring.statistics import percentiles
 from analyzer.reading.peak import Autocast
 from analyzer.records import Conditions, Measurement, Record
 from analyzer.sweeping.store import JsonlStore
-from analyzer.targets.resolving import FamilyTarget, Resolved, resolve
+from analyzer.targets.resolving import resolve
 
 HEADINGS = (
     "model", "batch", "time x base", "95 %", "verdict", "time", "images/s", "batch-1 p50", "p90", "p99", "processes",
@@ -56,6 +43,7 @@ HEADINGS = (
 @click.option("--against", metavar="TARGET", help="The baseline.  [default: densenet121 at the same classes and image]")
 @click.option("--batch", metavar="N", help="Images a batch, or auto.  [default: 2; 64 on CUDA]")
 @device_option
+@wait_option
 @click.option("--training", is_flag=True, help="A training step with Adam in place of an inference forward.")
 @click.option(
     "--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True,
@@ -90,76 +78,43 @@ def command(targets: tuple[str, ...], format_: str, out: Path | None, **options:
     """
     values = family_values(options, many=False)
     own = {"inputs": options.pop("inputs"), "kwargs": options.pop("kwargs")}
-    found = [resolve(name, **own) if ":" in name else resolve(name, values) for name in targets]
-    out = out or Path("reports") / datetime.now(UTC).strftime("measure-%Y%m%dT%H%M%SZ.jsonl")
-    baseline = _baseline(options.pop("against"), found, values)
-    conditions = Conditions(
-        mode="training" if options.pop("training") else "inference",
-        **{
-            name: options.pop(name)
-            for name in ("dtype", "autocast", "channels_last", "compile", "threads", "malloc", "flush_l2")
-        },
-    )
-    subjects = [subject_of(target) for target in found]
-    batch = _batch(options.pop("batch"), subjects, options["device"], conditions)
-    if options.pop("memory"):
-        return _memory(subjects, batch, options["device"], conditions, out, format_)
+    resolved = [resolve(name, **own) if ":" in name else resolve(name, values) for name in targets]
+    against, rounds = options.pop("against"), options.pop("rounds")
     protocol = Protocol(
-        seconds=options["seconds"], most=options["rounds"], least=min(8, options["rounds"]),
-        target=options["precision"], singles=SINGLES if conditions.mode == "inference" else 0,
+        seconds=options.pop("seconds"), most=rounds, least=min(8, rounds), target=options.pop("precision"),
+        singles=SINGLES,
     )  # fmt: skip
-    return _times(subjects, baseline, found, batch, conditions, protocol, options["device"], out, format_)
+    device, batch, memory = options.pop("device"), options.pop("batch"), options.pop("memory")
+    conditions = Conditions(mode="training" if options.pop("training") else "inference", **options)
+    asked = plan(
+        resolved, against=None if against is None else resolve(against, values), device=device, batch=batch,
+        conditions=conditions, protocol=protocol, say=say,
+    )  # fmt: skip
+    out = out or Path("reports") / datetime.now(UTC).strftime("measure-%Y%m%dT%H%M%SZ.jsonl")
+    return _memory(asked, out, format_) if memory else _times(asked, out, format_)
 
 
-def _baseline(text_: str | None, found: Sequence[Resolved], values: dict[str, Any]) -> Subject:
-    if text_ is not None:
-        return subject_of(resolve(text_, values))
-    first = next((target for target in found if isinstance(target, FamilyTarget)), None)
-    if first is None:
-        return subject_of(resolve("densenet121", values))
-    return subject_of(densenet121_like(first.variant))
-
-
-def _batch(text_: str | None, subjects: Sequence[Subject], device: str, conditions: Conditions) -> int | None:
-    if text_ != "auto":
-        own = next((s.inputs[0].shape[0] for s in subjects if s.inputs), None)
-        return own if text_ is None else parse_batch(text_, where="--batch")
-    return choose_batch(subjects, device, conditions, say)
-
-
-def _times(
-    subjects: Sequence[Subject], baseline: Subject, found: Sequence[Resolved], batch: int | None,
-    conditions: Conditions, protocol: Protocol, device: str, out: Path, format_: str,
-) -> int:  # fmt: skip
-    require_dtypes(str(pick_device(device)), conditions)  # before a file is made
-    rows: list[Record] = []
-    interrupted = False
-    say(f"against {baseline.name}, {conditions.mode}, {conditions.dtype}; at most {protocol.seconds:g} s")
+def _times(asked: MeasurePlan, out: Path, format_: str) -> int:
+    conditions = asked.conditions
+    say(f"against {asked.baseline.name}, {conditions.mode}, {conditions.dtype}; at most {asked.protocol.seconds:g} s")
     with closing(JsonlStore(out)) as store:
-        try:
-            for name, made in measure_all(
-                subjects, baseline, device=device, batch=batch, conditions=conditions, protocol=protocol
-            ):
-                rows.append(record_of(name, made, subjects))
-                say(f"{name}: {'failed' if rows[-1].error else 'done'} ({len(rows)} of {len(subjects)})")
-                store.put([rows[-1]])
-        except KeyboardInterrupt:
-            interrupted = True
-            say("interrupted: what is finished is kept")
-    _print(rows, format_)
+        done = execute(asked, MeasureWatch(say, lambda row: store.put([row])))
+    if done.interrupted:
+        say("interrupted: what is finished is kept")
+    _print(done.records, format_)
     say(str(out))
-    if interrupted:
+    if done.interrupted:
         return INTERRUPTED
-    return 3 if all(row.error for row in rows) else 0
+    return 3 if all(row.error for row in done.records) else 0
 
 
 def _print(rows: Sequence[Record], format_: str) -> None:
     if format_ == "json":
-        text.show("[" + ",\n".join(row.to_json() for row in rows) + "]")
+        text.show_json("[" + ",\n".join(row.to_json() for row in rows) + "]")
         return
     if format_ == "jsonl":
         for row in rows:
-            text.show(row.to_json())
+            text.show_json(row.to_json())
         return
     good = sorted((r for r in rows if r.measured), key=lambda r: r.measured.ratio if r.measured else 0.0)
     lines = [_line(row.target.name, row.measured) for row in good if row.measured]
@@ -192,20 +147,16 @@ def _line(name: str, made: Measurement) -> tuple[str, ...]:
     )
 
 
-def _memory(
-    subjects: Sequence[Subject], batch: int | None, device: str, conditions: Conditions, out: Path, format_: str
-) -> int:
-    size = batch or default_batch(pick_device(device).type)
-    rows = []
-    for subject in subjects:
-        try:
-            rows.append(measure_memory(subject, batch=size, device=device, conditions=conditions))
-        except MeasureError as error:
-            warn(str(error))
-        else:
-            write_text(out, "".join(msgspec.json.encode(row).decode() + "\n" for row in rows))
+def _memory(asked: MeasurePlan, out: Path, format_: str) -> int:
+    rows: list[MemoryMeasurement] = []
+
+    def keep(row: MemoryMeasurement) -> None:
+        rows.append(row)
+        write_text(out, "".join(msgspec.json.encode(each).decode() + "\n" for each in rows))
+
+    execute_memory(asked, MeasureWatch(keep_memory=keep, failed=lambda error: warn(str(error))))
     if format_ in ("json", "jsonl"):
-        text.show(msgspec.json.encode(rows).decode())
+        text.show_json(msgspec.json.encode(rows).decode())
         return 0 if rows else 3
     headings = ("model", "batch", "measured", "predicted", "difference", "why", "peak of each phase", "RSS")
     lines = [_memory_line(row) for row in rows]

@@ -9,31 +9,32 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from analyzer.architecture.axes import AXES
 from analyzer.architecture.network import PRESETS
+from analyzer.distribution import NAME
 from analyzer.errors import UsageError
 from analyzer.figures import LIMITED, Figure
 from analyzer.limits import Limit
-from analyzer.reading.latency import Profile, read_profile
+from analyzer.measuring.exclusive import patience
 from analyzer.reading.peak import Autocast, Dtype, Form, Optimizer, Training, ZeroGrad
-from analyzer.space.axes import AXES
-from analyzer.units import parse_count, parse_seconds
+from analyzer.space import lists
+from analyzer.units import parse_batch, parse_count, parse_seconds
 
 F = TypeVar("F", bound=Callable[..., Any])
 FORMATS = ("table", "json", "jsonl", "csv", "md")
-MAX_BATCH = 1_000_000
 
 
 def family_options(*, many: bool) -> Callable[[F], F]:
     """One option an axis of the family, each one value or (`many`) lists, ranges and repeats."""
 
     def add(function: F) -> F:
-        for axis in reversed(AXES.values()):
+        for axis in reversed(AXES):
             function = click.option(
                 f"--{axis.option}",
                 f"axis_{axis.field}",
                 multiple=many,
                 metavar="VALUES" if many else "VALUE",
-                help=axis.help + ("; a list or a range low:high:step" if many and axis.lists else "") + ".",
+                help=axis.help + ("; a list or a range low:high:step" if many and axis.values.lists else "") + ".",
             )(function)
         return function
 
@@ -43,10 +44,10 @@ def family_options(*, many: bool) -> Callable[[F], F]:
 def family_values(options: dict[str, Any], *, many: bool) -> dict[str, Any]:
     """Takes the axes out of a verb's options: field -> value (or values), only for those given."""
     values = {}
-    for axis in AXES.values():
+    for axis in AXES:
         given = options.pop(f"axis_{axis.field}")
         if many and given:
-            values[axis.field] = axis.many(given)
+            values[axis.field] = lists.many(axis, given)
         elif not many and given is not None:
             values[axis.field] = axis.one(given)
     return values
@@ -77,12 +78,15 @@ class Seconds(click.ParamType[float]):
         return float(value) if isinstance(value, (int, float)) else parse_seconds(value, where=_name(param))
 
 
-def parse_batch(value: str | int, *, where: str) -> int:
-    """A batch from its text. Raises UsageError where it is none, or is out of range."""
-    number = value if isinstance(value, int) else parse_count(value, where=where)
-    if not 1 <= number <= MAX_BATCH:
-        raise UsageError(f"{value!r} is out of range", where=where, fix=f"use 1 to {MAX_BATCH:,}")
-    return number
+class Positive(Seconds):
+    """A duration of more than nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        seconds = super().convert(value, param, ctx)
+        if not 0 < seconds < 1e9:
+            raise UsageError(f"{value!r} is no time", where=_name(param), fix="such as 10m")
+        return seconds
 
 
 class Batch(click.ParamType[int]):
@@ -171,15 +175,6 @@ def profile_option(function: F) -> F:
     )(function)
 
 
-def profile_of(path: Path | None) -> Profile | None:
-    """The profile of a file. Raises UsageError where it was made on another device, or with another torch."""
-    if path is None:
-        return None
-    from analyzer.measuring.environment import like
-
-    return read_profile(path, like)
-
-
 def config_option(function: F) -> F:
     """`--config`, of budgets."""
     return click.option(
@@ -188,6 +183,30 @@ def config_option(function: F) -> F:
         metavar="FILE",
         help="The configuration.  [default: the nearest analyzer.toml or pyproject.toml]",
     )(function)
+
+
+def timeout_option(function: F) -> F:
+    """`--timeout`, of counting a model."""
+    return click.option(
+        "--timeout",
+        type=Positive(),
+        metavar="T",
+        help="The longest that counting a model may take.  [default: the configuration's timeout, or 10m]",
+    )(function)
+
+
+def wait_option(function: F) -> F:
+    """`--wait`, for a device that somebody else measures on."""
+
+    def set_patience(ctx: click.Context, param: click.Parameter, value: float) -> None:
+        from analyzer.cli.base import say
+
+        patience.seconds, patience.tell = value, say
+
+    return click.option(
+        "--wait", type=Seconds(), default="10m", show_default=True, metavar="T", expose_value=False,
+        callback=set_patience, help="The longest to wait for another measurement on the device.",
+    )(function)  # fmt: skip
 
 
 def device_option(function: F) -> F:
@@ -201,7 +220,7 @@ def executor_options(function: F) -> F:
     """`--executor` and `--address`: where work runs."""
     options = [
         click.option("--executor", type=click.Choice(["processes", "ray"]), default="processes", show_default=True,
-                     help="Where the work runs: this machine, or a Ray cluster (needs analyzer[ray])."),
+                     help=f"Where the work runs: this machine, or a Ray cluster (needs {NAME}[ray])."),
         click.option("--address", metavar="ADDRESS",
                      help="The Ray cluster's: auto (the one that runs here) or HOST:6379."),
     ]  # fmt: skip

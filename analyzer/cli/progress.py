@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-import click
-
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import say
 from analyzer.figures import FIGURES, HEADLINE
+from analyzer.measuring.exclusive import patience
 from analyzer.records import Record
 from analyzer.sweeping.run import pareto_names
 
@@ -64,7 +63,7 @@ class GrowingTable:
 
     def __enter__(self) -> Self:
         if self.on:
-            text.show(click.style(text.line(HEADINGS, self.widths), bold=True))
+            text.show(text.line(HEADINGS, self.widths), bold=True)
         for row in self.ready:
             self.finish(row)
         if self.chosen and sys.stderr.isatty():
@@ -74,6 +73,7 @@ class GrowingTable:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self.bar is not None:
             self.bar.stop()
+            patience.tell = say
 
     def _start_bar(self) -> None:
         from rich.console import Console
@@ -91,6 +91,11 @@ class GrowingTable:
         )
         self.task = self.bar.add_task("", total=len(self.chosen))
         self.bar.start()
+        patience.tell = self._waiting
+
+    def _waiting(self, text: str) -> None:
+        self.bar.update(self.task, description=text)
+        say(text)
 
     def doing(self, row: Record) -> None:
         """Says which of the chosen rows begins to be measured."""

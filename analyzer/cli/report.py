@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +11,8 @@ import click
 from analyzer.cli import text
 from analyzer.cli.base import Verb, warn
 from analyzer.cli.options import limit_options, limits_of
-from analyzer.errors import UsageError
-from analyzer.limits import Limit
-from analyzer.records import Record
-from analyzer.reporting.against import compare_reports
-from analyzer.reporting.data import ReportData, now
-from analyzer.reporting.page import read_report, write_report
-from analyzer.sweeping.database import NAME, Database
-from analyzer.sweeping.report import report_data
-from analyzer.sweeping.store import read_jsonl
+from analyzer.reporting.page import write_report
+from analyzer.sweeping.report import ReportPlan, execute
 
 
 @click.command("report", cls=Verb)
@@ -50,43 +41,14 @@ def command(results: tuple[Path, ...], out: Path | None, subject: str | None, fo
     The first row of the first is the baseline. Two report.html files give a report on what changed from the first's
     subject to the second's.
     """
-    line = ["analyze", *sys.argv[1:]]
-    pages = [path for path in results if path.suffix == ".html"]
-    if pages and len(pages) == len(results) == 2:
-        before, after = (read_report(path) for path in pages)
-        data = compare_reports(before, after, command=line, generated=now())
-    else:
-        data = _merged(results, limits_of(options), line, subject)
+    plan = ReportPlan(results, limits_of(options), subject, ("analyze", *sys.argv[1:]))
+    data = execute(plan, warn)
     if format_ == "md":
         from analyzer.reporting.markdown import render_markdown
 
         text.show(render_markdown(data))
         return
     first = results[0]
-    target = out or (first if first.is_dir() else first.parent) / ("changes.html" if pages else "report.html")
+    target = out or (first if first.is_dir() else first.parent) / ("changes.html" if plan.of_changes else "report.html")
     write_report(data, target)
     text.show(str(target))
-
-
-def _merged(results: tuple[Path, ...], limits: Sequence[Limit], line: list[str], subject: str | None) -> ReportData:
-    records: dict[str, Record] = {}
-    for path in results:
-        records.update((record.target.name, record) for record in _records(path))
-    if not records:
-        raise UsageError("has no results", where=str(results[0]), fix="run a sweep first")
-    return report_data(list(records.values()), limits, command=line, subject=subject)
-
-
-def _records(path: Path) -> list[Record]:
-    if path.suffix == ".html":
-        data = read_report(path)
-        return [data.baseline, *data.records]
-    if path.is_dir():  # a killed sweep has exported nothing yet
-        path = next((path / name for name in ("results.jsonl", NAME) if (path / name).exists()), path / NAME)
-    if path.suffix == ".db":
-        with closing(Database(path)) as database:
-            return [row.record for row in database.rows()]
-    found, warnings = read_jsonl(path)
-    for warning in warnings:
-        warn(warning)
-    return found

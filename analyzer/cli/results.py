@@ -55,11 +55,11 @@ def list_(path: Path, format_: str) -> None:
 @format_option("table", "json")
 def show(path: Path, row: str, format_: str) -> None:
     """One row with its origin. ROW is its number in `results list`, or its name where that is one row."""
-    found = _one(_rows(path), row, path)
+    chosen = _one(_rows(path), row, path)
     if format_ == "json":
-        text.show(_json(found))
+        text.show_json(_json(chosen))
         return
-    for label, value in _described(found):
+    for label, value in _described(chosen):
         text.show(f"{label:<26}{value}")
 
 
@@ -147,14 +147,14 @@ def _is_named(row: StoredRow, *, failed: bool, before: datetime | None, device: 
 
 def _one(rows: Sequence[StoredRow], wanted: str, path: Path) -> StoredRow:
     """The row of that number or name. Raises UsageError where there is none, or several have the name."""
-    found = [row for row in rows if wanted in (str(row.id), row.record.target.name)]
-    if not found:
+    matching = [row for row in rows if wanted in (str(row.id), row.record.target.name)]
+    if not matching:
         fix = did_you_mean(wanted, [row.record.target.name for row in rows])
         raise UsageError(f"no row is {wanted!r}", where=str(path), fix=fix)
-    if len(found) > 1:
-        numbers = ", ".join(str(row.id) for row in found)
-        raise UsageError(f"{len(found)} rows are {wanted!r}", where=str(path), fix=f"say which one: {numbers}")
-    return found[0]
+    if len(matching) > 1:
+        numbers = ", ".join(str(row.id) for row in matching)
+        raise UsageError(f"{len(matching)} rows are {wanted!r}", where=str(path), fix=f"say which one: {numbers}")
+    return matching[0]
 
 
 # -- printing --------------------------------------------------------------------------------------------------
@@ -165,7 +165,9 @@ def _print_databases(paths: Sequence[Path], folder: Path, format_: str) -> None:
         say(f"no database below {folder}")
     rows = [_summary(path) for path in paths]
     if format_ in ("json", "jsonl"):
-        text.show(_lines([msgspec.json.encode(dict(zip(FOUND, row, strict=True))).decode() for row in rows], format_))
+        text.show_json(
+            _lines([msgspec.json.encode(dict(zip(FOUND, row, strict=True))).decode() for row in rows], format_)
+        )
     else:
         _print_table(FOUND, [[str(cell) for cell in row] for row in rows], format_)
 
@@ -183,7 +185,7 @@ def _summary(path: Path) -> tuple[str, int | str, float, str]:
 
 def _print_rows(rows: Sequence[StoredRow], format_: str) -> None:
     if format_ in ("json", "jsonl"):
-        text.show(_lines([_json(row) for row in rows], format_))
+        text.show_json(_lines([_json(row) for row in rows], format_))
     elif format_ == "csv":
         text.show(files.csv_of_rows(rows).rstrip("\n"))
     else:
@@ -206,7 +208,7 @@ def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], format_
 
 
 def _json(row: StoredRow) -> str:
-    return msgspec.json.encode(row).decode()
+    return msgspec.json.encode({**msgspec.structs.asdict(row), "record": row.record.to_dict()}).decode()
 
 
 def _plain(cell: str) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from analyzer import units
+from analyzer.architecture.axes import axis
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, is_quiet, say
-from analyzer.cli.finds import print_data, write_files
 from analyzer.cli.options import Count as CountType
 from analyzer.cli.options import (
     TargetName,
@@ -23,21 +23,33 @@ from analyzer.cli.options import (
     family_options,
     family_values,
     format_option,
-    profile_of,
     profile_option,
     seconds_type,
+    wait_option,
 )
+from analyzer.cli.search_output import print_data, write_files
+from analyzer.cli.streams import overwrite, tell
+from analyzer.distribution import NAME
 from analyzer.errors import UsageError
 from analyzer.figures import HEADLINE, LIMITED, Figure, figure_named
 from analyzer.limits import Limit
-from analyzer.searching.engine import Progress, Result, search
+from analyzer.measuring.profiles import profile_at
+from analyzer.searching.engine import Progress, Result
+from analyzer.searching.execution import (
+    SearchPlan,
+    SearchWatch,
+    constraints_under,
+    execute,
+    query_of,
+    require_unmeasured,
+)
 from analyzer.searching.export import require_form
-from analyzer.searching.query import Objective, Query, limits_under
-from analyzer.searching.results import Find, described, finds
-from analyzer.space.axes import axis
+from analyzer.searching.query import Query
+from analyzer.searching.results import Find, described
+from analyzer.space.lists import many
 from analyzer.space.space import Space
 
-SHOWN = 40
+SHOWN, MOST_UNUSED = 40, 5
 
 
 def _bounds(function: Any) -> Any:
@@ -68,7 +80,8 @@ def _bounds(function: Any) -> Any:
     "measured",
     multiple=True,
     metavar="FIGURES",
-    help="Measured figures to search by: measured_latency_s, measured_images_per_s, measured_ratio (needs analyzer[optuna]).",
+    help="Measured figures to search by: measured_latency_s, measured_images_per_s, measured_ratio "
+    f"(needs {NAME}[optuna]).",
 )
 @click.option(
     "--trials",
@@ -91,6 +104,7 @@ def _bounds(function: Any) -> Any:
     help="With --objective: where the study and its rows are kept, to go on from.  [default: reports/search-TIME]",
 )
 @device_option
+@wait_option
 @executor_options
 @click.option(
     "--best", type=click.IntRange(0, 10_000), default=0, metavar="K", help="Also the K best for each objective."
@@ -128,30 +142,30 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
     axes = {**_file_axes(options.pop("space_file")), **family_values(options, many=True)}
     space = Space(**axes)
     say(f"{space.size:,} variants of {len(space.parts):,} {'structure' if len(space.parts) == 1 else 'structures'}")
+    if unused := space.unused:
+        more = f" and {len(unused) - MOST_UNUSED:,} more" * (len(unused) > MOST_UNUSED)
+        say(f"in no variant, as nothing else that was said goes with it: {', '.join(unused[:MOST_UNUSED])}{more}")
     if dry_run:
         return 0
     if options["export"] is not None:
         require_form(options["export"])
-    batch = options["batch"]
-    query, profile = _query(options, axes), profile_of(options["profile"])
+    query = _query(options, axes)
     if options["measured"]:
-        from analyzer.cli.study import measured_search
+        from analyzer.cli.measured_search import measured_search
 
-        return measured_search(space, query, batch=batch, format_=format_, **options)
-    for name in ("trials", "out", "address"):
-        if options[name] is not None:
-            raise UsageError("is for measuring", where=f"--{name}", fix="give --objective measured_latency_s with it")
-    begin, limit = time.monotonic(), options["seconds"]
+        return measured_search(space, query, format_, options)
+    require_unmeasured(**{name: options[name] for name in ("trials", "out", "address")})
+    plan = SearchPlan(
+        space, query, options["seconds"], options["jobs"], options["seed"], profile_at(options["profile"])
+    )
+    begin = time.monotonic()
     with _ProgressLine() as line:
-        result = search(
-            space, query, seconds=limit, jobs=options["jobs"], seed=options["seed"], on_progress=line.update
-        )
-    found = finds(result, profile) if result.finds.fitting else []
-    _say_what_was_seen(result, time.monotonic() - begin)
-    if not print_data(found, format_):
-        _print_table(found, query, format_)
-    write_files(found, query.constraints, described(result), options["export"], options["report"])
-    return INTERRUPTED if result.interrupted else 0
+        done = execute(plan, SearchWatch(progress=line.update))
+    _say_what_was_seen(done.seen, time.monotonic() - begin)
+    if not print_data(done.finds, format_):
+        _print_table(done.finds, query, format_)
+    write_files(done.finds, query.constraints, described(done.seen), options["export"], options["report"])
+    return INTERRUPTED if done.seen.interrupted else 0
 
 
 def _file_axes(path: Path | None) -> dict[str, Any]:
@@ -174,29 +188,25 @@ def _file_axes(path: Path | None) -> dict[str, Any]:
 def _file_values(name: str, values: Any, path: Path) -> tuple[Any, ...]:
     if not isinstance(values, list):
         values = [values]
-    found: list[Any] = []
+    read: list[Any] = []
     for value in values:
         if isinstance(value, list) and all(isinstance(v, int) for v in value):
-            found.append(tuple(value))
+            read.append(tuple(value))
         elif isinstance(value, str):
-            found += axis(name).many([value])
+            read += many(axis(name), [value])
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            found.append(value)
+            read.append(value)
         else:
             raise UsageError(f"{value!r} is no value of {name}", where=str(path), fix=axis(name).help)
-    return tuple(found)
+    return tuple(read)
 
 
 def _query(options: dict[str, Any], axes: dict[str, Any]) -> Query:
     constraints = [limit for figure in LIMITED for limit in _limits(figure, options)]
-    batch = options.pop("batch") or 1
     if options["under"]:
-        constraints += _under(options["under"], axes, batch)
-    low_goals, high_goals = _figures(options["minimize"]), _figures(options["maximize"])
-    objectives = [*(Objective(f) for f in low_goals), *(Objective(f, True) for f in high_goals)]
-    if both := set(low_goals) & set(high_goals):
-        raise UsageError(f"{both.pop()} is both minimised and maximised", where="--maximize", fix="choose one")
-    return Query(tuple(objectives) or Query().objectives, tuple(constraints), batch, options["best"])
+        constraints += constraints_under(options["under"], axes, options["batch"])
+    low, high = _figures(options["minimize"]), _figures(options["maximize"])
+    return query_of(low, high, constraints, options["batch"], options["best"])
 
 
 def _limits(figure: Figure, options: dict[str, Any]) -> Iterator[Limit]:
@@ -217,20 +227,10 @@ def _figures(texts: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(figure_named(word, LIMITED, "figure").name for word in words))
 
 
-def _under(name: str, axes: dict[str, Any], batch: int) -> list[Limit]:
-    """The target's own params, MACs and saved bytes as limits, at the search's classes and image where it has one."""
-    from analyzer.targets.analysis import analyze_target
-    from analyzer.targets.resolving import resolve
-
-    same = {field: axes[field][0] for field in ("classes", "image") if len(axes.get(field, ())) == 1}
-    same.setdefault("classes", 2)
-    return limits_under(analyze_target(resolve(name, same), batch=batch), name)
-
-
 def _say_what_was_seen(result: Result, seconds: float) -> None:
-    finds_ = result.finds
-    rate = finds_.seen / max(seconds, 1e-9)
-    seen = f"{finds_.seen:,} variants in {seconds:.1f} s ({units.short(int(rate))}/s); {finds_.fitting:,} fit"
+    totals = result.finds
+    rate = totals.seen / max(seconds, 1e-9)
+    seen = f"{totals.seen:,} variants in {seconds:.1f} s ({units.short(int(rate))}/s); {totals.fitting:,} fit"
     if result.exhaustive:
         say(f"all {seen}; the front is exact")
     elif result.interrupted:
@@ -240,12 +240,12 @@ def _say_what_was_seen(result: Result, seconds: float) -> None:
             f"sampled {seen}: {100 * result.share:.3g} % of the space, the same share of every structure, seed "
             f"{result.seed}; more --time sees more"
         )
-    invalid = finds_.seen - finds_.valid
+    invalid = totals.seen - totals.valid
     if invalid:
         say(f"{invalid:,} make no network (or can't train at this batch) and were left out")
 
 
-def _print_table(found: list[Find], query: Query, format_: str) -> None:
+def _print_table(finds: Sequence[Find], query: Query, format_: str) -> None:
     shown = [figure for figure in LIMITED if figure in HEADLINE or figure.name in query.used]
     names = [figure.heading + (f", batch {query.batch}" if figure.batched else "") for figure in shown]
     headings = ("variant", *names, "")
@@ -255,7 +255,7 @@ def _print_table(found: list[Find], query: Query, format_: str) -> None:
             *(figure.bare(figure.of(find.record)) for figure in shown),
             "front" if find.front else "best " + ",".join(find.best_for),
         )
-        for find in found
+        for find in finds
     ]
     if format_ == "md":
         text.show(text.markdown(headings, rows))
@@ -281,7 +281,7 @@ class _ProgressLine:
 
     def __exit__(self, *_: object) -> None:
         if self.over and self.shown:
-            click.echo("\r\x1b[K", nl=False, err=True)
+            overwrite("")
 
     def update(self, progress: Progress) -> None:
         """Shows it, where it is time to."""
@@ -291,4 +291,4 @@ class _ProgressLine:
         self.last, self.shown = now, True
         done = f"{100 * progress.done / progress.planned:.0f} % of {progress.planned:,}"
         left = f"{units.short(int(progress.rate))}/s, {progress.left_s:.0f} s left"
-        click.echo(f"\r\x1b[K{done}, {left}" if self.over else f"{done}, {left}", nl=not self.over, err=True)
+        (overwrite if self.over else tell)(f"{done}, {left}")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import itertools
 import sys
-import time
 from collections.abc import Sequence
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -25,19 +23,20 @@ from analyzer.cli.options import (
     format_option,
     limit_options,
     limits_of,
-    profile_of,
     profile_option,
     seconds_type,
+    wait_option,
 )
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
-from analyzer.limits import Limit
+from analyzer.cli.streams import tell
+from analyzer.measuring.profiles import profile_at
 from analyzer.reading.flat import to_csv
 from analyzer.records import Record, devices_of
 from analyzer.space.grid import Grid, Listed
 from analyzer.sweeping import run
-from analyzer.sweeping.database import SqliteStore, open_store
-from analyzer.sweeping.executors import Executor, executor_of
-from analyzer.sweeping.export import write_results
+from analyzer.sweeping.execution import SweepWatch, execute
+from analyzer.sweeping.run import SweepFiles
+from analyzer.sweeping.workplace import Workplace
 from analyzer.targets.resolving import named, override
 
 
@@ -56,6 +55,7 @@ from analyzer.targets.resolving import named, override
     "--time", "seconds", type=seconds_type, default="40s", show_default=True, metavar="T", help="Time for measuring."
 )
 @device_option
+@wait_option
 @executor_options
 @click.option(
     "--jobs",
@@ -101,33 +101,21 @@ def command(
 ) -> int:
     """Every combination of the axes, or the named VARIANTS, counted exactly and compared with DenseNet121.
 
-    The comparison is at the first one's classes and image. VARIANTS are presets or names such as `search` prints. Axes left out of --block, --growth and --compression take their usual values (both residual and dense; growth
-    double for residual, 12, 16, 24, 32, 48; compression 0.25, 0.5, 1.0). --measure front times the article's network,
-    DenseNet121 and the Pareto front of params and MACs, within --time. Each finished row is kept in results.db in --out
-    at once, whatever ends the run; the same command again does only what is missing.
+    The comparison is at the first one's classes and image. VARIANTS are presets or names such as `search` prints. Axes
+    left out of --block, --growth and --compression take their usual values (both residual and dense; growth double for
+    residual, 12, 16, 24, 32, 48; compression 0.25, 0.5, 1.0). --measure front times the article's network, DenseNet121
+    and the Pareto front of params and MACs, within --time. Each finished row is kept in results.db in --out at once,
+    whatever ends the run; the same command again does only what is missing.
     """
-    batch, limits = options.pop("batch"), limits_of(options)
-    measure, seconds = cast(run.Measure, options.pop("measure")), options.pop("seconds")
-    profile = profile_of(options.pop("profile"))
-    grid = _grid(variants, family_values(options, many=True))
-    plan = run.plan(grid, batch=batch or 1, measure=measure, seconds=seconds, profile=profile)
-    say(_plan_text(plan))
-    if dry_run:
-        return 0
     folder = out or Path("reports") / datetime.now(UTC).strftime("sweep-%Y%m%dT%H%M%SZ")
-    interrupted = False
-    on = None if measure == "none" else device
-    with (
-        closing(executor_of(executor, jobs=jobs, device=on, address=address)) as workers,
-        closing(open_store(folder, resume=resume)) as store,
-    ):
-        try:
-            _run(plan, store, workers, batch, format_)
-        except KeyboardInterrupt:
-            interrupted = True
-            say("interrupted: what is finished is kept")
-    code = _finish(run.rows_of(plan, store), folder, report or folder / "report.html", limits, format_)
-    return INTERRUPTED if interrupted else code
+    plan = run.plan(
+        _grid(variants, family_values(options, many=True)),
+        batch=options["batch"], measure=options["measure"], seconds=options["seconds"],
+        profile=profile_at(options["profile"]), where=Workplace(executor, jobs, device, address),
+        files=SweepFiles(folder, resume, report, limits_of(options), ("analyze", *sys.argv[1:])),
+    )  # fmt: skip
+    say(_plan_text(plan))
+    return 0 if dry_run else _execute(plan, folder, format_)
 
 
 def _grid(names: Sequence[str], axes: dict[str, Any]) -> Grid | Listed:
@@ -156,34 +144,59 @@ def _plan_text(plan: run.SweepPlan) -> str:
     )
 
 
-def _run(plan: run.SweepPlan, store: SqliteStore, executor: Executor, batch: int | None, format_: str) -> None:
-    start = time.monotonic()
-    there = run.already_counted(plan, store)
-    if there:
-        say(f"{plan.rows:,} rows, {len(there):,} already there")
-    rows = list(run.count(plan, store, there, executor))
-    say(f"counted {len(rows) - len(there):,} rows in {time.monotonic() - start:.2f} s")
-    chosen = run.to_measure(plan, rows)
-    if chosen and rows[0].error:
-        say(f"DenseNet121 makes no network at this image: times are against {chosen[0].target.shown}")
-    with GrowingTable(rows, chosen, on=format_ == "table") as table:
-        if chosen:
-            times = run.already_measured(plan, chosen, store, executor, batch)
-            if times:
-                say(f"{len(chosen):,} rows to measure, {len(times):,} already there")
-            for row in run.measure(plan, chosen, store, executor, batch=batch, there=times, starting=table.doing):
-                table.finish(row)
-    if plan.profile is not None:
+class _Told(SweepWatch):
+    """Says a sweep's progress on stderr, and prints its table as it grows."""
+
+    def __init__(self, plan: run.SweepPlan, *, table: bool) -> None:
+        self.plan, self.on = plan, table
+        self.hidden = 0
+
+    def counting(self, there: int) -> None:
+        if there:
+            say(f"{self.plan.rows:,} rows, {there:,} already there")
+
+    def counted(self, new: int, seconds: float) -> None:
+        say(f"counted {new:,} rows in {seconds:.2f} s")
+
+    def measuring(self, rows: Sequence[Record], chosen: Sequence[Record], there: int) -> GrowingTable:
+        if chosen and rows[0].error:
+            say(f"DenseNet121 makes no network at this image: times are against {chosen[0].target.shown}")
+        if there:
+            say(f"{len(chosen):,} rows to measure, {there:,} already there")
+        self.table = GrowingTable(rows, chosen, on=self.on)
+        self.hidden = self.table.hidden
+        return self.table
+
+    def starting(self, row: Record) -> None:
+        self.table.doing(row)
+
+    def finished(self, row: Record) -> None:
+        self.table.finish(row)
+
+
+def _execute(plan: run.SweepPlan, folder: Path, format_: str) -> int:
+    told = _Told(plan, table=format_ == "table")
+    done = execute(plan, told)
+    if done.interrupted:
+        say("interrupted: what is finished is kept")
+    elif plan.profile is not None:
         error = 100 * plan.profile.mean_error
         say(f"~ is predicted, at batch {plan.profile.batch}: mean error {error:.1f} % on variants left out of the fit")
-    if table.hidden:
-        say(f"{table.hidden:,} more rows are in {store.path.with_suffix('.csv')}")
+    if told.hidden and not done.interrupted:
+        say(f"{told.hidden:,} more rows are in {folder / 'results.csv'}")
+    if done.records:
+        _say_doubts(done.records)
+        if done.report is None:
+            say(f"no row has figures: no report; the reasons are in {folder / 'results.csv'}")
+    _print_all(done.records, format_)  # last: the reader of a pipe may go away
+    if done.report is not None:
+        (text.show if format_ == "table" else tell)(str(done.report))
+    if done.interrupted:
+        return INTERRUPTED
+    return 0 if done.report is not None else 3
 
 
-def _finish(records: Sequence[Record], folder: Path, report: Path, limits: Sequence[Limit], format_: str) -> int:
-    if not records:
-        return 3
-    write_results(folder, records)
+def _say_doubts(records: Sequence[Record]) -> None:
     devices = devices_of(records)
     if len(devices) > 1:
         each = ", ".join(f"{rows:,} on {name}" for name, rows in devices.items())
@@ -192,25 +205,14 @@ def _finish(records: Sequence[Record], folder: Path, report: Path, limits: Seque
     if failures:
         reason = failures[0].error.what if failures[0].error else ""
         warn(f"{len(failures):,} rows have no figures, such as {failures[0].target.shown}: {reason}")
-    if len(failures) == len(records):
-        _print_all(records, format_)
-        say(f"no row has figures: no report; the reasons are in {folder / 'results.csv'}")
-        return 3
-    from analyzer.reporting.page import write_report
-    from analyzer.sweeping.report import report_data
-
-    write_report(report_data(records, limits, command=["analyze", *sys.argv[1:]]), report)
-    _print_all(records, format_)  # last: the reader of a pipe may go away
-    click.echo(str(report), err=format_ != "table")
-    return 0
 
 
 def _print_all(records: Sequence[Record], format_: str) -> None:
     if format_ == "json":
-        text.show("[" + ",\n".join(record.to_json() for record in records) + "]")
+        text.show_json("[" + ",\n".join(record.to_json() for record in records) + "]")
     elif format_ == "jsonl":
         for record in records:
-            text.show(record.to_json())
+            text.show_json(record.to_json())
     elif format_ == "csv":
         text.show(to_csv(records).rstrip("\n"))
     elif format_ == "md":

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import click
-
-from analyzer.cli.base import use_color
+from analyzer.cli.streams import show as show
+from analyzer.cli.streams import show_json as show_json
 from analyzer.records import Record
+from analyzer.shown import cell
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 """Headings and rows of cells; the first column is text, the others are aligned right."""
@@ -23,25 +23,22 @@ def width() -> int:
 
 def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
     """Lines of a table, the first `left` columns left and the others right."""
+    rows = [[cell(text) for text in row] for row in rows]
     widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
     return [line(row, widths, left) for row in [headings, *rows]]
 
 
 def line(cells: Sequence[str], widths: Sequence[int], left: int = 1) -> str:
     """One line of a table of these widths."""
+    cells = [cell(text) for text in cells]
     padded = (f"{c:<{w}}" if i < left else f"{c:>{w}}" for i, (c, w) in enumerate(zip(cells, widths, strict=True)))
     return "  ".join(padded).rstrip()
-
-
-def show(text: str) -> None:
-    """Data, on stdout."""
-    click.echo(text, color=use_color())
 
 
 def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
     """A table on stdout, its heading in bold where the terminal shows that."""
     heading, *lines = aligned(headings, rows, left)
-    show(click.style(heading, bold=True))
+    show(heading, bold=True)
     for text in lines:
         show(text)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import functools
+import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -80,9 +83,24 @@ def loss_of(out: Any, targets: list[torch.Tensor]) -> torch.Tensor:
     return torch.stack([tensor.float().sum() for tensor in tensors_in(out) if tensor.requires_grad]).sum()
 
 
+@dataclass(frozen=True)
+class Peaks:
+    """The allocator's peak in each phase of a warm step, what it reserved of all, and what a kernel took at the
+    highest.
+
+    `kernel` names the operator that ran then and `kernel_bytes` are those that it gave back before it ended: its own
+    buffers. Both are known on the CPU alone.
+    """
+
+    phases: dict[str, int]
+    reserved: int | None = None
+    kernel: str | None = None
+    kernel_bytes: int = 0
+
+
 def cuda_peaks(
     model: nn.Module, args: list[Any], kwargs: dict[str, Any], conditions: Conditions, device: torch.device
-) -> tuple[dict[str, int], int | None]:
+) -> Peaks:
     """`max_memory_allocated` of each phase of a warm step, and `max_memory_reserved` of all."""
     step = AllocationStep(model, args, kwargs, conditions, device)
     peaks: dict[str, int] = {}
@@ -94,39 +112,57 @@ def cuda_peaks(
             torch.cuda.synchronize(device)
             peaks[name] = torch.cuda.max_memory_allocated(device)
         step.end()
-    return peaks, torch.cuda.max_memory_reserved(device)
+    return Peaks(peaks, torch.cuda.max_memory_reserved(device))
 
 
 def cpu_peaks(
     model: nn.Module, args: list[Any], kwargs: dict[str, Any], conditions: Conditions, device: torch.device
-) -> tuple[dict[str, int], int | None]:
+) -> Peaks:
     """The allocator's running sum, by torch.profiler's memory events, on top of what is alive before a warm step."""
     step = AllocationStep(model, args, kwargs, conditions, device)
     for _ in range(WARM_STEPS):
         for phase in step.phases().values():
-            phase()
+            Allocations(phase)  # the profiler sees memory given back only where it saw it given
         step.end()
     live = _alive(step)
-    peaks: dict[str, int] = {}
+    peaks = Peaks({})
     for name, phase in step.phases().items():
-        changes = allocations(phase)
-        high = live
-        for change in changes:
-            live += change
-            high = max(high, live)
-        peaks[name] = high
-    return peaks, None
+        made = Allocations(phase)
+        high, live = live + made.high, live + made.running[-1]
+        first = high > max(peaks.phases.values(), default=0)
+        kernel, size = made.kernel() if first else (peaks.kernel, peaks.kernel_bytes)
+        peaks = Peaks({**peaks.phases, name: high}, None, kernel, size)
+    return peaks
 
 
-def allocations(call: Callable[[], None]) -> list[int]:
-    """Bytes that the CPU's allocator gave (above 0) and took back, in order, while `call` ran."""
-    from torch.profiler import ProfilerActivity, profile
+class Allocations:
+    """What the CPU's allocator gave and took back while `call` ran: `running` sums in bytes, and `high`, the
+    highest.
+    """
 
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        call()
-    events = profiler.profiler.kineto_results.events()
-    found = [(event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"]
-    return [size for _, size in sorted(found, key=lambda pair: pair[0])]
+    def __init__(self, call: Callable[[], None]) -> None:
+        from torch.profiler import ProfilerActivity, profile
+
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+            call()
+        events = profiler.profiler.kineto_results.events()
+        changes = sorted(
+            ((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]"), key=lambda pair: pair[0]
+        )
+        self._times = [0, *(when for when, _ in changes)]
+        self._operators = [(e.start_ns(), e.end_ns(), e.name()) for e in events if e.name().startswith("aten::")]
+        self.running = list(itertools.accumulate((size for _, size in changes), initial=0))
+        self.high = max(self.running)
+
+    def kernel(self) -> tuple[str | None, int]:
+        """The innermost operator of those that ran at the peak that gave memory back before its end, and how much."""
+        peak = self._times[self.running.index(self.high)]
+        inside = [(end - start, end, name) for start, end, name in self._operators if start <= peak <= end]
+        for _, end, name in sorted(inside):
+            kept = self.running[bisect.bisect_right(self._times, end) - 1]
+            if kept < self.high:
+                return name.removeprefix("aten::"), self.high - kept
+        return None, 0
 
 
 def _alive(step: AllocationStep) -> int:

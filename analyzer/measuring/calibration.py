@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 import numpy as np
 
-from analyzer.architecture import ops
+from analyzer.architecture.facts import Op
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError
@@ -30,8 +30,8 @@ from analyzer.reading.latency import (
     spearman,
     tabled,
 )
-from analyzer.reading.work import kind, operators
-from analyzer.records import Conditions
+from analyzer.reading.work import operators
+from analyzer.records import Conditions, Environment
 
 BATCH = 8
 PROCESSES, ROUNDS = 5, 4
@@ -46,11 +46,11 @@ Ask = Callable[[Survey | OperatorSurvey], tuple[int, str]]
 
 
 def calibration_variants() -> list[Variant]:
-    """Both families, narrow and wide, shallow and deep, at 96 to 128 px, drawn once for all: what the fit is made of."""
+    """Both families, narrow and wide, shallow and deep, at 96 to 128 px, drawn once for all: what is fitted to."""
     draw = random.Random(SEED)
-    found: list[Variant] = []
-    while len(found) < VARIANTS:
-        block = ("dense", "residual")[len(found) % 2]
+    drawn: list[Variant] = []
+    while len(drawn) < VARIANTS:
+        block = ("dense", "residual")[len(drawn) % 2]
         doubles = block == "residual" and draw.random() < 0.4
         variant = Variant(
             block=block,
@@ -61,9 +61,9 @@ def calibration_variants() -> list[Variant]:
             classes=100,
             image=draw.choice([96, 112, 128]),
         )
-        if variant not in found and total(trace(variant)).macs <= MOST_MACS:
-            found.append(variant)
-    return found
+        if variant not in drawn and total(trace(variant)).macs <= MOST_MACS:
+            drawn.append(variant)
+    return drawn
 
 
 def calibrate(
@@ -89,62 +89,63 @@ def calibrate(
         subjects=tuple(subject_of(variant) for variant in variants), device=str(where), batch=batch,
         conditions=conditions, rounds=ROUNDS,
     )  # fmt: skip
-    found: list[Times] = []
+    answers: list[Times] = []
     begin = clock()
     for i in range(processes):
         if i >= 2 and (clock() - begin) * (i + 1) / i > SECONDS[per_operator]:
             break  # on a busy machine fewer
         say(f"process {i + 1} of at most {processes}: {len(variants)} variants, {ROUNDS} times each")
-        found.append(_times(survey, worker))
+        answers.append(_times(survey, worker))
     # What disturbs a time only adds to it: on a busy machine medians differ by tens of per cent, the least by one.
-    seconds = [min(second for times in found for second in times.seconds[i]) for i in range(len(variants))]
-    place = msgspec.structs.replace(environment(where), threads=found[0].threads, dtype=conditions.dtype)
+    seconds = [min(second for times in answers for second in times.seconds[i]) for i in range(len(variants))]
+    place = msgspec.structs.replace(environment(where), threads=answers[0].threads, dtype=conditions.dtype)
     table = operator_table(variants, survey, say, worker) if per_operator else None
+    return _fitted(variants, seconds, survey, place, table)
+
+
+def _fitted(
+    variants: list[Variant], seconds: list[float], survey: Survey, place: Environment,
+    table: dict[str, Coefficients] | None,
+) -> Profile:  # fmt: skip
+    """The profile of variants' least times, by the `table` of operators where there is one."""
     if table is None:
-        rows = [features(variant, batch) for variant in variants]
+        rows = [features(variant, survey.batch) for variant in variants]
         coefficients, scales, per_call = _six(fit(rows, seconds)), (1.0, 1.0), 0.0
     else:
-        rows = [[float(part) for part in tabled(trace(variant), batch, table)] for variant in variants]
+        rows = [[float(part) for part in tabled(trace(variant), survey.batch, table)] for variant in variants]
         *scaled, per_call = fit(rows, seconds).tolist()
         scales = tuple(scaled)
         coefficients = _six([0.0] * 6)
     alone = left_out(rows, seconds)
     return Profile(
-        environment=place,
-        batch=batch,
-        dtype=conditions.dtype,
-        coefficients=coefficients,
-        operators=table,
-        scales=scales,
-        per_call=per_call,
-        mean_error=mean_error(alone, seconds),
-        spearman=spearman(alone, np.array(seconds)),
+        environment=place, batch=survey.batch, dtype=survey.conditions.dtype,
+        coefficients=coefficients, operators=table, scales=scales, per_call=per_call,
+        mean_error=mean_error(alone, seconds), spearman=spearman(alone, np.array(seconds)),
         samples=tuple(
-            Sample(variant=v.to_dict(), measured_s=s, left_out_s=float(p))
+            Sample(variant=v, measured_s=s, left_out_s=float(p))
             for v, s, p in zip(variants, seconds, alone, strict=True)
         ),
         time=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+    )  # fmt: skip
 
 
 def operator_table(
     variants: list[Variant], survey: Survey, say: Callable[[str], None], worker: Ask
 ) -> dict[str, Coefficients]:
     """Kind of operator -> its coefficients (see Profile), fitted to the operators of the variants."""
-    found: dict[Operator, tuple[str, list[float]]] = {}
+    works: dict[Operator, tuple[str, list[float]]] = {}
     for variant in variants:
         for op, each in operators(trace(variant), survey.batch):
-            if (asked := operator_of(op)) is not None:
-                found.setdefault(asked, (kind(op), [float(part) for part in each]))
-    say(f"{len(found)} operators, one by one")
+            works.setdefault(operator_of(op), (op.kind, [float(part) for part in each]))
+    say(f"{len(works)} operators, one by one")
     one_by_one = OperatorSurvey(
-        operators=tuple(found), device=survey.device, batch=survey.batch, conditions=survey.conditions
+        operators=tuple(works), device=survey.device, batch=survey.batch, conditions=survey.conditions
     )
     times = _times(one_by_one, worker)
     seconds = [min(each) for each in times.seconds]
     table: dict[str, Coefficients] = {}
-    for name in dict.fromkeys(kind_ for kind_, _ in found.values()):
-        rows = [(row, s) for (kind_, row), s in zip(found.values(), seconds, strict=True) if kind_ == name]
+    for name in dict.fromkeys(kind_ for kind_, _ in works.values()):
+        rows = [(row, s) for (kind_, row), s in zip(works.values(), seconds, strict=True) if kind_ == name]
         table[name] = _six(fit([row for row, _ in rows], [s for _, s in rows]))
     table.setdefault("elementwise", table["relu"])
     table.setdefault("grouped convolution", table["larger convolution"])
@@ -156,14 +157,13 @@ def _six(values: Iterable[float]) -> Coefficients:
     return macs, uneven, moved, made, compared, calls
 
 
-def operator_of(op: ops.Op) -> Operator | None:
-    """An op of a trace as what a worker can run by itself; None of those that no calibration variant has."""
-    extra = {name: getattr(op, name) for name in ("kernel", "stride", "padding", "groups") if hasattr(op, name)}
-    if type(op).__name__ not in ("Conv", "Norm", "ReLU", "MaxPool", "AvgPool", "GlobalPool", "Linear", "Concat", "Add"):
-        return None
+def operator_of(op: Op) -> Operator:
+    """An op of a variant's trace as what a worker can run by itself."""
+    call = op.module if op.name else op.function
+    assert call is not None
     return Operator(
-        op=type(op).__name__, inputs=tuple(x.channels for x in op.inputs), channels=op.output.channels,
-        size=op.x.size, **extra,
+        is_module=bool(op.name), name=call.name, arguments=call.arguments, options=tuple(call.options.items()),
+        inputs=tuple(x.shape(1)[1:] for x in op.inputs),
     )  # fmt: skip
 
 

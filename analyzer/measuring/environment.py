@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analyzer.distribution import NAME, VERSION
 from analyzer.errors import UsageError
 from analyzer.measuring.gpu import Readings
 from analyzer.records import Environment
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
 
 @lru_cache
-def package_version(name: str = "analyzer") -> str:
-    """The installed version of a package, or `not installed`."""
+def package_version(name: str = NAME) -> str:
+    """The version of this package, installed or not, or of another that is installed, or `not installed`."""
+    if name == NAME:
+        return VERSION
     try:
         return version(name)
     except PackageNotFoundError:
@@ -63,6 +66,14 @@ def cpu_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def has_bfloat16_units() -> bool:
+    """Whether torch hands convolutions in bfloat16 to oneDNN here, which takes a processor with units for it."""
+    import torch
+
+    onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return onednn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @lru_cache

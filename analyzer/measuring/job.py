@@ -6,14 +6,15 @@ from typing import Any
 
 import msgspec
 
+from analyzer.architecture.variant import Variant
 from analyzer.records import Conditions, Frozen, Input
 
 
 class Subject(Frozen, frozen=True, kw_only=True):
-    """A model to run: a variant's fields, or a target with its arguments and inputs (see targets.py)."""
+    """A model to run: a variant, or a target with its arguments and inputs (see targets.py)."""
 
     name: str
-    variant: dict[str, Any] | None = None
+    variant: Variant | None = None
     location: str = ""
     attribute: str = ""
     kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -30,17 +31,19 @@ class Survey(Frozen, frozen=True, kw_only=True, tag=True):
     rounds: int = 5
 
 
-class Operator(Frozen, frozen=True, kw_only=True):
-    """One operator on an image of `size` px (None: flat): its kind in the trace (`Conv`, `Norm`, …) and dimensions."""
+Argument = bool | int | float | str
 
-    op: str
-    inputs: tuple[int, ...]
-    channels: int
-    size: int | None
-    kernel: int = 1
-    stride: int = 1
-    padding: int = 0
-    groups: int = 1
+
+class Operator(Frozen, frozen=True, kw_only=True):
+    """One operator: a module of torch.nn, or a function, and its arguments; the shape of each input, without a
+    batch.
+    """
+
+    is_module: bool
+    name: str
+    arguments: tuple[Argument, ...]
+    options: tuple[tuple[str, Argument], ...]
+    inputs: tuple[tuple[int, ...], ...]
 
 
 class OperatorSurvey(Frozen, frozen=True, kw_only=True, tag=True):
@@ -88,7 +91,8 @@ class Job(Frozen, frozen=True, kw_only=True, tag=True):
 class Answer(Frozen, frozen=True, kw_only=True):
     """What came out. `out_of_memory` says that the batch doesn't fit; `error` is any other failure's text.
 
-    Bytes are of the model alone: phases of a step -> the allocator's peak in it.
+    Bytes are of the model alone: phases of a step -> the allocator's peak in it; `kernel` is the operator that ran at
+    the highest on a CPU, `kernel_bytes` its own buffers.
     """
 
     seconds: tuple[float, ...] = ()
@@ -97,6 +101,8 @@ class Answer(Frozen, frozen=True, kw_only=True):
     latency_s: tuple[float, ...] = ()
     peak_bytes: dict[str, int] = msgspec.field(default_factory=dict)
     reserved_bytes: int | None = None
+    kernel: str | None = None
+    kernel_bytes: int = 0
     rss_bytes: int | None = None
     threads: int = 0
     clock_mhz: tuple[int, ...] = ()

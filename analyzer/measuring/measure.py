@@ -13,7 +13,7 @@ from analyzer.architecture.network import preset_name, trace
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError, UsageError
 from analyzer.measuring import gpu
-from analyzer.measuring.environment import environment, pick_device
+from analyzer.measuring.environment import environment, has_bfloat16_units, pick_device
 from analyzer.measuring.job import Answer, Job, Subject
 from analyzer.measuring.protocol import (
     Protocol,
@@ -51,7 +51,7 @@ def subject_of(target: Resolved | Variant) -> Subject:
     if isinstance(target, FamilyTarget):
         target = target.variant
     if isinstance(target, Variant):
-        return Subject(name=preset_name(target) or target.name, variant=target.to_dict())
+        return Subject(name=preset_name(target) or target.name, variant=target)
     if not target.inputs or not all(i.shape for i in target.inputs):
         raise UsageError(
             "needs inputs with a batch", where=target.name, fix="give --input, such as --input 8,3,224,224"
@@ -83,17 +83,17 @@ def measure_all(
     where = pick_device(device)
     require_dtypes(str(where), conditions)
     place = environment(where)
-    for found in rounds(
+    for series in rounds(
         subjects, baseline, device=str(where), batch=batch or default_batch(where.type), conditions=conditions,
         protocol=protocol, worker=worker,
     ):  # fmt: skip
-        if isinstance(found, TimingSeries):
+        if isinstance(series, TimingSeries):
             made = measurement(
-                found, baseline=baseline.name, environment=place, conditions=conditions, protocol=protocol
+                series, baseline=baseline.name, environment=place, conditions=conditions, protocol=protocol
             )
-            yield found.subject.name, made
+            yield series.subject.name, made
         else:
-            yield found.where, found
+            yield series.where, series
 
 
 def record_of(name: str, made: Measurement | MeasureError, subjects: Sequence[Subject]) -> Record:
@@ -208,7 +208,8 @@ class MemoryMeasurement(Frozen, frozen=True, kw_only=True):
 
     `phases` has the allocator's peak in each phase of a warm step. `predicted_bytes` are of live tensors,
     `predicted_allocated_bytes` what CUDA's allocator would make of them (None on the CPU, and of models that are not of
-    the family).
+    the family). `kernel` is the operator that ran at the peak on a CPU and `kernel_bytes` its own buffers: what is
+    measured above `predicted_bytes` is at most those. `why` says it in words.
     """
 
     name: str
@@ -221,6 +222,8 @@ class MemoryMeasurement(Frozen, frozen=True, kw_only=True):
     rss_bytes: int | None
     predicted_bytes: int | None
     predicted_allocated_bytes: int | None
+    kernel: str | None = None
+    kernel_bytes: int = 0
     why: str
 
     @property
@@ -256,14 +259,16 @@ def measure_memory(
         rss_bytes=answer.rss_bytes,
         predicted_bytes=exact,
         predicted_allocated_bytes=allocated,
-        why=_why(answer, exact, allocated, where.type),
+        kernel=answer.kernel,
+        kernel_bytes=answer.kernel_bytes,
+        why=_why(answer, exact, allocated, where.type, conditions),
     )
 
 
 def _predicted(subject: Subject, batch: int, conditions: Conditions, *, on_cuda: bool) -> tuple[int | None, int | None]:
     if subject.variant is None:
         return None, None
-    net = trace(Variant.from_dict(subject.variant))
+    net = trace(subject.variant)
     training = training_of(conditions)
 
     def peak(heap: CudaHeap | None) -> int:
@@ -274,7 +279,7 @@ def _predicted(subject: Subject, batch: int, conditions: Conditions, *, on_cuda:
     return peak(None), peak(CudaHeap()) if on_cuda else None
 
 
-def _why(answer: Answer, exact: int | None, allocated: int | None, device: str) -> str:
+def _why(answer: Answer, exact: int | None, allocated: int | None, device: str, conditions: Conditions) -> str:
     """What stands between the prediction and the allocator's figure."""
     measured = max(answer.peak_bytes.values())
     if exact is None:
@@ -282,7 +287,10 @@ def _why(answer: Answer, exact: int | None, allocated: int | None, device: str) 
     if device == "cuda" and allocated is not None:
         rounding, rest = allocated - exact, measured - allocated
         return f"{mib(rounding)} rounded up by the allocator, {_signed(rest)} workspaces of cuBLAS and cuDNN"
-    return f"{_signed(measured - exact)} kernels' own buffers (im2col, oneDNN's reordered weights and scratch)"
+    named = f" ({mib(answer.kernel_bytes)} in {answer.kernel})" if answer.kernel else ""
+    converts = device == "cpu" and "bfloat16" in (conditions.dtype, conditions.autocast) and not has_bfloat16_units()
+    without = "; without bfloat16 units torch unfolds a convolution's input" if converts else ""
+    return f"{_signed(measured - exact)} kernels' own buffers{named}{without}"
 
 
 def _signed(size: int) -> str:
@@ -296,14 +304,14 @@ def measure_variant(
     variant: Variant, baseline: Variant, *, device: str, batch: int | None, seconds: float
 ) -> Measurement:
     """One variant against another within about `seconds`. Raises MeasureError where it can't be measured."""
-    found = measure_all(
+    measured = measure_all(
         [subject_of(variant)],
         subject_of(baseline),
         device=device,
         batch=batch,
         protocol=replace(SWEEP, seconds=seconds),
     )
-    ((_, made),) = found  # to its end: an interrupted one is no measurement of a sweep's
+    ((_, made),) = measured  # to its end: an interrupted one is no measurement of a sweep's
     if isinstance(made, MeasureError):
         raise made
     return made

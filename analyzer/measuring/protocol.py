@@ -1,4 +1,4 @@
-"""Times of models against a baseline that can be trusted: a fresh process a round, interleaved pairs, a stated interval.
+"""Times of models against a baseline that can be trusted: a fresh process a round, interleaved pairs, an interval.
 
 A round is a fresh process for each model: it builds the baseline and the model, discards 3 pairs, then times 6 pairs in
 alternating order. Its estimate is the median of its pairs' ratios; the result is the median over processes with a 95 %
@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import signal
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,8 +21,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from analyzer import processes
 from analyzer.architecture.network import trace
-from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError
 from analyzer.measuring.exclusive import exclusive
 from analyzer.measuring.job import WORKER_LIMIT_S, Answer, Job, OperatorSurvey, Subject, Survey
@@ -94,19 +93,16 @@ def ask(job: Job | Survey | OperatorSurvey) -> tuple[int, str]:
     if job.conditions.malloc == "tuned":
         variables.update(TUNED_MALLOC)
     limit = job.limit_s if isinstance(job, Job) else WORKER_LIMIT_S
-    try:
-        with exclusive(job.device) as lock:
-            done = subprocess.run(
-                [sys.executable, "-m", "analyzer.measuring.worker"], input=msgspec.json.encode(job), capture_output=True,
-                env=variables, timeout=limit, check=False, pass_fds=lock,
-            )  # fmt: skip
-    except subprocess.TimeoutExpired:
+    command = [sys.executable, "-m", "analyzer.measuring"]
+    with exclusive(job.device) as lock:
+        done = processes.run(command, msgspec.json.encode(job), seconds=limit, variables=variables, descriptors=lock)
+    if done.code is None:
         return 1, f"one process took over {limit:g} s: use a smaller batch or image, or a longer --time"
-    lines = done.stdout.decode(errors="replace").splitlines()
-    if done.returncode == 0 and lines:
+    lines = done.said.decode(errors="replace").splitlines()
+    if done.code == 0 and lines:
         return 0, lines[-1]
-    words = done.stderr.decode(errors="replace").strip().splitlines()
-    return done.returncode, f"the process ended with {done.returncode}: {words[-1] if words else 'no words'}"
+    words = done.words.decode(errors="replace").strip().splitlines()
+    return done.code, f"the process ended with {done.code}: {words[-1] if words else 'no words'}"
 
 
 def rounds(
@@ -122,8 +118,8 @@ def rounds(
 ) -> Iterator[TimingSeries | MeasureError]:
     """Measures all subjects, their rounds interleaved, and hands on each as soon as it has enough.
 
-    A batch that doesn't fit is halved. What fails is handed on as a MeasureError in place of its series. Ctrl-C hands on
-    what each has so far before it goes on to the caller.
+    A batch that doesn't fit is halved. What fails is handed on as a MeasureError in place of its series. Ctrl-C hands
+    on what each has so far before it goes on to the caller.
     """
     end = clock() + protocol.seconds
     series = [TimingSeries(subject, batch, batch) for subject in subjects]
@@ -210,7 +206,7 @@ def predicted_bytes(subject: Subject, batch: int, conditions: Conditions) -> int
     """The predicted peak of a variant under the conditions; None of another model."""
     if subject.variant is None:
         return None
-    net = trace(Variant.from_dict(subject.variant))
+    net = trace(subject.variant)
     training = training_of(conditions)
     peak = training_peak if conditions.mode == "training" else inference_peak
     return int(peak(net, batch, training).bytes)

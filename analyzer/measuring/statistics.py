@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -13,8 +13,8 @@ MIN_PROCESSES = 8
 """Processes under which no 95 % interval is claimed."""
 RESAMPLES = 2000
 WIDENING = 4
-"""Resamples are drawn from deviations widened by sqrt((n + 4) / (n - 1)): so the interval covers the truth in 93 to 97 %
-of series of 8 to 24 processes, stopped early or not (simulated; the plain bootstrap of a median in 89 to 94 %)."""
+"""Resamples are drawn from deviations widened by sqrt((n + 4) / (n - 1)): so the interval covers the truth in 93 to
+97 % of series of 8 to 24 processes, stopped early or not (simulated; the plain bootstrap of a median in 89 to 94 %)."""
 
 
 def process_ratios(times: Sequence[float], base: Sequence[float], pairs: int) -> list[float]:
@@ -78,47 +78,63 @@ def caveats_of(
     target: float = 0.03,
 ) -> list[Caveat]:
     """What the series themselves show. `first` are the first times of processes, `later` the steady ones."""
-    found = []
+    return [
+        *_about_interval(ratios, target),
+        *_about_processes(ratios),
+        *_about_first(first, later),
+        *_about_load(load_percent),
+    ]
+
+
+def _about_interval(ratios: Sequence[float], target: float) -> Iterator[Caveat]:
     kind, low, high = interval_of(ratios)
     middle = statistics.median(ratios)
     if kind == "range":
-        found.append(Caveat(
+        yield Caveat(
             kind="few-processes",
             what=f"{len(ratios)} processes: their range is given, no 95 % interval",
             fix=f"give more time, enough for {MIN_PROCESSES} processes",
-        ))  # fmt: skip
+        )
     elif (high - low) / 2 > target * middle:
-        found.append(Caveat(
+        yield Caveat(
             kind="wide",
             what=f"the interval is {100 * (high - low) / middle:.1f} % of the ratio wide",
             fix="give more time, or an idle machine; rank nothing closer than that",
-        ))  # fmt: skip
-    variation = statistics.stdev(ratios) / middle if len(ratios) > 1 else 0.0
+        )
+
+
+def _about_processes(ratios: Sequence[float]) -> Iterator[Caveat]:
+    variation = statistics.stdev(ratios) / statistics.median(ratios) if len(ratios) > 1 else 0.0
     if variation > 0.1:
-        found.append(Caveat(
+        yield Caveat(
             kind="noisy",
             what=f"processes differ by {100 * variation:.0f} % (standard deviation)",
             fix="close other programs, pin the threads (--threads), measure again",
-        ))  # fmt: skip
+        )
     if len(ratios) >= MIN_PROCESSES and (r := autocorrelation(ratios)) > 0.5:
-        found.append(Caveat(
+        yield Caveat(
             kind="autocorrelation",
             what=f"one process's ratio resembles the one before it ({r:.2f}): the machine drifts",
             fix="measure longer; the interval is too narrow",
-        ))  # fmt: skip
+        )
+
+
+def _about_first(first: Sequence[float], later: Sequence[float]) -> Iterator[Caveat]:
     if first and later and (slow := statistics.median(first) / statistics.median(later)) > 1.5:
-        found.append(Caveat(
+        yield Caveat(
             kind="first-run",
             what=f"first forwards took {slow:.1f} times as long as later ones (left out)",
             fix="count the first one too where your program runs a model once",
-        ))  # fmt: skip
+        )
+
+
+def _about_load(load_percent: float | None) -> Iterator[Caveat]:
     if load_percent is not None and load_percent > 30:
-        found.append(Caveat(
+        yield Caveat(
             kind="load",
             what=f"other programs used {load_percent:.0f} % of the CPU",
             fix="measure on an idle machine",
-        ))  # fmt: skip
-    return found
+        )
 
 
 def percentiles(times: Sequence[float]) -> tuple[float, float, float]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +18,7 @@ from analyzer.units import GIB, format_gib
 if TYPE_CHECKING:
     import torch
 
-BUSY_PERCENT = 30
+BUSY_PERCENT, LOOK_S = 30, 0.3
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 HOT_CELSIUS = 80
 
@@ -33,9 +36,10 @@ def _busy() -> Iterator[Caveat]:
 
     load = psutil.cpu_percent(interval=0.5)
     if load > BUSY_PERCENT:
+        who = "; ".join(f"{user} {share:.0f} % ({name}, pid {pid})" for user, share, name, pid in _users()[:3])
         yield Caveat(
             kind="load",
-            what=f"other processes use {load:.0f} % of the CPU: times will be too long",
+            what=f"other processes use {load:.0f} % of the CPU: times will be too long" + (f"; {who}" if who else ""),
             fix="measure on an idle machine",
         )
     free = psutil.virtual_memory().available
@@ -45,11 +49,30 @@ def _busy() -> Iterator[Caveat]:
         yield Caveat(kind="swap", what="much of the swap is in use", fix="free memory before you measure")
 
 
+def _users() -> list[tuple[str, float, str, int]]:
+    """Users by their share of the CPU, the largest first, each with the name and pid of their busiest process."""
+    import psutil
+
+    seen = list(psutil.process_iter())
+    for process in seen:
+        with contextlib.suppress(psutil.Error):
+            process.cpu_percent()
+    time.sleep(LOOK_S)
+    shares: dict[str, list[tuple[float, str, int]]] = defaultdict(list)
+    for process in seen:
+        with contextlib.suppress(psutil.Error):
+            if process.pid != os.getpid():
+                share = process.cpu_percent() / (os.cpu_count() or 1)
+                shares[process.username()].append((share, process.name(), process.pid))
+    users = [(user, sum(share for share, *_ in each), *max(each)[1:]) for user, each in shares.items()]
+    return sorted((user for user in users if user[1] >= 1), key=lambda user: -user[1])
+
+
 def _slowed(quota: Path) -> Iterator[Caveat]:
-    if (found := governor()) not in (None, "performance"):
+    if (setting := governor()) not in (None, "performance"):
         yield Caveat(
             kind="governor",
-            what=f"the CPU's governor is {found}: its clock follows the load",
+            what=f"the CPU's governor is {setting}: its clock follows the load",
             fix="set it to performance (cpupower frequency-set -g performance)",
         )
     if "OMP_NUM_THREADS" in os.environ:

@@ -1,4 +1,4 @@
-"""The process that times: `python -m analyzer.measuring.worker` reads a Job on stdin and prints an Answer.
+"""The process that times: `python -m analyzer.measuring PARENT` reads a Job on stdin and prints an Answer.
 
 It is fresh for every round, because what differs between processes (memory layout, malloc, threads' placement) moves a
 ratio more than what differs within one.
@@ -17,13 +17,15 @@ import psutil
 import torch
 from torch import nn
 
-from analyzer.architecture.variant import Variant
-from analyzer.building.modules import build
+from analyzer.architecture.facts import TorchCall
+from analyzer.building import modules
+from analyzer.errors import lines_of, words_of
 from analyzer.measuring import gpu
 from analyzer.measuring.allocations import autocast, cpu_peaks, cuda_peaks, loss_of
 from analyzer.measuring.job import Answer, Job, Operator, OperatorSurvey, Subject, Survey, Times
 from analyzer.records import Conditions
-from analyzer.targets.resolving import ModuleTarget, load, tensors
+from analyzer.targets.loading import load, tensors
+from analyzer.targets.resolving import ModuleTarget
 
 Run = Callable[[], Any]
 L2_BYTES = 256 * 2**20
@@ -49,7 +51,7 @@ def work(job: Job) -> Answer:
     except Exception as error:
         if is_out_of_memory(error):
             return Answer(out_of_memory=True)
-        return Answer(error=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}")
+        return Answer(error=words_of(error))
 
 
 def survey(asked: Survey | OperatorSurvey) -> Times:
@@ -66,7 +68,7 @@ def survey(asked: Survey | OperatorSurvey) -> Times:
             clock(run)
         rounds = [[clock(run) for run in runs] for _ in range(asked.rounds)]
     except Exception as error:
-        return Times(error=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}")
+        return Times(error=words_of(error))
     return Times(seconds=tuple(zip(*rounds, strict=True)), threads=torch.get_num_threads())
 
 
@@ -118,9 +120,15 @@ def _singles(job: Job, device: torch.device, clock: Callable[[Run], float]) -> t
 def _memory(job: Job, device: torch.device) -> Answer:
     peaks = cuda_peaks if device.type == "cuda" else cpu_peaks
     model, args, kwargs = made(job.model, job, device, job.batch)
-    found, reserved = peaks(model, args, kwargs, job.conditions, device)
-    rss = psutil.Process().memory_info().rss
-    return Answer(peak_bytes=found, reserved_bytes=reserved, rss_bytes=rss, threads=torch.get_num_threads())
+    allocated = peaks(model, args, kwargs, job.conditions, device)
+    return Answer(
+        peak_bytes=allocated.phases,
+        reserved_bytes=allocated.reserved,
+        kernel=allocated.kernel,
+        kernel_bytes=allocated.kernel_bytes,
+        rss_bytes=psutil.Process().memory_info().rss,
+        threads=torch.get_num_threads(),
+    )
 
 
 def made(
@@ -129,8 +137,8 @@ def made(
     """The model on the device in its dtype and layout, and its inputs with `batch` as their first size."""
     dtype = getattr(torch, job.conditions.dtype)
     if subject.variant is not None:
-        variant = Variant.from_dict(subject.variant)
-        model: Any = build(variant, device=device)
+        variant = subject.variant
+        model: Any = modules.build(variant, device=device)
         args: list[Any] = [torch.randn(batch, 3, variant.image, variant.image, device=device)]
         kwargs: dict[str, Any] = {}
     else:
@@ -176,35 +184,15 @@ def runner(subject: Subject, job: Job | Survey, device: torch.device, batch: int
 def operator_runner(asked: Operator, survey: OperatorSurvey, device: torch.device) -> Run:
     """A call that runs one operator in eval mode; its input is made anew each time, outside the time that counts."""
     dtype = getattr(torch, survey.conditions.dtype)
-    tail = () if asked.size is None else (asked.size, asked.size)
-    images = [torch.randn(survey.batch, channels, *tail).to(device, dtype) for channels in asked.inputs]
-    made = operator(asked)
-    call: Any = made.to(device, dtype).eval() if isinstance(made, nn.Module) else made
+    images = [torch.randn(survey.batch, *shape).to(device, dtype) for shape in asked.inputs]
+    said = TorchCall(asked.name, asked.arguments, dict(asked.options))
+    call: Any = modules.module(said).to(device, dtype).eval() if asked.is_module else modules.function(said)
 
     def run() -> None:
         with torch.inference_mode():
             call(*images)
 
     return run
-
-
-def operator(asked: Operator) -> Any:
-    """The module or function of an operator's kind."""
-    channels = asked.inputs[0]
-    modules: dict[str, Callable[[], Any]] = {
-        "Conv": lambda: nn.Conv2d(
-            channels, asked.channels, asked.kernel, asked.stride, asked.padding, groups=asked.groups, bias=False
-        ),
-        "Norm": lambda: nn.BatchNorm2d(channels),
-        "ReLU": lambda: nn.ReLU(),
-        "MaxPool": lambda: nn.MaxPool2d(asked.kernel, asked.stride, asked.padding),
-        "AvgPool": lambda: nn.AvgPool2d(asked.kernel, asked.stride),
-        "GlobalPool": lambda: nn.AdaptiveAvgPool2d(1),
-        "Linear": lambda: nn.Linear(channels, asked.channels),
-        "Concat": lambda: lambda *images: torch.cat(images, 1),
-        "Add": lambda: torch.add,
-    }
-    return modules[asked.op]()
 
 
 def training_runner(
@@ -256,11 +244,7 @@ def _clock(device: torch.device, flush: bool) -> Callable[[Run], float]:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether a device refused memory."""
-    text = str(error).lower()
+    text = "\n".join(lines_of(error)).lower()
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,6 +12,7 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 from itertools import count
 
+from analyzer.architecture.dims import Dim
 from analyzer.reading.heap import Heap, HeapStorage
 from analyzer.units import MIB
 
@@ -45,8 +46,9 @@ class CudaHeap(Heap):
         self._free: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
         self._by_number: dict[int, CudaBlock] = {}
 
-    def allocate(self, size: int) -> HeapStorage:
-        """A block for `size` bytes; nothing for none."""
+    def allocate(self, size: Dim) -> HeapStorage:
+        """A block for `size` bytes of one network; nothing for none."""
+        size = int(size)
         storage = _Held(self, size)
         if size:
             block = self._take(-(-size // ROUND) * ROUND)
@@ -54,7 +56,7 @@ class CudaHeap(Heap):
             self._grow(block.size)
         return storage
 
-    def allocate_all(self, sizes: Sequence[int]) -> list[HeapStorage]:
+    def allocate_all(self, sizes: Sequence[Dim]) -> list[HeapStorage]:
         """A block each."""
         return [self.allocate(size) for size in sizes]
 

@@ -1,4 +1,7 @@
-"""Net -> params, MACs, conv activations: where each of these figures is defined.
+"""Net -> params, MACs, conv activations, depth, buffers: where each of these figures is defined.
+
+Each is a sum of what the ops state of themselves (architecture/ops.py). Params are the elements of all parameters.
+Conv activations are the elements of all convolutions' and linear layers' results, and those layers make the depth.
 
 MACs are multiply-accumulates of convolutions and linear layers of one sample, without bias, BN, activations and
 pooling (the convention of the ResNet and DenseNet papers and of torchvision). FLOPs are twice the MACs.
@@ -8,8 +11,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from analyzer.architecture.net import INT64_MAX, Net, is_array
-from analyzer.architecture.ops import Conv, Dim, Linear, Norm, Op
+from analyzer.architecture.dims import INT64_MAX, Dim, is_array
+from analyzer.architecture.facts import FLOAT, INDEX, Op
+from analyzer.architecture.net import Net
 from analyzer.errors import ArchitectureError
 
 
@@ -25,33 +29,12 @@ FREE = Cost(0, 0, 0)
 
 
 def cost(op: Op) -> Cost:
-    """The definition of the three figures, op by op."""
-    if isinstance(op, Conv):
-        inputs = op.x.channels if isinstance(op.groups, int) and op.groups == 1 else op.x.channels // op.groups
-        kernel_area = op.kernel * op.kernel
-        weight = (
-            inputs * op.output.channels
-            if isinstance(kernel_area, int) and kernel_area == 1
-            else (inputs * op.output.channels * kernel_area)
-        )
-        params = weight + op.output.channels if op.bias else weight
-        return Cost(params, weight * op.output.area, op.output.elements)
-    if isinstance(op, Linear):
-        weight = op.x.channels * op.output.channels
-        return Cost(weight + op.output.channels, weight, op.output.channels)
-    if isinstance(op, Norm):
-        return Cost(2 * op.x.channels, 0, 0)
-    return FREE
-
-
-def parameters(op: Op) -> tuple[Dim, ...]:
-    """Elements of each of an op's parameters, in the order of its module's: weight, then bias."""
-    params = cost(op).params
-    if isinstance(op, Norm):
-        return op.x.channels, op.x.channels
-    if isinstance(op, Linear) or (isinstance(op, Conv) and op.bias):
-        return params - op.output.channels, op.output.channels
-    return (params,) if isinstance(op, Conv) else ()
+    """What one op adds to the three figures: all of its parameters, its MACs, a layer's results."""
+    if op.weightless:
+        return FREE
+    parameters = op.parameters
+    params = sum(parameters[1:], start=parameters[0]) if parameters else 0
+    return Cost(params, op.macs(parameters), op.output.elements if op.is_layer else 0)
 
 
 def total(net: Net) -> Cost:
@@ -71,13 +54,11 @@ def total(net: Net) -> Cost:
 
 
 def _distinct(net: Net) -> list[tuple[Op, int]]:
-    """Ops that cost something, with how often an op of the very same dimensions occurs: each is costed once."""
+    """Ops that cost something, with how often one of the very same dimensions occurs: each is costed once."""
     seen: dict[tuple[object, ...], tuple[Op, int]] = {}
     for _, op in net.ops():
-        if isinstance(op, (Conv, Norm, Linear)):
-            dims = (op.x.channels, op.output.channels, op.output.area)
-            more = (op.kernel, op.groups, op.bias) if isinstance(op, Conv) else ()
-            key = (type(op), *(id(dim) if is_array(dim) else dim for dim in dims + more))
+        if not op.weightless:
+            key = op.signature
             seen[key] = (seen[key][0], seen[key][1] + 1) if key in seen else (op, 1)
     return list(seen.values())
 
@@ -87,16 +68,16 @@ def depth(net: Net) -> int:
     longest: dict[int, int] = {}
     for _, op in net.ops():
         before = max((longest.get(x.id, 0) for x in op.inputs), default=0)
-        longest[op.output.id] = before + isinstance(op, (Conv, Linear))
+        longest[op.output.id] = before + op.is_layer
     return longest[net.output_tensor.id]
 
 
 def norm_channels(net: Net) -> tuple[Dim, int]:
     """Channels of all batch normalisations together, and how many there are."""
-    norms = [op.x.channels for _, op in net.ops() if isinstance(op, Norm)]
-    return sum(norms), len(norms)
+    channels = [normalised for _, op in net.ops() if (normalised := op.normalised) is not None]
+    return sum(channels), len(channels)
 
 
 def buffer_bytes(channels: Dim, norms: int) -> Dim:
     """Bytes of BN's running mean and variance (fp32, two a channel) and its step counter (int64, one a norm)."""
-    return 8 * channels + 8 * norms
+    return 2 * FLOAT * channels + INDEX * norms

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from analyzer.architecture import ops
+from analyzer.architecture.axes import AXES, Axis
+from analyzer.architecture.facts import Op, Scope
 from analyzer.architecture.net import Net
 from analyzer.architecture.network import Columns, densenet121_like, preset_name, trace
-from analyzer.architecture.ops import Op, Scope
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, ArchitectureError
 from analyzer.figures import FIGURES
@@ -20,30 +20,15 @@ from analyzer.reading import saved as memory
 from analyzer.reading.latency import Profile
 from analyzer.reading.readings import Reading
 from analyzer.reading.vector import CHUNK, count_columns
-from analyzer.records import Failure, Input, LayerRow, Record, Target
-
-TYPES = {
-    ops.Conv: "Conv2d",
-    ops.Norm: "BatchNorm2d",
-    ops.ReLU: "ReLU",
-    ops.MaxPool: "MaxPool2d",
-    ops.AvgPool: "AvgPool2d",
-    ops.GlobalPool: "AdaptiveAvgPool2d",
-    ops.Linear: "Linear",
-}
-"""Class names of the modules that ops become."""
+from analyzer.records import Failure, Input, LayerRow, Record, Remark, Target
 
 READ = tuple(figure for figure in FIGURES.values() if figure.arrays)
 """The figures of a record of the family."""
-NOT_TRAINED = "no saved_bytes and no training peak: "
-"""How the note begins that says why the figures of training are not known."""
-NUMERIC = ("growth", "ratio", "bn_size", "compression", "init", "groups", "kernel", "classes", "image")
-"""Variant's fields that may vary within one array pass."""
 
 
 def target(variant: Variant, label: str | None = None) -> Target:
     """How a variant is called: by a preset's name or its canonical one, and the label that it is given."""
-    return Target(name=preset_name(variant) or variant.name, variant=variant.to_dict(), label=label)
+    return Target(name=preset_name(variant) or variant.name, variant=variant, label=label)
 
 
 def baseline_for(variant: Variant, batch: int = 1, *, layers: bool = True, profile: Profile | None = None) -> Record:
@@ -79,7 +64,7 @@ def record(
     return Record(
         **_common(variant, batch, label),
         **{figure.name: read.figure(figure.name) for figure in READ if not (reason and figure.training)},
-        notes=(f"{NOT_TRAINED}{reason}",) if reason else (),
+        remarks=(_no_training(reason),) if reason else (),
         predicted=profile.predicted(float(profile.of_net(net))) if profile else None,
         layers=tuple(_rows(net, batch, reason is None)) if layers else None,
     )
@@ -108,7 +93,7 @@ def records(variants: Sequence[Variant], batch: int = 1, profile: Profile | None
 def failed(name: str, error: AnalyzerError, variant: Variant | None = None, batch: int = 1) -> Record:
     """The record of a target that has no figures, with the reason."""
     return Record(
-        target=Target(name=name, variant=variant.to_dict() if variant else None),
+        target=Target(name=name, variant=variant),
         batch=batch,
         error=Failure(what=error.what, where=error.where, fix=error.fix),
     )
@@ -119,6 +104,10 @@ def _common(variant: Variant, batch: int, label: str | None = None) -> dict[str,
     return {"target": target(variant, label), "input": shape, "inputs": (Input(shape=shape),), "batch": batch}
 
 
+def _no_training(why: str) -> Remark:
+    return Remark(kind="untrainable", text=f"no saved_bytes and no training peak: {why}")
+
+
 # -- layers ----------------------------------------------------------------------------------------------------
 
 
@@ -126,31 +115,20 @@ def _rows(net: Net, batch: int, trainable: bool) -> Iterator[LayerRow]:
     """One row a module that runs something itself; a module's functional ops are added up in its own row."""
     groups: dict[str, list[tuple[Scope, Op, int]]] = defaultdict(list)
     for scope, op, size in memory.saved(net, batch):
-        groups[scope.path_of(op)].append((scope, op, size))
+        groups[scope.path_of(op)].append((scope, op, int(size)))
     for path, members in groups.items():
         scope, last, _ = members[-1]
         costs = [exact.cost(op) for _, op, _ in members]
         yield LayerRow(
             path=path,
-            type=TYPES[type(last)] if last.name else scope.kind,
-            output=_shape(scope_output(scope) if not last.name else last.output, batch),
-            params=sum(c.params for c in costs),
-            macs=sum(c.macs for c in costs),
-            conv_activations=sum(c.conv_activations for c in costs),
+            type=last.module.name if last.name and last.module else scope.kind,
+            output=(last.output if last.name else scope.output).shape(batch),
+            params=sum(int(c.params) for c in costs),
+            macs=sum(int(c.macs) for c in costs),
+            conv_activations=sum(int(c.conv_activations) for c in costs),
             saved_bytes=sum(size for _, _, size in members) if trainable else None,
+            part=str(part) if (part := net.part_of(last)) else None,
         )
-
-
-def scope_output(scope: Scope) -> ops.Value:
-    """What a scope's module returns: the output of its last step."""
-    step: Scope | Op = scope
-    while isinstance(step, Scope):
-        step = step.steps[-1]
-    return step.output
-
-
-def _shape(tensor: ops.Value, batch: int) -> tuple[int, ...]:
-    return (batch, tensor.channels) if tensor.size is None else (batch, tensor.channels, tensor.size, tensor.size)
 
 
 # -- many variants ---------------------------------------------------------------------------------------------
@@ -158,8 +136,7 @@ def _shape(tensor: ops.Value, batch: int) -> tuple[int, ...]:
 
 def _structure(v: Variant) -> tuple[Any, ...]:
     """What must be one for all variants of an array pass: what is said once, a stage, or not at all included."""
-    kinds = tuple(type(value) for value in (v.growth, v.ratio, v.bn_size, v.compression))
-    return v.block, v.block_config, kinds, v.stem, v.drop, v.groups == 1
+    return tuple(axis.structure(getattr(v, axis.field)) for axis in AXES)
 
 
 def _groups(variants: Sequence[Variant]) -> Iterator[tuple[list[int], list[Variant]]]:
@@ -183,21 +160,16 @@ def columns_of(variants: Sequence[Variant]) -> Columns:
             return values[0]
         return np.array(values)
 
-    def field_column(name: str) -> Any:
-        values = [getattr(v, name) for v in variants]
+    def field_column(axis: Axis) -> Any:
+        values = [getattr(v, axis.field) for v in variants]
+        if axis.structural:
+            return values[0]
         if isinstance(values[0], tuple):
             return tuple(column(stage) for stage in zip(*values, strict=True))
         return column(values)
 
-    first = variants[0]
-    return Columns(
-        block=first.block,
-        block_config=first.block_config,
-        stem=first.stem,
-        drop=first.drop,
-        **{name: field_column(name) for name in NUMERIC if name != "init"},
-        init=np.array([v.init for v in variants]),
-    )
+    columns = {axis.field: field_column(axis) for axis in AXES}
+    return Columns(**{**columns, "init": np.array([v.init for v in variants])})
 
 
 def _count(variants: list[Variant], batch: int, profile: Profile | None) -> Iterator[Record]:
@@ -205,7 +177,7 @@ def _count(variants: list[Variant], batch: int, profile: Profile | None) -> Iter
     counts = count_columns(columns_of(variants), batch, names, profile.of_net if profile else None)
     assert counts.untrainable is not None
     latency = counts.latency_s
-    note = f"{NOT_TRAINED}batch normalisation can't train at batch {batch}"
+    note = _no_training(f"batch normalisation can't train at batch {batch}")
     table = [counts.figures[name].tolist() for name in names]
     for i, variant in enumerate(variants):
         if counts.invalid[i]:
@@ -219,7 +191,7 @@ def _count(variants: list[Variant], batch: int, profile: Profile | None) -> Iter
             **_common(variant, batch),
             **values,
             predicted=profile.predicted(float(latency[i])) if profile and latency is not None else None,
-            notes=() if trains else (note,),
+            remarks=() if trains else (note,),
         )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from analyzer.architecture.variant import Variant
+from analyzer.architecture.axes import FIELDS
 from analyzer.figures import FIGURES
 from analyzer.files import csv_text
 from analyzer.records import Record
@@ -21,17 +21,13 @@ class FlatColumn:
     kind: Literal["text", "int", "real"]
 
 
-AXES = tuple(field.name for field in fields(Variant))
-"""The axes of a variant, a column each."""
-
-
 def _columns() -> list[FlatColumn]:
     kinds: dict[str, Literal["int", "real"]] = {"count": "int", "bytes": "int"}
     return [
         FlatColumn("name", "target.name", "text"),
         FlatColumn("label", "target.label", "text"),
         FlatColumn("batch", "batch", "int"),
-        *(FlatColumn(axis, f"target.variant.{axis}", "text") for axis in AXES),
+        *(FlatColumn(axis, f"target.variant.{axis}", "text") for axis in FIELDS),
         *(FlatColumn(f.name, f.path or f.name, kinds.get(f.unit, "real")) for f in FIGURES.values()),
         FlatColumn("predicted_batch", "predicted.batch", "int"),
         FlatColumn("predicted_mean_error", "predicted.mean_error", "real"),
@@ -57,7 +53,7 @@ def flat(record: Record) -> dict[str, Any]:
     for name, path in _PATHS:
         value: Any = record
         for part in path:
-            value = value.get(part) if isinstance(value, dict) else getattr(value, part, None)
+            value = getattr(value, part, None)
             if value is None:
                 break
         row[name] = value

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from analyzer.architecture.net import is_array
-from analyzer.architecture.ops import Dim
+from analyzer.architecture.dims import Dim, is_array
 
 
 class Moment(NamedTuple):
@@ -17,7 +16,7 @@ class Moment(NamedTuple):
 
     phase: str
     layer: str
-    live_bytes: Dim
+    live_bytes: int
 
 
 class Heap:
@@ -51,7 +50,7 @@ class Heap:
     def mark(self, layer: str) -> None:
         """Ends a step of the timeline."""
         if self.moments is not None:
-            self.moments.append(Moment(self.phase, layer, self._high))
+            self.moments.append(Moment(self.phase, layer, int(self._high)))
             self._high = self.live
 
     def _grow(self, size: Dim) -> None:

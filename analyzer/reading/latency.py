@@ -1,8 +1,9 @@
 """Predicted latency: a device's profile, a few coefficients fitted to measured variants, and what it says of any other.
 
 Latency is a roofline whose parts add up: seconds per MAC (some dearer than others), per byte moved or newly made, per
-element compared, per operator: see reading/work.py; a device needs some of these, rarely all. With a table of operators it is the sum of the
-operators' own times, each from its kind's own coefficients, scaled (convolutions, others), plus `per_call` for each.
+element compared, per operator: see reading/work.py; a device needs some of these, rarely all. With a table of operators
+it is the sum of the operators' own times, each from its kind's own coefficients, scaled (convolutions, others), plus
+`per_call` for each.
 No torch.
 """
 
@@ -17,12 +18,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.architecture.facts import CONVOLUTIONS
 from analyzer.architecture.net import Net
 from analyzer.architecture.network import trace
-from analyzer.architecture.ops import Conv
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
-from analyzer.reading.work import kind, operators, work
+from analyzer.reading.work import operators, work
 from analyzer.records import Environment, Frozen, PredictedLatency
 
 SCHEMA = 1
@@ -32,9 +33,9 @@ Coefficients = tuple[float, float, float, float, float, float]
 
 
 class Sample(Frozen, frozen=True, kw_only=True):
-    """A calibration variant: its fields, its measured latency, and the one that the others alone predict (left out)."""
+    """A calibration variant, its measured latency, and the one that the others alone predict (left out)."""
 
-    variant: dict[str, Any]
+    variant: Variant
     measured_s: float
     left_out_s: float
 
@@ -91,8 +92,8 @@ def tabled(net: Net, batch: int, table: Mapping[str, Sequence[float]]) -> tuple[
     sums: list[Any] = [0.0, 0.0]
     calls = 0
     for op, each in operators(net, batch):
-        side = 0 if isinstance(op, Conv) else 1
-        sums[side] = sums[side] + _dot(table.get(kind(op)) or table["elementwise"], each)
+        side = 0 if op.kind in CONVOLUTIONS else 1
+        sums[side] = sums[side] + _dot(table.get(op.kind) or table["elementwise"], each)
         calls += 1
     return sums[0], sums[1], calls
 

@@ -15,15 +15,19 @@ up or a kernel uses inside; torch's own optimizers, with what each form of them 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from analyzer.architecture.net import Net
-from analyzer.architecture.ops import Dim, Norm
+from analyzer.architecture.facts import INDEX
 from analyzer.errors import UsageError, did_you_mean
-from analyzer.reading.exact import cost, parameters
-from analyzer.reading.heap import Heap, HeapStorage, Moment
+from analyzer.reading.exact import cost
+from analyzer.reading.heap import Heap
 from analyzer.reading.replay import Replay
-from analyzer.reading.saved import INDEX, require_trainable
+from analyzer.reading.saved import require_trainable
+
+if TYPE_CHECKING:
+    from analyzer.architecture.dims import Dim
+    from analyzer.architecture.net import Net
+    from analyzer.reading.heap import HeapStorage, Moment
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Optimizer = Literal["sgd", "sgd_momentum", "adam", "adamw"]
@@ -42,10 +46,11 @@ STEP_BYTES = 4
 class Training:
     """How a step trains. Raises UsageError on a value that is none of those verified.
 
-    `dtype` is that of parameters and activations alike, but where `autocast` says another one (by the CPU's rules; CUDA's
-    differ in the loss alone) with fp32 parameters and gradients: forward and loss are then under torch.autocast, the
-    backward pass and the optimizer are not, and no loss is scaled. `form` is torch's `foreach` (CUDA's default), `fused` or
-    neither. `weight_decay` says whether it is above 0; `accumulate` how many batches add to one step's gradients.
+    `dtype` is that of parameters and activations alike, but where `autocast` says another one (by the CPU's rules;
+    CUDA's differ in the loss alone) with fp32 parameters and gradients: forward and loss are then under torch.autocast,
+    the backward pass and the optimizer are not, and no loss is scaled. `form` is torch's `foreach` (CUDA's default),
+    `fused` or neither. `weight_decay` says whether it is above 0; `accumulate` how many batches add to one step's
+    gradients.
     `checkpoint` runs every layer (each DenseLayer, ResidualBlock, …) again in the backward pass, by
     torch.utils.checkpoint, in place of keeping its activations.
     """
@@ -111,12 +116,12 @@ class Peak:
 
 def parameter_counts(net: Net) -> list[Dim]:
     """Elements of each parameter, in the order of `model.parameters()`."""
-    return [count for _, op in net.ops() for count in parameters(op)]
+    return [count for _, op in net.ops() for count in op.parameters]
 
 
 def buffer_sizes(net: Net, itemsize: int) -> list[Dim]:
     """Bytes of BN's buffers: running mean and variance, and the step counter (int64)."""
-    channels = [op.x.channels for _, op in net.ops() if isinstance(op, Norm)]
+    channels = [normalised for _, op in net.ops() if (normalised := op.normalised) is not None]
     return [size for c in channels for size in (itemsize * c, itemsize * c, INDEX)]
 
 
@@ -219,7 +224,7 @@ def _optimizer_step(heap: Heap, training: Training, sizes: list[Dim]) -> None:
 
 
 def _single_tensor(heap: Heap, sizes: list[Dim], adam: bool, decayed: bool) -> None:
-    """Parameter after parameter: `grad.add(param)`, then `(exp_avg_sq.sqrt() / correction)`; the last result lives on."""
+    """Parameter after parameter: `grad.add(param)`, then `exp_avg_sq.sqrt() / correction`; the last result lives on."""
     denominator: HeapStorage | None = None
     for size in sizes:
         gradient = heap.allocate(size) if decayed else None

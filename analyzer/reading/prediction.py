@@ -1,6 +1,6 @@
 """Memory of a variant, predicted without torch: what a training step and an inference need, where, and what fits.
 
-Bytes are of live tensors, exactly. What a device's allocator rounds up is given beside them (reading/cuda_allocator.py);
+Bytes are of live tensors, exactly. What a device's allocator rounds up is beside them (reading/cuda_allocator.py);
 kernels' workspaces and a CUDA context (some hundred MB) come on top.
 """
 
@@ -38,8 +38,8 @@ class MemoryPrediction(Frozen, frozen=True, kw_only=True):
 
     The training figures are None where the model can't train. `cuda_*` are those of a simulated CUDA caching allocator
     (`max_memory_allocated` and `max_memory_reserved`, the latter a rough one), known for the family only.
-    `recomputed_macs` are those of one sample that checkpointing adds to a step. `timeline` has the steps of the training
-    step, where asked for.
+    `recomputed_macs` are those of one sample that checkpointing adds to a step. `timeline` has the steps of the
+    training step, where asked for.
     """
 
     target: Target
@@ -79,12 +79,12 @@ def predict_memory(
         target=family.target(variant),
         batch=batch,
         training=msgspec.to_builtins(training),
-        param_bytes=itemsize * total(net).params,
-        buffer_bytes=sum(peak.buffer_sizes(net, itemsize)),
-        optimizer_bytes=sum(peak.state_sizes(counts, training)),
-        peak_inference_bytes=inference.bytes,
+        param_bytes=itemsize * int(total(net).params),
+        buffer_bytes=int(sum(peak.buffer_sizes(net, itemsize))),
+        optimizer_bytes=int(sum(peak.state_sizes(counts, training))),
+        peak_inference_bytes=int(inference.bytes),
         inference_peak_at=place(inference),
-        cuda_inference_allocated_bytes=on_cuda.peak,
+        cuda_inference_allocated_bytes=int(on_cuda.peak),
         cuda_inference_reserved_bytes=on_cuda.reserved,
         **_trained(net, batch, training, timeline),
     )
@@ -174,7 +174,7 @@ def _training_bytes(net: Net, batch: int, training: Training) -> int | None:
 
 
 def ways_to_fit(variant: Variant, budget: int, batch: int, training: Training = DEFAULT) -> Iterator[Way]:
-    """The variant as it is, then each change that lowers its training peak at `batch`, and all that keep its figures."""
+    """The variant as it is, then each change that lowers its training peak at `batch`, and all that keep figures."""
     now = _way("", variant, budget, batch, training)
     yield now
     for name, changed in _changes(training):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+from analyzer.architecture.facts import FLOAT
 from analyzer.architecture.net import Net
 from analyzer.reading import exact, peak, saved
 
@@ -36,7 +37,7 @@ READINGS: dict[str, Callable[[Reading], Any]] = {
     "saved_bytes": lambda read: saved.saved_bytes(read.net, read.batch),
     "peak_training_bytes": lambda read: peak.training_peak(read.net, read.batch).bytes,
     "peak_inference_bytes": lambda read: peak.inference_peak(read.net, read.batch).bytes,
-    "param_bytes": lambda read: saved.FLOAT * read.cost.params,
+    "param_bytes": lambda read: FLOAT * read.cost.params,
     "buffer_bytes": lambda read: exact.buffer_bytes(*exact.norm_channels(read.net)),
 }
 """How each figure that exists in array form is read."""

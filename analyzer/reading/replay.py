@@ -11,78 +11,20 @@ Source: torch/csrc/autograd/{engine,input_buffer}.cpp, derivatives.yaml, aten/sr
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from analyzer.architecture import ops
-from analyzer.architecture.net import Net
-from analyzer.architecture.ops import Dim, Op
-from analyzer.architecture.schedule import Call, ModulePlan, plan
+from analyzer.architecture.facts import CONVOLUTIONS, Scope
+from analyzer.architecture.schedule import plan
 from analyzer.errors import UsageError
-from analyzer.reading.exact import parameters
-from analyzer.reading.heap import Heap, HeapStorage
-from analyzer.reading.saved import kept_beside, kept_tensors
+from analyzer.reading.tape import CheckpointRegion, HeapValue, KeptAllError, TapeEntry, alone, keeps
 
-OWN_GRADIENT = (
-    ops.Norm, ops.ReLU, ops.Sigmoid, ops.Dropout, ops.MaxPool, ops.AvgPool, ops.GlobalPool, ops.Shuffle, ops.Slice,
-    ops.Conv, ops.Linear,
-)  # fmt: skip
-"""Ops whose backward allocates a gradient as large as their input (a slice's is padded with zeros)."""
-
-
-@dataclass(slots=True)
-class HeapValue:
-    """A value or a gradient: its storage and own size in bytes. `dense` says that it fills its storage in order."""
-
-    storage: HeapStorage
-    size: Dim
-    dense: bool = True
-
-
-@dataclass(slots=True)
-class TapeEntry:
-    """An op that the backward pass will undo, the module it belongs to, and the storages it keeps.
-
-    In a checkpointed `region` it keeps none until the region is run again.
-    """
-
-    op: Op
-    layer: str
-    saved: list[HeapStorage]
-    region: CheckpointRegion | None = None
-
-
-@dataclass(slots=True)
-class CheckpointRegion:
-    """A module call under torch.utils.checkpoint (use_reentrant=False): it keeps its inputs, and its nodes nothing.
-
-    The first node that needs what it would have kept runs the call again, up to the last value that any node keeps.
-    """
-
-    plan: ModulePlan
-    inputs: list[HeapValue]
-    nodes: dict[int, TapeEntry] = field(default_factory=dict)
-    again: bool = False
-
-    @property
-    def last(self) -> TapeEntry:
-        """The node that keeps the last value."""
-        return next(node for node in reversed(self.nodes.values()) if keeps(node.op))
-
-
-class _KeptAllError(Exception):
-    """Ends the second run of a region."""
-
-
-def keeps(op: Op) -> bool:
-    """Whether an op keeps anything for its backward."""
-    return bool(kept_tensors(op)) or isinstance(op, ops.Dropout)
-
-
-def keeps_before_it_runs(op: Op) -> bool:
-    """Whether all that an op keeps is there before its result is."""
-    return isinstance(op, (ops.Conv, ops.Linear, ops.AvgPool, ops.GlobalPool, ops.Scale, ops.Dropout))
+if TYPE_CHECKING:
+    from analyzer.architecture.dims import Dim
+    from analyzer.architecture.facts import Op, Value
+    from analyzer.architecture.net import Net
+    from analyzer.architecture.schedule import Call, ModulePlan
+    from analyzer.reading.heap import Heap, HeapStorage
 
 
 class Replay:
@@ -118,7 +60,7 @@ class Replay:
         if low is not None:
             require_autocast(net)
 
-    def size(self, tensor: ops.Value, itemsize: int | None = None) -> Dim:
+    def size(self, tensor: Value, itemsize: int | None = None) -> Dim:
         """A value's bytes; the image's are its own, at the network's `itemsize`."""
         return self.batch * (itemsize or self.activation) * tensor.elements
 
@@ -153,7 +95,7 @@ class Replay:
             if self.training and self._region is None and call.plan.scope.kind == self.checkpoint:
                 return self._checkpointed(call.plan, arguments)
             return self._module(call.plan, *arguments)
-        assert isinstance(call.step, Op)
+        assert not isinstance(call.step, Scope)
         layer = plan.scope.path_of(call.step)
         result = self._op(call.step, layer, arguments)
         self.heap.mark(layer)
@@ -173,31 +115,28 @@ class Replay:
         if self._autocasts(op):
             inputs, weight = self._cast(op, inputs)
             beside.append(weight)
-        if stop and keeps_before_it_runs(op):
-            if isinstance(op, ops.Dropout):
-                beside.append(self.heap.allocate(kept_beside(op, self.batch, self.activation)))
+        if stop and op.autograd.keeps_first:
+            self._make_beside(op, beside)
             self._keep(op, layer, beside, inputs, None)
-            raise _KeptAllError
-        output = (
-            HeapValue(inputs[0].storage, self.size(op.output)) if self._is_view(op) else self._new(self.size(op.output))
-        )
-        if (size := self._beside(op)) is not None:
-            beside.append(self.heap.allocate(size))
-        if self.training and (parameters(op) or any(x.id in self._needs_grad for x in op.inputs)):
+            raise KeptAllError
+        size = self.size(op.output)
+        output = HeapValue(inputs[0].storage, size) if self._is_view(op) else self._new(size)
+        self._make_beside(op, beside)
+        if self.training and (not op.weightless or any(x.id in self._needs_grad for x in op.inputs)):
             self._needs_grad.add(op.output.id)
             self._keep(op, layer, beside, inputs, output)
         if again:
             self.recomputed.append(op)
         if stop:
-            raise _KeptAllError
+            raise KeptAllError
         return output
 
     def _autocasts(self, op: Op) -> bool:
-        return self.low is not None and isinstance(op, (ops.Conv, ops.Linear))
+        return self.low is not None and op.autograd.lowered
 
     def _cast(self, op: Op, inputs: list[HeapValue]) -> tuple[list[HeapValue], HeapStorage]:
         """An op's inputs and its weight in low precision, made in torch's order: bias, weight, then the image."""
-        counts = parameters(op)
+        counts = op.parameters
         for i in reversed(range(len(counts))):
             self._casts[op.output.id, i] = self.heap.allocate(self.activation * counts[i])
         if op.x.id == self.net.input_tensor.id:
@@ -211,7 +150,7 @@ class Replay:
         values = dict(zip((x.id for x in op.inputs), inputs, strict=True))
         if output is not None:
             values[op.output.id] = output
-        saved = [*beside, *(values[x.id].storage for x in kept_tensors(op))]
+        saved = [*beside, *(values[x.id].storage for x in op.kept)]
         if self._region is None:
             self.tape.append(TapeEntry(op, layer, saved))
         elif self._region.again:
@@ -221,16 +160,12 @@ class Replay:
             self.tape.append(node)
 
     def _is_view(self, op: Op) -> bool:
-        if isinstance(op, ops.Dropout):
-            return not self.training
-        return isinstance(op, (ops.Flatten, ops.Slice)) or getattr(op, "inplace", False)
+        return op.is_view or op.overwrites or (op.trains_only and not self.training)
 
-    def _beside(self, op: Op) -> Dim | None:
-        """Bytes made beside the result. Max pooling makes its indices in inference too."""
-        if not self.training and not isinstance(op, ops.MaxPool):
-            return None
-        size = kept_beside(op, self.batch, self.activation)
-        return None if isinstance(size, int) and size == 0 else size
+    def _make_beside(self, op: Op, beside: list[HeapStorage]) -> None:
+        """Makes what the op makes beside its result: some ops do in inference too."""
+        if op.beside is not None and (self.training or op.autograd.infers_beside):
+            beside.append(self.heap.allocate(op.beside.bytes(self.batch, self.activation)))
 
     @property
     def saved_bytes(self) -> Dim:
@@ -286,12 +221,12 @@ class Replay:
         if node.region is not None and not node.region.again and keeps(node.op):
             self._run_again(node.region)
         made = list(self._input_gradients(node.op, grad))
-        counts, cast = parameters(node.op), self._autocasts(node.op)
+        counts, cast = node.op.parameters, self._autocasts(node.op)
         own = [self.heap.allocate((self.activation if cast else self.itemsize) * count) for count in counts]
         del grad
         if node.region is not None:
             node.saved.clear()  # what is run again goes as it is read, what was kept once its node is through
-        if isinstance(node.op, ops.Scale):
+        if node.op.autograd.gradient == "product":
             self._sum_factors(node.op, made)
         node.saved.clear()
         node.region = None
@@ -310,7 +245,7 @@ class Replay:
         region.again = True
         self._region = region
         self.heap.begin("recompute")
-        with contextlib.suppress(_KeptAllError):
+        with contextlib.suppress(KeptAllError):
             self._module(region.plan, *region.inputs)
         self._region = None
         self._casts.clear()
@@ -318,23 +253,20 @@ class Replay:
         self.heap.begin("backward")
 
     def _input_gradients(self, op: Op, grad: HeapValue) -> Iterator[tuple[int, HeapValue]]:
-        inputs = [x for x in op.inputs if x.id in self._needs_grad]
-        if isinstance(op, ops.Concat):
-            # Views that keep the whole gradient alive: torch adds to none of them in place, of one sample neither.
-            for x in inputs:
-                yield x.id, HeapValue(grad.storage, self.size(x), dense=False)
-        elif isinstance(op, (ops.Add, ops.Flatten)):
-            for x in inputs:
-                yield x.id, HeapValue(grad.storage, self.size(x))
-        elif isinstance(op, ops.Scale):  # both products are as large as the image
-            for x in inputs:
-                yield x.id, self._new(self.size(op.output))
-        else:
-            assert isinstance(op, OWN_GRADIENT), f"no backward is known of {type(op).__name__}"
-            for x in inputs:
+        gradient = op.autograd.gradient
+        for x in op.inputs:
+            if x.id not in self._needs_grad:
+                continue
+            if gradient == "own":
                 yield x.id, self._new(self.size(x))
+            elif gradient == "product":  # both products are as large as the image
+                yield x.id, self._new(self.size(op.output))
+            else:
+                # A part is a view that keeps the whole gradient alive: torch adds to none of them in place, of one
+                # sample neither.
+                yield x.id, HeapValue(grad.storage, self.size(x), dense=gradient == "passed")
 
-    def _sum_factors(self, op: ops.Scale, made: list[tuple[int, HeapValue]]) -> None:
+    def _sum_factors(self, op: Op, made: list[tuple[int, HeapValue]]) -> None:
         """Sums the factors' gradient over the image; by then the incoming one has gone."""
         for i, (value, _) in enumerate(made):
             if value != op.x.id:
@@ -345,7 +277,7 @@ class Replay:
         old = self._pending.pop(value, None)
         if old is None:
             self._pending[value] = grad
-        elif self.accumulates_in_place and old.dense and _alone(old):
+        elif self.accumulates_in_place and old.dense and alone(old):
             self._pending[value] = old
         else:
             self._pending[value] = self._new(old.size)
@@ -355,14 +287,9 @@ def require_autocast(net: Net) -> None:
     """UsageError where anything but a convolution reads the image: what autocast makes of that is not verified."""
     image = net.input_tensor.id
     for scope, op in net.ops():
-        if any(x.id == image for x in op.inputs) and not isinstance(op, ops.Conv):
+        if any(x.id == image for x in op.inputs) and op.kind not in CONVOLUTIONS:
             raise UsageError(
                 "reads the image before any convolution, and no prediction of autocast is verified for that",
                 where=scope.path_of(op),
                 fix="leave autocast out, or begin with a convolution",
             )
-
-
-def _alone(tensor: HeapValue) -> bool:
-    """Whether no other tensor and no node holds the storage: it is referred to by this tensor, and by the call."""
-    return sys.getrefcount(tensor.storage) == 2

@@ -7,13 +7,15 @@ beyond int64, a float64 trace tells which variants are concerned.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.architecture.net import INT64_MAX, Net
+from analyzer.architecture.axes import AXES, FIELDS
+from analyzer.architecture.dims import INT64_MAX
+from analyzer.architecture.net import Net
 from analyzer.architecture.network import Columns, trace
 from analyzer.errors import ArchitectureError
 from analyzer.figures import FIGURES
@@ -29,11 +31,11 @@ COUNTED = ("params", "macs", "conv_activations")
 """The figures that are counted where none are asked for."""
 
 _SAFELY_BELOW = 2.0**62
-_DIMENSIONS = ("growth", "bn_size", "init", "classes", "image")
+_DIMENSIONS = tuple(axis.field for axis in AXES if axis.dimension)
 
 
 @dataclass(frozen=True)
-class Counts:
+class ColumnCounts:
     """Figures of n variants by name, as int64 arrays of length n.
 
     Entries where `invalid` holds mean nothing: that variant makes no network or its figures are beyond int64, and
@@ -49,7 +51,7 @@ class Counts:
 
 def length(columns: Columns) -> int:
     """How many variants the columns hold (1 where every field is a scalar)."""
-    values = (getattr(columns, field.name) for field in fields(columns) if field.name != "block_config")
+    values = (getattr(columns, name) for name in FIELDS)
     return max((len(part) for value in values for part in _parts(value) if isinstance(part, np.ndarray)), default=1)
 
 
@@ -61,13 +63,7 @@ def at(columns: Columns, index: int) -> Columns:
             return tuple(pick(part) for part in value)
         return value[index].item() if isinstance(value, np.ndarray) else value
 
-    return Columns(
-        **{
-            field.name: value if field.name == "block_config" else pick(value)
-            for field in fields(columns)
-            for value in [getattr(columns, field.name)]
-        }
-    )
+    return Columns(**{name: pick(getattr(columns, name)) for name in FIELDS})
 
 
 def _parts(value: Any) -> tuple[Any, ...]:
@@ -76,13 +72,14 @@ def _parts(value: Any) -> tuple[Any, ...]:
 
 def count_columns(
     columns: Columns, batch: int = 1, figures: Collection[str] = COUNTED, latency: Callable[[Net], Any] | None = None
-) -> Counts:
-    """Counts the figures that are wanted of every variant of the columns, those of memory at `batch`.
+) -> ColumnCounts:
+    """ColumnCounts the figures that are wanted of every variant of the columns, those of memory at `batch`.
 
     `latency` gives a trace's seconds, where they are wanted (see latency.py).
     """
     size = length(columns)
-    columns = replace(columns, init=np.broadcast_to(np.asarray(columns.init, np.int64), size))
+    init: Any = np.broadcast_to(np.asarray(columns.init, np.int64), size)
+    columns = replace(columns, init=init)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         counts, net = _count(columns, size, batch, figures)
         if latency is None:
@@ -90,7 +87,7 @@ def count_columns(
         return replace(counts, latency_s=np.broadcast_to(np.asarray(latency(net), np.float64), size))
 
 
-def _count(columns: Columns, size: int, batch: int, figures: Collection[str]) -> tuple[Counts, Net]:
+def _count(columns: Columns, size: int, batch: int, figures: Collection[str]) -> tuple[ColumnCounts, Net]:
     net = trace(columns)
     invalid = np.broadcast_to(np.asarray(net.invalid, bool), size).copy()
     if _bound(net, batch, figures) > INT64_MAX:
@@ -100,7 +97,7 @@ def _count(columns: Columns, size: int, batch: int, figures: Collection[str]) ->
     trains = any(FIGURES[name].training for name in figures)
     untrainable = np.broadcast_to(~np.asarray(saved.trainable(net, batch)), size) if trains else None
     counted = {name: np.broadcast_to(np.asarray(read.figure(name), np.int64), size) for name in figures}
-    return Counts(counted, invalid, untrainable), net
+    return ColumnCounts(counted, invalid, untrainable), net
 
 
 def _bound(net: Net, batch: int, figures: Collection[str]) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from analyzer.figures import SHARED, Figure
 from analyzer.reading.layers import LayerNode, tree
-from analyzer.records import Record
+from analyzer.records import LayerRow, Record
 
 _WRAPPER = 0.5  # a module that holds this share of every figure is opened: its parts say more than it does
 
@@ -35,13 +37,47 @@ class StageChange:
         return (self.after or 0) - (self.before or 0)
 
 
-def _sum(nodes: list[LayerNode], figure: str) -> int | None:
-    parts = [node.totals[figure] for node in nodes]
-    return None if any(part is None for part in parts) else sum(part for part in parts if part is not None)
-
-
 def stages(record: Record) -> list[StageTotals]:
     """The network's stages in execution order; they add up to its totals. Empty without layers.
+
+    They are the parts that its assembly says (stem, stage 1, transition 1, …, head); of a model that says none, its
+    modules (see `modules`).
+    """
+    return _parts(record) if _says_parts(record) else modules(record)
+
+
+def _says_parts(record: Record) -> bool:
+    return bool(record.layers) and all(row.part for row in record.layers or ())
+
+
+def _parts(record: Record) -> list[StageTotals]:
+    rows: dict[str, list[LayerRow]] = defaultdict(list)
+    for row in record.layers or ():
+        rows[row.part or ""].append(row)
+    return [
+        StageTotals(part, _path(own, rows), {f.name: _sum([getattr(row, f.name) for row in own]) for f in SHARED})
+        for part, own in rows.items()
+    ]
+
+
+def _path(own: list[LayerRow], rows: dict[str, list[LayerRow]]) -> str:
+    """The module that holds a part and nothing else; the part's first module where there is none."""
+    shared = _shared([row.path.split(".") for row in own])
+    paths = [row.path.split(".") for part in rows.values() for row in part]
+    inside = [path for path in paths if path[: len(shared)] == shared]
+    if shared and len(inside) == len(own):
+        return ".".join(shared)
+    return next((row.path for row in own if row.path), "")
+
+
+def _shared(paths: list[list[str]]) -> list[str]:
+    """What all dotted paths begin with."""
+    levels = itertools.takewhile(lambda names: len(set(names)) == 1, zip(*paths, strict=False))
+    return [names[0] for names in levels]
+
+
+def modules(record: Record) -> list[StageTotals]:
+    """The network's outer modules in execution order; they add up to its totals. Empty without layers.
 
     A module that holds most of every figure is opened; neighbouring single layers are one stage, `conv0 … pool0`.
     """
@@ -54,13 +90,18 @@ def stages(record: Record) -> list[StageTotals]:
             runs[-1].append(node)
         else:
             runs.append([node])
-    return [_part(run) for run in runs]
+    return [_run(run) for run in runs]
 
 
-def _part(run: list[LayerNode]) -> StageTotals:
+def _run(run: list[LayerNode]) -> StageTotals:
     first, last = run[0].name or "(model)", run[-1].name
     label = first if len(run) == 1 else f"{first} … {last}"
-    return StageTotals(label, run[0].path, {figure.name: _sum(run, figure.name) for figure in SHARED})
+    return StageTotals(label, run[0].path, {f.name: _sum([node.totals[f.name] for node in run]) for f in SHARED})
+
+
+def _sum(values: list[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
 
 
 def _opened(node: LayerNode, whole: LayerNode) -> Iterator[LayerNode]:
@@ -86,10 +127,12 @@ def _wraps(node: LayerNode, whole: LayerNode) -> bool:
 def waterfall(before: Record, after: Record, figure: Figure, most: int = 14) -> list[StageChange]:
     """Every stage that carries a difference, in execution order; the differences add up to the totals' difference.
 
-    Beyond `most` stages the small ones are one step. Empty where either network's stages are not known.
+    Where one of them says no parts, both are split by modules. Beyond `most` stages the small ones are one step.
+    Empty where either network's stages are not known.
     """
-    first = {part.label: part.totals[figure.name] for part in stages(before)}
-    second = {part.label: part.totals[figure.name] for part in stages(after)}
+    split = stages if _says_parts(before) and _says_parts(after) else modules
+    first = {part.label: part.totals[figure.name] for part in split(before)}
+    second = {part.label: part.totals[figure.name] for part in split(after)}
     if not first or not second or None in first.values() or None in second.values():
         return []
     steps = [StageChange(name, first.get(name), second.get(name)) for name in _merged(list(first), list(second))]
@@ -126,7 +169,7 @@ class ModuleChange:
 
     @property
     def state(self) -> str:
-        """`added`, `removed`, `grown`, `shrunk` or `same`: by params, and by the other figures where those are equal."""
+        """`added`, `removed`, `grown`, `shrunk` or `same`: by params, or by the other figures where those are equal."""
         if not self.before:
             return "added"
         if not self.after:

@@ -10,7 +10,7 @@ from typing import Any
 
 from analyzer.figures import FIGURES, Figure
 from analyzer.limits import Limit, hold_all, state_of
-from analyzer.records import Record
+from analyzer.records import Record, fields_of
 from analyzer.reporting.data import ReportData
 from analyzer.reporting.variants import label, value, varying
 
@@ -54,7 +54,7 @@ def heat_map(data: ReportData, figure_name: str = "params") -> HeatMap | None:
 
 
 def _alike(row: Record, subject: Record, free: set[str]) -> bool:
-    mine, other = row.target.variant or {}, subject.target.variant or {}
+    mine, other = fields_of(row), fields_of(subject)
     return all(mine.get(key) == other.get(key) for key in other if key not in free)
 
 
@@ -67,7 +67,7 @@ def _key(content: Any) -> tuple[int, float, str]:
 def _map(rows: list[Record], a: str, b: str, figure: Figure, limits: Sequence[Limit]) -> HeatMap:
     found: dict[tuple[str, str], list[Record]] = {}
     for row in rows:
-        variant = row.target.variant or {}
+        variant = fields_of(row)
         found.setdefault((value(variant[a]), value(variant[b])), []).append(row)
     down = _values(rows, a)
     across = _values(rows, b)
@@ -89,5 +89,5 @@ def _map(rows: list[Record], a: str, b: str, figure: Figure, limits: Sequence[Li
 
 
 def _values(rows: list[Record], field: str) -> tuple[str, ...]:
-    contents = [(row.target.variant or {})[field] for row in rows]
+    contents = [fields_of(row)[field] for row in rows]
     return tuple(dict.fromkeys(value(content) for content in sorted(contents, key=_key)))

@@ -73,10 +73,11 @@ def _chart(series: FigureHistory) -> dict[str, object]:
         for before, p in zip([None, *points[:-1]], points, strict=True)
     ]
     whole = _share(first.value, last.value)
+    from_, to = (f"{figure.text(point.value)} at {point.commit}" for point in (first, last))
     return {
         "id": f"{series.model}-{series.figure}",
         "heading": f"{series.model}: {figure.label}",
-        "sentence": f"{figure.text(first.value)} at {first.commit}, {figure.text(last.value)} at {last.commit}: {whole}",
+        "sentence": f"{from_}, {to}: {whole}",
         "plot": _plot(series, figure),
         "rows": list(reversed(rows)),
     }
@@ -112,7 +113,8 @@ def _plot(series: FigureHistory, figure: Figure) -> Markup:
     parts.append(text(_LEFT, _BOTTOM + 20, f"{points[0].commit}, {points[0].date}", class_="muted"))
     ends = f"{points[-1].commit}, {points[-1].date}"
     parts.append(text(WIDTH - _RIGHT, _BOTTOM + 20, ends, text_anchor="end", class_="muted"))
-    label = f"{series.model}: {figure.label} over {len(points)} commits, from 0; {figure.text(points[-1].value)} at the last"
+    last = figure.text(points[-1].value)
+    label = f"{series.model}: {figure.label} over {len(points)} commits, from 0; {last} at the last"
     return drawing(_HEIGHT, label, parts)
 
 

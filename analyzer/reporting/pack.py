@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from analyzer.errors import UsageError
-from analyzer.records import Record
+from analyzer.records import Record, to_record
 from analyzer.reporting.data import ReportData
 
 FORMAT = 2
@@ -92,7 +92,7 @@ def unpack(packed: dict[str, Any]) -> ReportData:
     total = packed["total"]
     columns = {key: _values(column, total) for key, column in packed["columns"].items()}
     rows = [_row({key: values[i] for key, values in columns.items()}) for i in range(total)]
-    records = [msgspec.convert(row, Record) for row in rows]
+    records = [to_record(row) for row in rows]
     return msgspec.convert(
         {name: packed[name] for name in _HEAD if name in packed}
         | {

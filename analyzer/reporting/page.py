@@ -24,8 +24,8 @@ from analyzer.reporting.heat import heat_map
 from analyzer.reporting.interactive import Script, csp_source, plotly_script, sweep_figure
 from analyzer.reporting.judge import judge
 from analyzer.reporting.pack import embed, pack, read_report
-from analyzer.reporting.text import visible
 from analyzer.reporting.variants import constant, describe, label
+from analyzer.shown import visible
 
 __all__ = ["policy", "read_report", "render", "write_report"]
 

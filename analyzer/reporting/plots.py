@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from markupsafe import Markup
@@ -10,10 +11,12 @@ from markupsafe import Markup
 from analyzer.figures import FIGURES, Figure
 from analyzer.reading.layers import LayerNode, tree
 from analyzer.records import Record
-from analyzer.reporting.changes import StageChange
 from analyzer.reporting.data import TimelineStep
 from analyzer.reporting.svg import WIDTH, drawing, el, line, rect, text
 from analyzer.units import percent
+
+if TYPE_CHECKING:
+    from analyzer.reporting.changes import StageChange
 
 ROW, LEFT, RIGHT = 30.0, 190.0, 200.0
 HATCH = el(
@@ -106,7 +109,7 @@ def icicle(record: Record, figure: Figure) -> Markup:
         height = ICICLE_HEIGHT * value / total
         if height < _DRAWN:
             return
-        parts.append(_block(node, record, figure, level * column, y, column, height, colour, total))
+        parts.append(_block(node, record, figure, total, (level * column, y, column, height), colour))
         for i, child in enumerate(node.children.values()):
             place(child, level + 1, y, 1 + i % 6 if node is top else colour)
             y += ICICLE_HEIGHT * (child.totals[figure.name] or 0) / total
@@ -121,23 +124,22 @@ def _block(
     node: LayerNode,
     record: Record,
     figure: Figure,
-    x: float,
-    y: float,
-    width: float,
-    height: float,
-    colour: int,
     total: int,
+    box: tuple[float, float, float, float],
+    colour: int,
 ) -> Markup:
+    """A module's box (x, y, width, height), with its share where there is room for words."""
+    x, y, width, height = box
     value = node.totals[figure.name] or 0
     share = percent(value, total)
     name = node.path or record.target.shown
     title = el("title", f"{name}: {figure.text(value)} {figure.label}, {share}")
-    box = rect(x, y, width - 1, max(height - 0.6, 0.6), title, class_=f"tint{colour}")
+    drawn = rect(x, y, width - 1, max(height - 0.6, 0.6), title, class_=f"tint{colour}")
     if height < _LABELLED:
-        return box
+        return drawn
     shown = _clip(node.name or record.target.shown, int((width - 70) / 7.2))
     words = text(x + 6, y + min(height / 2, 40) + 4.5, f"{shown} {share}")
-    return el("a", box, words, href=f"#{layer_id(node.path)}", aria_label=f"{name}: {share} of {figure.label}")
+    return el("a", drawn, words, href=f"#{layer_id(node.path)}", aria_label=f"{name}: {share} of {figure.label}")
 
 
 # -- memory over a training step -------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from analyzer.reporting.text import visible
+from analyzer.shown import visible
 
 WIDTH = 960
 Content = str | Markup | float

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from analyzer.figures import FIGURES, SHARED, Figure
 from analyzer.limits import Judged, State, hold_all, state_of
 from analyzer.reading.layers import tree
-from analyzer.records import Measurement, Record, devices_of
+from analyzer.records import Measurement, Record, devices_of, fields_of
 from analyzer.reporting.data import ReportData
 from analyzer.reporting.judge import ratio
 from analyzer.reporting.plots import budget_bar, layer_id
@@ -226,7 +226,7 @@ def variant_lines(data: ReportData, fields: Sequence[str], figures: Sequence[Fig
 
 
 def _variant_line(row: Record, data: ReportData, fields: Sequence[str], figures: Sequence[Figure]) -> VariantLine:
-    variant = row.target.variant or {}
+    variant = fields_of(row)
     cells: list[str] = []
     for figure in figures:
         cells += [figure.text(figure.of(row)), times(figure.of(row), figure.of(data.baseline))]

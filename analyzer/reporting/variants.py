@@ -5,29 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from analyzer.records import Record
-
-LABELS = {
-    "block": "block",
-    "block_config": "blocks",
-    "growth": "growth",
-    "ratio": "ratio",
-    "bn_size": "bn size",
-    "compression": "compression",
-    "init": "init",
-    "stem": "stem",
-    "groups": "groups",
-    "kernel": "kernel",
-    "drop": "drop",
-    "classes": "classes",
-    "image": "image",
-}
-_HIDDEN = ("ratio", "bn_size")  # two ways to say one thing, the hidden width
+from analyzer.architecture.axes import AXES, BY_FIELD, RIVALS, alternatives
+from analyzer.records import Record, fields_of
 
 
 def label(field: str) -> str:
     """What a field is called on the command line and in tables."""
-    return LABELS.get(field, field)
+    return BY_FIELD[field].label
 
 
 def value(content: Any) -> str:
@@ -44,52 +28,55 @@ def differences(a: Record, b: Record) -> list[str] | None:
 
     A block brings its own way to say the hidden width, so that does not count beside a different block.
     """
-    first, second = a.target.variant, b.target.variant
-    if first is None or second is None:
+    first, second = fields_of(a), fields_of(b)
+    if not first or not second:
         return None
     fields = [key for key in dict.fromkeys([*first, *second]) if first.get(key) != second.get(key)]
-    if "block" in fields or all(key in fields for key in _HIDDEN):
-        fields = [key for key in fields if key not in (_HIDDEN if "block" in fields else _HIDDEN[:1])]
+    for rivals in RIVALS:
+        if "block" in fields or all(key in fields for key in rivals):
+            fields = [key for key in fields if key not in (rivals if "block" in fields else rivals[:-1])]
     return fields
 
 
 def change(record: Record, field: str) -> str:
     """The value that a record has where it differs: `growth 32`, `dense block`."""
-    variant = record.target.variant or {}
-    if field in _HIDDEN:
-        field = next((key for key in _HIDDEN if variant.get(key) is not None), field)
+    variant = fields_of(record)
+    field = next((key for key in alternatives(field) if variant.get(key) is not None), field)
     return f"{label(field)} {value(variant.get(field))}"
 
 
 def plain(record: Record, field: str) -> str:
-    """That value alone: `double`."""
-    return change(record, field).partition(" ")[2] if field not in _HIDDEN else change(record, field)
+    """That value alone, where it needs no name: `double`."""
+    return value(fields_of(record).get(field)) if len(alternatives(field)) == 1 else change(record, field)
 
 
 def varying(records: Sequence[Record]) -> list[str]:
     """The fields that take more than one value among the records, but for a hidden width that the block implies."""
-    variants = [record.target.variant for record in records if record.target.variant is not None]
+    variants = [fields_of(record) for record in records if record.target.variant is not None]
     if not variants:
         return []
     seen = {key: {repr(variant.get(key)) for variant in variants} for key in variants[0]}
-    by_block = {key: {(variant.get("block"), repr(variant.get(key))) for variant in variants} for key in _HIDDEN}
+    by_block = {
+        key: {(variant.get("block"), repr(variant.get(key))) for variant in variants} for key in _SAID_BY_SEVERAL
+    }
     several = len(seen.get("block", ())) > 1
-    follows = {key for key in _HIDDEN if several and len(by_block[key]) == len(seen["block"])}
+    follows = {key for key in _SAID_BY_SEVERAL if several and len(by_block[key]) == len(seen["block"])}
     return [key for key, values in seen.items() if len(values) > 1 and key not in follows]
 
 
 def constant(records: Sequence[Record]) -> str:
     """What all variants share: `blocks 2,4,3,2, init 64, …`."""
     different = set(varying(records))
-    first = next((record.target.variant for record in records if record.target.variant is not None), {})
-    different.update(_HIDDEN if "block" in different else ())
+    first = next((fields_of(record) for record in records if record.target.variant is not None), {})
+    different.update(_SAID_BY_SEVERAL if "block" in different else ())
     return ", ".join(f"{label(k)} {value(v)}" for k, v in first.items() if k not in different and v is not None)
 
 
 def describe(record: Record) -> str:
     """A variant in words; empty for any other model."""
-    variant = record.target.variant or {}
+    variant = fields_of(record)
     return ", ".join(f"{label(k)} {value(v)}" for k, v in variant.items() if v is not None and (k, v) not in _USUAL)
 
 
-_USUAL = (("init", 64), ("stem", "imagenet"), ("groups", 1), ("kernel", 3), ("drop", 0.0))
+_SAID_BY_SEVERAL = tuple(field for rivals in RIVALS for field in rivals)
+_USUAL = tuple((axis.field, axis.default) for axis in AXES if not axis.always and not axis.task)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_args
 
-from analyzer.architecture import ops
-from analyzer.architecture.blocks import BLOCKS
+from analyzer.architecture.axes import AXES, Axis, Change, alternatives
+from analyzer.architecture.facts import CONVOLUTIONS, Op, Part, Scope
 from analyzer.architecture.network import trace
-from analyzer.architecture.ops import Op, Scope
-from analyzer.architecture.variant import PerStage, Variant
+from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError
 from analyzer.figures import LAYERED
 from analyzer.limits import Limit, hold_all, state_of
 from analyzer.reading import exact, family
 from analyzer.reading import saved as memory
-from analyzer.records import Record
-from analyzer.space.axes import axis
+from analyzer.records import Record, variant_of
 
 SHARED = tuple(figure.name for figure in LAYERED)
 """What stages and roles have shares of."""
+KINDS = get_args(Change)[1:]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Share:
 class Elasticity:
     """How figures answer to a small step of one axis: exact differences, and relative change over relative step.
 
-    An elasticity of 2 says that 1 % more of the axis makes about 2 % more of the figure. `variant` is the neighbour.
+    An elasticity of 2 says that 1 % more of the axis makes about 2 % more of the figure. `variant` is the neighbour, in
+    its canonical form: a step of one stage from growth 1/2 to 2/2 is growth 2. `value` and `stepped` are the stage's.
     """
 
     axis: str
@@ -50,17 +51,22 @@ class Elasticity:
 
 @dataclass(frozen=True)
 class AxisChange:
-    """One axis set to another value, and the record that makes. `kind` is `layer`, `topology` or `size`."""
+    """One axis set to another value, and the record that makes. `kind` is `layer`, `topology` or `size`.
+
+    `value` is canonical, as the record's variant has it: the same in every stage is one number. `between` separates its
+    parts, as in the axis's option.
+    """
 
     axis: str
     value: Any
     kind: str
     record: Record
+    between: str
 
     @property
     def said(self) -> str:
         """`compression 0.25`."""
-        return f"{self.axis} {text(self.value, ',' if self.axis == 'blocks' else '/')}"
+        return f"{self.axis} {text(self.value, self.between)}"
 
 
 def text(value: Any, between: str = ",") -> str:
@@ -77,11 +83,12 @@ def shares(variant: Variant, batch: int = 1) -> tuple[list[Share], list[Share]]:
     """By stage and by role, in order of execution; each adds up to the totals exactly."""
     stages: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(SHARED, 0))
     roles: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(SHARED, 0))
-    for scope, op, saved in memory.saved(trace(variant), batch):
-        figures = {**exact.cost(op)._asdict(), "saved_bytes": saved}
-        for table, key in ((stages, _stage(scope, op)), (roles, _role(scope, op))):
+    net = trace(variant)
+    for scope, op, saved in memory.saved(net, batch):
+        figures, part = {**exact.cost(op)._asdict(), "saved_bytes": saved}, net.part_of(op)
+        for table, key in ((stages, str(part)), (roles, _role(scope, op, part))):
             for name in SHARED:
-                table[key][name] += figures[name]
+                table[key][name] += int(figures[name])
     return _sorted(stages.items()), _sorted(roles.items())
 
 
@@ -89,37 +96,20 @@ def _sorted(items: Iterable[tuple[str, dict[str, int]]]) -> list[Share]:
     return [Share(name, figures) for name, figures in items if any(figures.values())]
 
 
-def _stage(scope: Scope, op: Op) -> str:
-    parts = [part for part in scope.path_of(op).split(".") if part != "features"]
-    if not parts or parts[0] in ("classifier", "fc"):
-        return "head"
-    if parts[0].startswith(("denseblock", "transition", "layer")):
-        return parts[0]
-    return "head" if parts[0] in ("norm5", "relu5", "avgpool") else "stem"
-
-
-def _role(scope: Scope, op: Op) -> str:
-    if isinstance(op, ops.Norm):
-        return "BN"
-    if isinstance(op, ops.Linear):
-        return "classifier"
-    if not isinstance(op, ops.Conv):
-        return "activations and pools"
-    if scope.kind == "Transition":
-        return "transition"
-    if _stage(scope, op) == "stem":
-        return "stem"
+def _role(scope: Scope, op: Op, part: Part | None) -> str:
+    if op.kind not in CONVOLUTIONS:
+        return op.role
+    if part is not None and part.kind in ("transition", "stem"):
+        return part.kind
     if scope.name == "downsample":
         return "shortcut"
-    if op.kernel > 1:
-        return f"{op.kernel}x{op.kernel}"
-    first = next(step for step in scope.steps if isinstance(step, ops.Conv))
+    if op.role != "1x1":
+        return op.role
+    first = next(step for step in scope.steps if not isinstance(step, Scope) and step.kind in CONVOLUTIONS)
     return "1x1 in" if op is first else "1x1 out"
 
 
 # -- elasticities ----------------------------------------------------------------------------------------------
-
-STEPPED = ("growth", "ratio", "bn_size", "compression", "init", "block_config", "classes", "image")
 
 
 def elasticities(variant: Variant, batch: int = 1) -> list[Elasticity]:
@@ -129,48 +119,42 @@ def elasticities(variant: Variant, batch: int = 1) -> list[Elasticity]:
     """
     base = family.record(variant, batch, layers=False)
     found = []
-    for name, said, value, stepped, changed in _neighbours(variant):
-        other = _try(variant, name, changed, batch)
+    for axis, said, value, stepped, changed in _neighbours(variant):
+        other = _try(variant, axis, changed, batch)
         if other is None:
             continue
         differences = {f: (getattr(other, f) or 0) - (getattr(base, f) or 0) for f in SHARED}
         step = float(Fraction(stepped) / Fraction(value) - 1)
         relative = {f: d / (getattr(base, f) or 1) / step for f, d in differences.items()}
-        neighbour = Variant.from_dict(other.target.variant or {})
-        found.append(Elasticity(said, value, stepped, neighbour, differences, relative))
+        found.append(Elasticity(said, value, stepped, variant_of(other), differences, relative))
     return found
 
 
-def _neighbours(variant: Variant) -> Iterator[tuple[str, str, Any, Any, Any]]:
-    """Field, what it is called, its value, the stepped one, and the field's whole value with that."""
-    for name in STEPPED:
-        whole, option = getattr(variant, name), axis(name).option
+def _neighbours(variant: Variant) -> Iterator[tuple[Axis, str, Any, Any, Any]]:
+    """Axis, what it is called, its value, the stepped one, and the axis's whole value with that."""
+    for axis, whole in _numbers(variant):
+        if axis.step is None:
+            continue
         if isinstance(whole, tuple):
             for i, value in enumerate(whole):
-                stepped = value + 1 if name == "block_config" else _step(name, value)
-                yield name, f"{option}, stage {i + 1}", value, stepped, (*whole[:i], stepped, *whole[i + 1 :])
-        elif whole is not None and not isinstance(whole, str):
-            stepped = _step(name, whole)
-            yield name, option, whole, stepped, stepped
+                stepped = axis.step(value)
+                yield axis, f"{axis.option}, stage {i + 1}", value, stepped, (*whole[:i], stepped, *whole[i + 1 :])
+        elif whole:
+            stepped = axis.step(whole)
+            yield axis, axis.option, whole, stepped, stepped
 
 
-def _step(name: str, value: Any) -> Any:
-    """About a sixteenth more, so that floors of widths average out; downwards where there is no more."""
-    if isinstance(value, float):
-        more = value * (1 + 1 / 16)
-        return value * (1 - 1 / 16) if name == "compression" and more > 1 else more
-    if name == "image":
-        return value + 32
-    return value + max(1, value // 16)
+def _numbers(variant: Variant) -> Iterator[tuple[Axis, Any]]:
+    """The axes whose value is a number, or one a stage."""
+    values = ((axis, getattr(variant, axis.field)) for axis in AXES)
+    return ((axis, value) for axis, value in values if value is not None and not isinstance(value, str))
 
 
-def _try(variant: Variant, name: str, value: Any, batch: int) -> Record | None:
+def _try(variant: Variant, axis: Axis, value: Any, batch: int) -> Record | None:
     """The record of the variant with one axis changed; None where that makes no network."""
-    changes: dict[str, Any] = {name: value}
-    if name in ("ratio", "bn_size"):
-        changes = {"ratio": None, "bn_size": None, name: value}
+    changes: dict[str, Any] = dict.fromkeys(alternatives(axis.field))
     try:
-        return family.record(replace(variant, **changes), batch, layers=False)
+        return family.record(replace(variant, **{**changes, axis.field: value}), batch, layers=False)
     except AnalyzerError:
         return None
 
@@ -184,35 +168,20 @@ def levers(variant: Variant, batch: int = 1) -> list[AxisChange]:
     `layer`: the hidden width, groups and kernel inside a layer; `topology`: growth and compression, which say how
     widths rise from layer to layer; `size`: stem width and depth.
     """
-    return [change for name, value, kind in _usual(variant) for change in _changed(variant, name, value, kind, batch)]
+    tried = ((axis, other) for axis, value in _levers(variant) for other in axis.usual(value) if other != value)
+    return [change for axis, other in tried for change in _changed(variant, axis, other, batch)]
 
 
-def _usual(v: Variant) -> Iterator[tuple[str, Any, str]]:
-    if isinstance(v.ratio, float):
-        yield "ratio", v.ratio / 2, "layer"
-        yield "ratio", v.ratio / 4, "layer"
-    if v.bn_size is not None and v.bn_size > 1:
-        yield "bn_size", v.bn_size // 2, "layer"
-    yield "groups", v.groups * 4, "layer"
-    if v.kernel > 1:
-        yield "kernel", 1, "layer"
-    if BLOCKS[v.block].family == "densenet":
-        yield "compression", v.compression / 2 if isinstance(v.compression, float) else None, "topology"
-    if v.growth == "double":
-        yield "growth", 64, "topology"
-        yield "growth", 32, "topology"
-    elif isinstance(v.growth, int):
-        yield "growth", max(1, v.growth // 2), "topology"
-    yield "init", max(1, v.init // 2), "size"
-    for stage, depth in enumerate(v.block_config):
-        if depth > 1:
-            yield "block_config", (*v.block_config[:stage], depth - 1, *v.block_config[stage + 1 :]), "size"
+def _levers(variant: Variant) -> list[tuple[Axis, Any]]:
+    """The axes that can be changed, with their values: layers first, then topology, then size."""
+    changed = [axis for kind in KINDS for axis in AXES if axis.change == kind]
+    return [(axis, value) for axis in changed if (value := getattr(variant, axis.field)) is not None]
 
 
-def _changed(variant: Variant, name: str, value: Any, kind: str, batch: int) -> Iterator[AxisChange]:
-    record = None if value is None else _try(variant, name, value, batch)
+def _changed(variant: Variant, axis: Axis, value: Any, batch: int) -> Iterator[AxisChange]:
+    record = _try(variant, axis, value, batch)
     if record is not None:
-        yield AxisChange(axis(name).option, value, kind, record)
+        yield AxisChange(axis.option, getattr(variant_of(record), axis.field), axis.change, record, axis.values.between)
 
 
 def cheapest(variant: Variant, limits: Sequence[Limit], batch: int = 1) -> list[AxisChange]:
@@ -220,49 +189,12 @@ def cheapest(variant: Variant, limits: Sequence[Limit], batch: int = 1) -> list[
 
     Mildest is the first in the order away from the variant's own value. Every figure of each is exact.
     """
-    found = []
-    for name, values, kind in _ranges(variant):
-        for value in values:
-            record = _try(variant, name, value, batch)
-            if record is not None and state_of(hold_all(record, limits)) == "within":
-                found.append(AxisChange(axis(name).option, value, kind, record))
-                break
+    found: list[AxisChange] = []
+    for axis, value in _levers(variant):
+        tried = (change for other in axis.smaller(value) for change in _changed(variant, axis, other, batch))
+        found += itertools.islice((change for change in tried if _meets(change.record, limits)), 1)
     return sorted(found, key=lambda change: -(change.record.macs or 0))
 
 
-def _ranges(v: Variant) -> Iterator[tuple[str, Iterable[Any], str]]:
-    """Values of each axis from mild to strong."""
-    if v.ratio is not None:
-        yield "ratio", [_scaled(v.ratio, i / 32) for i in range(31, 0, -1)], "layer"
-    if v.bn_size is not None:
-        yield "bn_size", range(v.bn_size - 1, 0, -1), "layer"
-    yield "groups", [v.groups * 2**i for i in range(1, 9)], "layer"
-    yield "kernel", range(v.kernel - 2, 0, -2), "layer"
-    yield "init", range(v.init - 1, 0, -1), "size"
-    if BLOCKS[v.block].family == "densenet" and isinstance(v.compression, float):
-        steps = int(v.compression * 100)
-        yield "compression", [i / 100 for i in range(steps, 0, -1) if i / 100 < v.compression], "topology"
-    elif isinstance(v.compression, tuple):
-        yield "compression", [_scaled(v.compression, i / 32) for i in range(31, 0, -1)], "topology"
-    if v.growth == "double":
-        yield "growth", range(512, 0, -1), "topology"
-    elif isinstance(v.growth, int):
-        yield "growth", range(v.growth - 1, 0, -1), "topology"
-    elif isinstance(v.growth, tuple):
-        yield "growth", [tuple(max(1, g * i // 32) for g in v.growth) for i in range(31, 0, -1)], "topology"
-    yield "block_config", _shallower(v.block_config), "size"
-
-
-def _scaled(value: PerStage, factor: float) -> PerStage:
-    """A share, or one of every stage, times a factor, in four decimals."""
-    if isinstance(value, tuple):
-        return tuple(max(round(part * factor, 4), 0.0001) for part in value)
-    return value * factor
-
-
-def _shallower(depths: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """One layer less, the deepest stage first, until every stage has one."""
-    now = list(depths)
-    while max(now) > 1:
-        now[max(range(len(now)), key=lambda i: (now[i], i))] -= 1
-        yield tuple(now)
+def _meets(record: Record, limits: Sequence[Limit]) -> bool:
+    return state_of(hold_all(record, limits)) == "within"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.figures import LIMITED
 from analyzer.limits import Limit, own_limits
-from analyzer.reading.vector import Counts
+from analyzer.reading.vector import ColumnCounts
 from analyzer.records import Record
 from analyzer.space.pareto import front
 
@@ -92,19 +92,19 @@ class Finds:
     nearest: tuple[float, int, int] = (float("inf"), -1, -1)
 
 
-def valid_of(counts: Counts) -> Mask:
+def valid_of(counts: ColumnCounts) -> Mask:
     """Which variants make a network, and train where a figure of training is asked for."""
     return ~counts.invalid if counts.untrainable is None else ~counts.invalid & ~counts.untrainable
 
 
-def fits_of(query: Query, counts: Counts) -> Mask:
+def fits_of(query: Query, counts: ColumnCounts) -> Mask:
     """Which variants meet every constraint."""
     figures = figures_of(counts)
     meets = [limit.beyond(_of(limit, figures)) <= 0 for limit in query.constraints]
     return np.asarray(np.logical_and.reduce([valid_of(counts), *meets]))
 
 
-def judge(query: Query, counts: Counts, part: int, indices: Ints) -> Finds:
+def judge(query: Query, counts: ColumnCounts, part: int, indices: Ints) -> Finds:
     """The finds of one chunk of a part."""
     figures, valid = figures_of(counts), valid_of(counts)
     meets = [(limit.beyond(_of(limit, figures)) <= 0) & valid for limit in query.constraints]
@@ -128,7 +128,7 @@ def judge(query: Query, counts: Counts, part: int, indices: Ints) -> Finds:
     return finds
 
 
-def figures_of(counts: Counts) -> Ints:
+def figures_of(counts: ColumnCounts) -> Ints:
     """One row a variant, the figures in FIGURES' order; 0 where one was not counted."""
     nothing = np.zeros(len(counts.invalid), np.int64)
     return np.column_stack([counts.figures.get(figure, nothing) for figure in FIGURES])

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analyzer.architecture.axes import BY_FIELD
 from analyzer.figures import FIGURES
 from analyzer.reading import family
 from analyzer.reading.latency import Profile
-from analyzer.records import Record
-from analyzer.searching.engine import Result
+from analyzer.records import Record, fields_of
 from analyzer.searching.query import COLUMN
-from analyzer.space.axes import axis
+
+if TYPE_CHECKING:
+    from analyzer.searching.engine import Result
 
 SPELLED = 12
 """Values of an axis that are written out."""
@@ -36,7 +38,7 @@ class Find:
             "best_for": list(self.best_for),
             "batch": record.batch,
             **{figure.name: figure.of(record) for figure in FIGURES.values()},
-            "variant": record.target.variant,
+            "variant": fields_of(record),
         }
 
 
@@ -68,10 +70,10 @@ def described(result: Result) -> list[str]:
         seen = f"All {space.size:,} variants of {structures} were seen, so the front is exact."
     else:
         seen = (
-            f"{found.seen:,} of {space.size:,} variants were seen ({100 * result.share:.3g} %): the same share of every "
-            f"structure, by a walk that visits none twice (seed {result.seed}). The front is that of the sample."
+            f"{found.seen:,} of {space.size:,} variants were seen ({100 * result.share:.3g} %): the same share of "
+            f"every structure, by a walk that visits none twice (seed {result.seed}). The front is that of the sample."
         )
-    axes = "; ".join(f"{axis(name).option} {_span(values)}" for name, values in space.axes.items())
+    axes = "; ".join(f"{BY_FIELD[name].option} {_span(values)}" for name, values in space.axes.items())
     goals = ", ".join(f"{'most' if o.maximize else 'least'} {o.figure}" for o in query.objectives)
     limits = ", ".join(map(str, query.constraints)) or "no constraint"
     return [

@@ -12,7 +12,7 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -25,17 +25,17 @@ from analyzer.architecture.variant import Variant
 from analyzer.errors import ArchitectureError, MeasureError, UsageError, did_you_mean
 from analyzer.figures import FIGURES
 from analyzer.reading import family
-from analyzer.records import Measurement, Record
+from analyzer.records import Measurement, Record, Remark, variant_of
 from analyzer.searching import engine
 from analyzer.searching.candidates import Coding, evenly, excess_of, fitting, places
-from analyzer.searching.kept import alone, optuna_here, storage_at, told
+from analyzer.searching.optuna_storage import alone, optuna_here, storage_at, told
 from analyzer.searching.query import Objective, Query, goals
 from analyzer.searching.results import Find
 from analyzer.space.pareto import front
 from analyzer.space.space import Space
-from analyzer.sweeping.executors import Device, Executor, result_of
-from analyzer.sweeping.run import MeasureOne, Timing, measure_timing
+from analyzer.sweeping.executors import Device, Executor, one_kind, result_of
 from analyzer.sweeping.store import Setting, Store
+from analyzer.sweeping.timing import MeasureOne, Timing, measure_timing
 
 if TYPE_CHECKING:
     import optuna
@@ -57,9 +57,9 @@ DRAWS = 50
 class Question:
     """What a measured search looks for.
 
-    The static `query` gives the constraints and the front to begin with; `static` are those of its objectives that count
-    beside the `measured` ones. `trials` of None: as many measurements as `seconds` allow. A `batch` of None is the
-    device's usual one.
+    The static `query` gives the constraints and the front to begin with; `static` are those of its objectives that
+    count beside the `measured` ones. `trials` of None: as many measurements as `seconds` allow. A `batch` of None is
+    the device's usual one.
     """
 
     space: Space
@@ -82,10 +82,8 @@ class Question:
     @property
     def maximized(self) -> list[bool]:
         """Of each objective, the measured first, whether more is better."""
-        return [
-            *(MEASURED[figure].better == "more" for figure in self.measured),
-            *(objective.maximize for objective in self.static),
-        ]
+        measured = (MEASURED[figure].better == "more" for figure in self.measured)
+        return [*measured, *(objective.maximize for objective in self.static)]
 
 
 @dataclass
@@ -142,7 +140,7 @@ def run_study(
     """
     end = clock() + question.seconds
     optuna_here()
-    device = _one_kind(executor.devices())
+    device = one_kind(executor.devices())
     query = replace(question.query, best=max(question.query.best, question.trials or 0, WARM_MOST))
     static = engine.search(question.space, query, seconds=STATIC_SHARE * question.seconds, seed=question.seed)
     on_static(static)
@@ -156,14 +154,6 @@ def run_study(
         except KeyboardInterrupt:
             outcome.interrupted, outcome.ended = True, "interrupted"
     return outcome
-
-
-def _one_kind(devices: Sequence[Device]) -> Device:
-    kinds = dict.fromkeys(devices)
-    if len(kinds) > 1:
-        names = " and ".join(device.name for device in kinds)
-        raise UsageError(f"times on {names} don't compare", where="--executor ray", fix="search on nodes of one kind")
-    return next(iter(kinds))
 
 
 @dataclass
@@ -227,16 +217,16 @@ class _Run:
         """Candidates to measure, one after the other, until the question's measurements or its time are spent."""
         number = 0
         while (reason := self._enough(number)) is None:
-            found = self._candidate()
-            if found is None:
+            candidate = self._candidate()
+            if candidate is None:
                 self.outcome.ended = "every variant that fits is measured, or none that is new was found"
                 return
-            self.open[number] = found
-            self.starting(found.row)
+            self.open[number] = candidate
+            self.starting(candidate.row)
             left = max(self.end - self.clock(), 0.0)
             trials = self.question.trials
             share = left / (trials - number) if trials is not None else 0.0
-            yield Timing(Variant.from_dict(found.row.target.variant or {}), self.baseline, share, self.question.batch)
+            yield Timing(variant_of(candidate.row), self.baseline, share, self.question.batch)
             number += 1
         self.outcome.ended = reason
 
@@ -301,14 +291,14 @@ class _Run:
 
     def tell(self, number: int, made: Measurement | MeasureError, host: str) -> None:
         """Keeps what was measured, then tells Optuna."""
-        found = self.open.pop(number)
+        candidate = self.open.pop(number)
         if isinstance(made, MeasureError) or not comparable(made):
             self.outcome.failed += 1
-            self.store.put([_failed(found.row, made)], host)
-            self.study.tell(found.trial, state=optuna_here().trial.TrialState.FAIL)
+            self.store.put([_failed(candidate.row, made)], host)
+            self.study.tell(candidate.trial, state=optuna_here().trial.TrialState.FAIL)
             return
-        row = self._keep(found.row, made, host)
-        self.study.tell(found.trial, values_of(self.question, row))
+        row = self._keep(candidate.row, made, host)
+        self.study.tell(candidate.trial, values_of(self.question, row))
 
     def _keep(self, row: Record, measured: Measurement, host: str | None = None) -> Record:
         """The row with its measurement, as one of the outcome's and of the store's."""
@@ -322,7 +312,7 @@ class _Run:
 def _failed(row: Record, made: Measurement | MeasureError) -> Record:
     """The row with what is known all the same."""
     if isinstance(made, MeasureError):
-        return msgspec.structs.replace(row, notes=(*row.notes, f"not measured: {made}"))
+        return row.remarked(Remark(kind="not-measured", text=f"not measured: {made}"))
     return msgspec.structs.replace(row, measured=made)
 
 

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analyzer.architecture.axes import Axis, alternatives, axis
+from analyzer.architecture.values import Depths
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, VariantError
-from analyzer.space.axes import axis
-
-Hidden = tuple[str, float | int] | None
 
 
 @dataclass(frozen=True)
@@ -47,12 +46,7 @@ class Grid:
     """
 
     def __init__(self, **axes: Any) -> None:
-        self.axes: dict[str, tuple[Any, ...]] = {}
-        for name, values in axes.items():
-            field = axis(name).field
-            self.axes[field] = values_of(field, values)
-            if not self.axes[field]:
-                raise UsageError("has no values", where=name, fix="give at least one, or leave the axis out")
+        self.axes = given(axes)
 
     @classmethod
     def default(cls, axes: Mapping[str, Sequence[Any]]) -> Grid:
@@ -70,17 +64,12 @@ class Grid:
 
     def __len__(self) -> int:
         """Combinations, bad and repeated ones included."""
-        hidden = len(self._hidden())
-        rest = math.prod(len(v) for k, v in self.axes.items() if k not in ("ratio", "bn_size"))
-        return rest * hidden
+        return math.prod(map(len, self._choices()))
 
     def __iter__(self) -> Iterator[Variant | BadVariant]:
         seen: set[Variant] = set()
-        names = [name for name in self.axes if name not in ("ratio", "bn_size")]
-        for *values, hidden in itertools.product(*(self.axes[name] for name in names), self._hidden()):
-            fields = dict(zip(names, values, strict=True))
-            if hidden is not None:
-                fields[hidden[0]] = hidden[1]
+        for values in itertools.product(*self._choices()):
+            fields = dict(values)
             if self._double_only_residual and fields["growth"] == "double" and fields["block"] == "dense":
                 continue
             try:
@@ -92,23 +81,33 @@ class Grid:
                 seen.add(variant)
                 yield variant
 
-    def _hidden(self) -> list[Hidden]:
-        said: list[Hidden] = [(name, v) for name in ("ratio", "bn_size") for v in self.axes.get(name, ())]
-        return said or [None]
+    def _choices(self) -> list[list[tuple[str, Any]]]:
+        """For each axis its field with each value; alternatives are one choice, after all others."""
+        groups = sorted(dict.fromkeys(map(alternatives, self.axes)), key=len)
+        return [[(name, value) for name in group for value in self.axes.get(name, ())] for group in groups]
 
 
-def values_of(field: str, values: Any) -> tuple[Any, ...]:
+def given(axes: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """Axes by field, each with its values. Raises UsageError on an unknown one, an empty one, one said twice."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for name, values in axes.items():
+        known = axis(name)
+        if known.field in found:
+            raise UsageError("is said twice", where=name, fix=f"say {known.option} once")
+        found[known.field] = values_of(known, values)
+        if not found[known.field]:
+            raise UsageError("has no values", where=name, fix="give at least one, or leave the axis out")
+    return found
+
+
+def values_of(axis: Axis, values: Any) -> tuple[Any, ...]:
     """An axis's values from a sequence or a single one."""
     if isinstance(values, (str, int, float)):
         return (values,)
-    many: tuple[Any, ...] = tuple(values)
-    return (many,) if field == "block_config" and many and isinstance(many[0], int) else many
+    many: tuple[Any, ...] = tuple(tuple(value) if isinstance(value, list) else value for value in values)
+    return (many,) if isinstance(axis.values, Depths) and many and isinstance(many[0], int) else many
 
 
 def _text(fields: Mapping[str, Any]) -> str:
     """`block=dense blocks=2,4 kernel=4`: how a bad combination is named."""
-
-    def value(v: Any) -> str:
-        return ",".join(map(str, v)) if isinstance(v, tuple) else str(v)
-
-    return " ".join(f"{axis(name).option}={value(v)}" for name, v in fields.items())
+    return " ".join(f"{axis(name).option}={axis(name).text(value)}" for name, value in fields.items())

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.architecture.blocks import BLOCKS
+from analyzer.architecture.axes import AXES, BY_FIELD, FIELDS, Axis, alternatives
 from analyzer.architecture.network import Columns
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, VariantError
-from analyzer.reading.family import NUMERIC
-from analyzer.space.axes import axis
-from analyzer.space.grid import values_of
+from analyzer.space.grid import given
 
 Indices = npt.NDArray[np.int64]
-STRUCTURAL = ("block", "block_config", "stem", "drop")
-GROUPED = ("growth", "ratio", "bn_size", "compression", "groups")
-"""Numeric axes whose values may be of several kinds (a word, a number, one a stage; 1 or more), one kind a part."""
 LIMIT = 2**62
 """Variants a space may hold: indices stay int64 with room for a sum of two."""
 
 
+STRUCTURAL = tuple(axis.field for axis in AXES if axis.structural)
+
+
 @dataclass(frozen=True)
 class SpacePart:
-    """The variants of one structure: a fixed part, and numeric axes that vary, the last one fastest."""
+    """The variants of one structure: a fixed one, and numeric axes that vary, the last one fastest."""
 
     fixed: Variant
     axes: tuple[tuple[str, tuple[Any, ...]], ...]
@@ -41,7 +40,8 @@ class SpacePart:
 
     def columns(self, indices: Indices) -> Columns:
         """The variants at these indices, as columns."""
-        fields = {name: getattr(self.fixed, name) for name in (*STRUCTURAL, *NUMERIC)}
+        fields = {name: getattr(self.fixed, name) for name in FIELDS}
+        fields.update(dict.fromkeys((other for name, _ in self.axes for other in alternatives(name))))
         rest = indices
         for name, values in reversed(self.axes):
             rest, digit = np.divmod(rest, len(values))
@@ -56,7 +56,8 @@ class SpacePart:
     def variant(self, index: int) -> Variant:
         """The variant at an index. Raises VariantError where its fields can't go together."""
         digits = self.digits(index)
-        return replace(self.fixed, **{name: values[d] for (name, values), d in zip(self.axes, digits, strict=True)})
+        numbers = {name: values[digit] for (name, values), digit in zip(self.axes, digits, strict=True)}
+        return Variant(**_structure(self.fixed), **numbers)
 
     def digits(self, index: int) -> list[int]:
         """Of each axis, which of its values the variant at an index has."""
@@ -77,18 +78,16 @@ class SpacePart:
 class Space:
     """All combinations of the given axes: `Space(blocks=[(2, 4, 3, 2)], growth=range(8, 65), ratio=[0.125, 0.25])`.
 
-    Keywords and values as Grid's. Axes left out keep Variant's default. Combinations that no variant can have (one
-    growth a stage for another number of stages, a hidden width where the block has none) are left out. Raises
-    UsageError on an unknown axis, a value that no variant can have, or an empty space.
+    Keywords and values as Grid's. Axes left out keep Variant's default. Iterating gives the variants of that Grid;
+    combinations that no variant can have (one growth a stage for another number of stages, a hidden width where the
+    block has none) are left out. Raises UsageError on an unknown axis, a value that no variant can have, or an empty
+    space.
     """
 
     def __init__(self, **axes: Any) -> None:
-        self.axes: dict[str, tuple[Any, ...]] = {}
-        for name, values in axes.items():
-            field = axis(name).field
-            self.axes[field] = tuple(dict.fromkeys(values_of(field, values)))
-            if not self.axes[field]:
-                raise UsageError("has no values", where=name, fix="give at least one, or leave the axis out")
+        self.axes = {name: tuple(dict.fromkeys(values)) for name, values in given(axes).items()}
+        for name, values in self.axes.items():
+            _require_possible(BY_FIELD[name], values)
         self.parts = tuple(self._parts())
         self.size = sum(part.size for part in self.parts)
         if not self.size:
@@ -101,73 +100,80 @@ class Space:
     def __len__(self) -> int:
         return self.size
 
-    def _parts(self) -> Iterator[SpacePart]:
-        default = Variant()
-        structural = [self.axes.get(name, (getattr(default, name),)) for name in STRUCTURAL]
-        for block, config, stem, drop in itertools.product(*structural):
-            growths = _kinds(self.axes.get("growth", ("double",)), len(config))
-            hidden_kinds = list(self._hidden_kinds(block, len(config)))
-            for growth, hidden, compression in itertools.product(
-                growths, hidden_kinds, self._compressions(block, config)
-            ):
-                varying = {"growth": growth, **hidden, **compression}
-                yield self._part({"block": block, "block_config": config, "stem": stem, "drop": drop}, varying)
-
-    def _part(self, structure: dict[str, Any], varying: dict[str, tuple[Any, ...]]) -> SpacePart:
-        others = {name: values for name, values in self.axes.items() if name not in (*STRUCTURAL, *GROUPED)}
-        axes = {**varying, **others}
-        first = {name: values[0] for name, values in axes.items()}
-        fixed = Variant(**structure, **first)
-        for name, values in axes.items():
-            for value in _telling(name, values):
+    def __iter__(self) -> Iterator[Variant]:
+        for part in self.parts:
+            for index in range(part.size):
                 try:
-                    replace(fixed, **{name: value})
-                except VariantError as error:
-                    raise UsageError(error.what, where=f"--{axis(name).option}", fix=error.fix) from None
-        return SpacePart(fixed, tuple(axes.items()))
+                    yield part.variant(index)
+                except VariantError:  # several values said a stage can make a name too long together
+                    continue
 
-    def _hidden_kinds(self, block: str, stages: int) -> Iterator[dict[str, tuple[Any, ...]]]:
-        said = {name: self.axes[name] for name in ("ratio", "bn_size") if name in self.axes}
-        if block not in BLOCKS:
-            Variant(block=block)  # raises, with the nearest name
-        if not said or not BLOCKS[block].has_hidden:
-            yield {}
-            return
-        for name, values in said.items():
-            for kind in _kinds(values, stages):
-                yield {name: kind}
+    @property
+    def unused(self) -> list[str]:
+        """Values that no variant of the space has, as `block basic`: nothing else that was said goes with them."""
+        used: dict[str, set[Any]] = defaultdict(set)
+        for part in self.parts:
+            for name, values in (*((name, (getattr(part.fixed, name),)) for name in STRUCTURAL), *part.axes):
+                used[name].update(values)
+        said = ((BY_FIELD[name], value) for name, values in self.axes.items() for value in values)
+        return [
+            f"{axis.option} {axis.text(value)}" for axis, value in said if _once(axis, value) not in used[axis.field]
+        ]
 
-    def _compressions(self, block: str, config: tuple[int, ...]) -> list[dict[str, tuple[Any, ...]]]:
-        if "compression" not in self.axes or BLOCKS[block].family != "densenet":
-            return [{}]
-        return [{"compression": kind} for kind in _kinds(self.axes["compression"], len(config) - 1)]
+    def _parts(self) -> Iterator[SpacePart]:
+        said = [axis for axis in AXES if axis.field in self.axes]
+        structural = [[(axis.field, value) for value in self.axes[axis.field]] for axis in said if axis.structural]
+        numeric = dict.fromkeys(alternatives(axis.field) for axis in said if not axis.structural)
+        made = (_made(dict(fields)) for fields in itertools.product(*structural))
+        for fixed in dict.fromkeys(variant for variant in made if variant is not None):
+            kinds = [[kind for name in group for kind in self._kinds(BY_FIELD[name], fixed)] for group in numeric]
+            for axes in itertools.product(*kinds):
+                yield SpacePart(fixed, axes)
 
-    def _groups(self) -> list[dict[str, tuple[Any, ...]]]:
-        said = self.axes.get("groups", (1,))
-        kinds = (tuple(g for g in said if g == 1), tuple(g for g in said if g != 1))
-        return [{"groups": kind} for kind in kinds if kind]
-
-
-def _kinds(values: Sequence[Any], places: int) -> list[tuple[Any, ...]]:
-    """Values that can share one array: words, numbers, one number for each place (of the right length).
-
-    One that is the same in every place is a number, as it is to a variant: no variant stands in a space twice.
-    """
-    values = list(dict.fromkeys(v[0] if _uniform(v, places) else v for v in values))
-    kinds = (
-        tuple(v for v in values if isinstance(v, str)),
-        tuple(v for v in values if not isinstance(v, (str, tuple))),
-        tuple(v for v in values if isinstance(v, tuple) and len(v) == places),
-    )
-    return [kind for kind in kinds if kind]
+    def _kinds(self, axis: Axis, fixed: Variant) -> list[tuple[str, tuple[Any, ...]]]:
+        """The axis's values that can be of this structure, each once, in groups that can share one array."""
+        kinds: dict[Hashable, dict[Any, None]] = defaultdict(dict)
+        for value in _possible(axis, self.axes.get(axis.field, ()), fixed):
+            kinds[axis.structure(value)][value] = None
+        return [(axis.field, tuple(kind)) for kind in kinds.values()]
 
 
-def _telling(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The values that must be tried to know that all are allowed: whole numbers are, between two that are."""
-    if name != "kernel" and all(type(value) is int for value in values):
-        return (min(values), max(values))
-    return values
+def _structure(fixed: Variant) -> dict[str, Any]:
+    return {name: getattr(fixed, name) for name in STRUCTURAL}
 
 
-def _uniform(value: Any, places: int) -> bool:
-    return isinstance(value, tuple) and len(value) == places and len(set(value)) == 1
+def _made(fields: Mapping[str, Any]) -> Variant | None:
+    try:
+        return Variant(**fields)
+    except VariantError:
+        return None
+
+
+def _possible(axis: Axis, values: Sequence[Any], fixed: Variant) -> Iterator[Any]:
+    """The values, in their one form, that variants of a structure can have."""
+
+    def held(value: Any) -> Any:
+        variant = _made({**_structure(fixed), axis.field: value})
+        return None if variant is None else getattr(variant, axis.field)
+
+    whole = [value for value in values if type(value) is int]
+    ends = (min(whole), max(whole)) if whole else ()
+    between = all(held(end) is not None for end in ends)  # whole numbers can be, between two that can
+    for value in values:
+        one = value if between and type(value) is int else held(value)
+        if one is not None:
+            yield one
+
+
+def _once(axis: Axis, value: Any) -> Any:
+    """The value in its one form, whatever the number of stages."""
+    return axis.values.held(axis.field, value, None)
+
+
+def _require_possible(axis: Axis, values: tuple[Any, ...]) -> None:
+    """UsageError where a value can't be that of any variant."""
+    for value in values:
+        try:
+            _once(axis, value)
+        except VariantError as error:
+            raise UsageError(error.what, where=f"--{axis.option}", fix=error.fix) from None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from analyzer.distribution import NAME, installing
 from analyzer.errors import MeasureError, UsageError
 from analyzer.measuring.environment import package_version
 from analyzer.sweeping.executors import Device, Done, attempt, device_at, result_of
@@ -31,6 +32,7 @@ LOOK_S = 1.0
 SUSPECT_S = 20.0
 """Seconds without new work for a node that lost some: Ray takes that long to notice that a node is gone."""
 START = "on the cluster's head use --address auto (started with `ray start --head`), elsewhere HOST:6379"
+SAME = f"install the same {NAME}[ray] on every node"
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ class Cluster:
                 raise UsageError(
                     f"a worker can't import what it needs: {missing[-1].strip()}",
                     where="--executor ray",
-                    fix="install the same analyzer[ray] on every node",
+                    fix=SAME,
                 ) from error
             raise
         except RayError:
@@ -232,9 +234,7 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError:
-        raise UsageError(
-            "needs Ray, which is not installed", where="--executor ray", fix="pip install analyzer[ray]"
-        ) from None
+        raise UsageError("needs Ray, which is not installed", where="--executor ray", fix=installing("ray")) from None
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster started here tells nobody of it
     return ray
 
@@ -244,6 +244,6 @@ def _work(version: str, function: Callable[..., Any], *args: Any) -> tuple[str, 
     os.environ.pop("OMP_NUM_THREADS", None)  # Ray's; torch chooses the threads as it does without Ray
     host, here = platform.node(), package_version()
     if here != version:
-        fix = "install the same analyzer[ray] on every node"
-        return host, UsageError(f"{host} has analyzer {here}, not {version}", where="--executor ray", fix=fix)
+        what = f"{host} has {NAME} {here}, not {version}"
+        return host, UsageError(what, where="--executor ray", fix=SAME)
     return host, attempt(function, *args)

@@ -15,8 +15,8 @@ import msgspec
 
 from analyzer.errors import UsageError
 from analyzer.measuring.environment import commit, package_version
-from analyzer.records import Measurement, Record, read_record
-from analyzer.sweeping.store import COUNTED, MemoryStore, Setting, keep_aside, setting_of
+from analyzer.records import Record, read_record
+from analyzer.sweeping.store import COUNTED, setting_of
 
 NAME = "results.db"
 APPLICATION = 0x616E6C7A
@@ -148,7 +148,7 @@ class Database:
             yield
         except (sqlite3.OperationalError, OSError) as error:
             raise UsageError(
-                f"can't read or write results: {_reason(error)}",
+                f"can't read or write results: {reason_of(error)}",
                 where=str(self.path),
                 fix="free some space, wait for the other process, or choose another place; what is there is kept",
             ) from error
@@ -191,8 +191,8 @@ class Database:
         """
         query = f"SELECT {', '.join(COLUMNS)} FROM rows WHERE {which} ORDER BY {FIRST_CAME}, id"
         with self._told():
-            found = self._db.execute(query, tuple(values)).fetchall()
-        return [self._row(*cells) for cells in found]
+            stored = self._db.execute(query, tuple(values)).fetchall()
+        return [self._row(*cells) for cells in stored]
 
     def _row(self, id_: int, *cells: object) -> StoredRow:
         """Text of a file that anyone may have written, as a typed row."""
@@ -225,58 +225,6 @@ class Database:
         self._db.close()
 
 
-class SqliteStore(MemoryStore):
-    """This run's rows, each put also into the database, where earlier runs' rows are found again.
-
-    A damaged file is kept under a name with its time (UsageError then).
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-        self._database = _open(path)
-
-    def put(self, records: Iterable[Record], host: str | None = None) -> None:
-        """Commits them together. Raises UsageError where the disk refuses; none of them is written then."""
-        records = list(records)
-        self._database.put(made_here(record, host) for record in records)
-        super().put(records)
-
-    def counted(self, batch: int) -> dict[str, Record]:
-        """Rows that this version of analyze counted at a batch, in whichever run, by name."""
-        found = self._database.rows("protocol = '' AND batch = ? AND analyzer = ?", (batch, package_version()))
-        return {row.record.target.name: row.record for row in found}
-
-    def measured(self, setting: Setting) -> dict[str, Measurement]:
-        """Measurements made in exactly this setting, in whichever run, by name."""
-        found = self._database.rows(
-            "protocol = ? AND device = ? AND measured_batch = ? AND baseline = ?", msgspec.structs.astuple(setting)
-        )
-        return {row.record.target.name: row.record.measured for row in found if row.record.measured}
-
-    def close(self) -> None:
-        """Ends writing."""
-        self._database.close()
-
-
-def open_store(folder: Path, *, resume: bool = True) -> SqliteStore:
-    """The store of a sweep's folder; with `resume` false a new one, an earlier one kept under a name with its time.
-
-    So is what a run without a database wrote there: only what the database has is ever written over.
-    """
-    path, exported = folder / NAME, folder / "results.jsonl"
-    try:
-        if not resume and path.exists():
-            _set_aside(path)
-        if exported.exists() and not path.exists():
-            keep_aside(exported)
-    except OSError as error:
-        raise UsageError(
-            f"can't keep earlier results aside: {_reason(error)}", where=str(folder), fix="choose another --out"
-        ) from error
-    return SqliteStore(path)
-
-
 class Merged(msgspec.Struct, frozen=True):
     """Rows read from the sources, and rows in the database after."""
 
@@ -294,8 +242,8 @@ def merge_into(path: Path, sources: Sequence[Path]) -> Merged:
         if source.resolve() == path.resolve():
             raise UsageError("can't be merged into itself", where=str(source), fix="choose another --out")
         with contextlib.closing(Database(source)) as database:
-            found = database.rows(ALL)
-        rows += [msgspec.structs.replace(row, source=row.source or str(source)) for row in found]
+            stored = database.rows(ALL)
+        rows += [msgspec.structs.replace(row, source=row.source or str(source)) for row in stored]
     with contextlib.closing(Database(path, create=True)) as database:
         database.merge(rows)
         return Merged(len(rows), database.count())
@@ -335,38 +283,6 @@ def _values(row: StoredRow) -> tuple[object, ...]:
     )
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """What the disk or SQLite says."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def _open(path: Path) -> Database:
-    try:
-        return Database(path, create=True)
-    except DamagedError as error:
-        kept = _rename(path)
-        fix = f"it is kept as {kept}: restore it, or run again to start anew"
-        raise UsageError(error.what, where=str(path), fix=fix) from error
-
-
-def _set_aside(path: Path) -> None:
-    """Keeps an earlier run's database under another name. Raises UsageError while another process uses it."""
-    with contextlib.suppress(DamagedError):
-        Database(path).close()
-        if _beside(path, "-wal").exists():
-            raise UsageError(
-                "is in use by another process", where=str(path), fix="wait for it, or choose another --out"
-            )
-    _rename(path)
-
-
-def _rename(path: Path) -> Path:
-    """Moves a database and what belongs to it."""
-    kept = keep_aside(path)
-    for suffix in ("-wal", "-shm"):
-        if _beside(path, suffix).exists():
-            _beside(path, suffix).rename(_beside(kept, suffix))
-    return kept
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import os
 import platform
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from analyzer.errors import AnalyzerError, UsageError, did_you_mean
+from analyzer.errors import AnalyzerError, UsageError
 from analyzer.processes import as_worker
 
 T = TypeVar("T")
@@ -79,7 +78,7 @@ class Processes:
                 yield Done(index, result, host)
 
     def measure(self, function: Callable[[T, str], R], tasks: Iterable[T]) -> Iterator[Done[R]]:
-        """One device: in this thread. Several: a thread for each task that runs, whose measuring is a process anyway."""
+        """One device: in this thread. Several: a thread for each task that runs; its measuring is a process anyway."""
         host = platform.node()
         if len(self.places) == 1:
             for index, task in enumerate(tasks):
@@ -113,24 +112,6 @@ class Processes:
 
     def close(self) -> None:
         """Nothing is left running."""
-
-
-def executor_of(
-    kind: str = "processes", *, jobs: int | None = None, device: str | None = None, address: str | None = None
-) -> Executor:
-    """The executor that a user names: `processes` of this machine (`jobs` of None: a core each), or `ray`.
-
-    `device` of None: nothing is to be measured. Raises UsageError where the device or the cluster isn't there.
-    """
-    if kind == "ray":
-        from analyzer.sweeping.cluster import Cluster
-
-        return Cluster(address, device or "cpu")
-    if kind != "processes":
-        raise UsageError(f"unknown executor {kind!r}", where="executor", fix=did_you_mean(kind, ["processes", "ray"]))
-    if address is not None:
-        raise UsageError("is a Ray cluster's", where="--address", fix="give --executor ray with it")
-    return Processes(jobs or os.cpu_count() or 1, () if device is None else places_of(device))
 
 
 def _in_order(
@@ -185,3 +166,12 @@ def places_of(text: str) -> tuple[str, ...]:
     import torch
 
     return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+
+
+def one_kind(devices: Sequence[Device]) -> Device:
+    """The device that all of them are. Raises UsageError where they are unlike."""
+    kinds = dict.fromkeys(devices)
+    if len(kinds) > 1:
+        names = " and ".join(device.name for device in kinds)
+        raise UsageError(f"times on {names} don't compare", where="--executor ray", fix="search on nodes of one kind")
+    return next(iter(kinds))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from analyzer.distribution import installing
 from analyzer.errors import UsageError
 from analyzer.files import write_text
 from analyzer.reading.flat import as_text, csv_of, flat, to_csv, typed
@@ -56,7 +57,7 @@ def csv_of_rows(rows: Sequence[StoredRow]) -> str:
 
 
 def write_parquet(columns: Mapping[str, tuple[str, list[Any]]], path: Path) -> None:
-    """Typed columns (Arrow's name of the type, values), also where all is missing, as a Parquet file, whole or not at all.
+    """Typed columns (Arrow's name of the type, values), also where all is missing, as a Parquet file, whole or none.
 
     Raises UsageError where pyarrow isn't installed, or the file can't be written.
     """
@@ -82,7 +83,7 @@ def require_pyarrow(path: Path) -> None:
         import pyarrow  # noqa: F401
     except ImportError:
         raise UsageError(
-            "Parquet needs pyarrow, which is not installed", where=str(path), fix="pip install analyzer[parquet]"
+            "Parquet needs pyarrow, which is not installed", where=str(path), fix=installing("parquet")
         ) from None
 
 

@@ -2,18 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
 from analyzer.architecture.network import trace
-from analyzer.architecture.variant import Variant
+from analyzer.errors import UsageError
 from analyzer.limits import Limit, own_limits
 from analyzer.reading import family
 from analyzer.reading.peak import training_peak
 from analyzer.records import Record
+from analyzer.reporting.against import compare_reports
 from analyzer.reporting.data import ReportData, TimelineStep, now, timeline_of
+from analyzer.reporting.page import read_report
+from analyzer.sweeping.database import NAME, Database
 from analyzer.sweeping.run import pareto_names, subject_of
+from analyzer.sweeping.store import read_jsonl
+
+
+@dataclass(frozen=True)
+class ReportPlan:
+    """What a report is made from: results of sweeps (files or folders) and pages, merged by name, the last counting.
+
+    Two pages alone give a report on what changed between their subjects.
+    """
+
+    results: tuple[Path, ...]
+    limits: Sequence[Limit]
+    subject: str | None
+    command: tuple[str, ...]
+
+    @property
+    def of_changes(self) -> bool:
+        """Whether it is on what changed from one page to another."""
+        return len(self.results) == 2 and all(path.suffix == ".html" for path in self.results)
+
+
+def execute(plan: ReportPlan, warn: Callable[[str], None] = lambda _: None) -> ReportData:
+    """Reads the results, and is told of rows that can't be read. Raises UsageError where there are none."""
+    if plan.of_changes:
+        before, after = (read_report(path) for path in plan.results)
+        return compare_reports(before, after, command=plan.command, generated=now())
+    records: dict[str, Record] = {}
+    for path in plan.results:
+        records.update((record.target.name, record) for record in _records_at(path, warn))
+    if not records:
+        raise UsageError("has no results", where=str(plan.results[0]), fix="run a sweep first")
+    return report_data(list(records.values()), plan.limits, command=plan.command, subject=plan.subject)
+
+
+def _records_at(path: Path, warn: Callable[[str], None]) -> list[Record]:
+    if path.suffix == ".html":
+        data = read_report(path)
+        return [data.baseline, *data.records]
+    if path.is_dir():  # a killed sweep has exported nothing yet
+        path = next((path / name for name in ("results.jsonl", NAME) if (path / name).exists()), path / NAME)
+    if path.suffix == ".db":
+        with closing(Database(path)) as database:
+            return [row.record for row in database.rows()]
+    records, warnings = read_jsonl(path)
+    for warning in warnings:
+        warn(warning)
+    return records
 
 
 def report_data(
@@ -51,13 +104,13 @@ def _timeline(row: Record | None) -> tuple[TimelineStep, ...] | None:
     """A training step of the subject, where it can train."""
     if row is None or row.target.variant is None or row.peak_training_bytes is None:
         return None
-    step = training_peak(trace(Variant.from_dict(row.target.variant)), row.batch, timeline=True)
+    step = training_peak(trace(row.target.variant), row.batch, timeline=True)
     return timeline_of(step.moments)
 
 
 def _title(records: Sequence[Record]) -> str:
     configs = dict.fromkeys(
-        "-".join(map(str, row.target.variant["block_config"])) for row in records[1:] if row.target.variant
+        "-".join(map(str, row.target.variant.block_config)) for row in records[1:] if row.target.variant
     )
     return "Sweep of " + ", ".join(list(configs)[:4]) + (" and more" if len(configs) > 4 else "")
 
@@ -65,4 +118,4 @@ def _title(records: Sequence[Record]) -> str:
 def _with_layers(row: Record) -> Record:
     if row.error or row.layers or row.target.variant is None:
         return row
-    return msgspec.structs.replace(row, layers=family.record(Variant.from_dict(row.target.variant), row.batch).layers)
+    return msgspec.structs.replace(row, layers=family.record(row.target.variant, row.batch).layers)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, get_args
 
 import msgspec
 import numpy as np
@@ -13,13 +14,17 @@ import numpy as np
 from analyzer.architecture.network import densenet121_like
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, MeasureError, UsageError, did_you_mean
+from analyzer.limits import Limit
 from analyzer.reading.family import baseline_for, failed, records, target
 from analyzer.reading.latency import Profile
-from analyzer.records import Measurement, Record, devices_of, read_record
+from analyzer.records import Measurement, Record, Remark, devices_of, read_record, variant_of
 from analyzer.space.grid import BadVariant, Grid, Listed
 from analyzer.space.pareto import front
 from analyzer.sweeping.executors import Executor, Processes, result_of
 from analyzer.sweeping.store import Setting, Store
+from analyzer.sweeping.timing import MeasureOne, Timing, measure_timing
+from analyzer.sweeping.workplace import Workplace
+from analyzer.units import parse_batch
 
 Measure = Literal["none", "front", "all"]
 MAX_VARIANTS = 250_000
@@ -31,22 +36,24 @@ NOT_MEASURED = "not measured: "
 
 
 @dataclass(frozen=True)
-class Timing:
-    """A row to measure: a variant against a baseline, within about `seconds`; a batch of None is the device's usual."""
+class SweepFiles:
+    """What a sweep leaves in `folder` (None: nothing): results.db, with `resume` beside what it already has, and a
+    `report` (None: report.html there) under `limits`, which names the `command` that asked for it.
+    """
 
-    variant: Variant
-    baseline: Variant
-    seconds: float
-    batch: int | None = None
-
-
-MeasureOne = Callable[[Timing, str], Measurement]
-"""Measures on a device; importable, as it may run on another machine."""
+    folder: Path | None = None
+    resume: bool = True
+    report: Path | None = None
+    limits: Sequence[Limit] = ()
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What a sweep will do. `variants` holds the grid's variants; `bad` the combinations that are none."""
+    """What a sweep will do. `variants` holds the grid's variants; `bad` the combinations that are none.
+
+    Rows are counted at `batch` and measured at `measured_batch` (None: the device's usual).
+    """
 
     variants: tuple[Variant, ...]
     bad: tuple[BadVariant, ...]
@@ -55,6 +62,9 @@ class SweepPlan:
     measure: Measure
     seconds: float
     profile: Profile | None = None
+    measured_batch: int | None = None
+    where: Workplace = field(default_factory=Workplace)
+    files: SweepFiles = field(default_factory=SweepFiles)
 
     @property
     def rows(self) -> int:
@@ -70,24 +80,35 @@ class SweepPlan:
 def plan(
     grid: Grid | Listed,
     *,
-    batch: int = 1,
+    batch: int | None = None,
     measure: Measure = "front",
     seconds: float = 40.0,
     profile: Profile | None = None,
+    where: Workplace | None = None,
+    files: SweepFiles | None = None,
 ) -> SweepPlan:
     """Lists a grid's variants; with a device's `profile`, every row gets its predicted latency.
 
-    The baseline is DenseNet121 at the first variant's classes and image. Raises UsageError
-    where there are none or too many.
+    The baseline is DenseNet121 at the first variant's classes and image. A `batch` of None: rows are counted at 1, and
+    measured at the device's usual. Raises UsageError where there are no variants or too many.
     """
+    if batch is not None:
+        parse_batch(batch, where="batch")
+    if measure not in get_args(Measure):
+        raise UsageError(f"can't measure {measure!r}", where="measure", fix=did_you_mean(measure, get_args(Measure)))
     require_few(len(grid))
-    found = list(grid)
-    variants = tuple(v for v in found if isinstance(v, Variant))
-    bad = tuple(v for v in found if isinstance(v, BadVariant))
+    listed = list(grid)
+    variants = tuple(v for v in listed if isinstance(v, Variant))
+    bad = tuple(v for v in listed if isinstance(v, BadVariant))
     if not variants:
         fix = bad[0].error if bad else "give some values"
         raise UsageError("no variant to sweep", where="axes", fix=str(fix))
-    return SweepPlan(variants, bad, densenet121_like(variants[0]), batch, measure, seconds, profile)
+    where = where or Workplace()
+    return SweepPlan(
+        variants, bad, densenet121_like(variants[0]), batch or 1, measure, seconds, profile,
+        measured_batch=batch, where=where if measure != "none" else replace(where, device=None),
+        files=files or SweepFiles(),
+    )  # fmt: skip
 
 
 def require_few(variants: int) -> None:
@@ -171,8 +192,8 @@ def already_counted(plan: SweepPlan, store: Store) -> dict[str, Record]:
 
 
 def _renewed(row: Record) -> Record:
-    notes = tuple(note for note in row.notes if not note.startswith(NOT_MEASURED))
-    return row if notes == row.notes else msgspec.structs.replace(row, notes=notes)
+    remarks = tuple(remark for remark in row.remarks if remark.kind != "not-measured")
+    return row if remarks == row.remarks else msgspec.structs.replace(row, remarks=remarks)
 
 
 def pareto_names(rows: Sequence[Record]) -> tuple[str, ...]:
@@ -195,13 +216,6 @@ def to_measure(plan: SweepPlan, rows: Sequence[Record]) -> list[Record]:
     return [good[name] for name in names]
 
 
-def measure_timing(timing: Timing, device: str) -> Measurement:
-    """Measures here. Raises MeasureError where it can't be."""
-    from analyzer.measuring.measure import measure_variant
-
-    return measure_variant(timing.variant, timing.baseline, device=device, batch=timing.batch, seconds=timing.seconds)
-
-
 def measure(
     plan: SweepPlan,
     chosen: Sequence[Record],
@@ -209,7 +223,6 @@ def measure(
     executor: Executor,
     *,
     measure_one: MeasureOne = measure_timing,
-    batch: int | None = None,
     there: Mapping[str, Measurement] | None = None,
     starting: Callable[[Record], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
@@ -226,35 +239,43 @@ def measure(
             yield _measured(row, store, there[row.target.name])
     missing = [row for row in chosen if row.target.name not in there]
     against = reference(plan, store.records(), chosen)
-    started = 0
+    width = min(len(executor.devices()), len(missing)) if missing else 0
+    started: list[Record] = []
 
-    def timings() -> Iterator[Timing]:
-        nonlocal started
-        end, width = clock() + plan.seconds, min(len(executor.devices()), len(missing))
-        for row in missing:
-            left = end - clock()
-            if left <= 0 and started:
-                return
-            share = max(left, 0) * min(1, width / (len(missing) - started))
-            starting(row)
-            started += 1
-            yield Timing(Variant.from_dict(row.target.variant or {}), against, share, batch)
+    def begun(row: Record) -> None:
+        starting(row)
+        started.append(row)
 
-    for done in executor.measure(measure_one, timings() if missing else ()):
+    for done in executor.measure(measure_one, _timings(plan, missing, against, width, begun, clock)):
         row = missing[done.index]
         if isinstance(done.result, MeasureError):
             yield _noted(row, store, f"{NOT_MEASURED}{done.result}", done.host)
         else:
             yield _measured(row, store, result_of(done), done.host)
-    for row in missing[started:]:
+    for row in missing[len(started) :]:
         yield _noted(row, store, f"{NOT_MEASURED}the {plan.seconds:g} s for measuring were spent (--time)")
+
+
+def _timings(
+    plan: SweepPlan, rows: Sequence[Record], against: Variant, width: int,
+    starting: Callable[[Record], None], clock: Callable[[], float],
+) -> Iterator[Timing]:  # fmt: skip
+    """What to measure, until the plan's time is spent: each row with its share of the time left, `width` at once."""
+    end = clock() + plan.seconds
+    for begun, row in enumerate(rows):
+        left = end - clock()
+        if left <= 0 and begun:
+            return
+        share = max(left, 0) * min(1, width / (len(rows) - begun))
+        starting(row)
+        yield Timing(variant_of(row), against, share, plan.measured_batch)
 
 
 def reference(plan: SweepPlan, rows: Sequence[Record], chosen: Sequence[Record]) -> Variant:
     """What times are compared with."""
     if (rows and rows[0].error is None) or not chosen:
         return plan.baseline
-    return Variant.from_dict(chosen[0].target.variant or {})
+    return variant_of(chosen[0])
 
 
 def already_measured(
@@ -268,11 +289,11 @@ def already_measured(
 
     against = reference(plan, store.records(), chosen).name
     names = {row.target.name for row in chosen}
-    found: dict[str, Measurement] = {}
+    made_before: dict[str, Measurement] = {}
     for device in dict.fromkeys(executor.devices()):
         setting = Setting(described(SWEEP), device.name, batch or default_batch(device.type), against)
-        found |= {name: made for name, made in store.measured(setting).items() if name in names}
-    return found
+        made_before |= {name: made for name, made in store.measured(setting).items() if name in names}
+    return made_before
 
 
 def rows_of(plan: SweepPlan, store: Store) -> list[Record]:
@@ -298,7 +319,7 @@ def _measured(row: Record, store: Store, measurement: Measurement, host: str | N
 
 
 def _noted(row: Record, store: Store, note: str, host: str | None = None) -> Record:
-    noted = msgspec.structs.replace(row, notes=(*row.notes, note))
+    noted = row.remarked(Remark(kind="not-measured", text=note))
     store.put([noted], host=host)
     return noted
 

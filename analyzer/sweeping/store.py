@@ -37,7 +37,7 @@ class Store(Protocol):
     """Keeps one record a target name of this run; the last one written counts. May know those of earlier runs."""
 
     def put(self, records: Iterable[Record], host: str | None = None) -> None:
-        """Writes records that a host made (None: this one); when this returns they outlive the process and the machine."""
+        """Writes records that a host made (None: this one); after it they outlive the process and the machine."""
 
     def records(self) -> list[Record]:
         """Every record of this run, in the order in which their names first came."""

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from analyzer.architecture.variant import Variant
-from analyzer.errors import TargetError, UsageError
+from analyzer.errors import UsageError
 from analyzer.reading import family
 from analyzer.reading.peak import Training
-from analyzer.reading.prediction import MemoryPrediction, predict_memory
 from analyzer.records import Record
-from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, load, named, tensors
+from analyzer.targets.isolation import SECONDS, isolated
+from analyzer.targets.loading import load, tensors
+from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, named
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from analyzer.reading.prediction import MemoryPrediction
     from analyzer.tracing.witnesses import Witness
 
 
@@ -39,17 +39,25 @@ def analyze(
     if isinstance(target, str):
         target = named(target)
     if isinstance(target, Variant):
-        if inputs is not None or kwargs:
-            raise UsageError("a variant knows its input", where="inputs", fix="set its image and the batch")
+        refuse_inputs(inputs, kwargs)
         return family.record(target, batch)
     from analyzer.tracing.trace import count_module
 
+    args, keywords = inputs_of(inputs, kwargs)
+    return count_module(target, args, keywords, name=type(target).__name__, backward=backward, strict=strict)
+
+
+def refuse_inputs(inputs: Any, kwargs: Mapping[str, Any] | None) -> None:
+    """UsageError where a variant is given inputs."""
+    if inputs is not None or kwargs:
+        raise UsageError("a variant knows its input", where="inputs", fix="set its image and the batch")
+
+
+def inputs_of(inputs: Any, kwargs: Mapping[str, Any] | None) -> tuple[list[Any], dict[str, Any]]:
+    """A module's inputs as tensors. Raises UsageError where there are none."""
     if inputs is None:
         raise UsageError("a module needs its inputs", where="inputs", fix="such as inputs=(1, 3, 224, 224)")
-    named_inputs = {name: _tensor(value) for name, value in (kwargs or {}).items()}
-    return count_module(
-        target, as_tensors(inputs), named_inputs, name=type(target).__name__, backward=backward, strict=strict
-    )
+    return as_tensors(inputs), {name: _tensor(value) for name, value in (kwargs or {}).items()}
 
 
 def as_tensors(inputs: Any) -> list[Any]:
@@ -71,7 +79,9 @@ def _tensor(value: Any) -> Any:
     return torch.empty(tuple(value), device="meta") if _is_shape(value) else value
 
 
-def analyze_target(target: Resolved, *, batch: int = 1, backward: bool = False, strict: bool = False) -> Record:
+def analyze_target(
+    target: Resolved, *, batch: int = 1, backward: bool = False, strict: bool = False, seconds: float = SECONDS
+) -> Record:
     """The record of a resolved target. A model without inputs gets its params alone, and a note that says so."""
     if isinstance(target, FamilyTarget):
         if backward:
@@ -79,52 +89,41 @@ def analyze_target(target: Resolved, *, batch: int = 1, backward: bool = False, 
         return family.record(target.variant, batch, label=target.label)
     if batch != 1:
         raise UsageError("is for the family", where="--batch", fix="say a model's own batch in its --input")
-    with users_code(target):
-        return _analyze_module(target, batch, backward, strict)
+    return isolated(lambda: _analyze_module(target, batch, backward, strict), Record, target, seconds=seconds)
 
 
-def predict(target: Resolved, record: Record, training: Training) -> MemoryPrediction:
+def predict(target: Resolved, record: Record, training: Training, *, seconds: float = SECONDS) -> MemoryPrediction:
     """The memory of a resolved target whose record is known, with the timeline of a training step."""
+    from analyzer.reading.prediction import MemoryPrediction, predict_memory
+
     if isinstance(target, FamilyTarget):
         return predict_memory(target.variant, record.batch, training, timeline=True)
-    with users_code(target):
-        model = load(target)
-        if isinstance(model, Variant):
-            return predict_memory(model, record.batch, training, timeline=True)
-        if not target.inputs:
-            raise UsageError("needs an input", where="--peak", fix="give --input, such as --input 1,3,224,224")
-        args, kwargs = tensors(target.inputs)
-        from analyzer.tracing.prediction import predict_module
-
-        return predict_module(model, args, kwargs, record, training)
+    return isolated(lambda: _predict_module(target, record, training), MemoryPrediction, target, seconds=seconds)
 
 
-@contextlib.contextmanager
-def users_code(target: ModuleTarget) -> Iterator[None]:
-    """Runs a user's code: what it prints goes to stderr, beside our data; where it exits, a TargetError says so."""
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    except SystemExit as error:
-        raise TargetError(
-            f"the model's own code exits the program (code {error.code})", where=target.name, fix="remove that call"
-        ) from error
-    except (KeyboardInterrupt, Exception):
-        raise
-    except BaseException as error:  # pytest's skip, asyncio's cancellation: nothing that we wait for
-        what = f"the model's own code raises {type(error).__name__}: {error}"
-        raise TargetError(what, where=target.name, fix="make it import and construct on its own first") from error
+def _predict_module(target: ModuleTarget, record: Record, training: Training) -> MemoryPrediction:
+    from analyzer.reading.prediction import predict_memory
+    from analyzer.tracing.prediction import predict_module
+
+    model = load(target)
+    if isinstance(model, Variant):
+        return predict_memory(model, record.batch, training, timeline=True)
+    if not target.inputs:
+        raise UsageError("needs an input", where="--peak", fix="give --input, such as --input 1,3,224,224")
+    args, kwargs = tensors(target.inputs)
+    return predict_module(model, args, kwargs, record, training)
 
 
-def witnesses_of(target: Resolved, ours: Record) -> tuple[Witness, ...]:
+def witnesses_of(target: Resolved, ours: Record, *, seconds: float = SECONDS) -> tuple[Witness, ...]:
     """What torchinfo, fvcore and torch's own counter say of a target, beside our record of it.
 
     Raises UsageError for a model without inputs.
     """
     if isinstance(target, FamilyTarget):
         return _witnesses_of_variant(target.variant, ours)
-    with users_code(target):
-        return _witnesses_of_module(target, ours)
+    from analyzer.tracing.witnesses import Witness
+
+    return isolated(lambda: _witnesses_of_module(target, ours), tuple[Witness, ...], target, seconds=seconds)
 
 
 def _witnesses_of_module(target: ModuleTarget, ours: Record) -> tuple[Witness, ...]:

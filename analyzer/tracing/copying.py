@@ -10,15 +10,16 @@ import contextlib
 import copy
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import CellType, FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_map
 
-from analyzer.errors import CountError
+from analyzer.errors import CountError, words_of
 
 Convert = Callable[[Tensor], Tensor]
 
@@ -59,7 +60,15 @@ class _Converting(TorchFunctionMode):
             return func(*args, **(kwargs or {}))
 
 
-def copy_model(model: nn.Module, convert: Convert) -> nn.Module:
+@dataclass(frozen=True, slots=True)
+class ModelCopy:
+    """A copy of a model, and the tensors that it holds without registering them (a plain list's, an attribute's)."""
+
+    module: nn.Module
+    held: list[Tensor]
+
+
+def copy_model(model: nn.Module, convert: Convert) -> ModelCopy:
     """A deep copy whose tensors went through `convert` (to_meta, to_cpu); tied parameters stay tied.
 
     What can't be copied (a lock, an open file) is shared with the original. Raises CountError where a module itself
@@ -75,13 +84,13 @@ def copy_model(model: nn.Module, convert: Convert) -> nn.Module:
         return _deepcopy(model, {**memo, **shared}, convert)
     except Exception as error:
         raise CountError(
-            f"the model can't be copied: {type(error).__name__}: {error}",
+            f"the model can't be copied: {words_of(error)}",
             where=type(model).__name__,
             fix="make it survive copy.deepcopy, because it is counted on a copy",
         ) from error
 
 
-def _deepcopy(model: nn.Module, memo: dict[int, Any], convert: Convert) -> nn.Module:
+def _deepcopy(model: nn.Module, memo: dict[int, Any], convert: Convert) -> ModelCopy:
     memo = dict(memo)
     with _Converting(convert):
         copied: nn.Module = copy.deepcopy(model, memo)
@@ -90,14 +99,15 @@ def _deepcopy(model: nn.Module, memo: dict[int, Any], convert: Convert) -> nn.Mo
             for name, value in list(holder.items()):
                 if isinstance(value, FunctionType) and value.__closure__:
                     holder[name] = _rebound(value, memo)
-    return copied
+    registered = {id(tensor) for tensor in _registered(copied)}
+    return ModelCopy(copied, [t for t in memo.values() if isinstance(t, Tensor) and id(t) not in registered])
 
 
 def _rebound(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
     """A function of a module's or a hook, which `deepcopy` takes as it is, over what its closure became in the copy."""
     if id(function) in memo and memo[id(function)] is not function:
-        found: FunctionType = memo[id(function)]
-        return found
+        known_copy: FunctionType = memo[id(function)]
+        return known_copy
     cells = tuple(CellType() for _ in function.__closure__ or ())
     rebound = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, cells)
     rebound.__kwdefaults__ = function.__kwdefaults__
@@ -135,7 +145,7 @@ def _converted(tensor: Tensor, convert: Convert) -> Tensor:
 
 def _uncopyable(model: nn.Module) -> list[Any]:
     """Attributes of modules that `deepcopy` refuses: locks, files, generators."""
-    found = []
+    values = []
     for module in model.modules():
         for name, value in vars(module).items():
             if name in ("_parameters", "_buffers", "_modules") or isinstance(value, Tensor):
@@ -144,17 +154,32 @@ def _uncopyable(model: nn.Module) -> list[Any]:
                 with _Converting(to_meta):
                     copy.deepcopy(value, {id(m): m for m in model.modules()})
             except Exception:
-                found.append(value)
-    return found
+                values.append(value)
+    return values
 
 
 def copy_inputs(inputs: Any, convert: Convert) -> Any:
-    """Nested inputs with their tensors converted, one given twice still one."""
-    made: dict[int, Tensor] = {}
+    """Nested inputs with their tensors converted, one given twice still one; objects of other classes are copied too.
 
-    def once(tensor: Tensor) -> Tensor:
-        if id(tensor) not in made:
-            made[id(tensor)] = convert(tensor)
-        return made[id(tensor)]
+    Raises CountError where an object can't be.
+    """
+    memo: dict[int, Any] = {}
 
-    return tree_map_only(Tensor, once, inputs)
+    def once(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            if id(leaf) not in memo:
+                memo[id(leaf)] = convert(leaf)
+            return memo[id(leaf)]
+        if isinstance(leaf, (str, bytes, int, float, complex, type(None), torch.dtype, torch.device)):
+            return leaf
+        with _Converting(convert):
+            try:
+                return copy.deepcopy(leaf, memo)
+            except Exception as error:
+                raise CountError(
+                    f"an input of type {type(leaf).__name__} can't be copied: {type(error).__name__}: {error}",
+                    where="inputs",
+                    fix="give tensors, or objects that survive copy.deepcopy",
+                ) from error
+
+    return tree_map(once, inputs)

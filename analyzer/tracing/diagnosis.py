@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from analyzer.errors import AnalyzerError, CountError
+from analyzer.errors import AnalyzerError, CountError, lines_of
 from analyzer.tracing.attribution import Failed
 
 _SPATIAL = {1: "L", 2: "H, W", 3: "D, H, W"}
@@ -59,7 +59,15 @@ def diagnose(error: Exception, failed: Failed | None, root: str) -> CountError:
     wants = wanted(failed.module)
     if wants is not None:
         return CountError(f"{kind} got {got or 'nothing'} and wants {wants}: {message}", where=where, fix=_FIX)
-    return CountError(f"{kind} fails on {got or 'no tensor'}: {message}", where=where, fix=_FIX)
+    return CountError(f"{kind} fails{f' on {got}' if got else ''}: {message}", where=where, fix=_FIX)
+
+
+def needs_values(error: Exception) -> bool:
+    """Whether an error comes from a tensor's having no values, and not from the model or its input."""
+    text = str(error).lower()
+    return isinstance(error, NotImplementedError) or any(
+        word in text for word in ("meta", "data-dependent", "unallocated storage")
+    )
 
 
 NEEDS_NO_GPU = "leave the device to whoever uses the model (no .cuda() in it): counting needs no GPU"
@@ -71,7 +79,7 @@ def _shape(shape: tuple[Any, ...]) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
+    lines = lines_of(error)
     if not lines:
         return type(error).__name__
     line = lines[-1] if "TorchScript" in lines[0] else lines[0]

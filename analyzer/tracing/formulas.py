@@ -24,22 +24,27 @@ Kind = Literal["convolution", "product", "other"]
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """MACs of one operator. `kind` says whether its output is an activation: a convolution's always is, a matrix
-    product's where an operand is a weight. `convention` explains a figure that is agreed on rather than executed.
+    """MACs of one operator. `kind` says when its output is an activation: a convolution's where it takes data, a matrix
+    product's where it is of data and a weight. `convention` explains a figure that is agreed on rather than executed.
+    `addend` says that the first operand is only added; `factors` how many tensors after it are multiplied.
     """
 
     macs: Macs
     kind: Kind
     convention: str | None = None
+    addend: bool = False
+    factors: int = 2
 
 
 FORMULAS: dict[str, Formula] = {}
 
 
-def _formula(kind: Kind, *names: str, convention: str | None = None) -> Callable[[Macs], Macs]:
+def _formula(
+    kind: Kind, *names: str, convention: str | None = None, addend: bool = False, factors: int = 2
+) -> Callable[[Macs], Macs]:
     def register(macs: Macs) -> Macs:
         for name in names:
-            FORMULAS[name if "::" in name else f"aten::{name}"] = Formula(macs, kind, convention)
+            FORMULAS[name if "::" in name else f"aten::{name}"] = Formula(macs, kind, convention, addend, factors)
         return macs
 
     return register
@@ -81,17 +86,17 @@ def _mm(out: Tensor, a: Tensor, b: Tensor, *_: Any, **__: Any) -> int:
     return _product(out, a, b)
 
 
-@_formula("product", "addmm", "baddbmm", "addmv", "_addmm_activation", "_sparse_addmm")
+@_formula("product", "addmm", "baddbmm", "addmv", "_addmm_activation", "_sparse_addmm", addend=True)
 def _addmm(out: Tensor, _bias: Tensor, a: Tensor, b: Tensor, *_: Any, **__: Any) -> int:
     return _product(out, a, b)
 
 
-@_formula("product", "addbmm")
+@_formula("product", "addbmm", addend=True)
 def _addbmm(out: Tensor, _bias: Tensor, a: Tensor, _b: Tensor, *_: Any, **__: Any) -> int:
     return int(a.shape[0]) * out.numel() * a.shape[-1]
 
 
-@_formula("product", "addr")
+@_formula("product", "addr", addend=True)
 def _addr(out: Tensor, *_: Any, **__: Any) -> int:
     return out.numel()
 
@@ -119,7 +124,9 @@ def _trilinear_size(*operands: tuple[Tensor, Sequence[int]]) -> int:
     return math.prod(max(sizes) for sizes in zip(*shapes, strict=True))
 
 
-@_formula("product", "_trilinear", convention="nn.Bilinear: one multiply-accumulate for each weight and sample")
+@_formula(
+    "product", "_trilinear", factors=3, convention="nn.Bilinear: one multiply-accumulate for each weight and sample"
+)
 def _trilinear(_out: Tensor, a: Tensor, b: Tensor, c: Tensor, *expand: Sequence[int]) -> int:
     return _trilinear_size((a, expand[0]), (b, expand[1]), (c, expand[2]))
 
@@ -132,11 +139,9 @@ def _spatial(tensor: Tensor) -> int:
 
 
 @_formula("convolution", "convolution", "_convolution", "convolution_overrideable")
-def _convolution(
-    out: Tensor, x: Tensor, weight: Tensor, _bias: Any, _stride: Any, _padding: Any, _dilation: Any, transposed: bool,
-    *_: Any, **__: Any,
-) -> int:  # fmt: skip
+def _convolution(out: Tensor, x: Tensor, weight: Tensor, *rest: Any, **__: Any) -> int:
     """Each weight once a sample and position: of the output, or of the input where the convolution is transposed."""
+    _bias, _stride, _padding, _dilation, transposed, *_ = rest
     return int(x.shape[0]) * weight.numel() * _spatial(x if transposed else out)
 
 
@@ -166,11 +171,9 @@ def _deform_conv2d(out: Tensor, x: Tensor, weight: Tensor, *_: Any) -> int:
 
 
 @_formula("other", "convolution_backward", "convolution_backward_overrideable")
-def _convolution_backward(
-    _out: Any, grad: Tensor, x: Tensor, weight: Tensor, _bias: Any, _stride: Any, _padding: Any, _dilation: Any,
-    transposed: bool, _output_padding: Any, _groups: Any, mask: Sequence[bool], **__: Any,
-) -> int:  # fmt: skip
+def _convolution_backward(_out: Any, grad: Tensor, x: Tensor, weight: Tensor, *rest: Any, **__: Any) -> int:
     """The forward's products once for the input's gradient and once for the weight's, where each is asked for."""
+    _bias, _stride, _padding, _dilation, transposed, _output_padding, _groups, mask = rest
     return sum(map(int, mask[:2])) * int(x.shape[0]) * weight.numel() * _spatial(x if transposed else grad)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyzer.errors import CountError
-from analyzer.records import LayerRow, Record, Target
+from analyzer.records import LayerRow, Record, Remark, Target
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,17 +27,10 @@ def count_parameters(model: nn.Module, *, name: str) -> Record:
         seen.update(new)
         if path == "" and not own and any(True for _ in module.children()):
             continue
-        rows.append(
-            LayerRow(
-                path=path,
-                type=type(module).__name__,
-                output=None,
-                params=sum(new.values()),
-                macs=None,
-                conv_activations=None,
-                saved_bytes=None,
-            )
-        )
+        rows.append(LayerRow(
+            path=path, type=type(module).__name__, output=None, params=sum(new.values()), macs=None,
+            conv_activations=None, saved_bytes=None,
+        ))  # fmt: skip
     parameters, buffers = list(model.parameters()), list(model.buffers())
     return Record(
         target=Target(name=name),
@@ -46,7 +39,12 @@ def count_parameters(model: nn.Module, *, name: str) -> Record:
         param_bytes=sum(p.numel() * p.element_size() for p in parameters),
         buffer_bytes=sum(b.numel() * b.element_size() for b in buffers),
         layers=tuple(rows),
-        notes=("MACs, activations and saved bytes need an input: give --input, such as --input 1,3,224,224",),
+        remarks=(
+            Remark(
+                kind="no-input",
+                text="MACs, activations and saved bytes need an input: give --input, such as --input 1,3,224,224",
+            ),
+        ),
     )
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from analyzer.tracing.attribution import Modules
-from analyzer.tracing.tracer import storage_key
+from analyzer.tracing.origins import storage_key, stored_parts
 
 
 class SavedBytes(saved_tensors_hooks):
@@ -23,21 +22,13 @@ class SavedBytes(saved_tensors_hooks):
         kept: dict[int | None, Any] = {storage_key(tensor): None for tensor in excluded}
 
         def pack(tensor: Tensor) -> Tensor:
-            for part in _dense_parts(tensor):
+            for part in stored_parts(tensor):
                 key = storage_key(part)
                 if key not in kept:
                     storage = part.untyped_storage()
                     kept[key] = storage  # kept alive: a storage's key is its address
                     modules.row.saved_bytes += storage.nbytes()
-            return tensor
+            # An operator's own result, handed back itself, would keep its graph alive for ever; a leaf is no result.
+            return tensor if tensor.is_leaf else tensor.detach()
 
         super().__init__(pack, lambda tensor: tensor)
-
-
-def _dense_parts(tensor: Tensor) -> tuple[Tensor, ...]:
-    """A sparse tensor's indices and values; any other tensor itself."""
-    if tensor.layout == torch.sparse_coo:
-        return tensor._indices(), tensor._values()
-    if tensor.layout == torch.sparse_csr:
-        return tensor.crow_indices(), tensor.col_indices(), tensor.values()
-    return (tensor,)

@@ -2,8 +2,9 @@
 
 - `macs` and `conv_activations` are of a forward in evaluation mode, as published figures are.
 - `saved_bytes` is of a forward in training mode; `training_macs` of that forward and its backward pass.
-- `conv_activations` are the outputs of convolutions, and of matrix products one of whose operands is a weight: a
-  parameter, or computed from parameters alone.
+- `conv_activations` are the outputs of layers: convolutions of data, and matrix products of data with a weight. A
+  weight is a tensor that the model holds (parameter, buffer, attribute), or is computed from such and no input; so
+  products that make a weight are no layers, though they are in `macs`.
 
 The model is never run: a copy is, and nothing of the original is read but shapes (its values where a forward needs
 them). Hooks on the model are part of its forward and run on the copy.
@@ -14,26 +15,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+import msgspec
+from torch import nn
 
 from analyzer.errors import CountError
-from analyzer.records import Input, LayerRow, Record, Uncounted
-from analyzer.tracing.attribution import ModuleTally
+from analyzer.records import Input, LayerRow, Record, Remark, RemarkKind, Uncounted
+from analyzer.tracing.attribution import ModuleTally, tensors_in
 from analyzer.tracing.parameters import count_parameters, require_known
+from analyzer.tracing.randomness import PASSES, varies
 from analyzer.tracing.running import Ladder, Pass, untouched
 
 
 def count_module(
-    model: nn.Module,
-    args: Sequence[Any] = (),
-    kwargs: Mapping[str, Any] | None = None,
-    *,
-    name: str,
-    backward: bool = False,
-    strict: bool = False,
-    rebuild: Callable[[], nn.Module] | None = None,
-) -> Record:
+    model: nn.Module, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, *, name: str,
+    backward: bool = False, strict: bool = False, rebuild: Callable[[], nn.Module] | None = None,
+) -> Record:  # fmt: skip
     """The figures of a model for the given inputs (tensors on any device, meta included), in total and per module.
 
     With `backward`, `training_macs` too. `rebuild` makes the model anew on CPU, for one on meta whose forward turns
@@ -45,25 +41,21 @@ def count_module(
     ladder = Ladder(model, (tuple(args), dict(kwargs or {})), rebuild)
     with untouched():
         forward = ladder.run(training=False)
-        on_the_way = list(ladder.notes)
+        on_the_way = [*ladder.notes, *_varying(ladder, forward, training=False)]
         training, notes = _training(ladder, forward, backward)
-        if ladder.notes != on_the_way:
-            on_the_way += [f"in training mode: {note}" for note in ladder.notes]
+        if ladder.notes != on_the_way[: len(ladder.notes)]:
+            on_the_way += [_remark("one-path", f"in training mode: {note.text}") for note in ladder.notes]
     uncounted = _uncounted(forward, training if backward else None)
     if strict and uncounted:
         raise _not_fully(uncounted)
     layers = tuple(_rows(base, ladder, forward, training))
     inputs = _inputs(args, kwargs or {})
     macs = forward.macs
-    return Record(
-        target=base.target,
+    return msgspec.structs.replace(
+        base,
         input=inputs[0].shape if inputs else None,
         inputs=inputs,
         batch=inputs[0].shape[0] if inputs and inputs[0].shape else 1,
-        params=base.params,
-        trainable_params=base.trainable_params,
-        param_bytes=base.param_bytes,
-        buffer_bytes=base.buffer_bytes,
         macs=macs,
         flops=2 * macs,
         conv_activations=sum(row.conv_activations for row in forward.rows.values()),
@@ -72,27 +64,58 @@ def count_module(
         saved_bytes=None if training is None else sum(row.saved_bytes for row in training.rows.values()),
         layers=layers,
         uncounted=uncounted,
-        notes=(*on_the_way, *notes),
+        remarks=(*on_the_way, *notes),
     )
 
 
-def _training(ladder: Ladder, forward: Pass, backward: bool) -> tuple[Pass | None, list[str]]:
+def _training(ladder: Ladder, forward: Pass, backward: bool) -> tuple[Pass | None, list[Remark]]:
     """The pass in training mode, None where there is none; and what is to be said of both passes."""
-    notes = [f"by convention: {convention}" for convention in forward.conventions]
+    notes = [_remark("convention", f"by convention: {convention}") for convention in forward.conventions]
+    if forward.unregistered:
+        text = (
+            f"{len(forward.unregistered):,} parameters ({sum(forward.unregistered):,} elements) are not registered: "
+            "optimizers and state_dict miss them, and params leaves them out"
+        )
+        notes.append(_remark("unregistered", text, "params"))
     try:
         training = ladder.run(training=True, backward=backward)
     except CountError as error:
         if backward:
             raise
-        return None, [*notes, f"no saved_bytes: {error}"]
+        return None, [*notes, _remark("untrainable", f"no saved_bytes: {error}", "saved_bytes")]
+    notes += _varying(ladder, training, backward)
     if training.macs != forward.macs:
-        notes.append(f"macs are of a forward in evaluation mode; one in training mode has {training.macs:,}")
-    notes += [f"by convention: {c}" for c in training.conventions if backward and c not in forward.conventions]
+        text = f"macs are of a forward in evaluation mode; one in training mode has {training.macs:,}"
+        notes.append(_remark("mode", text, "macs"))
+    more = [c for c in training.conventions if backward and c not in forward.conventions]
+    notes += [_remark("convention", f"by convention: {convention}") for convention in more]
     if training.wrote_out_attention:
-        notes.append("saved_bytes are of attention as its products; a fused kernel on a GPU keeps less")
-    if any(isinstance(module, nn.RNNBase) for module in ladder.modules.values()):
-        notes.append("saved_bytes are of recurrent layers step by step; a fused kernel keeps what it needs instead")
+        text = "saved_bytes are of attention as its products; a fused kernel on a GPU keeps less"
+        notes.append(_remark("unfused", text, "saved_bytes"))
+    if any(issubclass(kind, nn.RNNBase) for kind in ladder.types.values()):
+        text = "saved_bytes are of recurrent layers step by step; a fused kernel keeps what it needs instead"
+        notes.append(_remark("unfused", text, "saved_bytes"))
     return training, notes
+
+
+def _remark(kind: RemarkKind, text: str, figure: str | None = None) -> Remark:
+    return Remark(kind=kind, text=text, figure=figure)
+
+
+def _varying(ladder: Ladder, first: Pass, backward: bool = False, *, training: bool = True) -> list[Remark]:
+    """What is to be said of figures that random numbers in the control flow change, by passes under other seeds."""
+    if not first.chose:
+        return []
+    passes = [first] + [ladder.run(training=training, backward=backward, seed=n) for n in range(1, PASSES)]
+    if training:
+        found = varies("saved_bytes", [sum(row.saved_bytes for row in p.rows.values()) for p in passes])
+        return found + (varies("training_macs", [p.macs + p.backward_macs for p in passes]) if backward else [])
+    activations = [sum(row.conv_activations for row in p.rows.values()) for p in passes]
+    return [
+        *varies("macs", [p.macs for p in passes]),
+        *varies("conv_activations", activations),
+        *varies("depth", [p.depth for p in passes]),
+    ]
 
 
 def _uncounted(forward: Pass, training: Pass | None) -> tuple[Uncounted, ...]:
@@ -120,7 +143,7 @@ def _rows(base: Record, ladder: Ladder, forward: Pass, training: Pass | None) ->
     return [
         LayerRow(
             path=path,
-            type=type(ladder.modules[path]).__name__,
+            type=ladder.types[path].__name__,
             output=outputs.get(path),
             params=params.get(path, 0),
             macs=forward.rows.get(path, nothing).macs,
@@ -136,8 +159,7 @@ def _inputs(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Input, ...]
     return tuple(
         Input(shape=tuple(leaf.shape), dtype=str(leaf.dtype).removeprefix("torch."), name=name)
         for name, value in given
-        for leaf in tree_leaves(value)
-        if isinstance(leaf, Tensor)
+        for leaf in tensors_in(value)
     )
 
 

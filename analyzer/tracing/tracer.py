@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,15 +13,20 @@ import torch
 from torch import Tensor
 from torch._ops import HigherOrderOperator, OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_any, tree_map_only
+from torch.utils._pytree import tree_any, tree_leaves, tree_map_only
 
 from analyzer.errors import CountError
-from analyzer.tracing.attribution import Modules
+from analyzer.tracing.attribution import Failed, Modules, tensors_in
+from analyzer.tracing.diagnosis import needs_values
+from analyzer.tracing.elsewhere import functions_in
 from analyzer.tracing.formulas import Formula, formula_of, higher_order_formula
-from analyzer.tracing.free import is_free
+from analyzer.tracing.free_operators import is_free
+from analyzer.tracing.origins import Origin, Origins, storage_key, tensors_of, written
 from analyzer.tracing.shapes import Shapes
 
 _META = torch.device("meta")
+READS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default, torch.ops.aten.equal.default}
+"""Operators that hand a tensor's values to Python."""
 BACKWARD = "backward pass"
 """Stands for the module of what the backward pass runs."""
 
@@ -50,20 +57,21 @@ def _look_up(operator: OpOverload) -> _Known:
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts MACs, conv activations and uncounted operators of what runs inside, module by module.
 
-    With `shapes` all runs on meta, and tensors that a forward makes are put there whatever device it names. `weights` are the storages
-    of parameters; a tensor computed from them alone is a weight too. `untouchable` are the original's tensors, which no
-    operator may reach. In the backward pass (`backward` is true) only `backward_macs` grows.
+    With `shapes` all runs on meta, and tensors that a forward makes are put there whatever device it names. `origins`
+    knows weights from data. `untouchable` are the original's tensors, which no operator may reach. In the backward pass
+    (`backward` is true) only `backward_macs` grows. `made` are the tensors that operators made; `valueless` is an error
+    of a tensor's having no values, which the model may have swallowed; `read_values` says whether it read any.
     """
 
     supports_higher_order_operators = True
 
     def __init__(
-        self, modules: Modules, weights: Iterable[Tensor], untouchable: Iterable[Tensor], shapes: Shapes | None
+        self, modules: Modules, origins: Origins, untouchable: Iterable[Tensor], shapes: Shapes | None
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.modules = modules
         self.shapes = shapes
-        self.weights = {key: tensor for tensor in weights if (key := storage_key(tensor)) is not None}
+        self.origins = origins
         self.untouchable = {storage_key(tensor) for tensor in untouchable} - {None}
         self.by_operator: Counter[tuple[str, str]] = Counter()
         self.uncounted: Counter[tuple[str, str]] = Counter()
@@ -71,11 +79,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.wrote_out_attention = False
         self.backward = False
         self.backward_macs = 0
-        self._depths: dict[int, int] = {}
-
-    def depth_of(self, tensors: Iterable[Tensor]) -> int:
-        """Convolutions and products with a weight on the longest path to any of the tensors."""
-        return max((self._depths.get(key, 0) for t in tensors if (key := storage_key(t)) is not None), default=0)
+        self.goes_back = False
+        self.valueless: Exception | None = None
+        self.read_values = False
+        self.made: list[weakref.ref[Tensor]] = []
+        self._outside: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs the operator and counts it."""
@@ -89,16 +97,71 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if parts is not NotImplemented:
                 return parts
         self._guard(args)
-        before = 0 if self.backward else self.depth_of(_tensors_of((*args, *kwargs.values())))
         if self.shapes is not None and "device" in kwargs:
             kwargs = {**kwargs, "device": _META, **({"pin_memory": False} if kwargs.get("pin_memory") else {})}
-        out = self._run(func, args, kwargs)
+        if func._schema.is_mutable:
+            self._keep_outside(written(func, args, kwargs))
+        try:
+            out = self._run(func, args, kwargs)
+        except Exception as error:
+            self.note_valueless(error)
+            raise
+        self.read_values |= func in READS
         if self.backward:
             self._count_backward(func, known, args, kwargs, out)
         else:
-            deeper = self._count(func, known, args, kwargs, out)
-            self._deepen(out, before + deeper)
+            operands = tensors_of((*args, *kwargs.values()))
+            depth = self.origins.depth(operands) + self._count(func, known, args, kwargs, out)
+            changed = written(func, args, kwargs) if func._schema.is_mutable else []
+            results = tensors_of(out if isinstance(out, (list, tuple)) else (out,))
+            self.made += [weakref.ref(result) for result in results if not any(result is o for o in operands)]
+            self.origins.follow(func, operands, (*results, *changed), depth)
         return out
+
+    def note_valueless(self, error: Exception) -> None:
+        """Keeps an error that comes from a tensor's having no values: the model may swallow it, and go another way."""
+        if self.valueless is None and needs_values(error):
+            self.valueless = error
+            if self.modules.failed is None:
+                path = self.modules.path
+                self.modules.failed = Failed(error, path, self.modules.by_path[path], ())
+
+    def _keep_outside(self, changed: list[Tensor]) -> None:
+        """Remembers the values of tensors that are not the copy's and are about to be written to (a global counter)."""
+        for tensor in changed:
+            if not self.origins.knows(tensor) and tensor.device != _META and id(tensor) not in self._outside:
+                self._outside[id(tensor)] = tensor, tensor.detach().clone()
+
+    @contextlib.contextmanager
+    def outside_restored(self) -> Iterator[None]:
+        """Writes those values back at the end."""
+        try:
+            yield
+        finally:
+            for tensor, before in self._outside.values():
+                tensor.detach().copy_(before)
+
+    def finish(self, result: Any) -> None:
+        """The forward is over: names what it would do later, and what follows is its backward pass.
+
+        Raises CountError for a forward that did nothing and returns no tensor.
+        """
+        later = functions_in(tree_leaves(result))
+        if not self.made and not any(True for _ in tensors_in(result)):
+            raise CountError(
+                f"the forward runs no operator and returns {type(result).__name__}, so there is nothing to count",
+                where="the root",
+                fix="count a model whose forward computes its result",
+            )
+        for name in later:
+            self.uncounted[self.modules.path, f"function {name}, which is returned"] += 1
+        self.backward = True
+
+    def leaves(self, tensor: Tensor, where: str) -> None:
+        """Names data that is handed to code whose work isn't seen (numpy)."""
+        if self.origins.of(tensor) is Origin.DATA and not self.backward:
+            self.uncounted[self.modules.path, where] += 1
+            self.origins.lose(tensor)
 
     def _guard(self, args: Any) -> None:
         for value in args:
@@ -140,14 +203,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.by_operator[self.modules.path, f"higher_order::{func._name}"] += macs
         return NotImplemented
 
-    def _deepen(self, out: Any, depth: int) -> None:
-        # Set for every result, so that a storage at the address of one that is gone does not inherit its depth.
-        for tensor in _tensors_of(out if isinstance(out, (list, tuple)) else (out,)):
-            if (key := storage_key(tensor)) is not None:
-                self._depths[key] = depth
-
     def _count(self, func: OpOverload, known: _Known, args: Any, kwargs: Any, out: Any) -> bool:
-        """Whether the operator is a layer: a convolution, or a product with a weight."""
+        """Whether the operator is a layer: a convolution of data, or a product of data with a weight."""
         row = self.modules.row
         formula = known.formula
         if formula is None:
@@ -155,14 +212,12 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self.uncounted[self.modules.path, func._schema.name] += 1
             elif func is torch.ops.aten._safe_softmax.default:
                 self.wrote_out_attention = True
-            if self._all_weights(args):
-                self._add_weights(out)
             return False
         macs = formula.macs(out, *args, **kwargs)
         row.macs += macs
         self.by_operator[self.modules.path, func._schema.name] += macs
         self._note(formula, args)
-        layer = formula.kind == "convolution" or (formula.kind == "product" and any(map(self._is_weight, args)))
+        layer = self._is_layer(formula, args)
         if layer:
             row.conv_activations += out.numel()
         return layer
@@ -180,42 +235,12 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         elif formula.kind == "product" and args[0].is_complex():
             self.conventions["complex products: a complex multiply-accumulate counts as one"] = None
 
-    # -- weights: parameters, and what is computed from them alone --
-
-    def _is_weight(self, value: Any) -> bool:
-        return isinstance(value, Tensor) and storage_key(value) in self.weights
-
-    def _all_weights(self, args: Any) -> bool:
-        first = args[0] if args else None
-        if isinstance(first, Tensor):
-            if storage_key(first) not in self.weights:
-                return False
-        elif not isinstance(first, (list, tuple)) or not first or not self._is_weight(first[0]):
+    def _is_layer(self, formula: Formula, args: Any) -> bool:
+        if formula.kind == "other":
             return False
-        return not tree_any(lambda value: isinstance(value, Tensor) and not self._is_weight(value), args)
-
-    def _add_weights(self, out: Any) -> None:
-        for value in out if isinstance(out, (list, tuple)) else (out,):
-            if isinstance(value, Tensor) and (key := storage_key(value)) is not None:
-                self.weights.setdefault(key, value)  # kept alive: a storage's key is its address
-
-
-def storage_key(tensor: Tensor) -> int | None:
-    """What tells a tensor's storage from every other that is alive; None where it has none (sparse)."""
-    try:
-        key: int = tensor.untyped_storage()._cdata
-    except (NotImplementedError, RuntimeError):
-        return None
-    return key
-
-
-def _tensors_of(values: Iterable[Any]) -> Iterator[Tensor]:
-    """The tensors of an operator's arguments or results: themselves, or in lists."""
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            yield from (part for part in value if isinstance(part, Tensor))
+        factors = tensors_of(args[formula.addend : formula.addend + formula.factors])
+        origins = {self.origins.of(factor) for factor in factors}
+        return Origin.DATA in origins and (formula.kind == "convolution" or Origin.WEIGHT in origins)
 
 
 def _is_real(value: Any) -> bool:

@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from analyzer.errors import CountError
+from analyzer.errors import CountError, words_of
 from analyzer.records import Frozen, Record
 from analyzer.tracing.copying import Convert, copy_inputs, copy_model, to_cpu, to_meta
 from analyzer.tracing.formulas import FORMULAS
 from analyzer.tracing.running import Ladder, Pass, untouched
+from analyzer.tracing.surroundings import Surroundings
 
 Counted = tuple[int, list[tuple[int, str]]]
 """What a counter reports, in its own unit, and the parts of its difference to ours in MACs, with reasons."""
@@ -82,9 +83,7 @@ def _witness(
     try:
         figure, parts = _on_a_copy(count, model, inputs, own)
     except Exception as error:
-        lines = str(error).strip().splitlines() or [""]
-        text = f"{type(error).__name__}: {lines[0][:200]}"
-        return Witness(name=name, version=installed, reports=reports, error=text)
+        return Witness(name=name, version=installed, reports=reports, error=words_of(error)[:200])
     macs = figure // per_mac
     difference = macs - (ours.macs or 0)
     rest = difference - sum(part for part, _ in parts)
@@ -111,15 +110,19 @@ def _version(name: str) -> str | None:
 
 def _on_a_copy(count: Callable[..., Counted], model: nn.Module, inputs: Any, own: Pass) -> Counted:
     """The counter on meta; on CPU, as its users run it, where it can't be run there."""
+    surroundings = Surroundings(model)
     try:
         return count(*_copies(model, inputs, to_meta), own)
     except Exception:
+        surroundings.restore()
         return count(*_copies(model, inputs, to_cpu), own)
+    finally:
+        surroundings.restore()
 
 
 def _copies(model: nn.Module, inputs: Any, convert: Convert) -> tuple[nn.Module, Any, Any]:
     args, kwargs = copy_inputs(inputs, convert)
-    return copy_model(model, convert), args, kwargs
+    return copy_model(model, convert).module, args, kwargs
 
 
 def _by_module(own: Pass) -> dict[str, int]:
@@ -138,6 +141,7 @@ def _torchinfo(model: nn.Module, args: Any, kwargs: Any, own: Pass) -> Counted:
     # A keyword of the model's may be one of torchinfo's own: alone, keywords go in as a dictionary.
     data, rest = (list(args), kwargs) if args else (dict(kwargs), {})
     result = torchinfo.summary(model, input_data=data, device=device, verbose=0, mode="eval", **rest)
+    torchinfo.torchinfo.clear_cached_forward_pass()  # it would keep our copy, and give it for a model of the like name
     paths = {id(module): path for path, module in model.named_modules()}
     theirs: Counter[str] = Counter()
     for layer in result.summary_list:

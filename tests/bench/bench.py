@@ -22,7 +22,6 @@ import numpy as np
 from gate import gate
 
 from analyzer.architecture.network import PRESETS, Columns, trace
-from analyzer.architecture.variant import Variant
 from analyzer.reading.exact import total
 from analyzer.reading.family import records
 from analyzer.reading.vector import CHUNK, COUNTED, count_columns
@@ -130,7 +129,7 @@ def fvcore_run() -> Callable[[], object]:
 
 
 def tracing() -> Iterator[dict[str, object]]:
-    """Counting a built module by tracing (all figures), against torchinfo on meta and fvcore on the CPU, all prebuilt."""
+    """Counting a built module by tracing (all figures), against torchinfo on meta and fvcore on the CPU, prebuilt."""
     import torch
     import torchinfo
     from fvcore.nn import FlopCountAnalysis
@@ -228,7 +227,7 @@ def searching() -> Iterator[dict[str, object]]:
     query = Query()
     part = space.parts[0]
     counted = records([part.variant(i) for i in range(0, part.size, part.size // 80)])
-    some = [Variant.from_dict(row.target.variant or {}) for row in counted if not row.error]
+    some = [row.target.variant for row in counted if not row.error]
     contestants: dict[str, Callable[[], object]] = {
         "one": lambda: search(space, query, jobs=1, seconds=600),
         "two": lambda: search(space, query, jobs=2, seconds=600),

@@ -33,8 +33,8 @@ def a_against_a() -> dict[str, object]:
         inside += made.ratio_low <= 1 <= made.ratio_high
         intervals += made.interval == "bootstrap95"
         ratios.append(made.ratio)
-    return {"bench": "measure.a_against_a_contains_1", "value": inside, "unit": f"of {RUNS} runs", "intervals": intervals,
-            "spread": [min(ratios), max(ratios)]}  # fmt: skip
+    return {"bench": "measure.a_against_a_contains_1", "value": inside, "unit": f"of {RUNS} runs",
+            "intervals": intervals, "spread": [min(ratios), max(ratios)]}  # fmt: skip
 
 
 def coverage() -> dict[str, object]:

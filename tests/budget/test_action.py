@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from ci import ROOT, Runner, load
 from verdicts import FAILED
 
 from analyzer.budget.outputs import render
+from analyzer.distribution import VERSION
 
 STAND_IN = f"""#!{sys.executable}
 import json, os, sys
@@ -250,7 +252,7 @@ def test_the_snippet_for_github_pins_what_it_uses_and_may_only_read_where_it_run
     assert comment["permissions"] == {"pull-requests": "write"}
     assert not any("run" in step or "checkout" in step["uses"] for step in comment["steps"])
     for step in (step for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step):
-        assert re.fullmatch(r"(actions/[a-z-]+@[0-9a-f]{40}|OWNER/analyzer(/comment)?@COMMIT)", step["uses"])
+        assert re.fullmatch(r"(actions/[a-z-]+@[0-9a-f]{40}|OWNER/modelbudget(/comment)?@COMMIT)", step["uses"])
     used = {"action.yml": workflow["jobs"]["check"]["steps"][3], "comment/action.yml": comment["steps"][1]}
     for action, step in used.items():
         assert set(step["with"]) <= set(load(action)["inputs"])
@@ -262,6 +264,7 @@ def test_the_snippet_for_github_pins_what_it_uses_and_may_only_read_where_it_run
         ("github-actions", "action.yml"),
         ("github-actions", "comment/action.yml"),
         ("github-workflows", "examples/ci/github.yml"),
+        ("github-workflows", ".github/workflows/ci.yml"),
         ("gitlab-ci", "examples/ci/gitlab.yml"),
     ],
 )
@@ -296,18 +299,23 @@ def test_the_snippet_for_gitlab_runs(repository: Path, path_with_analyze: str) -
 # -- pre-commit ------------------------------------------------------------------------------------------------
 
 
-def test_the_hook_stops_a_commit(tmp_path: Path, repository: Path, path_with_analyze: str) -> None:
-    hooks = tmp_path / "analyzer"
-    hooks.mkdir()
-    (hooks / ".pre-commit-hooks.yaml").write_bytes((ROOT / ".pre-commit-hooks.yaml").read_bytes())
+def hooked(repository: Path, hooks: Path, first: dict[str, Any]) -> None:
+    """The snippet in a repository, its hooks from another one; the first alone, with some keys."""
     git(hooks, "init", "--quiet")
     git(hooks, "add", ".")
     git(hooks, "commit", "--quiet", "-m", "Hooks")
     config = load("examples/ci/pre-commit.yaml")
     (entry,) = config["repos"]
     assert [hook["id"] for hook in entry["hooks"]] == [hook["id"] for hook in load(".pre-commit-hooks.yaml")]
-    entry.update(repo=str(hooks), rev=git(hooks, "rev-parse", "HEAD"), hooks=entry["hooks"][:1])
+    entry.update(repo=str(hooks), rev=git(hooks, "rev-parse", "HEAD"), hooks=[{**entry["hooks"][0], **first}])
     (repository / ".pre-commit-config.yaml").write_text(yaml.safe_dump(config))
+
+
+def test_the_hook_stops_a_commit(tmp_path: Path, repository: Path, path_with_analyze: str) -> None:
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    shutil.copy(ROOT / ".pre-commit-hooks.yaml", hooks)
+    hooked(repository, hooks, {"language": "system"})
     (repository / ".git" / "info" / "exclude").write_text("grown\narguments.json\n")
     environment = {**os.environ, "PATH": path_with_analyze, "PRE_COMMIT_HOME": str(tmp_path / "cache")}
 
@@ -325,3 +333,30 @@ def test_the_hook_stops_a_commit(tmp_path: Path, repository: Path, path_with_ana
     assert json.loads((repository / "arguments.json").read_text()) == ["check"]
     git(repository, "commit", "--quiet", "--no-verify", "-m", "Anyway")
     assert "no files to check" in commit("words\n", "README.md").stdout
+
+
+def test_the_hook_installs_its_own_checkout(tmp_path: Path, repository: Path) -> None:
+    hooks = tmp_path / "hooks"
+    shutil.copytree(ROOT / "analyzer", hooks / "analyzer", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in (".pre-commit-hooks.yaml", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, hooks)
+    source = hooks / "analyzer" / "distribution.py"
+    source.write_text(source.read_text().replace(f'VERSION = "{VERSION}"', 'VERSION = "99.1"'))
+    hooked(repository, hooks, {"args": ["--output", "sarif"]})
+    budget = "[models.m]\ntarget = 'article'\nbudgets.params = { max = 1 }\n"
+    (repository / "analyzer.toml").write_text(budget)
+    git(repository, "add", ".")
+    # As in the action's test: what it needs is already here, so that pip needs no network.
+    here = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
+    offline = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_DEPS": "1", "PYTHONPATH": here}
+    done = subprocess.run(
+        [sys.executable, "-m", "pre_commit", "run", "--verbose"],
+        cwd=repository,
+        env={**os.environ, **offline, "PRE_COMMIT_HOME": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert '"version": "99.1"' in done.stdout
+    assert "149,871,873 above the limit 1" in done.stdout

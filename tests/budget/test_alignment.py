@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from analyzer.budget.alignment import Alignment
 from analyzer.budget.globs import matcher
-from analyzer.budget.lock import natural, structure_hash
+from analyzer.budget.lock_file import natural, structure_hash
 from analyzer.records import LayerRow
 
 NAMES = ("a", "b", "conv", "0", "1", "2", "3")
@@ -95,7 +96,17 @@ def test_globs() -> None:
         ("features.denseblock4.**", "features.denseblock4.denselayer1.conv1", True),
         ("features.denseblock4.**", "features.denseblock41", False),
         ("features.*", "features.conv0", True),
-        ("features.*", "features.a.b", False),
+        ("features.*", "features.a.b", True),  # a name means its subtree
+        ("features.*", "features", False),
+        ("features", "features.a.b", True),
+        ("features", "features4", False),
+        ("**.a.**.b", "x.a.b", True),
+        ("**.a.**.b", "x.b.a", False),
+        ("a*b*c", "abbc", True),
+        ("a*b*c", "acb", False),
+        ("ab*ba", "aba", False),
+        ("a", "", False),
+        ("", "a", False),
         ("**.conv?", "a.conv1", False),  # only stars are special
         ("**.conv*", "a.b.conv1", True),
         ("**", "", True),
@@ -103,6 +114,22 @@ def test_globs() -> None:
         ("a+.(b)", "a+.(b)", True),
     ]:
         assert matcher(glob)(path) is matches, (glob, path)
+
+
+@given(
+    st.lists(st.sampled_from(["**", "*", "a", "a*", "*b", "a*b"]), min_size=1, max_size=4), st.text("ab.", max_size=9)
+)
+def test_globs_mean_what_a_regular_expression_says(parts: list[str], path: str) -> None:
+    assume(".." not in path and not path.startswith(".") and not path.endswith("."))
+    words = [r"(?:\.[^.]+)*" if part == "**" else r"\." + part.replace("*", "[^.]*") for part in [*parts, "**"]]
+    expected = re.fullmatch("".join(words), "." + path if path else "") is not None
+    assert matcher(".".join(parts))(path) is expected
+
+
+def test_globs_that_a_regular_expression_goes_back_in_for_ever() -> None:
+    path = ".".join(["a"] * 200)
+    assert not matcher("**.a." * 8 + "b")(path)
+    assert not matcher("a*" * 40 + "b")("a" * 20_000)
 
 
 def test_natural_order_and_hashes() -> None:

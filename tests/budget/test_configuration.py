@@ -109,7 +109,8 @@ def test_what_is_wrong_is_named(text: str, said: str) -> None:
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
         st.dictionaries(
-            st.sampled_from(["models", "m", "target", "budgets", "params", "max", "growth", "groups", "waivers", "input", "kwargs", "variant"]),
+            st.sampled_from(["models", "m", "target", "budgets", "params", "max", "growth", "groups", "waivers",
+                             "input", "kwargs", "variant"]),
             inner, max_size=4,
         ),
     ),

@@ -128,7 +128,8 @@ def test_packages_are_named_so_that_their_imports_work(tmp_path: Path, source: s
     project.write(f"{top}pkg/util.py", "W = 8\n")
     project.write(
         f"{top}pkg/net.py",
-        f"from torch import nn\n{source}\n\ndef make(width: int = W):\n    return nn.Sequential(nn.Conv2d(3, width, 3))\n",
+        f"from torch import nn\n{source}\n\n"
+        "def make(width: int = W):\n    return nn.Sequential(nn.Conv2d(3, width, 3))\n",
     )
     project.write(f"{top}pkg/base.py", "from torch import nn\n\nclass Base(nn.Module): ...\n")
     done = project.run("init")

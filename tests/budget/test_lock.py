@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from project import Project, finding
 
-from analyzer.budget.lock import SUMS, Identity, Lock, Locked, from_text, natural, to_text
+from analyzer.budget.lock_file import SUMS, Identity, Lock, Locked, from_text, natural, to_text
 from analyzer.errors import BaselineError
 from analyzer.records import LayerRow
 
@@ -62,6 +63,58 @@ def test_what_is_written_is_read(written: dict[str, Locked]) -> None:
 def test_any_other_text_is_no_baseline(text: str) -> None:
     with pytest.raises(BaselineError):
         from_text(text, "lock")
+
+
+LINES = (Path(__file__).parents[2] / "examples" / "budget" / "analyzer.lock").read_text().splitlines()
+MARKS = ('"schema"', '"target"', '"depth"', '"trainable_params"', '"param_bytes"', '"params","value"', '"path"')
+ONE_OF_EACH = [next(i for i, line in enumerate(LINES) if mark in line) for mark in MARKS]
+
+
+@pytest.mark.parametrize("number", ONE_OF_EACH)
+def test_no_digit_or_letter_of_any_line_is_edited_unseen(number: int) -> None:
+    assert from_text("\n".join(LINES), "lock").has_digests
+    line = LINES[number]
+    for place, old in enumerate(line):
+        new = chr(ord(old) ^ 1)
+        if old.isalnum() and new.isalnum():
+            edited = [*LINES[:number], line[:place] + new + line[place + 1 :], *LINES[number + 1 :]]
+            with pytest.raises(BaselineError):
+                from_text("\n".join(edited), "lock")
+
+
+def test_a_line_without_its_digest_is_edited() -> None:
+    for number in ONE_OF_EACH:
+        bare = re.sub(r',"digest":"\w+"', "", LINES[number])
+        with pytest.raises(BaselineError, match="digest"):
+            from_text("\n".join([*LINES[:number], bare, *LINES[number + 1 :]]), "lock")
+
+
+def without_digests(text: str, **figures: int) -> str:
+    """A lock file as it was before lines had digests, with some figures in place of its own."""
+    text = re.sub(r',"digest":"\w+"', "", text).replace('{"schema":2', '{"schema":1')
+    for figure, value in figures.items():
+        text = re.sub(rf'("figure":"{figure}","value":)\d+', rf"\g<1>{value}", text)
+    return text
+
+
+def test_a_lock_without_digests_is_read_with_a_note_and_written_anew(tmp_path: Path) -> None:
+    project = Project(tmp_path / "models")
+    now = project.read("analyzer.lock")
+    project.write("analyzer.lock", without_digests(now))
+    code, verdict = project.check()
+    assert (code, finding(verdict, "stale")["level"]) == (0, "note")
+    assert "analyze lock" in finding(verdict, "stale")["fix"]
+    assert project.run("lock", "--check").returncode == 4
+    assert project.run("lock").returncode == 0
+    assert project.read("analyzer.lock") == now
+
+
+def test_pairs_of_figures_that_cannot_be_are_refused() -> None:
+    old = without_digests("\n".join(LINES))
+    assert not from_text(old, "lock").has_digests
+    for figures in ({"trainable_params": 10**12}, {"depth": -1}):
+        with pytest.raises(BaselineError):
+            from_text(without_digests(old, **figures), "lock")
 
 
 def test_locking_again_changes_nothing_and_two_at_once_leave_one_whole(tmp_path: Path) -> None:

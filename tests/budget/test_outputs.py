@@ -8,7 +8,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import msgspec
@@ -18,7 +18,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from verdicts import FAILED, GREW, PASSED, SMALLER, verdict
 
 from analyzer.budget.outputs import FORMATS, parse_output, render, write
-from analyzer.budget.verdict import Finding, Verdict
+from analyzer.budget.verdict import Finding, Kind, Level, Verdict
 from analyzer.errors import UsageError
 
 DATA = Path(__file__).parent / "data"
@@ -44,6 +44,16 @@ def text_of(html: str) -> str:
 
 def without_separators(text: str) -> str:
     return re.sub(r"(?<=\d),(?=\d{3})", "", text).replace("\\", "")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_tells_a_finding_of_every_kind(format: str) -> None:
+    for kind in get_args(Kind):
+        for level in get_args(Level):
+            found = Finding(kind=kind, level=level, model="tiny", what="wordsofit", fix="mendit")
+            text = render(Verdict(models=(), findings=(found,), baseline="", configuration="pyproject.toml"), format)
+            assert "wordsofit" in text, (kind, level)
+            assert kind in text or format == "junit", (kind, level)  # where only errors are cases of their own
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -100,6 +110,9 @@ def test_json_holds_the_whole_verdict() -> None:
     assert [f.pop("growth") for f in data["findings"]] == [700, None, -10, None]
     assert [c.pop("delta") for c in data["findings"][0]["changes"]] == [600, 100]
     assert (data.pop("exit_code"), data.pop("ok")) == (1, False)
+    for model in data["models"]:
+        for record in filter(None, (model["record"], model["before"])):
+            assert record.pop("notes") == [remark["text"] for remark in record["remarks"]]
     assert msgspec.convert(data, Verdict) == FAILED
 
 

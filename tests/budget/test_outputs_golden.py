@@ -1,4 +1,4 @@
-"""The text formats, letter by letter: `python tests/budget/test_outputs_golden.py` renews the files, the diff is read."""
+"""The text formats, letter by letter: `python tests/budget/test_outputs_golden.py` renews them, the diff is read."""
 
 from __future__ import annotations
 

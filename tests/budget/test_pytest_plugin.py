@@ -168,7 +168,8 @@ def test_the_marker_holds_fixtures_modules_and_factories(
 
 def test_a_suite_that_marks_nothing_imports_no_torch(suite: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     done = suite(
-        "import sys\ndef test_light():\n    assert 'analyzer.pytest_plugin' in sys.modules\n    assert 'torch' not in sys.modules\n"
+        "import sys\ndef test_light():\n"
+        "    assert 'analyzer.pytest_plugin' in sys.modules\n    assert 'torch' not in sys.modules\n"
     )
     assert done.returncode == 0, done.stdout
 

@@ -8,9 +8,9 @@ import io
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from analyzer.architecture.axes import AXES
 from analyzer.cli import COMMANDS, cli
 from analyzer.cli.base import run
-from analyzer.space.axes import AXES
 
 VALUES = st.one_of(
     st.text(max_size=12),
@@ -19,7 +19,7 @@ VALUES = st.one_of(
     st.floats().map(str),
     st.sampled_from(["double", "32", "2,4,3,2", "0.25", "1:9:2", "residual", "dense", "imagenet", "8M"]),
 )
-OPTIONS = st.sampled_from([f"--{name}" for name in AXES] + ["--batch", "--depth", "--nothing"])
+OPTIONS = st.sampled_from([f"--{axis.option}" for axis in AXES] + ["--batch", "--depth", "--nothing"])
 PAIRS = st.lists(st.tuples(OPTIONS, VALUES), max_size=4).map(lambda pairs: [word for pair in pairs for word in pair])
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from pathlib import Path
 
 import pytest
+
+from analyzer.cli import cli
+from analyzer.cli.base import run
 
 MODEL = """
 import torch
@@ -161,3 +166,49 @@ def test_batch_is_not_silently_ignored(analyze) -> None:
     done = analyze("show", "net.py:Net", "--input", "1,3,32,32", "--batch", "8")
     assert done.returncode == 2
     assert "--input" in done.stderr
+
+
+ENDS = """
+import os, signal, sys, time
+from torch import nn
+
+def exits():
+    sys.exit(0)
+
+def leaves():
+    os._exit(0)
+
+def killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def sleeps():
+    time.sleep(600)
+
+def talks():
+    sys.stdout.write("before the fork ")
+    os.write(1, b"to the descriptor\\n")
+    if os.fork():
+        print("after the fork")
+    return nn.Linear(4, 4)
+"""
+
+
+@pytest.mark.parametrize("name", ["exits", "leaves", "killed", "sleeps"])
+def test_show_of_a_model_that_ends_its_process_is_3_with_the_reason(tmp_path: Path, name: str) -> None:
+    (tmp_path / "ends.py").write_text(ENDS)
+    out, err = io.StringIO(), io.StringIO()
+    words = ["show", f"{tmp_path}/ends.py:{name}", "--input", "1,4", *(["--timeout", "2s"] if name == "sleeps" else [])]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run(cli, words)
+    assert (code, out.getvalue()) == (3, "")
+    reason = {"exits": "SystemExit: 0", "leaves": "exit code 0", "killed": "signal 9", "sleeps": "took over 2 s"}
+    assert reason[name] in err.getvalue()
+
+
+def test_what_a_model_writes_and_a_fork_of_its_own_mix_with_no_data(tmp_path: Path, analyze) -> None:
+    (tmp_path / "ends.py").write_text(ENDS)
+    done = analyze("show", "ends.py:talks", "--input", "1,4", "--format", "json")
+    assert (done.returncode, json.loads(done.stdout)["params"]) == (0, 20), done.stderr
+    assert done.stderr.count("before the fork") == 1
+    assert done.stderr.count("to the descriptor") == 1
+    assert done.stderr.count("after the fork") == 1

@@ -161,7 +161,7 @@ def test_an_export_has_its_columns_also_without_rows(tmp_path: Path) -> None:
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(UsageError, match=r"pip install analyzer\[parquet\]"):
+    with pytest.raises(UsageError, match=r'pip install "modelbudget\[parquet\]"'):
         export.export([], tmp_path / "rows.parquet")
     assert list(tmp_path.iterdir()) == []
 

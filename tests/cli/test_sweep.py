@@ -126,7 +126,7 @@ def test_two_sweeps_of_one_folder_at_once(tmp_path: Path) -> None:
         subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         for _ in range(3)
     ]
-    errors = [process.communicate(timeout=120)[1] for process in running]
+    errors = [process.communicate(timeout=300)[1] for process in running]
     assert [process.returncode for process in running] == [0] * 3, errors
     assert len(Database(tmp_path / "out" / "results.db").rows(ALL)) == len(rows(tmp_path / "out")) == 34
 
@@ -188,7 +188,7 @@ def test_ctrl_c_keeps_what_is_finished_and_exits_130(tmp_path: Path) -> None:
             break
     time.sleep(1)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert len(rows(tmp_path / "out")) == 34
@@ -211,7 +211,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert json.loads(process.stdout.readline())["schema"] == 1
     process.stdout.close()
     assert "Traceback" not in process.stderr.read()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=300) == 0
 
 
 def test_images_too_small_for_densenet121_are_still_swept_shown_and_explained(analyze, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Array form equals scalar form: counts, saved bytes, peaks, which variants are invalid, and no overflow goes unseen."""
+"""Array form equals scalar form: counts, saved bytes, peaks, which variants are invalid; no overflow goes unseen."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def random_like(first: Variant, chance: random.Random, count: int) -> list[Varia
             fields["ratio"] = tuple(chance.choice([0.01, 0.125, 0.25, 0.3, 1.5]) for _ in range(stages))
         if isinstance(first.compression, tuple):
             fields["compression"] = tuple(chance.choice([0.01, 0.25, 0.5, 0.7, 1.0]) for _ in range(stages - 1))
-        elif BLOCKS[first.block].family == "densenet":
+        elif BLOCKS[first.block].family.has_transitions:
             fields["compression"] = chance.choice([0.01, 0.25, 0.5, 0.7, 1.0])
         found.append(Variant(**fields))
     return found

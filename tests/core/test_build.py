@@ -37,7 +37,7 @@ def saved_by_hooks(model: nn.Module, images: torch.Tensor) -> int:
         storage = tensor.untyped_storage()
         if storage._cdata not in own:
             kept[storage._cdata] = storage
-        return tensor
+        return tensor.detach()  # itself, it would keep its own graph alive for ever
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         result = model(images)

@@ -60,7 +60,7 @@ def full() -> Record:
         measured_peak_bytes=7 * 2**20,
     )  # fmt: skip
     predicted = PredictedLatency(latency_s=0.03125, batch=4, device_name="Abacus", dtype="float32", mean_error=0.125)
-    target = Target(name=SMALL.name, variant=SMALL.to_dict())
+    target = Target(name=SMALL.name, variant=SMALL)
     return Record(target=target, batch=2, measured=measured, predicted=predicted, **VALUES)
 
 
@@ -182,7 +182,7 @@ def test_all_flat_rows_have_one_set_of_columns() -> None:
     assert header == list(COLUMNS) == list(flat(ROW))
     assert list(frame([ROW]).reset_index().columns) == header
     assert flat(ROW)["growth"] == 8
-    assert flat(ROW)["block_config"] == [1, 2]
+    assert flat(ROW)["block_config"] == (1, 2)
     assert flat(ROW)["device"] == "Abacus"
 
 

@@ -40,7 +40,7 @@ def variants(draw: Any, *, buildable: bool = False) -> Variant:
                 st.fixed_dictionaries({"bn_size": st.integers(1, 5) if buildable else st.integers(1, 10_000)}),
             )
         )
-    if BLOCKS[block].family == "densenet":
+    if BLOCKS[block].family.has_transitions:
         kept = st.floats(0.3 if buildable else 0.0001, 1).map(lambda c: max(round(c, 3), 0.001))
         each = st.tuples(*[kept] * (len(config) - 1))
         fields |= {

@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from analyzer.tracing.formulas import FORMULAS, formula_of
-from analyzer.tracing.free import FREE, is_free
+from analyzer.tracing.free_operators import FREE, is_free
 from analyzer.tracing.trace import count_module
 
 aten = torch.ops.aten
@@ -48,7 +48,9 @@ LINEAR_ALGEBRA = {
     "inner": (torch.inner, [(5, 7), (3, 7)], 5 * 7 * 3),
     "tensordot": (lambda a, b: torch.tensordot(a, b, 2), [(5, 2, 7), (2, 7, 3)], 5 * 14 * 3),
     "broadcast matmul": (torch.matmul, [(4, 1, 5, 7), (2, 7, 3)], 4 * 2 * 5 * 7 * 3),
-    "chained matmul": (lambda a, b, c: torch.linalg.multi_dot([a, b, c]), [(2, 9), (9, 3), (3, 9)], 2 * 9 * 3 + 2 * 3 * 9),
+    "chained matmul": (
+        lambda a, b, c: torch.linalg.multi_dot([a, b, c]), [(2, 9), (9, 3), (3, 9)], 2 * 9 * 3 + 2 * 3 * 9,
+    ),
     "einsum": (lambda a, b: torch.einsum("bhqd,bhkd->bhqk", a, b), [(2, 3, 5, 7), (2, 3, 4, 7)], 2 * 3 * 5 * 4 * 7),
     "in place": (lambda s, a, b: torch.zeros_like(s).addmm_(a, b), [(5, 3), (5, 7), (7, 3)], 5 * 7 * 3),
 }  # fmt: skip

@@ -56,12 +56,18 @@ def test_a_custom_operator_is_uncounted():
 # -- errors ----------------------------------------------------------------------------------------------------
 
 WRONG = {
-    "channels": (nn.Sequential(nn.Conv2d(3, 4, 3)), [(1, 4, 8, 8)], r"^0: Conv2d got \(1, 4, 8, 8\) and wants \(N, 3, H, W\)"),
+    "channels": (
+        nn.Sequential(nn.Conv2d(3, 4, 3)), [(1, 4, 8, 8)],
+        r"^0: Conv2d got \(1, 4, 8, 8\) and wants \(N, 3, H, W\)",
+    ),
     "features": (
         nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(10, 2)), [(1, 3, 8, 8)],
         r"^2: Linear got \(1, 144\) and wants \(…, 10\)",
     ),
-    "deep": (nn.Sequential(nn.Sequential(nn.Identity(), nn.BatchNorm2d(5))), [(2, 4, 3, 3)], r"^0\.1: BatchNorm2d got \(2, 4, 3, 3\) and wants \(N, 5, …\)"),
+    "deep": (
+        nn.Sequential(nn.Sequential(nn.Identity(), nn.BatchNorm2d(5))), [(2, 4, 3, 3)],
+        r"^0\.1: BatchNorm2d got \(2, 4, 3, 3\) and wants \(N, 5, …\)",
+    ),
     "sequence": (nn.LSTM(6, 4), [(5, 2, 7)], r"LSTM got \(5, 2, 7\) and wants \(…, 6\)"),
     "too few": (nn.Bilinear(8, 9, 10), [(3, 8)], r"missing 1 required positional argument: 'input2'.*number and names"),
     "dtype": (nn.Embedding(10, 4), [(3, 8)], "Embedding got.*wants integers"),

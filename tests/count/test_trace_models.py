@@ -160,10 +160,14 @@ FORMS = {
     "weight norm": lambda: nn.utils.parametrizations.weight_norm(linear()),
     "half": lambda: Call(lambda layers, x: layers[0](x.half()), linear().half()),
     "vmap": lambda: Call(lambda layers, x: torch.vmap(layers[0])(x), linear()),
-    "functional_call": lambda: Call(lambda layers, x: torch.func.functional_call(layers[0], dict(layers[0].named_parameters()), x), linear()),
+    "functional_call": lambda: Call(
+        lambda layers, x: torch.func.functional_call(layers[0], dict(layers[0].named_parameters()), x), linear()
+    ),
     "autocast": lambda: Call(lambda layers, x: torch.autocast("cpu", torch.bfloat16)(layers[0])(x), linear()),
     "inference mode": lambda: Call(torch.inference_mode()(lambda layers, x: layers[0](x)), linear()),
-    "checkpointed": lambda: Call(lambda layers, x: torch.utils.checkpoint.checkpoint(layers[0], x, use_reentrant=False), linear()),
+    "checkpointed": lambda: Call(
+        lambda layers, x: torch.utils.checkpoint.checkpoint(layers[0], x, use_reentrant=False), linear()
+    ),
     "own device": lambda: Call(lambda layers, x: layers[0](x + torch.zeros(8, device="cpu")), linear()),
     "constant": lambda: Call(lambda layers, x: layers[0](x * torch.tensor([1.0] * 8)), linear()),
     "stray tensor": lambda: _with(linear(), table=torch.ones(8)),
@@ -321,10 +325,11 @@ def test_remembered_shapes_are_torchs_own():
     aten = torch.ops.aten
     calls = [
         (aten.add.Tensor, (x, 1)), (aten.add.Tensor, (meta(4, 6, dtype=torch.int64), 1)),
-        (aten.add.Tensor, (meta(4, 6, dtype=torch.int64), 1.0)), (aten.mm.default, (x, x.t())), (aten.view.default, (x, [24])),
-        (aten._unsafe_view.default, (x, [24])), (aten.unsafe_split.Tensor, (x, 2)), (aten.relu_.default, (x,)),
-        (aten.native_layer_norm.default, (x, [6], None, None, 1e-5)), (aten.topk.default, (x, 2)),
-        (aten.cat.default, ([x, x], 1)), (aten.mul.Tensor, (x.t(), 2.0)), (aten.split.Tensor, (x, 2)),
+        (aten.add.Tensor, (meta(4, 6, dtype=torch.int64), 1.0)), (aten.mm.default, (x, x.t())),
+        (aten.view.default, (x, [24])), (aten._unsafe_view.default, (x, [24])), (aten.unsafe_split.Tensor, (x, 2)),
+        (aten.relu_.default, (x,)), (aten.native_layer_norm.default, (x, [6], None, None, 1e-5)),
+        (aten.topk.default, (x, 2)), (aten.cat.default, ([x, x], 1)), (aten.mul.Tensor, (x.t(), 2.0)),
+        (aten.split.Tensor, (x, 2)),
     ]  # fmt: skip
     for operator, args in calls:
         expected, results = operator(*args), [shapes.run(operator, args, {}) for _ in range(3)]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from analyzer.errors import MeasureError
-from analyzer.measuring.exclusive import exclusive
+from analyzer.measuring.exclusive import BusyError, exclusive, holders, patience, runtime_folder
+from analyzer.processes import Ended
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -33,20 +36,31 @@ import subprocess, sys, time
 from pathlib import Path
 from analyzer.measuring.exclusive import exclusive
 with exclusive("cpu", Path(sys.argv[1])) as lock:
-    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(2)"], pass_fds=lock)
+    subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], pass_fds=lock)
     print("locked", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
 def start(code: str, *args: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", code, *map(str, args)]
-    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def locked(folder: Path) -> bool:
+    """Whether anybody holds the CPU, by the system's own lock on its file."""
+    (path,) = folder.glob("*cpu*.lock")
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
 
 
 def test_two_processes_take_turns(tmp_path: Path) -> None:
     for process in [start(TAKES, tmp_path, name, "cpu") for name in "ab"]:
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=300) == 0
     lines = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
     assert len(lines) == 40
     for (name, begins), (same, ends) in zip(lines[::2], lines[1::2], strict=True):
@@ -55,14 +69,15 @@ def test_two_processes_take_turns(tmp_path: Path) -> None:
 
 def test_a_child_holds_the_device_past_its_parents_death(tmp_path: Path) -> None:
     parent = start(LEAVES_A_CHILD, tmp_path)
+    assert parent.stdin is not None
     assert parent.stdout is not None
     assert parent.stdout.readline() == "locked\n"
-    begin = time.monotonic()
     parent.send_signal(signal.SIGKILL)
-    parent.wait(timeout=30)
-    died = time.monotonic() - begin
+    parent.wait(timeout=300)
+    assert locked(tmp_path)
+    parent.stdin.close()  # what the child waits for
     with exclusive("cpu", tmp_path):
-        assert time.monotonic() - begin > died + 0.5
+        assert locked(tmp_path)
     with exclusive("mps", tmp_path):  # another device waits for nobody
         pass
 
@@ -79,14 +94,80 @@ def test_a_measuring_process_holds_the_lock(tmp_path: Path, monkeypatch: pytest.
 
     held = []
 
-    def run(*_: object, pass_fds: tuple[int, ...], **__: object) -> subprocess.CompletedProcess[bytes]:
+    def run(*_: object, descriptors: tuple[int, ...], **__: object) -> Ended:
         probe = "import fcntl,sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)"
-        done = real([sys.executable, "-c", probe, os.readlink(f"/proc/self/fd/{pass_fds[0]}")], capture_output=True)
+        done = subprocess.run(
+            [sys.executable, "-c", probe, os.readlink(f"/proc/self/fd/{descriptors[0]}")], capture_output=True
+        )
         held.append(b"BlockingIOError" in done.stderr)
-        return subprocess.CompletedProcess([], 0, b"{}\n", b"")
+        return Ended(b"{}\n", b"", 0)
 
-    real = subprocess.run
-    monkeypatch.setattr(protocol.subprocess, "run", run)
+    monkeypatch.setattr(protocol.processes, "run", run)
     one = Subject(name="x")
     protocol.ask(Job(model=one, baseline=one, device="cpu", batch=1, conditions=Conditions()))
     assert held == [True]
+
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from analyzer.measuring.exclusive import exclusive
+with exclusive("cpu", Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that measures until its stdin ends."""
+    command = [sys.executable, "-c", HOLDS, str(tmp_path)]
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "locked\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    words: list[str] = []
+    monkeypatch.setattr(patience, "tell", words.append)
+    return words
+
+
+def test_waiting_says_for_whom_and_since_when_and_has_a_bound(
+    tmp_path: Path, holder: subprocess.Popen[str], told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "seconds", 0.2)
+    with pytest.raises(BusyError, match=f"pid {holder.pid}") as raised, exclusive("cpu", tmp_path):
+        pass
+    assert (raised.value.exit_code, "--wait" in raised.value.where) == (3, True)
+    assert len(told) == 1
+    assert f"pid {holder.pid}" in told[0]
+    assert f"since {datetime.now(UTC).astimezone():%Y-%m-%dT}" in told[0]
+    assert list(holders(tmp_path)) == [("cpu", told[0].split(": ", 1)[1].split(" measures")[0])]
+    assert holder.stdin is not None
+    holder.stdin.close()
+    monkeypatch.setattr(patience, "seconds", 60.0)
+    with exclusive("cpu", tmp_path):
+        pass
+    assert list(holders(tmp_path)) == []
+
+
+def test_who_has_measured_stands_behind_who_waits(tmp_path: Path, told: list[str]) -> None:
+    """One that measures again and again leaves the other its turn."""
+    processes = [start(TAKES, tmp_path, name, "cpu") for name in "ab"]
+    for process in processes:
+        assert process.wait(timeout=60) == 0
+    names = [line.split()[0] for line in (tmp_path / "log").read_text().splitlines()[::2]]
+    first = names.index("b" if names[0] == "a" else "a")  # from where both are there
+    last = len(names) - 1 - names[::-1].index(names[0])
+    changes = sum(a != b for a, b in zip(names[first:last], names[first + 1 : last], strict=False))
+    assert changes >= (last - first) // 2
+
+
+def test_the_lock_lies_where_only_this_user_writes() -> None:
+    found = runtime_folder().stat()
+    assert (found.st_uid, found.st_mode & 0o022) == (os.getuid(), 0)

@@ -46,7 +46,7 @@ class Device:
         self.now += self.seconds
         self.surveys += 1
         if isinstance(asked, Survey):
-            rows = [features(Variant.from_dict(s.variant or {}), asked.batch) for s in asked.subjects]
+            rows = [features(s.variant, asked.batch) for s in asked.subjects]
         else:
             rows = [operator_works(asked.batch)[operator] for operator in asked.operators]
         times = [

@@ -53,3 +53,25 @@ def test_a_quota_below_the_cores_is_a_problem(monkeypatch: pytest.MonkeyPatch, t
     found = {problem.kind: problem for problem in problems(CPU, quota=tmp_path / "cpu.max")}
     assert "1.5 of 8 cores" in found["quota"].what
     assert found["quota"].fix == "say --threads 1"
+
+
+def test_load_is_told_by_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Process:
+        def __init__(self, pid: int, user: str, percent: float) -> None:
+            self.pid, self.user, self.percent = pid, user, percent
+
+        def cpu_percent(self) -> float:
+            return self.percent * (psutil.cpu_count() or 1)
+
+        def username(self) -> str:
+            return self.user
+
+        def name(self) -> str:
+            return f"work{self.pid}"
+
+    found = [Process(11, "ada", 20.0), Process(12, "bob", 30.0), Process(13, "bob", 25.0), Process(14, "eve", 0.1)]
+    monkeypatch.setattr(psutil, "process_iter", lambda: found)
+    monkeypatch.setattr(psutil, "cpu_percent", lambda **_: 75.0)
+    told = next(problem.what for problem in problems(CPU, quota=Path("/nowhere")) if problem.kind == "load")
+    assert "bob 55 % (work12, pid 12); ada 20 % (work11, pid 11)" in told
+    assert "eve" not in told

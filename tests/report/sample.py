@@ -9,7 +9,7 @@ import msgspec
 from analyzer.architecture.variant import Variant
 from analyzer.limits import Limit
 from analyzer.reading import family
-from analyzer.records import Environment, Failure, Input, LayerRow, Measurement, Record, Target, Uncounted
+from analyzer.records import Environment, Failure, Input, LayerRow, Measurement, Record, Remark, Target, Uncounted
 from analyzer.reporting.data import ReportData, TimelineStep, WitnessFigure
 from analyzer.space.grid import BadVariant, Grid
 from analyzer.sweeping.run import pareto_names
@@ -158,7 +158,7 @@ def _layers(scale: int) -> tuple[LayerRow, ...]:
 def _hostile_record(i: int, scale: int, *, layers: bool = True, **more: Any) -> Record:
     rows = _layers(scale)
     sums = {key: sum(getattr(r, key) for r in rows) for key in ("params", "macs", "conv_activations", "saved_bytes")}
-    variant = {"block": attack(i), "growth": attack(i + 1), "compression": i % 5}
+    variant = Variant(growth=i + 1, compression=(i % 5 + 1) / 5)
     return Record(
         target=Target(name=f"{i} {attack(i)}", variant=variant, label=f"{attack(i)} {i}" if i % 2 else None),
         input=(1, 3, 8, 8),
@@ -178,7 +178,8 @@ def hostile_report() -> ReportData:
         (0.1, 0.2, 0.3), (0.1, 0.1, 0.1), attack(1), environment=device, notes=notes, protocol=attack(4)
     )
     uncounted = tuple(Uncounted(operator=a, module=a, calls=1) for a in ATTACKS)
-    subject = _hostile_record(0, 3, measured=times, uncounted=uncounted, notes=notes)
+    remarks = tuple(Remark(kind="note", text=note) for note in notes)
+    subject = _hostile_record(0, 3, measured=times, uncounted=uncounted, remarks=remarks)
     others = [_hostile_record(i, 1 + i, layers=False, measured=times if i < 6 else None) for i in range(2, 40)]
     failed = [Record(target=Target(name=f"bad {a}", label=a), error=Failure(what=a, where=a, fix=a)) for a in ATTACKS]
     rows = (baseline, subject, *others, *failed)

@@ -136,7 +136,7 @@ def test_filters_choose_rows_in_table_and_plot(opened: Open, sweep: ReportData) 
     watched = opened(sweep).plotted()
     page = watched.page
     page.select_option("#variant-tools select[data-field=growth]", "32")
-    expected = [r.target.shown for r in good(sweep) if (r.target.variant or {})["growth"] == 32]
+    expected = [r.target.shown for r in good(sweep) if r.target.variant.growth == 32]
     assert [row[0] for row in cells(page, "#variant-table")] == expected
     page.check("#variant-within")
     page.fill("#variant-find", "dense_b2-4")
@@ -162,7 +162,7 @@ def test_brushing_chooses_rows(opened: Open, sweep: ReportData) -> None:
         page.mouse.up()
 
     drag(0.85, 1.0)  # the bottom of the axis: the least compression value, 0.25
-    expected = [r.target.shown for r in good(sweep) if (r.target.variant or {})["compression"] == 0.25]
+    expected = [r.target.shown for r in good(sweep) if r.target.variant.compression == 0.25]
     assert 0 < len(expected) < len(good(sweep))
     assert [row[0] for row in cells(page, "#variant-table")] == expected
     drag(0.5, 0.5)
@@ -175,8 +175,8 @@ def test_heat_map_follows_its_menus(opened: Open, sweep: ReportData) -> None:
     page.select_option("#heat-down", label="block")
     rows = cells(page, "#heat-map table")
     assert [row[0] for row in rows] == ["dense", "residual"]
-    of_dense = [r for r in good(sweep) if (r.target.variant or {})["block"] == "dense"]
-    least = min(r.macs or 0 for r in of_dense if (r.target.variant or {})["compression"] == 0.25)
+    of_dense = [r for r in good(sweep) if r.target.variant.block == "dense"]
+    least = min(r.macs or 0 for r in of_dense if r.target.variant.compression == 0.25)
     assert rows[0][1] == f"✓ {least / 1e6:.2f} M"
 
 
@@ -193,7 +193,8 @@ def test_figure_switch_changes_the_tree(opened: Open, sweep: ReportData) -> None
 def test_front_of_the_plot_is_the_records_front(opened: Open, sweep: ReportData) -> None:
     page = opened(sweep_of_two_fronts()).plotted().page
     shown = page.evaluate(
-        "document.getElementById('pareto-plot').data.find(t => t.name === 'front').hovertext.map(t => t.split('<br>')[0])"
+        "document.getElementById('pareto-plot').data.find(t => t.name === 'front')"
+        ".hovertext.map(t => t.split('<br>')[0])"
     )
     assert shown == list(sweep_of_two_fronts().front)
     assert len(shown) > 1

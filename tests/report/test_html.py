@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample import ATTACKS, sweep_report
 
+from analyzer.architecture.variant import Variant
 from analyzer.figures import SHARED
 from analyzer.limits import Limit
-from analyzer.records import LayerRow, Record, Target
+from analyzer.records import LayerRow, Record, Remark, Target
 from analyzer.reporting import page as module
 from analyzer.reporting.data import ReportData
 from analyzer.reporting.interactive import plotly_script, sweep_figure
@@ -264,7 +265,10 @@ def test_a_name_that_is_no_text_is_written_out(sweep: ReportData, tmp_path: Path
 
 
 def test_notes_of_many_rows_stand_once(sweep: ReportData) -> None:
-    noted = tuple(msgspec.structs.replace(row, notes=("can't train",)) for row in sweep.records[1:])
+    noted = tuple(
+        msgspec.structs.replace(row, remarks=(Remark(kind="untrainable", text="can't train"),))
+        for row in sweep.records[1:]
+    )
     page = render(msgspec.structs.replace(sweep, records=(sweep.records[0], *noted)))
     assert page.count("can&#39;t train") == 1
     assert f"and {len(noted) - 3} more" in page
@@ -283,12 +287,12 @@ def test_any_names_leave_the_page_well_formed(words: list[str]) -> None:
     total = sum(layer.params for layer in layers)
     rows = tuple(
         Record(
-            target=Target(name=f"{i}{w}", label=w, variant={"block": w, "growth": i}),
+            target=Target(name=f"{i}{w}", label=w, variant=Variant(growth=i + 1)),
             params=total,
             macs=total,
             saved_bytes=total,
             layers=layers,
-            notes=(w,),
+            remarks=(Remark(kind="note", text=w),),
         )
         for i, w in enumerate(words)
     )

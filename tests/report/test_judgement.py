@@ -20,8 +20,9 @@ from analyzer.reporting.findings import findings
 from analyzer.reporting.heat import heat_map
 from analyzer.reporting.judge import judge
 from analyzer.reporting.tables import _quantile, measured_lines, trust
-from analyzer.reporting.text import times, visible
+from analyzer.reporting.text import times
 from analyzer.reporting.variants import differences, varying
+from analyzer.shown import visible
 
 
 def state(record: Record, limits: list[Limit]) -> str:
@@ -114,18 +115,42 @@ def test_waterfall_of_the_article_against_densenet121(sweep: ReportData) -> None
     assert sweep.subject is not None
     steps = waterfall(sweep.baseline, sweep.subject, SHARED[0])
     by_name = {step.label: step for step in steps}
-    assert by_name["conv0 … pool0"].difference == 0
+    assert by_name["stem"].difference == 0
     # DenseNet121: 256 -> 128 channels; the article: 64 -> 128 -> 256 -> 128: the same transition
-    assert by_name["transition1"].before == by_name["transition1"].after == 256 * 128 + 2 * 256
-    assert by_name["transition3"].after == 8192 * 4096 + 2 * 8192
+    assert by_name["transition 1"].before == by_name["transition 1"].after == 256 * 128 + 2 * 256
+    assert by_name["transition 3"].after == 8192 * 4096 + 2 * 8192
     assert sum(step.difference for step in steps) == 149_871_874 - 6_955_906
 
 
+def partless(record: Record) -> Record:
+    layers = tuple(msgspec.structs.replace(row, part=None) for row in record.layers or ())
+    return msgspec.structs.replace(record, layers=layers)
+
+
 def test_stages_of_networks_of_two_families() -> None:
-    labels = [[part.label for part in stages(family.record(PRESETS[name]))] for name in ("densenet121", "resnet50")]
+    """The parts that the assemblies say; without them, as of any model, the outer modules."""
+    names = ("densenet121", "resnet50", "vovnet39a")
+    records = [family.record(PRESETS[name]) for name in names]
+    labels = [[part.label for part in stages(record)] for record in records]
+    between = [name for i in (1, 2, 3) for name in (f"stage {i}", f"transition {i}")]
+    assert labels[0] == ["stem", *between, "stage 4", "head"]
+    assert labels[1] == labels[2] == ["stem", "stage 1", "stage 2", "stage 3", "stage 4", "head"]
+    paths = [[part.path for part in stages(record)] for record in records]
+    assert paths[0][:3] == ["features.conv0", "features.denseblock1", "features.transition1"]
+    assert paths[1] == ["conv1", "layer1", "layer2", "layer3", "layer4", "avgpool"]
+    foreign = [partless(record) for record in records]
     blocks = ["denseblock1", "transition1", "denseblock2", "transition2", "denseblock3", "transition3", "denseblock4"]
+    labels = [[part.label for part in stages(record)] for record in foreign]
     assert labels[0] == ["conv0 … pool0", *blocks, "norm5 … classifier"]
     assert labels[1] == ["conv1 … maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool … fc"]
+
+
+def test_stages_are_compared_by_modules_where_one_network_says_no_parts() -> None:
+    ours = family.record(PRESETS["densenet121"])
+    theirs = partless(ours)
+    steps = waterfall(ours, theirs, SHARED[0])
+    assert "denseblock1" in [step.label for step in steps]
+    assert all(step.before == step.after for step in steps)
 
 
 def test_module_changes_name_what_was_added_and_removed(sweep: ReportData) -> None:

@@ -14,17 +14,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample import sweep_report
 
+from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
 from analyzer.limits import Limit
-from analyzer.records import Failure, Record, Target
+from analyzer.records import Failure, Record, Remark, Target
 from analyzer.reporting.data import ReportData, now
 from analyzer.reporting.pack import embed, pack, read_report, unpack
 from analyzer.reporting.page import write_report
 
 texts = st.text(max_size=12)
 figures = st.none() | st.integers(0, 2**63 - 1)
-variants = st.none() | st.fixed_dictionaries(
-    {"block": texts, "growth": st.one_of(texts, st.integers(0, 99)), "ratio": st.none() | st.floats(0, 1)}
+variants = st.none() | st.builds(
+    Variant,
+    block=st.sampled_from(["residual", "dense", "basic"]),
+    growth=st.just("double") | st.integers(1, 99) | st.tuples(*[st.integers(1, 9)] * 4),
+    compression=st.floats(0.1, 1),
 )
 records = st.builds(
     Record,
@@ -33,7 +37,7 @@ records = st.builds(
     params=figures,
     macs=figures,
     saved_bytes=figures,
-    notes=st.tuples() | st.tuples(texts),
+    remarks=st.tuples() | st.tuples(st.builds(Remark, kind=st.just("note"), text=texts)),
     error=st.none() | st.builds(Failure, what=texts),
 )
 reports = st.builds(

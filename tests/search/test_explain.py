@@ -8,12 +8,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, reject, settings
+from hypothesis import example, given, reject, settings
 from variants import variants
 
+from analyzer.architecture.axes import axis
 from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.building.modules import build
@@ -21,7 +23,6 @@ from analyzer.errors import ArchitectureError
 from analyzer.limits import at_most
 from analyzer.reading.family import record
 from analyzer.searching.explain import cheapest, elasticities, levers, shares
-from analyzer.space.axes import axis
 from analyzer.tracing.trace import count_module
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +53,19 @@ def test_roles_of_the_article_by_hand() -> None:
     assert roles["classifier"] == 2 * n + 2
 
 
+def test_vovnets_parameters_sit_in_its_stages_by_hand() -> None:
+    """Five 3x3 and a 1x1 a module, with their norms (Lee et al. 2019, table 1); a stem of three 3x3; 1000 classes."""
+    stages, n = {"stem": 9 * (3 * 64 + 64 * 64 + 64 * 128) + 2 * (64 + 64 + 128)}, 128
+    for stage, (depth, out, width) in enumerate([(1, 256, 128), (1, 512, 160), (2, 768, 192), (2, 1024, 224)], 1):
+        params = 0
+        for _ in range(depth):
+            params += 9 * (n * width + 4 * width * width) + 5 * 2 * width + (n + 5 * width) * out + 2 * out
+            n = out
+        stages[f"stage {stage}"] = params
+    stages["head"] = 1024 * 1000 + 1000
+    assert {share.name: share.figures["params"] for share in shares(PRESETS["vovnet39a"])[0]} == stages
+
+
 def numel(variant: Variant) -> int:
     return sum(p.numel() for p in build(variant, device="meta").parameters())
 
@@ -67,7 +81,23 @@ def test_elasticities_are_differences_of_the_built_models(variant: Variant) -> N
         assert each.elasticities["params"] == pytest.approx(each.differences["params"] / numel(variant) / step)
 
 
+def places(variant: Variant, field: str) -> tuple[Any, ...]:
+    """An axis's value in each place; one number that stands for several, in each of them."""
+    value = getattr(variant, field)
+    stages = len(variant.block_config)
+    wide = {"growth": stages, "ratio": stages, "compression": stages - 1}.get(field, 1)
+    return value if isinstance(value, tuple) else (value,) * max(1, wide)
+
+
+UNEVEN = Variant(block="add", block_config=(1, 1), growth=(1, 2), ratio=0.25, init=4, kernel=1)
+
+
 @given(variants(buildable=True))
+# One step makes these the same in every stage: one number.
+@example(UNEVEN)
+@example(replace(UNEVEN, growth=(2, 1), ratio=(0.32, 0.34)))
+@example(replace(UNEVEN, block_config=(1, 1, 1), growth=4, compression=(0.32, 0.34)))
+@example(replace(UNEVEN, block_config=(1, 1, 1), growth=4, compression=(1.0, 0.9375)))
 @settings(max_examples=40, deadline=None)
 def test_elasticities_differ_in_one_axis_and_are_what_counting_each_says(variant: Variant) -> None:
     try:
@@ -75,13 +105,19 @@ def test_elasticities_differ_in_one_axis_and_are_what_counting_each_says(variant
     except ArchitectureError:
         reject()
     for each in elasticities(variant):
-        field = axis(each.axis.partition(",")[0]).field
-        changed = getattr(each.variant, field)
-        assert replace(variant, **{field: changed}) == each.variant
-        before, after = getattr(variant, field), changed
-        if isinstance(before, tuple):
-            ((before, after),) = [(b, a) for b, a in zip(before, after, strict=True) if a != b]
-        assert (before, after) == (each.value, each.stepped)
+        option, _, stage = each.axis.partition(", stage ")
+        field = axis(option).field
+        assert (
+            replace(variant, **{field: getattr(each.variant, field)})
+            == each.variant
+            == Variant.parse(each.variant.name)
+        )
+        before, after = places(variant, field), places(each.variant, field)
+        place = slice(int(stage) - 1, int(stage)) if stage else slice(None)
+        assert set(before[place]) == {each.value}
+        assert set(after[place]) == {each.stepped} != {each.value}
+        if stage:
+            assert (before[: place.start], before[place.stop :]) == (after[: place.start], after[place.stop :])
         other = built(each.variant)
         for figure in ("params", "macs"):
             assert each.differences[figure] == other[figure] - base[figure]
@@ -127,6 +163,20 @@ def test_changes_of_what_is_said_a_stage() -> None:
         assert found[name].record.params <= base.params * 3 // 4
     assert "/" in found["growth"].said
     assert found["blocks"].said.count(",") == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "uneven", "even"),
+    [("growth", (3, 4, 3), 2), ("ratio", (0.0021, 0.002, 0.0021), 0.0018), ("compression", (0.0021, 0.002), 0.0018)],
+)
+def test_a_change_that_is_the_same_in_every_stage_is_one_number(field: str, uneven: Any, even: float) -> None:
+    """As the variant that it makes has it, and as a name says it. By hand: 30/32, 28/32 of each, rounded, are equal."""
+    variant = Variant(**({"block_config": (1, 1, 1), "growth": 16, "ratio": 1.0, "init": 500_000} | {field: uneven}))
+    limit = record(replace(variant, **{field: even}), layers=False).params
+    found = {change.axis: change for change in (*levers(variant), *cheapest(variant, {"params": limit}))}
+    assert (found[field].value, found[field].said) == (even, f"{field} {even}")
+    for change in found.values():
+        assert change.value == getattr(Variant.parse(change.record.target.name), axis(change.axis).field)
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.architecture.axes import axis
 from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.reading.family import record
 from analyzer.searching.engine import search
 from analyzer.searching.query import Objective, Query, limits_under
 from analyzer.searching.results import finds
-from analyzer.space.axes import AXES
+from analyzer.space.lists import many
 from analyzer.space.space import Space
 from analyzer.targets.resolving import named
 
@@ -51,7 +52,7 @@ def test_doubling_is_found_again(classes: int) -> None:
     space = Space(
         block=["residual"], growth=["double"], classes=[classes], ratio=[0.125, 0.25, 0.5, 1.0], bn_size=[1, 2, 4],
         blocks=[(2, 4, 3, 2), (2, 4, 8, 4), (3, 6, 12, 8), (4, 8, 8, 4), (6, 12, 12, 8), (6, 12, 24, 16)],
-        compression=AXES["compression"].many(["0.1:1:0.05"]), init=AXES["init"].many(["16:128:8"]),
+        compression=many(axis("compression"), ["0.1:1:0.05"]), init=many(axis("init"), ["16:128:8"]),
     )  # fmt: skip
     baseline = record(replace(PRESETS["densenet121"], classes=classes), layers=False)
     goals = tuple(Objective(figure, maximize=True) for figure in GOALS)

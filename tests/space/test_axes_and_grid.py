@@ -10,38 +10,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from analyzer.architecture.axes import AXES, BY_FIELD, axis
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
-from analyzer.space.axes import AXES, axis
 from analyzer.space.grid import BadVariant, Grid
+from analyzer.space.lists import many
 from analyzer.space.pareto import front
 
 
 def test_a_range_has_both_ends_in_it() -> None:
-    assert AXES["growth"].many(["8:64:8"]) == (8, 16, 24, 32, 40, 48, 56, 64)
-    assert AXES["compression"].many(["0.1:0.5:0.1"]) == (0.1, 0.2, 0.3, 0.4, 0.5)
-    assert AXES["classes"].many(["2:4"]) == (2, 3, 4)
+    assert many(axis("growth"), ["8:64:8"]) == (8, 16, 24, 32, 40, 48, 56, 64)
+    assert many(axis("compression"), ["0.1:0.5:0.1"]) == (0.1, 0.2, 0.3, 0.4, 0.5)
+    assert many(axis("classes"), ["2:4"]) == (2, 3, 4)
 
 
 def test_lists_repeats_and_stages() -> None:
-    assert AXES["growth"].many(["double,12", "12", "16/32/64/128"]) == ("double", 12, (16, 32, 64, 128))
-    assert AXES["blocks"].many(["2,4,3,2", "6,12"]) == ((2, 4, 3, 2), (6, 12))
+    assert many(axis("growth"), ["double,12", "12", "16/32/64/128"]) == ("double", 12, (16, 32, 64, 128))
+    assert many(axis("blocks"), ["2,4,3,2", "6,12"]) == ((2, 4, 3, 2), (6, 12))
 
 
 def test_a_range_a_stage_is_every_combination() -> None:
-    assert AXES["growth"].many(["8:16:8/4/1:3"]) == tuple(itertools.product((8, 16), (4,), (1, 2, 3)))
-    assert AXES["compression"].many(["0.25:0.75:0.25/0.5"]) == ((0.25, 0.5), (0.5, 0.5), (0.75, 0.5))
+    assert many(axis("growth"), ["8:16:8/4/1:3"]) == tuple(itertools.product((8, 16), (4,), (1, 2, 3)))
+    assert many(axis("compression"), ["0.25:0.75:0.25/0.5"]) == ((0.25, 0.5), (0.5, 0.5), (0.75, 0.5))
     for text, says in (("1:1000/1:1000/1:1000", "1,000,000,000 values"), ("1:2/double:3", "range"), ("1:2/", "whole")):
         with pytest.raises(UsageError, match=says):
-            AXES["growth"].many([text])
+            many(axis("growth"), [text])
     with pytest.raises(UsageError):
-        AXES["init"].many(["1:2/3"])
+        many(axis("init"), ["1:2/3"])
 
 
-@given(st.sampled_from(sorted(AXES)), st.text(max_size=20))
+@given(st.sampled_from(sorted(axis.option for axis in AXES)), st.text(max_size=20))
 def test_any_text_is_values_or_a_usage_error(name: str, text: str) -> None:
     try:
-        AXES[name].many([text])
+        many(axis(name), [text])
     except UsageError as error:
         assert error.where == f"--{name}"
         assert error.fix
@@ -50,7 +51,7 @@ def test_any_text_is_values_or_a_usage_error(name: str, text: str) -> None:
 def test_an_unknown_axis_is_named_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean 'growth'"):
         Grid(growht=[12])
-    assert axis("block_config") is axis("blocks") is AXES["blocks"]
+    assert axis("block_config") is axis("blocks") is BY_FIELD["block_config"]
 
 
 def test_a_grid_is_the_product_of_its_axes() -> None:

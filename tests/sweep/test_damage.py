@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from analyzer.errors import UsageError
-from analyzer.records import Record, Target
+from analyzer.records import Record, Remark, Target
 from analyzer.sweeping import database
-from analyzer.sweeping.database import Database, open_store
+from analyzer.sweeping.database import Database
+from analyzer.sweeping.results_store import open_store
 
 ROOT = Path(__file__).parents[2]
 ROWS = [Record(target=Target(name=name), params=i) for i, name in enumerate("abcd")]
@@ -96,7 +97,9 @@ def _overwrite(path: Path) -> None:
 def test_a_damaged_file_is_named_and_kept_aside(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     path = tmp_path / "results.db"
     with closing(open_store(tmp_path)) as store:
-        store.put([Record(target=Target(name=f"row {i}"), notes=("x" * 200,)) for i in range(100)])
+        store.put(
+            [Record(target=Target(name=f"row {i}"), remarks=(Remark(kind="note", text="x" * 200),)) for i in range(100)]
+        )
     damage(path)
     damaged = path.read_bytes()
     with pytest.raises(UsageError, match=r"damaged.*results-.*\.db"):
@@ -120,12 +123,13 @@ FILL = """
 import sys
 from pathlib import Path
 from analyzer.errors import UsageError
-from analyzer.records import Record, Target
-from analyzer.sweeping.database import open_store
+from analyzer.records import Record, Remark, Target
+from analyzer.sweeping.results_store import open_store
 store = open_store(Path(sys.argv[1]))
 for i in range(10_000):
     try:
-        store.put([Record(target=Target(name=f"{i}-{j}"), notes=("x" * 500,)) for j in range(10)])
+        remarks = (Remark(kind="note", text="x" * 500),)
+        store.put([Record(target=Target(name=f"{i}-{j}"), remarks=remarks) for j in range(10)])
     except UsageError as error:
         print(error)
         sys.exit(error.exit_code)

@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.errors import UsageError
-from analyzer.records import Environment, Failure, Measurement, Record, Target
-from analyzer.sweeping import database
-from analyzer.sweeping.database import Database, SqliteStore, made_here, merge_into, open_store
+from analyzer.records import Environment, Failure, Measurement, Record, Remark, Target
+from analyzer.sweeping import database, results_store
+from analyzer.sweeping.database import Database, made_here, merge_into
+from analyzer.sweeping.results_store import SqliteStore, open_store
 from analyzer.sweeping.store import JsonlStore, MemoryStore, Setting, Store, setting_of
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +70,7 @@ def records_in(path: Path) -> list[Record]:
 
 def test_the_latest_of_each_name_in_the_order_of_their_coming(store: Store) -> None:
     store.put(ROWS[:3])
-    later = msgspec.structs.replace(ROWS[1], notes=("again",))
+    later = msgspec.structs.replace(ROWS[1], remarks=(Remark(kind="note", text="again"),))
     store.put([later, ROWS[3]])
     store.put([])
     assert store.records() == [ROWS[0], later, ROWS[2], ROWS[3]]
@@ -151,7 +152,8 @@ def test_putting_the_same_again_keeps_its_origin(tmp_path: Path) -> None:
 def test_counts_of_another_version_are_counted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(open_store(tmp_path)) as store:
         store.put(ROWS)
-        monkeypatch.setattr(database, "package_version", lambda: "99")
+        for module in (results_store, database):
+            monkeypatch.setattr(module, "package_version", lambda: "99")
         assert store.counted(1) == {}
         store.put(ROWS)
         assert list(store.counted(1).values()) == ROWS
@@ -229,7 +231,7 @@ WRITE = """
 import sys
 from pathlib import Path
 from analyzer.records import Record, Target
-from analyzer.sweeping.database import open_store
+from analyzer.sweeping.results_store import open_store
 store = open_store(Path(sys.argv[1]))
 for i in range(30):
     store.put([Record(target=Target(name=f"shared {i}")), Record(target=Target(name=f"{sys.argv[2]} {i}"))])
@@ -240,7 +242,7 @@ def test_processes_on_one_file_lose_and_double_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WRITE, str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     running = [subprocess.Popen([*command, str(i)], env=environment) for i in range(4)]
-    assert [process.wait(timeout=60) for process in running] == [0] * 4
+    assert [process.wait(timeout=300) for process in running] == [0] * 4
     names = [row.target.name for row in records_in(tmp_path / "results.db")]
     assert sorted(names) == sorted(f"{who} {i}" for who in ("shared", *range(4)) for i in range(30))
 

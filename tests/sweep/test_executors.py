@@ -17,8 +17,9 @@ from analyzer.measuring import environment
 from analyzer.records import Measurement, devices_of
 from analyzer.space.grid import Grid
 from analyzer.sweeping import executors, run
-from analyzer.sweeping.executors import Device, Processes, executor_of, places_of
+from analyzer.sweeping.executors import Device, Processes, places_of
 from analyzer.sweeping.store import MemoryStore
+from analyzer.sweeping.workplace import executor_of
 
 
 def square(task: int) -> tuple[int, int]:
@@ -141,7 +142,7 @@ def test_an_executor_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="a Ray cluster's"):
         executor_of(address="auto")
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(UsageError, match=r"pip install analyzer\[ray\]"):
+    with pytest.raises(UsageError, match=r'pip install "modelbudget\[ray\]"'):
         executor_of("ray")
 
 

@@ -24,7 +24,7 @@ SWEEP = f"""
 import sys
 from pathlib import Path
 from analyzer.records import Record, Target
-from analyzer.sweeping.database import open_store
+from analyzer.sweeping.results_store import open_store
 
 store = open_store(Path(sys.argv[1]))
 there = store.counted(1)
@@ -33,7 +33,8 @@ for block in range({BLOCKS}):
     names = [f"{{block}}.{{i}}" for i in range({SIZE})]
     missing = [name for name in names if name not in there]
     if missing:
-        store.put([Record(target=Target(name=name), params=block, notes=("x" * 300,)) for name in missing])
+        remarks = (Remark(kind="note", text="x" * 300),)
+        store.put([Record(target=Target(name=name), params=block, remarks=remarks) for name in missing])
         print("put", *missing, flush=True)
 store.close()
 """
@@ -63,7 +64,7 @@ def kill_somewhere(folder: Path, chance: random.Random) -> list[str]:
         said = [process.stdout.readline() for _ in range(chance.randint(1, 8))]
         time.sleep(chance.uniform(0, 0.003))
     process.send_signal(signal.SIGKILL)
-    said += process.communicate(timeout=30)[0].splitlines()
+    said += process.communicate(timeout=300)[0].splitlines()
     return [name for line in said if line.startswith("put") for name in line.split()[1:]]
 
 
@@ -81,7 +82,7 @@ def test_a_hundred_kills_lose_and_double_nothing(tmp_path: Path) -> None:
             finished += 1
             folder, put = tmp_path / str(finished), []
     assert finished, "the kills left some run the time to end"
-    assert start(folder).wait(timeout=30) == 0
+    assert start(folder).wait(timeout=300) == 0
     for path in tmp_path.iterdir():
         assert names_in(path) == expected
 
@@ -98,9 +99,9 @@ def test_a_killed_sweep_resumes_to_what_an_uninterrupted_one_gives(tmp_path: Pat
             time.sleep(0.01)
         time.sleep(chance.uniform(0.05, 0.5))
         process.kill()
-        process.wait(timeout=30)
+        process.wait(timeout=300)
     for folder in ("killed", "whole"):
-        subprocess.run([*command, folder], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, check=True, timeout=120)
+        subprocess.run([*command, folder], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, check=True, timeout=300)
     killed, whole = (read_jsonl(tmp_path / folder / "results.jsonl")[0] for folder in ("killed", "whole"))
     assert killed == whole
     assert sorted(names_in(tmp_path / "killed")) == sorted(row.target.name for row in whole)
@@ -113,11 +114,11 @@ def test_a_killed_search_leaves_no_process_behind(tmp_path: Path) -> None:
         cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     workers = list[psutil.Process]()
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while len(workers) < 2 and time.monotonic() < end:
         workers = psutil.Process(process.pid).children()
         time.sleep(0.05)
     assert len(workers) == 2
     process.kill()
-    process.wait(timeout=30)
-    assert psutil.wait_procs(workers, timeout=30)[1] == []
+    process.wait(timeout=300)
+    assert psutil.wait_procs(workers, timeout=300)[1] == []

@@ -19,8 +19,9 @@ from analyzer.reading.latency import Profile
 from analyzer.records import Environment, Measurement, Record
 from analyzer.space.grid import Grid
 from analyzer.sweeping import run
-from analyzer.sweeping.database import Database, open_store
+from analyzer.sweeping.database import Database
 from analyzer.sweeping.executors import Processes
+from analyzer.sweeping.results_store import open_store
 from analyzer.sweeping.store import MemoryStore
 
 HERE = Processes()

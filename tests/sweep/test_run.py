@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from analyzer.architecture.network import PRESETS, densenet121_like
-from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError, UsageError
 from analyzer.reading.family import record
 from analyzer.records import Environment, Measurement
@@ -36,8 +35,8 @@ def fake(timing: run.Timing, device: str) -> Measurement:
 def test_every_row_equals_the_scalar_count() -> None:
     _, rows = counted(run.plan(GRID))
     for row in rows[1:]:
-        assert row == record(Variant.from_dict(row.target.variant), layers=False)
-    baseline = Variant.from_dict(rows[0].target.variant)
+        assert row == record(row.target.variant, layers=False)
+    baseline = rows[0].target.variant
     assert baseline == densenet121_like(PRESETS["article"])
 
 

@@ -18,7 +18,7 @@ from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
 from analyzer.reading.family import failed, record
 from analyzer.reading.flat import to_csv
-from analyzer.records import Record, Target, read_record
+from analyzer.records import Record, Remark, Target, read_record
 from analyzer.sweeping.store import JsonlStore, MemoryStore, read_jsonl
 
 ROWS = [record(PRESETS[name], layers=False) for name in ("article", "densenet121", "resnet50")]
@@ -28,7 +28,7 @@ ROWS = [record(PRESETS[name], layers=False) for name in ("article", "densenet121
 def test_a_store_keeps_the_latest_of_each_name(tmp_path: Path, make) -> None:
     store = make(tmp_path)
     store.put(ROWS)
-    later = msgspec.structs.replace(ROWS[1], notes=("again",))
+    later = msgspec.structs.replace(ROWS[1], remarks=(Remark(kind="note", text="again"),))
     store.put([later])
     store.close()
     assert store.records() == [ROWS[0], later, ROWS[2]]
@@ -75,7 +75,7 @@ def test_a_killed_run_keeps_every_row_it_had_put(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, str(path)], env={**os.environ, "PYTHONPATH": root}, check=False)
     assert done.returncode == -signal.SIGKILL
     records, warnings = read_jsonl(path)
-    assert [r.target.variant["growth"] for r in records if r.target.variant] == list(range(4, 14))
+    assert [r.target.variant.growth for r in records if r.target.variant] == list(range(4, 14))
     assert warnings == []
 
 

@@ -97,8 +97,8 @@ class ResNeXtBlock(nn.Module):
 def mobilenet_v1():
     """Howard et al. 2017, three layers: depthwise 3x3, then 1x1."""
     return nn.Sequential(
-        conv_bn(3, 16, 3, 2), conv_bn(16, 16, g=16), conv_bn(16, 32, 1), conv_bn(32, 32, 3, 2, g=32), conv_bn(32, 64, 1),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10),
+        conv_bn(3, 16, 3, 2), conv_bn(16, 16, g=16), conv_bn(16, 32, 1), conv_bn(32, 32, 3, 2, g=32),
+        conv_bn(32, 64, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What an entry of the zoo is, and how it registers itself. Depends on torch alone: other counters' processes load it."""
+"""What an entry of the zoo is, and how it registers itself. Needs torch alone: other counters' processes load it."""
 
 from __future__ import annotations
 

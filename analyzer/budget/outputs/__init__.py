@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from analyzer.budget.verdict import Verdict
@@ -55,6 +56,10 @@ def write(verdict: Verdict, format: str, path: str | None) -> None:
     `github` is also appended, as Markdown, to the file that GITHUB_STEP_SUMMARY names. Raises UsageError where a file
     can't be written.
     """
+    if format == "github":
+        from analyzer.budget.outputs.github import append_summary
+
+        append_summary(verdict)
     if path is not None and path != "-":
         write_text(Path(path), render(verdict, format))
     elif format == "table":
@@ -63,10 +68,17 @@ def write(verdict: Verdict, format: str, path: str | None) -> None:
         _print(for_terminal(verdict))
     else:
         _print(render(verdict, format))
-    if format == "github":
-        from analyzer.budget.outputs.github import append_summary
 
-        append_summary(verdict)
+
+def write_each(verdict: Verdict, outputs: Iterable[tuple[str, str]]) -> UsageError | None:
+    """Writes every output; the first error of a file that can't be written, once the others are."""
+    failed = None
+    for format_, path in outputs:
+        try:
+            write(verdict, format_, path)
+        except UsageError as error:
+            failed = failed or error
+    return failed
 
 
 def _print(text: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from analyzer.budget.outputs import facts
 from analyzer.budget.verdict import Finding, Payer, Verdict
 from analyzer.files import csv_cell
+from analyzer.shown import plain
 
 COLUMNS = (
     *("level", "kind", "model", "figure", "layers", "value", "limit", "baseline", "growth"),
@@ -28,7 +29,7 @@ def render(verdict: Verdict) -> str:
 
 
 def _plain(value: object) -> object:
-    return facts.plain(value) if isinstance(value, str) else value
+    return plain(value) if isinstance(value, str) else value
 
 
 def _findings(verdict: Verdict) -> Iterator[dict[str, object]]:
@@ -52,9 +53,9 @@ def _layer(change: Payer | None) -> dict[str, object]:
 
 def _figures(verdict: Verdict) -> Iterator[dict[str, object]]:
     for model in verdict.models:
-        for found in model.figures:
-            named = {"level": "figure", "model": model.name, "figure": found.figure, "layers": found.group}
-            yield {**named, **_numbers(found.value, found.limit, found.base)}
+        for line in model.figures:
+            named = {"level": "figure", "model": model.name, "figure": line.figure, "layers": line.group}
+            yield {**named, **_numbers(line.value, line.limit, line.base)}
 
 
 def _numbers(value: int | None, limit: int | None, base: int | None) -> dict[str, object]:

@@ -13,6 +13,7 @@ from analyzer.records import Failure, Record, Target
 from analyzer.reporting.against import against
 from analyzer.reporting.data import ReportData
 from analyzer.reporting.page import render as render_page
+from analyzer.shown import plain
 
 _WORDS = {"error": "Error", "warning": "Warn", "note": "Note"}
 _UNCOUNTED = "it could not be counted"
@@ -55,10 +56,10 @@ def _lead(verdict: Verdict) -> Markup:
         '<section id="check" aria-labelledby="check-title" tabindex="-1"><div class="verdict {}">'
         '<h2 id="check-title">{}</h2><p class="sentence">{}</p></div>'
     ).format(state, facts.headline(verdict), facts.compared(verdict))
-    found = Markup("").join(
+    told = Markup("").join(
         _finding(finding) for level in _WORDS for finding in verdict.findings if finding.level == level
     )
-    items = Markup('<ol class="findings">{}</ol>').format(found) if found else Markup("")
+    items = Markup('<ol class="findings">{}</ol>').format(told) if told else Markup("")
     return head + items + Markup("").join(map(_model, verdict.models)) + Markup("</section>")
 
 
@@ -67,7 +68,7 @@ def _finding(finding: Finding) -> Markup:
     kind = "cost" if finding.level == "note" else "trust"
     return Markup(
         '<li class="kind-{}"><span class="kind">{}</span><div><p><strong>{}</strong>: {}</p>{}</div></li>'
-    ).format(kind, _WORDS[finding.level], facts.title(finding), facts.plain(finding.what), lines)
+    ).format(kind, _WORDS[finding.level], facts.title(finding), plain(finding.what), lines)
 
 
 def _model(model: ModelVerdict) -> Markup:

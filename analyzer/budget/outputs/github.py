@@ -8,6 +8,7 @@ from pathlib import Path
 from analyzer.budget.outputs import facts, markdown
 from analyzer.budget.verdict import Finding, Verdict
 from analyzer.errors import UsageError
+from analyzer.shown import inert, plain
 
 MOST = 10
 """Annotations: GitHub shows ten of a level and step, and drops the others without a word."""
@@ -21,13 +22,13 @@ def render(verdict: Verdict) -> str:
     lines = [_annotation(verdict, finding) for finding in shown]
     if more := len(ranked) - len(shown):
         lines.append(f"::{_COMMANDS[ranked[len(shown)].level]} title=analyzer::{more} more findings: see the summary")
-    return "\n".join([*lines, facts.inert(f"{facts.headline(verdict)}. {facts.compared(verdict)}")])
+    return "\n".join([*lines, inert(f"{facts.headline(verdict)}. {facts.compared(verdict)}")])
 
 
 def _annotation(verdict: Verdict, finding: Finding) -> str:
     file, line = facts.location(verdict, finding)
     places = f"file={escape_property(file)},line={line},title={escape_property(facts.title(finding))}"
-    details = "\n".join([facts.plain(finding.what), *(f"{name}: {text}" for name, text in facts.parts(finding))])
+    details = "\n".join([plain(finding.what), *(f"{name}: {text}" for name, text in facts.parts(finding))])
     return f"::{_COMMANDS[finding.level]} {places}::{escape_data(details)}"
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from analyzer.budget.outputs import facts
 from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
-from analyzer.reporting.markdown import escape
+from analyzer.reporting.markdown_text import escape
+from analyzer.shown import plain
 
 MARKER = "<!-- analyzer-budget -->"
 LONGEST = 60_000
@@ -38,11 +39,11 @@ def _lines(verdict: Verdict) -> Iterator[str]:
     for model in verdict.models:
         yield from _model(model)
     if verdict.command:
-        yield f"Made by: {escape(facts.plain(shlex.join(verdict.command)))}"
+        yield f"Made by: {escape(plain(shlex.join(verdict.command)))}"
 
 
 def _finding(finding: Finding) -> Iterator[str]:
-    yield f"- {_ICONS[finding.level]} **{escape(facts.title(finding))}**: {escape(facts.plain(finding.what))}"
+    yield f"- {_ICONS[finding.level]} **{escape(facts.title(finding))}**: {escape(plain(finding.what))}"
     yield from (f"  - {escape(line)}" for line in facts.lines(finding))
 
 

@@ -6,14 +6,15 @@ from collections.abc import Iterable, Mapping
 
 from analyzer.budget.outputs import facts
 from analyzer.budget.verdict import Finding, Verdict
+from analyzer.shown import plain
 
 Sample = tuple[Mapping[str, str], int]
 
 
 def render(verdict: Verdict) -> str:
-    """Gauges of value, baseline, limit and growth by model, figure and layers; growth by layer; the findings as text."""
+    """Gauges of value, baseline, limit and growth by model, figure and layers; growth by layer; findings as text."""
     figures = {(model.name, f.figure, f.group): f for model in verdict.models for f in model.figures}
-    labelled = [({"model": m, "figure": f, "layers": g or ""}, found) for (m, f, g), found in figures.items()]
+    labelled = [({"model": m, "figure": f, "layers": g or ""}, value) for (m, f, g), value in figures.items()]
     families = [
         _gauge("value", "Value of a figure.", [(at, f.value) for at, f in labelled]),
         _gauge("baseline", "Value of a figure in the baseline.", [(at, f.base) for at, f in labelled]),
@@ -53,7 +54,7 @@ def _about(number: int, finding: Finding) -> dict[str, str]:
 
 
 def _labels(labels: Mapping[str, str]) -> str:
-    pairs = (f'{name}="{escape(facts.plain(value))}"' for name, value in labels.items())
+    pairs = (f'{name}="{escape(plain(value))}"' for name, value in labels.items())
     return "{" + ",".join(pairs) + "}" if labels else ""
 
 

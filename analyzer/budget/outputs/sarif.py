@@ -9,35 +9,17 @@ import msgspec
 
 from analyzer.budget.outputs import facts
 from analyzer.budget.outputs.as_json import dump
-from analyzer.budget.verdict import Finding, Verdict
+from analyzer.budget.verdict import MEANINGS, Finding, Verdict
 from analyzer.measuring.environment import package_version
+from analyzer.shown import plain
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-_RULES = {
-    "excess": "A figure is outside the limits of its budget.",
-    "growth": "A figure grew more than its budget allows.",
-    "ratio": "A figure is too large beside its reference.",
-    "improved": "A figure is smaller than its baseline.",
-    "changed": "A figure changed within its budget.",
-    "moved": "Modules were renamed or moved.",
-    "relocked": "The branch raises the lock file's own figures.",
-    "budget-changed": "The branch edits its own budget.",
-    "waived": "A failure is waived.",
-    "waiver-expired": "A waiver has expired.",
-    "waiver-unused": "A waiver is not needed.",
-    "unmatched": "A budget matches nothing.",
-    "configuration": "The configuration is wrong.",
-    "broken": "A model can't be loaded or built.",
-    "uncounted": "A model can't be fully counted.",
-    "no-baseline": "There is no baseline.",
-    "stale": "The baseline is stale.",
-}
 
 
 def render(verdict: Verdict) -> str:
     """One run, one result a finding; a waived one is a suppressed result."""
     kinds = list(dict.fromkeys(finding.kind for finding in verdict.findings))
-    rules = [{"id": kind, "shortDescription": {"text": _RULES[kind]}} for kind in kinds]
+    rules = [{"id": kind, "shortDescription": {"text": MEANINGS[kind]}} for kind in kinds]
     pairs = zip(verdict.findings, facts.fingerprints(verdict), strict=True)
     results = [_result(verdict, finding, print_, kinds.index(finding.kind)) for finding, print_ in pairs]
     driver: dict[str, Any] = {"name": "analyzer", "version": package_version(), "rules": rules}
@@ -64,7 +46,7 @@ def _result(verdict: Verdict, finding: Finding, fingerprint: str, rule: int) -> 
         "properties": _properties(finding),
     }
     if finding.kind == "waived":
-        why = facts.plain(finding.message or finding.what)
+        why = plain(finding.message or finding.what)
         result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": why}]
     return result
 
@@ -75,8 +57,8 @@ def escape(text: str) -> str:
 
 
 def _logical(finding: Finding) -> list[dict[str, str]]:
-    paths = [facts.plain(change.path) for change in finding.changes[: facts.SHOWN_CHANGES]] or [""]
-    model = facts.plain(finding.model)
+    paths = [plain(change.path) for change in finding.changes[: facts.SHOWN_CHANGES]] or [""]
+    model = plain(finding.model)
     names = [".".join(filter(None, (model, path))) for path in paths]
     return [{"fullyQualifiedName": name, "kind": "module"} for name in names if name]
 

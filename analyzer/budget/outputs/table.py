@@ -13,6 +13,7 @@ from rich.text import Text
 
 from analyzer.budget.outputs import facts
 from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
+from analyzer.shown import inert, plain
 
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 _PLAIN_WIDTH = 160
@@ -33,7 +34,7 @@ def render(verdict: Verdict, *, color: bool = False, width: int = _PLAIN_WIDTH) 
         _model(console, model)
     style = "bold green" if verdict.exit_code == 0 else "bold red"
     console.print(Text(f"{facts.headline(verdict)}. {facts.compared(verdict)}", style), soft_wrap=True)
-    return facts.inert(file.getvalue())
+    return inert(file.getvalue())
 
 
 def for_terminal(verdict: Verdict) -> str:
@@ -46,7 +47,7 @@ def for_terminal(verdict: Verdict) -> str:
 def _finding(console: Console, finding: Finding) -> None:
     head = Text(f"{finding.level} ", _STYLES[finding.level])
     console.print(head.append(facts.title(finding), "bold"), soft_wrap=True)
-    console.print(Text(f"  {facts.plain(finding.what)}"), soft_wrap=True)
+    console.print(Text(f"  {plain(finding.what)}"), soft_wrap=True)
     for line in facts.lines(finding):
         console.print(Text(f"  {line}"), soft_wrap=True)
     console.print()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from analyzer.distribution import installing
 from analyzer.errors import UsageError
 from analyzer.files import locked
 
@@ -20,7 +21,7 @@ def optuna_here() -> Any:
         raise UsageError(
             "measured objectives need Optuna, which is not installed",
             where="--objective",
-            fix="pip install analyzer[optuna]",
+            fix=installing("optuna"),
         ) from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
@@ -62,8 +63,8 @@ def told(path: Path | None) -> Iterator[None]:
 
 
 def storage_at(path: Path) -> Any:
-    """Optuna's tables in SQLite, whole after a kill. A power cut may cost the last trials, and no measurement: those are
-    in the results database, which waits for the disk.
+    """Optuna's tables in SQLite, whole after a kill. A power cut may cost the last trials, no measurement: those are in
+    the results database, which waits for the disk.
     """
 
     def connect() -> sqlite3.Connection:

@@ -2,76 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, say
-from analyzer.cli.finds import print_data, write_files
+from analyzer.cli.search_output import print_data, write_files
 from analyzer.errors import UsageError
 from analyzer.figures import FIGURES, HEADLINE
 from analyzer.records import Record
 from analyzer.searching.engine import Result
-from analyzer.searching.query import Objective, Query
+from analyzer.searching.execution import SearchWatch, StudyPlan, execute_study
+from analyzer.searching.query import Query
 from analyzer.searching.results import Find, described
-from analyzer.searching.study import Question, StudyResult, run_study
+from analyzer.searching.study import Question, StudyResult
 from analyzer.space.space import Space
-from analyzer.sweeping.database import open_store
-from analyzer.sweeping.executors import executor_of
+from analyzer.sweeping.workplace import Workplace
 
 COUNTED = tuple(figure for figure in HEADLINE if not figure.batched)
 MEASURED = tuple(FIGURES[name] for name in ("measured_ratio", "measured_latency_s", "measured_images_per_s"))
 HEADINGS = ("variant", *(figure.heading for figure in (*COUNTED, *MEASURED)), "")
 
 
-def measured_search(
-    space: Space,
-    query: Query,
-    *,
-    batch: int | None,
-    format_: str,
-    measured: Sequence[str],
-    minimize: Sequence[str],
-    maximize: Sequence[str],
-    out: Path | None,
-    **options: Any,
-) -> int:
+def measured_search(space: Space, query: Query, format_: str, options: dict[str, Any]) -> int:
     """Runs a study and prints what it measured, its front first."""
-    figures = list(dict.fromkeys(word.strip() for given in measured for word in given.split(",")))
-    static: tuple[Objective, ...] = query.objectives if minimize or maximize else ()
+    figures = dict.fromkeys(word.strip() for given in options["measured"] for word in given.split(","))
+    static = query.objectives if options["minimize"] or options["maximize"] else ()
     question = Question(
-        space, query, tuple(figures), static, trials=options["trials"], seconds=options["seconds"], batch=batch,
-        sampler=options["sampler"], seed=options["seed"],
+        space, query, tuple(figures), static, trials=options["trials"], seconds=options["seconds"],
+        batch=options["batch"], sampler=options["sampler"], seed=options["seed"],
     )  # fmt: skip
-    folder = out or Path("reports") / datetime.now(UTC).strftime("search-%Y%m%dT%H%M%SZ")
-    workers = executor_of(options["executor"], device=options["device"], address=options["address"])
-    with closing(workers), closing(open_store(folder)) as store:
-        outcome = run_study(
-            question, store, workers, folder / "study.db", on_static=_say_static, starting=_say_starting
-        )
+    folder = options["out"] or Path("reports") / datetime.now(UTC).strftime("search-%Y%m%dT%H%M%SZ")
+    where = Workplace(options["executor"], device=options["device"], address=options["address"])
+    watch = SearchWatch(static=_say_static, starting=_say_starting)
+    outcome = execute_study(StudyPlan(question, where, folder), watch)
     say(_measured(outcome))
     say(f"the study and its rows are in {folder}; the same search with --out {folder} goes on from there")
-    found = outcome.finds()
+    finds = outcome.finds()
     if format_ == "md":
-        text.show(text.markdown(HEADINGS, [_cells(find) for find in found]))
-    elif not print_data(found, format_) and found:
-        text.show_table(HEADINGS, [_cells(find) for find in found])
+        text.show(text.markdown(HEADINGS, [_cells(find) for find in finds]))
+    elif not print_data(finds, format_) and finds:
+        text.show_table(HEADINGS, [_cells(find) for find in finds])
     searched = [*described(outcome.static), f"{_measured(outcome)}."]
-    write_files(found, query.constraints, searched, options["export"], options["report"])
+    write_files(finds, query.constraints, searched, options["export"], options["report"])
     if outcome.interrupted:
         return INTERRUPTED
     return 0 if outcome.rows else 3
 
 
 def _say_static(result: Result) -> None:
-    finds = result.finds
+    totals = result.finds
     seen = "all" if result.exhaustive else f"{100 * result.share:.3g} % of the"
-    say(
-        f"{seen} {result.space.size:,} variants counted: {finds.fitting:,} fit, {len(finds.points):,} on the static front"
-    )
+    front = f"{len(totals.points):,} on the static front"
+    say(f"{seen} {result.space.size:,} variants counted: {totals.fitting:,} fit, {front}")
 
 
 def _say_starting(row: Record) -> None:

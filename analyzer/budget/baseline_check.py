@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from analyzer.budget.baseline import Baseline
-from analyzer.budget.holding import Held
 from analyzer.budget.limits import BudgetLimit
-from analyzer.budget.lock import Identity, Locked
+from analyzer.budget.lock_file import Identity, Locked
 from analyzer.budget.verdict import Finding, Level
 from analyzer.figures import known
+
+if TYPE_CHECKING:
+    from analyzer.budget.baseline import Baseline
+    from analyzer.budget.model_check import Held
 
 
 def baseline_of(name: str, identity: Identity, baseline: Baseline) -> Locked | None:

@@ -2,8 +2,8 @@
 
 JSON lines, sorted, one line a module, so that a merge touches only lines that both sides changed: a head line with the
 schema; for each model a line that says what it is (target, kwargs, inputs), one for each figure of the whole, and one
-for each module with its figures and structure hash. Figures that add up over modules must: a merge that kept a module
-of either side, or lost one, is no baseline.
+for each module with its figures and structure hash. Each line ends with a digest of itself, so that none is edited
+unseen. Figures that add up over modules must: a merge that kept a module of either side, or lost one, is no baseline.
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from analyzer.budget.counting import input_text, resolved
 from analyzer.budget.figures import LAYERED, STATIC, of_rows
-from analyzer.budget.schema import Model
 from analyzer.errors import BaselineError
 from analyzer.figures import known
 from analyzer.files import write_text
 from analyzer.records import Frozen, LayerRow, Record, Target
-from analyzer.targets.resolving import FamilyTarget
 
-SCHEMA = 1
+SCHEMA = 2
+WITHOUT_DIGESTS = 1
+"""The schema whose lines have no digests: it is read, and never written."""
 FILE = "analyzer.lock"
 HEAD = "written by `analyze lock`; commit it, and let nothing else edit it"
 OTHERS = tuple(figure for figure in STATIC if figure not in LAYERED)
@@ -65,25 +64,17 @@ class Locked(Frozen, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock file's models by name."""
+    """A lock file's models by name; whether its lines had the digests that keep them from being edited unseen."""
 
     models: dict[str, Locked]
-
-
-def identity_of(model: Model, root: Path) -> Identity:
-    """What a configuration's model is, in its canonical form. Raises UsageError."""
-    target = resolved(model, root)
-    if isinstance(target, FamilyTarget):
-        return Identity(target=target.variant.name, kwargs={}, inputs=(), dtype=None, batch=model.batch or 1)
-    inputs = tuple(map(input_text, target.inputs))
-    return Identity(target=target.name, kwargs=model.kwargs, inputs=inputs, dtype=model.dtype, batch=1)
+    has_digests: bool = True
 
 
 def locked(record: Record, identity: Identity) -> Locked:
     """A counted model as the lock file keeps it."""
     others = {name: value for name in OTHERS if (value := known(name).of(record)) is not None}
-    rows = sorted(record.layers or (), key=lambda row: natural(row.path))
-    return Locked(identity=identity, rows=tuple(rows), others=others)
+    rows = [msgspec.structs.replace(row, part=None) for row in record.layers or ()]  # where it lies is no figure
+    return Locked(identity=identity, rows=tuple(sorted(rows, key=lambda row: natural(row.path))), others=others)
 
 
 def natural(path: str) -> tuple[tuple[int, int, str], ...]:
@@ -101,12 +92,19 @@ def structure_hash(row: LayerRow) -> str:
 # -- lines -----------------------------------------------------------------------------------------------------
 
 
-class _Head(Frozen, frozen=True, kw_only=True):
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Line(Frozen, frozen=True, kw_only=True, omit_defaults=True):
+    digest: str | None = None
+
+
+class _Head(_Line, frozen=True, kw_only=True):
     schema: int
-    note: str = HEAD
+    note: str
 
 
-class _ModelLine(Frozen, frozen=True, kw_only=True, omit_defaults=True):
+class _ModelLine(_Line, frozen=True, kw_only=True, omit_defaults=True):
     model: str
     target: str
     kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -115,21 +113,21 @@ class _ModelLine(Frozen, frozen=True, kw_only=True, omit_defaults=True):
     batch: int = 1
 
 
-class _FigureLine(Frozen, frozen=True, kw_only=True):
+class _FigureLine(_Line, frozen=True, kw_only=True):
     model: str
     figure: str
-    value: int
+    value: Count
 
 
-class _ModuleLine(Frozen, frozen=True, kw_only=True):
+class _ModuleLine(_Line, frozen=True, kw_only=True):
     model: str
     path: str
     type: str
-    output: tuple[int, ...] | None
-    params: int
-    macs: int | None
-    conv_activations: int | None
-    saved_bytes: int | None
+    output: tuple[Count, ...] | None
+    params: Count
+    macs: Count | None
+    conv_activations: Count | None
+    saved_bytes: Count | None
     hash: str
 
 
@@ -142,15 +140,27 @@ _CONFLICT = re.compile(r"^(<{7}|={7}|>{7}|\|{7})( |$)", re.MULTILINE)
 
 def to_text(lock: Lock) -> str:
     """The file's text. The same models give the same text, whatever order they were counted in."""
-    encode = msgspec.json.encode
-    lines = [encode(_Head(schema=SCHEMA))]
+    lines: list[_Line] = [_Head(schema=SCHEMA, note=HEAD)]
     for name, model in sorted(lock.models.items()):
-        lines.append(encode(_ModelLine(model=name, **msgspec.structs.asdict(model.identity))))
+        lines.append(_ModelLine(model=name, **msgspec.structs.asdict(model.identity)))
         figures = {**model.others, **{f: v for f in SUMS if (v := model.figure(f)) is not None}}
-        lines += [encode(_FigureLine(model=name, figure=f, value=v)) for f, v in sorted(figures.items())]
+        lines += [_FigureLine(model=name, figure=f, value=v) for f, v in sorted(figures.items())]
         for row in model.rows:
-            lines.append(encode(_ModuleLine(model=name, hash=structure_hash(row), **msgspec.structs.asdict(row))))
-    return "".join(line.decode() + "\n" for line in lines)
+            fields = {key: value for key, value in msgspec.structs.asdict(row).items() if key != "part"}
+            lines.append(_ModuleLine(model=name, hash=structure_hash(row), **fields))
+    return "".join(map(_sealed, lines))
+
+
+def _sealed(line: _Line) -> str:
+    """A line's text, its digest at the end."""
+    text = msgspec.json.encode(line).decode()
+    return f'{text[:-1]},"digest":"{_digest(line)}"}}\n'
+
+
+def _digest(line: _Line) -> str:
+    """Of all that a line says but its digest."""
+    text = msgspec.json.encode(msgspec.structs.replace(line, digest=None))
+    return hashlib.sha256(text).hexdigest()[:8]
 
 
 def from_text(text: str, where: str) -> Lock:
@@ -159,13 +169,16 @@ def from_text(text: str, where: str) -> Lock:
         raise _unreadable("holds an unresolved merge", where, "take either side's file, then run `analyze lock`")
     lines = [line for line in text.split("\n") if line.strip()]
     head = _decode(_Head, lines[0] if lines else "", where, 1)
-    if head.schema != SCHEMA:
+    if head.schema not in (SCHEMA, WITHOUT_DIGESTS):
         raise _unreadable(f"has schema {head.schema}, this version reads {SCHEMA}", where)
+    sealed = head.schema == SCHEMA
+    _require_digest(head, sealed, where, 1)
     heads: dict[str, _ModelLine] = {}
     others: dict[str, dict[str, int]] = defaultdict(dict)
     rows: dict[str, dict[str, LayerRow]] = defaultdict(dict)
     for number, line in enumerate(lines[1:], start=2):
         entry = _entry(line, where, number)
+        _require_digest(entry, sealed, where, number)
         if isinstance(entry, _ModelLine):
             _put(heads, entry.model, entry, where, number)
         elif isinstance(entry, _FigureLine):
@@ -174,7 +187,13 @@ def from_text(text: str, where: str) -> Lock:
             _put(rows[entry.model], entry.path, _row(entry, where, number), where, number)
     if orphans := (set(others) | set(rows)) - set(heads):
         raise _unreadable(f"has lines of {min(orphans)!r}, and none that says what that is", where)
-    return Lock({name: _model(head, others[name], rows[name].values(), where) for name, head in heads.items()})
+    models = {name: _model(head, others[name], rows[name].values(), where) for name, head in heads.items()}
+    return Lock(models, has_digests=sealed)
+
+
+def _require_digest(line: _Line, sealed: bool, where: str, number: int) -> None:
+    if line.digest != (_digest(line) if sealed else None):
+        raise _unreadable(f"line {number} was edited: its digest is another's", where)
 
 
 def _entry(line: str, where: str, number: int) -> _ModelLine | _FigureLine | _ModuleLine:
@@ -203,7 +222,7 @@ def _put(into: dict[str, Any], key: str, value: Any, where: str, number: int) ->
 def _row(line: _ModuleLine, where: str, number: int) -> LayerRow:
     fields = msgspec.structs.asdict(line)
     written = fields.pop("hash")
-    del fields["model"]
+    del fields["model"], fields["digest"]
     row = LayerRow(**fields)
     if structure_hash(row) != written:
         raise _unreadable(f"line {number} was edited: its hash is another's", where)
@@ -212,15 +231,17 @@ def _row(line: _ModuleLine, where: str, number: int) -> LayerRow:
 
 def _model(head: _ModelLine, figures: dict[str, int], rows: Iterable[LayerRow], where: str) -> Locked:
     fields = msgspec.structs.asdict(head)
-    del fields["model"]
+    del fields["model"], fields["digest"]
     others = {name: value for name, value in figures.items() if name not in SUMS}
     ordered = tuple(sorted(rows, key=lambda row: natural(row.path)))
     model = Locked(identity=Identity(**fields), others=others, rows=ordered)
     for name in SUMS:
         said, is_ = figures.get(name), model.figure(name)
         if said != is_:
-            told = f"the {name} of {head.model!r} are {said}, and its modules' add up to {is_}: a merge may have mixed them"
-            raise _unreadable(told, where)
+            told = f"the {name} of {head.model!r} are {said}, and its modules' add up to {is_}"
+            raise _unreadable(f"{told}: a merge may have mixed them", where)
+    if (trained := others.get("trainable_params", 0)) > (params := figures.get("params", 0)):
+        raise _unreadable(f"{head.model!r} has {trained} trainable params of {params}", where)
     return model
 
 

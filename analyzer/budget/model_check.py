@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from analyzer.budget import globs
 from analyzer.budget.alignment import Alignment
-from analyzer.budget.counting import Counted
 from analyzer.budget.figures import LAYERED, OF_PARAMETERS, PEAKS, TRACKED, of_rows
 from analyzer.budget.limits import BudgetLimit, waived_up_to
-from analyzer.budget.lock import Locked
+from analyzer.budget.lock_file import Locked
 from analyzer.budget.schema import BASELINE, Waiver
 from analyzer.budget.source import Place
 from analyzer.budget.verdict import Budgeted, Finding, Payer
@@ -22,9 +21,16 @@ from analyzer.limits import Limit
 from analyzer.records import LayerRow
 from analyzer.units import percent
 
+if TYPE_CHECKING:
+    from analyzer.budget.counting import Counted
+
 Reference = Callable[[str, str], int]
 """(model, figure) -> that model's figure, for max-ratio. Raises an AnalyzerError."""
 SHOWN_MOVES = 5
+
+
+TERMS = ("convention", "one-path", "untrainable")
+"""Kinds of a record's remarks that a check repeats: on what terms a figure was counted."""
 
 
 @dataclass
@@ -96,13 +102,17 @@ def hold(held: Held, limits: Sequence[BudgetLimit], reference: Reference) -> tup
     lines: list[Budgeted] = []
     for limit in limits:
         value, base = held.values(limit.figure, limit.group)
-        if limit.group is not None and not held.group_rows(limit.group)[0]:
-            findings.append(_unmatched(held, limit))
+        rows = held.group_rows(limit.group)[0]
+        if limit.group is not None and not rows:
+            findings.append(_unmatched(held, limit, rows))
             continue
         if value is None:
             findings.append(_unknown(held, limit))
             continue
         bounds = list(_bounds(limit, base, reference))
+        if limit.group is not None and value == 0 and any(bound.limit.bound for bound in bounds):
+            findings.append(_unmatched(held, limit, rows))  # a budget that holds nothing passes nothing
+            continue
         exceeded = [bound for bound in bounds if bound.limit.beyond(value) > 0]
         if exceeded:
             findings.append(_exceeded(held, limit, value, base, exceeded))
@@ -179,18 +189,27 @@ def _fix(kind: str, changes: tuple[Payer, ...], relockable: bool) -> str:
     return f"{smaller}, or raise the budget on purpose"
 
 
-def _unmatched(held: Held, limit: BudgetLimit) -> Finding:
+def _unmatched(held: Held, limit: BudgetLimit, matched: Sequence[LayerRow]) -> Finding:
+    figure = known(limit.figure)
+    what = f"the group {limit.group!r} matches no layer"
+    if matched:
+        first = f"{matched[0].path or 'the root'} ({matched[0].type})"
+        what = f"the group {limit.group!r} has no {figure.label}: {first} has none"
+    near = globs.nearest(held.now.rows, limit.group or "", figure.of)
     tops = sorted({row.path.split(".")[0] for row in held.now.rows if row.path})
+    begin = f"the model's layers begin with: {', '.join(tops[:12])}" if tops else "it has no layers but itself"
     return Finding(
-        kind="unmatched", level="error", model=held.name, what=f"the group {limit.group!r} matches no layer",
-        figure=limit.figure, group=limit.group, fix=f"the model's layers begin with: {', '.join(tops[:12])}" if tops else "it has no layers but itself",
+        kind="unmatched", level="error", model=held.name, what=what, figure=limit.figure, group=limit.group,
+        fix=f"did you mean `{near}`? {begin}" if near else begin,
         file=held.config_place[0], line=held.config_place[1],
     )  # fmt: skip
 
 
 def _unknown(held: Held, limit: BudgetLimit) -> Finding:
     record = held.counted.record
-    why = next((note for note in record.notes if limit.figure in note), "")
+    why = next(
+        (remark.text for remark in record.remarks if remark.figure == limit.figure or limit.figure in remark.text), ""
+    )
     needs_input = not record.inputs and limit.figure not in OF_PARAMETERS
     if needs_input:
         why = "the configuration gives no input"
@@ -265,10 +284,10 @@ def remarks(
             )
             more = f", and {len(moves) - SHOWN_MOVES} more" if len(moves) > SHOWN_MOVES else ""
             yield held.found("moved", "note", f"renamed or moved, and counted as the same: {listed}{more}")
-    for note in held.counted.record.notes:
-        if note.startswith(("counted on one path", "by convention", "no saved_bytes")):
+    for remark in held.counted.record.remarks:
+        if remark.kind in TERMS:
             # Figures of one path of several may be too small: that is worth more than a note.
-            yield held.found("terms", "warning" if note.startswith("counted on one path") else "note", note)
+            yield held.found("terms", "warning" if remark.kind == "one-path" else "note", remark.text)
 
 
 def _changed(held: Held, line: Budgeted, limits: Sequence[BudgetLimit]) -> Iterator[Finding]:

@@ -1,0 +1,114 @@
+"""A search from its plan to what it finds, by counts or by measuring: what the command and Python both conduct."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analyzer.architecture.variant import Variant
+from analyzer.errors import UsageError
+from analyzer.limits import Limit
+from analyzer.reading.latency import Profile
+from analyzer.records import Record
+from analyzer.searching.engine import Progress, Result, search
+from analyzer.searching.query import Objective, Query, limits_under
+from analyzer.searching.results import Find, finds
+from analyzer.space.space import Space
+from analyzer.sweeping.results_store import store_at
+from analyzer.sweeping.workplace import Workplace
+from analyzer.targets.analysis import analyze_target
+from analyzer.targets.resolving import FamilyTarget, resolve
+from analyzer.units import parse_batch
+
+if TYPE_CHECKING:
+    from analyzer.searching.study import Question, StudyResult
+
+
+def query_of(
+    minimize: Iterable[str], maximize: Iterable[str], constraints: Sequence[Limit], batch: int | None, best: int
+) -> Query:
+    """What is asked of a space; with no objective, the fewest params and MACs. A `batch` of None is 1."""
+    low, high = dict.fromkeys(minimize), dict.fromkeys(maximize)
+    if both := sorted(low.keys() & high.keys()):
+        raise UsageError(f"{both[0]} is both minimised and maximised", where="--maximize", fix="choose one")
+    objectives = (*(Objective(figure) for figure in low), *(Objective(figure, True) for figure in high))
+    size = 1 if batch is None else parse_batch(batch, where="batch")
+    return Query(objectives or Query().objectives, tuple(constraints), size, best)
+
+
+def constraints_under(target: str | Variant, axes: Mapping[str, Any], batch: int | None) -> list[Limit]:
+    """A target's own params, MACs and saved bytes as limits; one that is named, at the search's classes and image."""
+    if isinstance(target, Variant):
+        return limits_under(analyze_target(FamilyTarget(target), batch=batch or 1), str(target))
+    same = {field: axes[field][0] for field in ("classes", "image") if len(axes.get(field, ())) == 1}
+    same.setdefault("classes", 2)
+    return limits_under(analyze_target(resolve(target, same), batch=batch or 1), target)
+
+
+def require_unmeasured(**given: object) -> None:
+    """UsageError where something is given that means nothing to a search by counts."""
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError("is for measuring", where=f"--{name}", fix="give --objective measured_latency_s with it")
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """A search by counts: over a space, within `seconds`; with a `profile` each find has its predicted latency."""
+
+    space: Space
+    query: Query
+    seconds: float = 60.0
+    jobs: int | None = None
+    seed: int = 0
+    profile: Profile | None = None
+
+
+def _nothing(_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class SearchWatch:
+    """Is told how a search goes on: of counting by `progress`, of a study's static front, of each row that is begun."""
+
+    progress: Callable[[Progress], None] = _nothing
+    static: Callable[[Result], None] = _nothing
+    starting: Callable[[Record], None] = _nothing
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What was seen of the space, and what was found in it."""
+
+    seen: Result
+    finds: tuple[Find, ...]
+
+
+def execute(plan: SearchPlan, watch: SearchWatch) -> SearchResult:
+    """Searches by counts. On Ctrl-C what was found so far comes back, `seen.interrupted`. UsageError for none."""
+    seen = search(
+        plan.space, plan.query, seconds=plan.seconds, jobs=plan.jobs, seed=plan.seed, on_progress=watch.progress
+    )
+    return SearchResult(seen, tuple(finds(seen, plan.profile)) if seen.finds.fitting else ())
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """A search by measuring: a question, where it is measured, and the folder that keeps the study (None: nowhere)."""
+
+    question: Question
+    where: Workplace
+    folder: Path | None = None
+
+
+def execute_study(plan: StudyPlan, watch: SearchWatch) -> StudyResult:
+    """Searches by measuring, from where an earlier run in the folder ended. Ctrl-C as in `run_study`."""
+    from analyzer.searching.study import run_study
+
+    path = None if plan.folder is None else plan.folder / "study.db"
+    with closing(plan.where.open()) as workers, closing(store_at(plan.folder)) as store:
+        return run_study(plan.question, store, workers, path, on_static=watch.static, starting=watch.starting)

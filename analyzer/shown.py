@@ -1,0 +1,58 @@
+"""Text from outside as it may be shown: nothing unseen, and no orders to a terminal or to a CI service's log."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_BREAKS = re.compile(r"[\t\n\r\x0b\x0c\x85\u2028\u2029]+")
+_COMMAND = re.compile(r"^(\s*)::", re.MULTILINE)
+_NONCHARACTERS = re.compile("[\ufdd0-\ufdef\ufffe\uffff]")
+_CI = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD")
+
+
+def visible(content: Any) -> Any:
+    """Text with characters that are not seen, or that reorder what stands beside them, written out: `\\u202e`."""
+    if not isinstance(content, str) or hasattr(content, "__html__"):
+        return content
+    return _UNSEEN.sub(_written_out, content)
+
+
+def plain(text: object) -> str:
+    """Text in one line, characters that are not seen, or that no encoding has, written out: `\\u001b`."""
+    shown: str = visible(_BREAKS.sub(" ", str(text)).strip())
+    return _NONCHARACTERS.sub(_written_out, shown)
+
+
+def cell(text: str) -> str:
+    """Text that stays on its line of a table, as it stands in it."""
+    shown: str = visible(_BREAKS.sub(" ", text))
+    return shown
+
+
+def inert(text: str) -> str:
+    """Lines for a CI service's log, which reads `::` at a line's start, and `##[` anywhere, as commands."""
+    return _COMMAND.sub(r"\1: :", text).replace("##[", "## [")
+
+
+def for_stream(text: str) -> str:
+    """Lines for stdout or stderr: no control characters, and where a CI service reads them, no commands."""
+    shown = _CONTROLS.sub(_written_out, text)
+    return inert(shown) if in_ci() else shown
+
+
+def json_for_stream(text: str) -> str:
+    """JSON of the same meaning in which nothing is a control character or a CI service's command."""
+    return _CONTROLS.sub(_written_out, text).replace("##[", "#\\u0023[")
+
+
+def in_ci() -> bool:
+    """Whether a CI service reads what is printed."""
+    return any(os.environ.get(name) for name in _CI)
+
+
+def _written_out(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"

@@ -1,0 +1,25 @@
+"""How many examples the property tests draw: the same ones every time, or ten times as many, fresh (`make
+test-deep`).
+"""
+
+from __future__ import annotations
+
+import pytest
+
+try:
+    from hypothesis import settings
+except ImportError:  # a GPU machine runs tests/gpu with what it has
+    settings = None
+else:
+    settings.register_profile("steady", derandomize=True, deadline=None)
+    settings.register_profile("deep", derandomize=False, deadline=None, print_blob=True)
+    settings.load_profile("steady")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under the profile `deep` each property test has ten times the examples that it says."""
+    if settings is None or settings.get_current_profile_name() != "deep":
+        return
+    for test in {item.obj for item in items if "hypothesis" in item.keywords}:
+        said = test._hypothesis_internal_use_settings
+        test._hypothesis_internal_use_settings = settings(said, max_examples=10 * said.max_examples)
