@@ -23,7 +23,7 @@ from analyzer.reporting import page as module
 from analyzer.reporting.data import ReportData
 from analyzer.reporting.figures import known, times
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 Open = Callable[..., Watched]
 
 

@@ -101,6 +101,7 @@ def meets(constraint: Constraint, row: tuple[int, ...]) -> bool:
     )
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_front_and_the_best_equal_brute_force(small_chunks: None, seed: int) -> None:
