@@ -21,7 +21,7 @@ from analyzer.errors import UsageError
 from analyzer.records import Record, to_record
 from analyzer.reporting.data import ReportData
 
-FORMAT = 1
+FORMAT = 2
 MAX_BYTES = 2**30
 _DATA = re.compile(r'<script type="application/gzip" id="report-data">([A-Za-z0-9+/=\s]*)</script>')
 _SPARSE = 8  # a column is stored as exceptions where at most one row in this many differs

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
+from analyzer.limits import Limit
 from analyzer.reading.latency import Profile
 from analyzer.records import Record
 from analyzer.searching.engine import Progress, Result, search
-from analyzer.searching.query import Constraint, Objective, Query, limits_under
+from analyzer.searching.query import Objective, Query, limits_under
 from analyzer.searching.results import Find, finds
 from analyzer.space.space import Space
 from analyzer.sweeping.results_store import store_at
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def query_of(
-    minimize: Iterable[str], maximize: Iterable[str], constraints: Sequence[Constraint], batch: int | None, best: int
+    minimize: Iterable[str], maximize: Iterable[str], constraints: Sequence[Limit], batch: int | None, best: int
 ) -> Query:
     """What is asked of a space; with no objective, the fewest params and MACs. A `batch` of None is 1."""
     low, high = dict.fromkeys(minimize), dict.fromkeys(maximize)
@@ -38,7 +39,7 @@ def query_of(
     return Query(objectives or Query().objectives, tuple(constraints), size, best)
 
 
-def constraints_under(target: str | Variant, axes: Mapping[str, Any], batch: int | None) -> list[Constraint]:
+def constraints_under(target: str | Variant, axes: Mapping[str, Any], batch: int | None) -> list[Limit]:
     """A target's own params, MACs and saved bytes as limits; one that is named, at the search's classes and image."""
     if isinstance(target, Variant):
         return limits_under(analyze_target(FamilyTarget(target), batch=batch or 1), str(target))

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.architecture.axes import BY_FIELD
+from analyzer.figures import FIGURES
 from analyzer.reading import family
 from analyzer.reading.latency import Profile
 from analyzer.records import Record, fields_of
-from analyzer.searching.query import FIGURES
+from analyzer.searching.query import COLUMN
 
 if TYPE_CHECKING:
     from analyzer.searching.engine import Result
@@ -29,18 +30,14 @@ class Find:
     best_for: tuple[str, ...]
 
     def to_dict(self) -> dict[str, object]:
-        """One flat JSON object: name, figures by their names, the marks, the variant's fields."""
+        """One JSON object: name, the marks, every figure by its name, the variant."""
         record = self.record
-        names = ("params", "macs", "flops", *FIGURES[2:], "param_bytes", "buffer_bytes")
         return {
             "name": record.target.name,
             "front": self.front,
             "best_for": list(self.best_for),
             "batch": record.batch,
-            **{name: getattr(record, name) for name in names},
-            "predicted_latency_s": record.predicted.latency_s if record.predicted else None,
-            **{name: getattr(record.measured, name, None) for name in ("measured_latency_s", "measured_images_per_s")},
-            "measured_ratio": record.measured.ratio if record.measured else None,
+            **{figure.name: figure.of(record) for figure in FIGURES.values()},
             "variant": fields_of(record),
         }
 
@@ -49,7 +46,7 @@ def finds(result: Result, profile: Profile | None = None) -> list[Find]:
     """The front, in order of the first objective, then the k best of each objective, each variant once."""
     query, found = result.query, result.finds
     sign = -1 if query.objectives[0].maximize else 1
-    first = sign * found.points[:, FIGURES.index(query.objectives[0].figure)]
+    first = sign * found.points[:, COLUMN[query.objectives[0].figure]]
     order = np.lexsort((found.where[:, 1], found.where[:, 0], first))
     best: dict[tuple[int, int], list[str]] = {}
     for i, (_, spots) in found.best.items():

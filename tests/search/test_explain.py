@@ -20,6 +20,7 @@ from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.building.modules import build
 from analyzer.errors import ArchitectureError
+from analyzer.limits import at_most
 from analyzer.reading.family import record
 from analyzer.searching.explain import cheapest, elasticities, levers, shares
 from analyzer.tracing.trace import count_module
@@ -145,7 +146,7 @@ def test_what_was_found_by_hand() -> None:
 
 def test_the_mildest_change_is_just_under_the_budget() -> None:
     limit = 6_955_906
-    for change in cheapest(ARTICLE, {"params": limit}):
+    for change in cheapest(ARTICLE, at_most({"params": limit})):
         assert change.record.params <= limit
         if change.axis in ("init", "growth"):
             field = {change.axis: change.value + 1}
@@ -155,7 +156,7 @@ def test_the_mildest_change_is_just_under_the_budget() -> None:
 def test_changes_of_what_is_said_a_stage() -> None:
     variant = Variant(block_config=(2, 2), growth=(64, 128), ratio=(0.5, 0.25), compression=(0.75,), init=32)
     base = record(variant, layers=False)
-    found = {change.axis: change for change in cheapest(variant, {"params": base.params * 3 // 4})}
+    found = {change.axis: change for change in cheapest(variant, at_most({"params": base.params * 3 // 4}))}
     for name in ("growth", "ratio"):
         values, own = found[name].value, getattr(variant, name)
         shares = {round(after / before, 1) for after, before in zip(values, own, strict=True)}

@@ -21,6 +21,7 @@ import pytest
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, ArchitectureError, MeasureError, UsageError
+from analyzer.limits import Limit
 from analyzer.measuring.measure import SWEEP
 from analyzer.measuring.protocol import described
 from analyzer.reading.family import record
@@ -28,7 +29,7 @@ from analyzer.records import Environment, Measurement
 from analyzer.searching import study
 from analyzer.searching.candidates import Coding, evenly, fitting
 from analyzer.searching.engine import search
-from analyzer.searching.query import Constraint, Objective, Query
+from analyzer.searching.query import Objective, Query
 from analyzer.searching.results import finds
 from analyzer.searching.study import Question, StudyResult, run_study
 from analyzer.space.space import Space
@@ -45,7 +46,7 @@ SPACE = Space(
     init=[8, 16], image=[32],
 )  # fmt: skip
 LIMIT = 9_000
-QUERY = Query((Objective("params"), Objective("macs")), (Constraint("params", maximum=LIMIT, source="--max-params"),))
+QUERY = Query((Objective("params"), Objective("macs")), (Limit(figure="params", bound=LIMIT, source="--max-params"),))
 
 
 class Here(Processes):
@@ -356,7 +357,7 @@ def test_bad_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="did you mean 'measured_latency_s'"):
         run(Measurer(), measured=("measured_latncy_s",))
     with pytest.raises(UsageError, match="alone excludes all"):
-        run(Measurer(), query=Query(constraints=(Constraint("params", maximum=1, source="--max-params"),)))
+        run(Measurer(), query=Query(constraints=(Limit(figure="params", bound=1, source="--max-params"),)))
 
     class Unlike(Processes):
         def devices(self) -> tuple[Device, ...]:
