@@ -126,13 +126,13 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def _budgeted_models(request: pytest.FixtureRequest) -> None:
     """Finds the marked models while fixtures can still be asked for; the test itself then fails on them."""
-    found = []
+    budgeted = []
     for marker in request.node.iter_markers("budget"):
         if marker.args:
             raise UsageError("takes names, such as max_params='8M'", where="pytest.mark.budget", fix="say model=...")
         options = dict(marker.kwargs)
-        found.append((_model(options.pop("model", "model"), request), options))
-    request.node.stash[_models] = found
+        budgeted.append((_model(options.pop("model", "model"), request), options))
+    request.node.stash[_models] = budgeted
 
 
 def _model(said: str | Callable[[], Any] | Any, request: pytest.FixtureRequest) -> Any:

@@ -50,9 +50,8 @@ class Input(Frozen, frozen=True, kw_only=True):
 class LayerRow(Frozen, frozen=True, kw_only=True):
     """What one module owns and runs itself (children excluded); rows add up to the totals exactly.
 
-    `path` is dotted and empty for the root. `output` is the shape with batch of its last result; None where it
-    returns no tensor or did not run. `part` is where in the network it lies (`stem`, `stage 1`, `transition 1`,
-    `head`), as a variant's assembly says it; None for a model that says no parts.
+    `path` is dotted, empty for the root; `output` the shape with batch of its last result (None: no tensor, or not
+    run); `part` where it lies as a variant's assembly says it: `stem`, `stage 1`, `transition 1` or `head`.
     """
 
     path: str

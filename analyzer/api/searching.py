@@ -67,8 +67,8 @@ def _counted(plan: SearchPlan) -> pd.DataFrame:
 
     done = execute(plan, SearchWatch())
     table = _marked(done.finds)
-    found = done.seen.finds
-    table.attrs.update(share=done.seen.share, fitting=found.fitting, seen=found.seen, seed=plan.seed)
+    totals = done.seen.finds
+    table.attrs.update(share=done.seen.share, fitting=totals.fitting, seen=totals.seen, seed=plan.seed)
     return table
 
 

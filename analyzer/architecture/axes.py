@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from analyzer.architecture.blocks import BLOCKS, BlockType
-from analyzer.architecture.stems import STEMS
+from analyzer.architecture.registry import BLOCKS, STEMS
 from analyzer.architecture.steps import (
     doubled,
     halved,
@@ -20,6 +19,9 @@ from analyzer.architecture.steps import (
 )
 from analyzer.architecture.values import Depths, Each, Real, Values, Whole, Word
 from analyzer.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from analyzer.architecture.blocks import BlockType
 
 Growth = str | int | tuple[int, ...]
 PerStage = float | tuple[float, ...]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analyzer.architecture.families import DENSENET, RESNET, VOVNET, Family
+from analyzer.architecture.registry import BLOCKS as BLOCKS
 from analyzer.architecture.wiring import Layer, StageFunction, chain, cross_stage, harmonic, log_dense
 
 if TYPE_CHECKING:
@@ -37,9 +38,6 @@ class BlockType:
     def has_hidden(self) -> bool:
         """Whether the block has a hidden width at all."""
         return self.ratio is not None or self.bn_size is not None
-
-
-BLOCKS: dict[str, BlockType] = {}
 
 
 def block(

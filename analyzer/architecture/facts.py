@@ -5,9 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from analyzer.architecture.dims import Dim, is_array
+from analyzer.architecture.dims import is_array
+
+if TYPE_CHECKING:
+    from analyzer.architecture.dims import Dim
 
 FLOAT, INDEX = 4, 8
 """Bytes of an fp32 number, and of an index or counter (int64)."""
@@ -131,10 +134,12 @@ class Op(ABC):
     @property
     def signature(self) -> tuple[object, ...]:
         """All that its figures follow from: ops of one signature cost the same. An array counts as itself."""
-        dims = [dim for x in self.inputs for dim in (x.channels, x.area)]
-        dims += [self.output.channels, self.output.area]
+        x, y = self.inputs[0], self.output
+        dims: list[Any] = [x.channels, x.area, y.channels, y.area]
+        for other in self.inputs[1:]:
+            dims += other.channels, other.area
         dims += [getattr(self, name) for name in type(self).__slots__]
-        return (type(self), *(id(dim) if is_array(dim) else dim for dim in dims))
+        return (type(self), *[dim if type(dim) is int or not is_array(dim) else id(dim) for dim in dims])
 
     # what it costs: see reading/exact.py
 

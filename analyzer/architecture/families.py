@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.dims import Dim, scaled
 from analyzer.architecture.stems import STEMS, StemNames, transition
-from analyzer.architecture.wiring import Layer, LayerAt
+from analyzer.architecture.wiring import Layer
 
 if TYPE_CHECKING:
     from analyzer.architecture.blocks import BlockType
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from analyzer.architecture.net import Net
     from analyzer.architecture.network import Columns
     from analyzer.architecture.variant import Variant
+    from analyzer.architecture.wiring import LayerAt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ class Recorder:
         self._consumed: set[int] = set()
         self._stale: dict[int, str] = {}
         self._kept: set[int] = set()  # values whose producer keeps them for backward, and views
-        self._unread: dict[int, str] = {}
+        self._unread: dict[int, tuple[Scope, Op]] = {}
         self._names: list[set[str]] = [set()]
         self._bounds: dict[int, tuple[Array, int, int]] = {}  # by an array's id, which it keeps alive
         self._areas: dict[int, tuple[Array, Array]] = {}
@@ -73,9 +73,10 @@ class Recorder:
 
     def close(self) -> None:
         """Ends the recording. ArchitectureError where a result but the last is read by nothing: it would be counted."""
-        for value, path in self._unread.items():
+        for value, (scope, op) in self._unread.items():
             if value != self.output_tensor.id:
-                raise ArchitectureError("its result is never read", where=path, fix="use it, or leave it out")
+                where = scope.path_of(op)
+                raise ArchitectureError("its result is never read", where=where, fix="use it, or leave it out")
 
     def ops(self) -> Iterator[tuple[Scope, Op]]:
         """Every op in execution order with its scope."""
@@ -161,17 +162,15 @@ class Recorder:
         if high is None:
             high = self.bounds(channels)[1]
         self.high_elements += high if size is None else high * self.bounds(size)[1] ** 2
-        area = 1 if size is None else self._area(size)
+        area = 1 if size is None else self._area(size) if is_array(size) else size * size
         return Value(self._ids, channels, size, area, self._ids if storage is None else storage, high)
 
     def _like(self, x: Value, *, inplace: bool = False) -> Value:
         """A result of the shape of x, in memory of its own or written into x."""
         return self._tensor(x.channels, x.size, high=x.high, storage=x.storage if inplace else None)
 
-    def _area(self, size: Dim) -> Dim:
-        """size x size; an array's is computed once."""
-        if not is_array(size):
-            return size * size
+    def _area(self, size: Array) -> Array:
+        """size x size, computed once."""
         known = self._areas.get(id(size))
         if known is None:
             known = self._areas[id(size)] = (size, size * size)
@@ -196,17 +195,20 @@ class Recorder:
             self._overwrite(op)
         if op.is_view or op.keeps == "result":
             self._kept.add(op.output.id)
-        self._consumed.update(x.id for x in op.inputs)
-        self._unread[op.output.id] = self.path(op.name)
+        for x in op.inputs:
+            self._consumed.add(x.id)
+        scope = self._stack[-1]
+        self._unread[op.output.id] = (scope, op)
         self._parts[op.output.id] = self._part
-        self._stack[-1].steps.append(op)
+        scope.steps.append(op)
         return op.output
 
     def _most_macs(self, op: Op) -> int:
         """A bound of a layer's MACs in any variant: every input channel meets every result through the whole kernel."""
-        side = 1 if op.output.size is None else self.bounds(op.output.size)[1]
-        kernel = self.bounds(getattr(op, "kernel", 1))[1]
-        return math.prod(x.high for x in op.inputs) * op.output.high * (kernel * side) ** 2
+        side = self.bounds(getattr(op, "kernel", 1))[1]
+        if op.output.size is not None:
+            side *= self.bounds(op.output.size)[1]
+        return math.prod([x.high for x in op.inputs]) * op.output.high * side**2
 
     def _overwrite(self, op: Op) -> None:
         """Marks what an op in place overwrites; an error where anything else reads it."""

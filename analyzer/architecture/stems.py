@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
+
+from analyzer.architecture.registry import STEMS as STEMS
 
 if TYPE_CHECKING:
     from analyzer.architecture.dims import Dim
@@ -50,12 +51,7 @@ def strided_stem(net: Net, x: Value, init: Dim, names: StemNames, *, inplace: bo
     return x
 
 
-STEMS: dict[str, Callable[..., Value]] = {
-    "imagenet": imagenet_stem,
-    "deep": deep_stem,
-    "small": small_stem,
-    "strided": strided_stem,
-}
+STEMS.update(imagenet=imagenet_stem, deep=deep_stem, small=small_stem, strided=strided_stem)
 
 
 def transition(net: Net, x: Value, out: Dim, *, inplace: bool) -> Value:

@@ -50,16 +50,16 @@ class Alignment:
 
     def changes(self, figure: str, paths: set[str] | None = None, were: set[str] | None = None) -> tuple[Payer, ...]:
         """Modules whose share of a figure changed, the largest growth first; of `paths` now and `were` alone."""
-        found = []
+        payers = []
         for path, row in self._now.items():
             was = self.before(path)
             inside = paths is None or path in paths
             was_inside = was is not None and (were is None or was.path in were)
-            found.append(_change(row, of_row(row, figure) if inside else None,
+            payers.append(_change(row, of_row(row, figure) if inside else None,
                                  of_row(was, figure) if was is not None and was_inside else None))  # fmt: skip
         gone = [row for row in self.gone if were is None or row.path in were]
-        found += [_change(row, None, of_row(row, figure)) for row in gone]
-        return tuple(sorted((c for c in found if c.delta), key=lambda change: -change.delta))
+        payers += [_change(row, None, of_row(row, figure)) for row in gone]
+        return tuple(sorted((c for c in payers if c.delta), key=lambda change: -change.delta))
 
     @property
     def moved(self) -> list[tuple[str, str, int]]:

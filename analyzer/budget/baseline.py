@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer.budget import lock_file
-from analyzer.budget.configuration import FILES, Found, parse
+from analyzer.budget.configuration import FILES, Project, parse
 from analyzer.budget.git import Repository
 from analyzer.budget.lock_file import Lock, Locked
 from analyzer.budget.schema import Configuration
@@ -43,10 +43,10 @@ def read_lock(path: Path) -> Lock | None:
     return None if text is None else lock_file.from_text(text, path.name)
 
 
-def from_lock_file(found: Found) -> Baseline:
+def from_lock_file(project: Project) -> Baseline:
     """The lock beside the configuration."""
     try:
-        lock = read_lock(found.lock)
+        lock = read_lock(project.lock)
     except AnalyzerError as error:
         return Baseline(lock_file.FILE, {}, error)
     if lock is None:
@@ -54,22 +54,22 @@ def from_lock_file(found: Found) -> Baseline:
     return Baseline(lock_file.FILE, lock.models, has_digests=lock.has_digests)
 
 
-def from_merge_base(found: Found, against: str, *, rebuild: bool) -> Baseline:
+def from_merge_base(project: Project, against: str, *, rebuild: bool) -> Baseline:
     """The lock and configuration at the commit where HEAD left `against`; with `rebuild` its models counted anew.
 
     Raises UsageError where there is no such ref, BaselineError where the clone is too shallow.
     """
-    repository = Repository(found.root)
+    repository = Repository(project.root)
     commit = repository.merge_base(against)
     label = f"{against} (merge base {commit[:10]})"
     fix = f"commit an analyzer.lock to {against}, or add --rebuild, which counts the old commit's models"
     configuration, wrong = None, None
     try:
-        configuration = _configuration_at(repository, commit, found)
+        configuration = _configuration_at(repository, commit, project)
     except AnalyzerError as error:
         wrong = error
     try:
-        lock = _rebuilt(repository, commit, found) if rebuild else _locked_at(repository, commit, found)
+        lock = _rebuilt(repository, commit, project) if rebuild else _locked_at(repository, commit, project)
         problem = None
     except AnalyzerError as error:
         lock, problem = None, error
@@ -77,26 +77,26 @@ def from_merge_base(found: Found, against: str, *, rebuild: bool) -> Baseline:
     return Baseline(label, lock.models, problem, fix, True, configuration, wrong, lock.has_digests)
 
 
-def _configuration_at(repository: Repository, commit: str, found: Found) -> Configuration | None:
+def _configuration_at(repository: Repository, commit: str, project: Project) -> Configuration | None:
     """The budgets at a commit, in the file where they are now or in the other one where they may have been."""
-    for name in dict.fromkeys([found.file, *FILES]):
-        text = repository.file_at(commit, found.root / name)
+    for name in dict.fromkeys([project.file, *FILES]):
+        text = repository.file_at(commit, project.root / name)
         configuration = parse(text, name) if text is not None else None
         if configuration is not None:
             return configuration
     return None
 
 
-def _locked_at(repository: Repository, commit: str, found: Found) -> Lock | None:
-    text = repository.file_at(commit, found.lock)
+def _locked_at(repository: Repository, commit: str, project: Project) -> Lock | None:
+    text = repository.file_at(commit, project.lock)
     return None if text is None else lock_file.from_text(text, f"{lock_file.FILE} at {commit[:10]}")
 
 
-def _rebuilt(repository: Repository, commit: str, found: Found) -> Lock:
+def _rebuilt(repository: Repository, commit: str, project: Project) -> Lock:
     """The old commit's models, counted by this version in a process of its own, in a worktree of that commit."""
     with repository.worktree(commit) as tree:
-        folder = tree / repository.relative(found.root)
-        arguments = ["lock", "--output", "-", "--config", str(folder / found.file), "--not-from", str(repository.top)]
+        folder = tree / repository.relative(project.root)
+        arguments = ["lock", "--output", "-", "--config", str(folder / project.file), "--not-from", str(repository.top)]
         # -P: no file of the worktree stands in for a module of ours.
         command = [sys.executable, "-P", "-c", "from analyzer.cli import main; main()", *arguments]
         path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -16,7 +16,7 @@ import msgspec
 from analyzer.budget import source
 from analyzer.budget.baseline import Baseline, from_lock_file, from_merge_base, read_lock
 from analyzer.budget.baseline_check import baseline_of, standing_of
-from analyzer.budget.configuration import Found, find, line_of, seconds_of
+from analyzer.budget.configuration import Project, find, line_of, seconds_of
 from analyzer.budget.counting import Counted, count, identity_of
 from analyzer.budget.edits import edits
 from analyzer.budget.figures import STATIC, of_record
@@ -56,9 +56,9 @@ def check(
     the verdict's `exit_code` and `findings` say it. Counting runs the models' own code.
     """
     try:
-        found = find(Path(folder), None if config is None else Path(config))
-        seconds = timeout or seconds_of(found.configuration)
-        return _Check(found, models, seconds, today or datetime.now(UTC).date(), progress).run(
+        project = find(Path(folder), None if config is None else Path(config))
+        seconds = timeout or seconds_of(project.configuration)
+        return _Check(project, models, seconds, today or datetime.now(UTC).date(), progress).run(
             against, rebuild, budget_from, tuple(command)
         )
     except AnalyzerError as error:
@@ -72,9 +72,9 @@ def check(
 
 class _Check:
     def __init__(
-        self, found: Found, models: Sequence[str], seconds: float, today: date, progress: Callable[[str], None]
+        self, project: Project, models: Sequence[str], seconds: float, today: date, progress: Callable[[str], None]
     ) -> None:
-        self.found, self.seconds, self.today, self.progress = found, seconds, today, progress
+        self.project, self.seconds, self.today, self.progress = project, seconds, today, progress
         self.only = tuple(models)
         self.findings: list[Finding] = []
         self.counted: dict[str, Counted] = {}
@@ -88,9 +88,9 @@ class _Check:
         if against is None and (rebuild or budget_from == "base"):
             raise UsageError("needs a ref to compare with", where="--rebuild or --budget-from", fix="add --against REF")
         if against is None:
-            baseline = from_lock_file(self.found)
+            baseline = from_lock_file(self.project)
         else:
-            baseline = from_merge_base(self.found, against, rebuild=rebuild)
+            baseline = from_merge_base(self.project, against, rebuild=rebuild)
         configuration = self._configuration(baseline, budget_from)
         if baseline.problem is not None:
             self.findings.append(_of_error(baseline.problem, _kind_of(baseline.problem), ""))
@@ -105,7 +105,7 @@ class _Check:
             self._model(name, model, baseline, configuration) for name, model in self._chosen(configuration)
         )
         return Verdict(
-            models=verdicts, findings=tuple(self.findings), baseline=baseline.label, configuration=self.found.file,
+            models=verdicts, findings=tuple(self.findings), baseline=baseline.label, configuration=self.project.file,
             command=command, generated=now(),
         )  # fmt: skip
 
@@ -113,7 +113,7 @@ class _Check:
 
     def _configuration(self, baseline: Baseline, budget_from: str) -> Configuration:
         """The models and budgets to hold: the branch's, or with the merge base's budgets where that is asked for."""
-        head = self.found.configuration
+        head = self.project.configuration
         if budget_from == "head":
             return head
         if baseline.wrong is not None:
@@ -128,7 +128,7 @@ class _Check:
             if name in models:
                 held = {"budgets": model.budgets, "groups": model.groups, "waivers": model.waivers}
                 models[name] = msgspec.structs.replace(models[name], **held)
-            elif _may_exist(model, self.found.root):
+            elif _may_exist(model, self.project.root):
                 models[name] = model
             else:
                 what = "was removed from the configuration together with its code, so its budgets hold nothing"
@@ -137,7 +137,7 @@ class _Check:
 
     def _chosen(self, configuration: Configuration) -> list[tuple[str, Model]]:
         if not configuration.models:
-            raise UsageError("configures no model", where=self.found.file, fix="`analyze init` proposes one")
+            raise UsageError("configures no model", where=self.project.file, fix="`analyze init` proposes one")
         for name in self.only:
             if name not in configuration.models:
                 raise UsageError(
@@ -153,7 +153,7 @@ class _Check:
                 Finding(kind="budget-changed", level="warning", model="", what=what, where=error.where)
             )
         elif baseline.configuration is not None:
-            for edit in edits(baseline.configuration, self.found.configuration):
+            for edit in edits(baseline.configuration, self.project.configuration):
                 self.findings.append(self._at_configuration(edit))
         for finding in self._relocked(baseline):
             self.findings.append(finding)
@@ -161,7 +161,7 @@ class _Check:
     def _relocked(self, baseline: Baseline) -> Iterator[Finding]:
         """Figures that the branch's own lock file raises above the baseline's."""
         try:
-            lock = read_lock(self.found.lock)
+            lock = read_lock(self.project.lock)
         except AnalyzerError as error:
             what = f"the branch's lock can't be read: {error.what}"
             yield Finding(kind="relocked", level="warning", model="", what=what, where=error.where, fix=error.fix)
@@ -181,10 +181,10 @@ class _Check:
 
     def _model(self, name: str, model: Model, baseline: Baseline, configuration: Configuration) -> ModelVerdict:
         self.progress(name)
-        held_to = limits(model, f"{self.found.file}: models.{name}")
+        held_to = limits(model, f"{self.project.file}: models.{name}")
         target = model.target or "a variant"
         try:
-            identity = identity_of(model, self.found.root)
+            identity = identity_of(model, self.project.root)
             counted = self._count(name, model)
         except AnalyzerError as error:
             kind = "broken" if error.exit_code == 3 else "configuration"
@@ -197,10 +197,10 @@ class _Check:
         standing = map(self._at_configuration, standing_of(held, base, held_to, baseline))
         own = [*self._uncounted(held), *standing]
         try:
-            found, lines = hold(held, held_to, self._reference(configuration))
+            exceeded, lines = hold(held, held_to, self._reference(configuration))
         except AnalyzerError as error:  # of the model that a ratio refers to
-            found, lines = [self._at_configuration(_of_error(error, "broken", name))], []
-        own += found
+            exceeded, lines = [self._at_configuration(_of_error(error, "broken", name))], []
+        own += exceeded
         failed = {(finding.figure, finding.group) for finding in own}
         self.findings += waive(held, own, model.waivers, self.today)
         self.findings += remarks(held, held_to, lines, failed)
@@ -214,7 +214,7 @@ class _Check:
         if name not in self.counted:
             try:
                 peaks = needs_peaks(limits(model))
-                self.counted[name] = count(model, self.found.root, peaks=peaks, seconds=self.seconds)
+                self.counted[name] = count(model, self.project.root, peaks=peaks, seconds=self.seconds)
             except AnalyzerError as error:
                 self.broken[name] = error
                 raise
@@ -235,17 +235,17 @@ class _Check:
                 record = self._count(name, configuration.models[name]).record
             else:
                 record = family.record(named(name), 1, layers=False)
-            found = of_record(record, figure)
-            if found is None:
+            own = of_record(record, figure)
+            if own is None:
                 raise UsageError(f"{name} has no {figure}", where="max-ratio", fix="budget another figure")
-            return found
+            return own
 
         return value
 
     # -- places ------------------------------------------------------------------------------------------------
 
     def _place(self, model: str) -> source.Place:
-        return self.found.file, line_of(self.found, model)
+        return self.project.file, line_of(self.project, model)
 
     def _at_configuration(self, finding: Finding) -> Finding:
         file, line = self._place(finding.model)

@@ -29,7 +29,7 @@ FILES = ("analyzer.toml", "pyproject.toml")
 MOST_BYTES = 2**20
 
 
-class Found(Frozen, frozen=True, kw_only=True):
+class Project(Frozen, frozen=True, kw_only=True):
     """A configuration and where it stands: its file's name, the folder that paths start from, its text."""
 
     configuration: Configuration
@@ -51,20 +51,20 @@ class Found(Frozen, frozen=True, kw_only=True):
 # -- reading ---------------------------------------------------------------------------------------------------
 
 
-def find(folder: Path, file: Path | None = None) -> Found:
+def find(folder: Path, file: Path | None = None) -> Project:
     """The configuration in `file`, else the nearest one in `folder` or above it. Raises UsageError."""
     if file is not None:
-        found = _in(file.parent.resolve(), file.name)
-        if found is None:
+        project = _in(file.parent.resolve(), file.name)
+        if project is None:
             fix = (
                 "check the path"
                 if not file.exists()
                 else "add [tool.analyzer.models.NAME]: `analyze init` proposes one"
             )
             raise UsageError("has no configuration of analyze", where=str(file), fix=fix)
-        return found
+        return project
     for place in (folder.resolve(), *folder.resolve().parents):
-        here = [found for name in FILES if (found := _in(place, name)) is not None]
+        here = [project for name in FILES if (project := _in(place, name)) is not None]
         if len(here) > 1:
             raise UsageError(
                 f"{' and '.join(FILES)} both configure analyze", where=str(place), fix="keep one, or name it: --config"
@@ -76,13 +76,13 @@ def find(folder: Path, file: Path | None = None) -> Found:
     )
 
 
-def _in(root: Path, name: str) -> Found | None:
+def _in(root: Path, name: str) -> Project | None:
     path = root / name
     text = read_text(path, most=MOST_BYTES)
     if text is None:
         return None
     configuration = parse(text, name)
-    return None if configuration is None else Found(configuration=configuration, root=root, file=name, text=text)
+    return None if configuration is None else Project(configuration=configuration, root=root, file=name, text=text)
 
 
 def parse(text: str, name: str) -> Configuration | None:
@@ -265,9 +265,9 @@ def _check_kwargs(value: Any, where: str) -> None:
         )
 
 
-def line_of(found: Found, model: str, key: str = "") -> int:
+def line_of(project: Project, model: str, key: str = "") -> int:
     """The line on which a model's table (or a key in it) begins, from 1; the file's first where it isn't found."""
-    lines = found.text.split("\n")
+    lines = project.text.split("\n")
     name = re.escape(model)
     header = re.compile(rf"""\s*\[\[?[^#]*\bmodels\s*\.\s*["']?{name}["']?\s*[.\]]""")
     start = next((i for i, line in enumerate(lines) if header.match(line)), 0)

@@ -94,7 +94,7 @@ def _count_module(target: ModuleTarget, root: Path, peaks: bool, not_from: Path 
         record = _record(target, made, peaks)
         place = source.places(made, _factory(target), root)
         paths = ["", *(row.path for row in record.layers or ())]
-        return Counted(record, {path: found for path in paths if (found := place(path)) is not None})
+        return Counted(record, {path: at for path in paths if (at := place(path)) is not None})
 
 
 def _record(target: ModuleTarget, model: nn.Module, peaks: bool) -> Record:
@@ -118,10 +118,10 @@ def _record(target: ModuleTarget, model: nn.Module, peaks: bool) -> Record:
 def _factory(target: ModuleTarget) -> Any:
     """The class or function that made the model, where it can be found again without making anything."""
     name = Path(target.location).stem if target.location.endswith(".py") else target.location
-    found: Any = sys.modules.get(f"_analyzed_{name}") or sys.modules.get(name)
+    maker: Any = sys.modules.get(f"_analyzed_{name}") or sys.modules.get(name)
     for part in target.attribute.split("."):
-        found = getattr(found, part, None)
-    return found
+        maker = getattr(maker, part, None)
+    return maker
 
 
 def _require_elsewhere(folder: Path, target: ModuleTarget) -> None:

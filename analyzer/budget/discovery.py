@@ -52,8 +52,8 @@ def candidates(folder: Path) -> list[Candidate]:
         for d in definitions
         if isinstance(d.node, ast.ClassDef) and d.node.name in set(modules) - parts and d.node.name not in made
     ]
-    found = [d for d in [*factories, *tops] if not d.node.name.startswith("_")]
-    return [_candidate(d, classes) for d in sorted(found, key=lambda d: (d.file, d.node.lineno))]
+    makers = [d for d in [*factories, *tops] if not d.node.name.startswith("_")]
+    return [_candidate(d, classes) for d in sorted(makers, key=lambda d: (d.file, d.node.lineno))]
 
 
 def files(folder: Path) -> Iterator[Path]:
@@ -98,18 +98,18 @@ def _last(node: ast.AST | None) -> str:
 
 
 def _module_classes(classes: dict[str, _Definition]) -> list[str]:
-    found: dict[str, None] = {}
+    modules: dict[str, None] = {}
     while True:
         new = [
             name
             for name, definition in classes.items()
-            if name not in found
+            if name not in modules
             and isinstance(definition.node, ast.ClassDef)
-            and any(_last(base) in found or _last(base) in _TORCH_CONTAINERS for base in definition.node.bases)
+            and any(_last(base) in modules or _last(base) in _TORCH_CONTAINERS for base in definition.node.bases)
         ]
         if not new:
-            return list(found)
-        found.update(dict.fromkeys(new))
+            return list(modules)
+        modules.update(dict.fromkeys(new))
 
 
 def _is_factory(node: ast.FunctionDef, modules: Iterable[str]) -> bool:
@@ -166,10 +166,10 @@ def _input(node: ast.AST, classes: dict[str, _Definition], seen: set[str]) -> st
         name = _last(call.func)
         if name in classes and name not in seen:
             seen.add(name)
-            found = _input(classes[name].node, classes, seen)
-            if found is not None:
+            template = _input(classes[name].node, classes, seen)
+            if template is not None:
                 values = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, int)]
-                return found.format(values[0]) if "{}" in found and values else found
+                return template.format(values[0]) if "{}" in template and values else template
         if name in _FIRST_LAYERS:
             first = call.args[0] if call.args else None
             known = isinstance(first, ast.Constant) and isinstance(first.value, int)

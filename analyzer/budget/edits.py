@@ -51,31 +51,31 @@ def _of_model(name: str, base: Model, head: Model) -> Iterator[Finding]:
 
 def _numbers(model: Model) -> dict[Key, Any]:
     """The budgets as comparable values: `8M` and 8000000 are one."""
-    found: dict[Key, Any] = {}
+    numbers: dict[Key, Any] = {}
     for limit in limits(model):
         values = {
             "max": limit.maximum, "min": limit.minimum, "growth": limit.growth, "growth-min": limit.growth_min or None,
             "max-ratio": limit.ratio, "of": limit.of or None, "level": limit.level if limit.level != "error" else None,
         }  # fmt: skip
-        found.update({(limit.group or "", limit.figure, word): v for word, v in values.items() if v is not None})
-    return found
+        numbers.update({(limit.group or "", limit.figure, word): v for word, v in values.items() if v is not None})
+    return numbers
 
 
 def _said(model: Model) -> dict[Key, Any]:
     """The budgets as they are written."""
-    found: dict[Key, Any] = {}
+    said: dict[Key, Any] = {}
 
     def add(group: str, figure: str, budget: Budget) -> None:
         for word, value in msgspec.to_builtins(budget).items():
             if value is not None:
-                found[group, figure, word] = value
+                said[group, figure, word] = value
 
     for figure, budget in model.budgets.items():
         add("", figure, budget)
     for group, budgets in model.groups.items():
         for figure, budget in budgets.items():
             add(group, figure, budget)
-    return found
+    return said
 
 
 def _is_looser(word: str, before: Any, after: Any) -> bool:

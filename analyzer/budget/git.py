@@ -51,11 +51,11 @@ class Repository:
         if not ref or ref.startswith("-") or any(c.isspace() or not c.isprintable() for c in ref):
             raise UsageError(f"{ref[:80]!r} is no ref", where=self.where, fix="name a branch, a tag or a commit")
         done = self._run("rev-parse", "--verify", "--quiet", "--end-of-options", ref + "^{commit}")
-        found = done.stdout.decode().split()
-        if done.returncode or not found:
+        hashes = done.stdout.decode().split()
+        if done.returncode or not hashes:
             hint = "; CI clones one branch: fetch the other with `git fetch origin BRANCH`"
             raise UsageError(f"there is no commit {ref[:80]!r}", where=self.where, fix="check its name" + hint)
-        return found[-1]
+        return hashes[-1]
 
     def merge_base(self, ref: str) -> str:
         """The commit from which HEAD and a ref went apart. Raises BaselineError where the clone is too shallow."""
@@ -101,11 +101,11 @@ class Repository:
             "--",
         )
         text = self._bytes(*arguments, self.relative(path)).decode("utf-8", "replace")
-        found = []
+        commits = []
         for entry in filter(None, text.split("\0")):
             sha, time, author, subject = entry.strip("\n").split("\x1f", 3)
-            found.append(Commit(sha, int(time), author, subject))
-        return found[::-1]
+            commits.append(Commit(sha, int(time), author, subject))
+        return commits[::-1]
 
     def is_shallow(self) -> bool:
         """Whether older commits are missing here."""

@@ -80,9 +80,9 @@ def history(
 
     Reads git alone, runs no model. Raises UsageError outside a repository, BaselineError where no commit has a lock.
     """
-    found = find(Path(folder), None if config is None else Path(config))
-    repository = Repository(found.root, where="history")
-    commits = repository.history(found.lock, most + 1)
+    project = find(Path(folder), None if config is None else Path(config))
+    repository = Repository(project.root, where="history")
+    commits = repository.history(project.lock, most + 1)
     if not commits:
         raise BaselineError(
             "no commit on this branch has a lock file", where=lock_file.FILE, fix="run `analyze lock` and commit it"
@@ -92,7 +92,7 @@ def history(
         commits, told = commits[1:], f"only the last {most:,} commits are shown: --last says how many"
     elif repository.is_shallow():
         told = "the clone is shallow: older commits are not here"
-    steps = tuple(step for commit in commits for step in _steps(repository, commit, found.lock))
+    steps = tuple(step for commit in commits for step in _steps(repository, commit, project.lock))
     known = {step.model for step in steps if step.model}
     for name in models:
         if name not in known:

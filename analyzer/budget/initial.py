@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from analyzer.budget import lock_file
-from analyzer.budget.configuration import FILES, Found, parse
+from analyzer.budget.configuration import FILES, Project, parse
 from analyzer.budget.counting import count, identity_of
 from analyzer.budget.discovery import Candidate, candidates, files
 from analyzer.budget.lock_file import Lock, locked
@@ -98,7 +98,7 @@ def init(
     return Initial(file, made.lock, tuple(proposals))
 
 
-def _configured(file: Path, root: Path, proposals: Sequence[Proposal]) -> Found:
+def _configured(file: Path, root: Path, proposals: Sequence[Proposal]) -> Project:
     """Writes the proposals at the file's end."""
     text = configuration_text(proposals, "" if file.name == "analyzer.toml" else "tool.analyzer.")
     before = read_text(file) or ""
@@ -106,7 +106,7 @@ def _configured(file: Path, root: Path, proposals: Sequence[Proposal]) -> Found:
     configuration = parse(whole, file.name)
     assert configuration is not None
     write_text(file, whole)
-    return Found(configuration=configuration, root=root, file=file.name, text=whole)
+    return Project(configuration=configuration, root=root, file=file.name, text=whole)
 
 
 def _place(root: Path) -> Path:
@@ -136,10 +136,10 @@ def _tool(text: str, name: str) -> dict[str, object]:
 _GENERIC = {"build", "make", "create", "model", "net", "get_model", "build_model", "make_model", "create_model"}
 
 
-def _names(found: Sequence[Candidate]) -> list[str]:
+def _names(makers: Sequence[Candidate]) -> list[str]:
     """A name for each: its own in snake case; its file's where that says more, both where several would share one."""
-    stems = [re.sub(r"\W", "_", candidate.target.rpartition(":")[0].removesuffix(".py")) for candidate in found]
-    own = [re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", candidate.name).lower() for candidate in found]
+    stems = [re.sub(r"\W", "_", candidate.target.rpartition(":")[0].removesuffix(".py")) for candidate in makers]
+    own = [re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", candidate.name).lower() for candidate in makers]
     short = [stem if name in _GENERIC else name for name, stem in zip(own, stems, strict=True)]
     full = [f"{stem}_{name}" for stem, name in zip(stems, own, strict=True)]
     return [name if short.count(name) == 1 else whole for name, whole in zip(short, full, strict=True)]
@@ -246,7 +246,7 @@ def _quoted(text: str) -> str:
 def _imported(root: Path, say: Callable[[str], None]) -> list[Candidate]:
     """Module classes, instances and annotated factories that every file defines once it is imported: runs its code."""
     guesses = {candidate.target: candidate.input for candidate in candidates(root)}
-    found = []
+    makers = []
     for path in files(root):
         location = path.relative_to(root).as_posix()
         target = ModuleTarget(name=location, location=location, attribute="")
@@ -260,8 +260,8 @@ def _imported(root: Path, say: Callable[[str], None]) -> list[Candidate]:
             if not name.startswith("_") and _makes_a_module(value, module):
                 line = (place_of(value, root) or (location, 1))[1]
                 said = f"{location}:{name}"
-                found.append(Candidate(said, name, line, _needed(value), guesses.get(said)))
-    return found
+                makers.append(Candidate(said, name, line, _needed(value), guesses.get(said)))
+    return makers
 
 
 def _makes_a_module(value: Any, module: ModuleType) -> bool:

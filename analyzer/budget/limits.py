@@ -39,11 +39,11 @@ class Limit(Frozen, frozen=True, kw_only=True):
 
 def limits(model: Model, where: str = "") -> list[Limit]:
     """Every budget of a model, those of groups after its own. Raises UsageError on numbers that mean nothing."""
-    found = [_limit(figure, None, budget, f"{where}.budgets.{figure}") for figure, budget in model.budgets.items()]
+    all_limits = [_limit(figure, None, budget, f"{where}.budgets.{figure}") for figure, budget in model.budgets.items()]
     for group, budgets in model.groups.items():
         place = f"{where}.groups.{group}"
-        found += [_limit(figure, group, budget, f"{place}.{figure}") for figure, budget in budgets.items()]
-    return found
+        all_limits += [_limit(figure, group, budget, f"{place}.{figure}") for figure, budget in budgets.items()]
+    return all_limits
 
 
 def _limit(figure: str, group: str | None, budget: Budget, where: str) -> Limit:

@@ -72,8 +72,8 @@ class Lock:
 def locked(record: Record, identity: Identity) -> Locked:
     """A counted model as the lock file keeps it."""
     others = {name: value for name in OTHERS if (value := of_record(record, name)) is not None}
-    rows = sorted(record.layers or (), key=lambda row: natural(row.path))
-    return Locked(identity=identity, rows=tuple(rows), others=others)
+    rows = [msgspec.structs.replace(row, part=None) for row in record.layers or ()]  # where it lies is no figure
+    return Locked(identity=identity, rows=tuple(sorted(rows, key=lambda row: natural(row.path))), others=others)
 
 
 def natural(path: str) -> tuple[tuple[int, int, str], ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer.budget.baseline import read_lock
-from analyzer.budget.configuration import Found, find, seconds_of
+from analyzer.budget.configuration import Project, find, seconds_of
 from analyzer.budget.counting import count, identity_of
 from analyzer.budget.figures import STATIC
 from analyzer.budget.limits import limits
@@ -42,48 +42,48 @@ def lock(
     BaselineError says where the lock is not what would be. Raises an AnalyzerError where a model can't be loaded or
     fully counted. Counting runs the models' own code.
     """
-    found = find(Path(folder), None if config is None else Path(config))
-    made = Relock(counted(found, timeout, not_from, progress), found.lock, ())
-    differences = tuple(_differences(found, made.lock))
+    project = find(Path(folder), None if config is None else Path(config))
+    made = Relock(counted(project, timeout, not_from, progress), project.lock, ())
+    differences = tuple(_differences(project, made.lock))
     if not check:
-        write(made.lock, found.lock)
+        write(made.lock, project.lock)
     elif differences:
         raise BaselineError(
-            "; ".join(differences), where=found.lock.name, fix="run `analyze lock` and commit what it writes"
+            "; ".join(differences), where=project.lock.name, fix="run `analyze lock` and commit what it writes"
         )
-    return Relock(made.lock, found.lock, differences)
+    return Relock(made.lock, project.lock, differences)
 
 
 def counted(
-    found: Found, timeout: float | None = None, not_from: Path | None = None,
+    project: Project, timeout: float | None = None, not_from: Path | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Lock:  # fmt: skip
     """The configured models as a lock. Raises an AnalyzerError that names the model."""
-    seconds = timeout or seconds_of(found.configuration)
-    if not found.configuration.models:
-        raise UsageError("configures no model", where=found.file, fix="`analyze init` proposes one")
+    seconds = timeout or seconds_of(project.configuration)
+    if not project.configuration.models:
+        raise UsageError("configures no model", where=project.file, fix="`analyze init` proposes one")
     forget()
     models = {}
-    for name, model in found.configuration.models.items():
+    for name, model in project.configuration.models.items():
         progress(name)
         try:
             peaks = needs_peaks(limits(model))
-            made = count(model, found.root, peaks=peaks, not_from=not_from, seconds=seconds)
+            made = count(model, project.root, peaks=peaks, not_from=not_from, seconds=seconds)
             if made.record.uncounted:
                 names = made.record.uncounted_operators
                 raise CountError(
                     f"operators without a formula: {names}", fix="leave out input to lock parameters alone"
                 )
-            models[name] = locked(made.record, identity_of(model, found.root))
+            models[name] = locked(made.record, identity_of(model, project.root))
         except AnalyzerError as error:
             error.where = f"{name}: {error.where}" if error.where else name
             raise
     return Lock(models)
 
 
-def _differences(found: Found, now: Lock) -> list[str]:
+def _differences(project: Project, now: Lock) -> list[str]:
     try:
-        was = read_lock(found.lock)
+        was = read_lock(project.lock)
     except BaselineError as error:
         return [error.what]
     if was is None:

@@ -40,11 +40,11 @@ def places(model: nn.Module, factory: Any, root: Path) -> Callable[[str], Place 
     return place
 
 
-def place_of(found: Any, root: Path) -> Place | None:
+def place_of(definition: Any, root: Path) -> Place | None:
     """Where a class or function is written, if that is below `root`."""
     try:
-        file = inspect.getsourcefile(found)
-        _, line = inspect.getsourcelines(found)
+        file = inspect.getsourcefile(definition)
+        _, line = inspect.getsourcelines(definition)
     except (TypeError, OSError):
         return None
     if file is None:

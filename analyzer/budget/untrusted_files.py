@@ -14,15 +14,15 @@ MOST_BYTES = 32 * MIB
 def read_text(path: Path, *, most: int = MOST_BYTES) -> str | None:
     """The text of a file, line ends as \\n; None where there is none. Raises UsageError on a link or one too large."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise UsageError(f"can't be read: {error.strerror}", where=str(path)) from error
-    if stat.S_ISLNK(found.st_mode) or not stat.S_ISREG(found.st_mode):
+    if stat.S_ISLNK(status.st_mode) or not stat.S_ISREG(status.st_mode):
         raise UsageError("is no plain file", where=str(path), fix="put the file itself there, not a link")
-    if found.st_size > most:
-        raise too_large(found.st_size, most, str(path))
+    if status.st_size > most:
+        raise too_large(status.st_size, most, str(path))
     try:
         return decoded(path.read_bytes(), str(path))
     except OSError as error:

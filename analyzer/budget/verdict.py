@@ -148,8 +148,8 @@ class Verdict(Frozen, frozen=True, kw_only=True):
     def _repr_html_(self) -> str:
         from html import escape
 
-        found = "".join(f"<li>{escape(f.level)} {escape(f.model)}: {escape(f.what)}</li>" for f in self.findings)
-        return f"<ul>{found}</ul>{self.frame().to_html(na_rep='–')}"
+        items = "".join(f"<li>{escape(f.level)} {escape(f.model)}: {escape(f.what)}</li>" for f in self.findings)
+        return f"<ul>{items}</ul>{self.frame().to_html(na_rep='–')}"
 
     @property
     def errors(self) -> tuple[Finding, ...]:

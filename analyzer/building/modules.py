@@ -188,7 +188,17 @@ def _initialise(model: nn.Module, generator: torch.Generator) -> None:
             nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Linear):
             nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=generator)  # nn.Linear's own
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif next(module.parameters(recurse=False), None) is not None:
+            _reset(module, generator)
+
+
+def _reset(module: Any, generator: torch.Generator) -> None:
+    """Initialises a module as its class does, from the generator."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        module.reset_parameters()
 
 
 def _module(plan: ModulePlan) -> nn.Module:

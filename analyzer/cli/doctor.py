@@ -43,19 +43,19 @@ def command(device: str, format_: str) -> None:
     The environment is that which every measured figure carries.
     """
     where = pick_device(device)
-    place, found, held = environment(where), list(problems(where)), list(holders())
+    place, all_problems, held = environment(where), list(problems(where)), list(holders())
     if format_ == "json":
         packages = {name: package_version(name) for name in PACKAGES}
-        data = {"environment": msgspec.to_builtins(place), "packages": packages, "problems": msgspec.to_builtins(found)}
-        data["measuring"] = dict(held)
+        told = msgspec.to_builtins({"environment": place, "problems": all_problems})
+        data = {**told, "packages": packages, "measuring": dict(held)}
         text.show_json(json.dumps(data))
         return
     text.show_table(("what", "found"), [*_environment(place), *_versions(), *_machine(), *_devices()], left=2)
     for device_, who in held:
         text.show(f"note: {device_} is measured on by {who}: other measurements wait for it")
-    for problem in found:
+    for problem in all_problems:
         text.show(f"note: {problem.kind}: {problem.what}; {problem.fix}")
-    if not found:
+    if not all_problems:
         text.show("nothing found that would make figures untrustworthy")
 
 
@@ -91,7 +91,7 @@ def _devices() -> Iterator[tuple[str, str]]:
     import torch
 
     for index in range(torch.cuda.device_count()):
-        found = torch.cuda.get_device_properties(index)
-        yield f"cuda:{index}", f"{found.name}, {format_gib(found.total_memory)}"
+        device = torch.cuda.get_device_properties(index)
+        yield f"cuda:{index}", f"{device.name}, {format_gib(device.total_memory)}"
     if not torch.cuda.is_available():
         yield "cuda devices", "none: measurements run on the CPU"

@@ -53,13 +53,13 @@ def command(
     kernels' workspaces and what its allocator rounds up come on top; `show --peak` says how much the last is.
     """
     training = training_of(options)
-    found = resolve(target, family_values(options, many=False), kwargs=kwargs, inputs=inputs)
+    resolved = resolve(target, family_values(options, many=False), kwargs=kwargs, inputs=inputs)
     wanted = batch or 32
-    if isinstance(found, FamilyTarget):
-        name = found.label or preset_name(found.variant) or found.variant.name
-        ways = list(ways_to_fit(found.variant, memory, wanted, training))
+    if isinstance(resolved, FamilyTarget):
+        name = resolved.label or preset_name(resolved.variant) or resolved.variant.name
+        ways = list(ways_to_fit(resolved.variant, memory, wanted, training))
     else:
-        name, ways = found.name, [_way_of_module(found, memory, wanted, training)]
+        name, ways = resolved.name, [_way_of_module(resolved, memory, wanted, training)]
     if format_ == "json":
         text.show_json(
             msgspec.json.encode({"target": name, "memory_bytes": memory, "batch": wanted, "ways": ways}).decode()
@@ -71,9 +71,9 @@ def command(
         say(f"as it is not one image trains: it takes {units.mib(ways[0].least_bytes)}")
 
 
-def _way_of_module(found: ModuleTarget, memory: int, batch: int, training: Training) -> Way:
+def _way_of_module(model: ModuleTarget, memory: int, batch: int, training: Training) -> Way:
     """By running the model on meta at one batch after another; the first size of each input is its batch."""
-    if not found.inputs or not all(i.shape for i in found.inputs):
+    if not model.inputs or not all(i.shape for i in model.inputs):
         raise UsageError(
             "needs inputs whose first size is the batch", where="--input", fix="such as --input 1,3,224,224"
         )
@@ -82,8 +82,8 @@ def _way_of_module(found: ModuleTarget, memory: int, batch: int, training: Train
     def peaks(n: int) -> tuple[int | None, int]:
         if n not in known:
             say(f"batch {n} on meta")
-            inputs = tuple(Input(shape=(n, *i.shape[1:]), dtype=i.dtype, name=i.name) for i in found.inputs)
-            target = replace(found, inputs=inputs)
+            inputs = tuple(Input(shape=(n, *i.shape[1:]), dtype=i.dtype, name=i.name) for i in model.inputs)
+            target = replace(model, inputs=inputs)
             memory = predict(target, analyze_target(target), training)
             known[n] = memory.peak_training_bytes, memory.peak_inference_bytes
         return known[n]

@@ -40,20 +40,20 @@ def command(
     history alone: no model is run.
     """
     shown = figures or TRACKED
-    found = history(Path.cwd(), config=config, models=models, most=last)
-    if found.truncated:
-        say(f"note: {found.truncated}")
-    for step in found.steps:
+    past = history(Path.cwd(), config=config, models=models, most=last)
+    if past.truncated:
+        say(f"note: {past.truncated}")
+    for step in past.steps:
         if step.error:
             warn(f"{step.commit.sha[:10]}: {plain(step.error)}")
-    _print(found, shown, format_)
+    _print(past, shown, format_)
     if html is not None:
-        write_text(html, _page(found, shown))
+        write_text(html, _page(past, shown))
         say(f"wrote {html}")
 
 
-def _print(found: History, figures: tuple[str, ...], format_: str) -> None:
-    steps = [step for step in found.steps if step.model]
+def _print(past: History, figures: tuple[str, ...], format_: str) -> None:
+    steps = [step for step in past.steps if step.model]
     if format_ in ("json", "jsonl"):
         rows = [_data(step, figures) for step in steps]
         text.show_json(json.dumps(rows) if format_ == "json" else "\n".join(json.dumps(row) for row in rows))
@@ -63,18 +63,18 @@ def _print(found: History, figures: tuple[str, ...], format_: str) -> None:
         cells = [[csv_cell(v) for v in _data(step, figures).values()] for step in steps]
         text.show(text.csv_text(("commit", "time", "author", "subject", "model", *figures), cells))
         return
-    lines = [_line(found, step, figures) for step in _changing(found, figures)]
+    lines = [_line(past, step, figures) for step in _changing(past, figures)]
     if format_ == "md":
         text.show(text.markdown(names, lines))
     else:
         text.show_table(names, lines, left=3)
 
 
-def _changing(found: History, figures: tuple[str, ...]) -> Iterator[HistoryEntry]:
+def _changing(past: History, figures: tuple[str, ...]) -> Iterator[HistoryEntry]:
     """Model by model the first commit, and those that changed a shown figure: what a person wants to read."""
-    for model in found.models:
+    for model in past.models:
         before: list[int | None] = []
-        for step in found.steps:
+        for step in past.steps:
             values = [step.figures.get(figure) for figure in figures]
             if step.model == model and values != before:
                 yield step
@@ -89,10 +89,10 @@ def _data(step: HistoryEntry, figures: tuple[str, ...]) -> dict[str, str | int |
     }  # fmt: skip
 
 
-def _line(found: History, step: HistoryEntry, figures: tuple[str, ...]) -> list[str]:
+def _line(past: History, step: HistoryEntry, figures: tuple[str, ...]) -> list[str]:
     cells = [step.commit.sha[:10], step.date, plain(step.model)]
     for figure in figures:
-        series = found.series(step.model, figure)
+        series = past.series(step.model, figure)
         place = next((i for i, (s, _) in enumerate(series) if s is step), None)
         if place is None:
             cells.append("–")
@@ -103,21 +103,21 @@ def _line(found: History, step: HistoryEntry, figures: tuple[str, ...]) -> list[
     return [*cells, plain(step.commit.subject)[:60]]
 
 
-def _page(found: History, figures: tuple[str, ...]) -> str:
+def _page(past: History, figures: tuple[str, ...]) -> str:
     from analyzer.reporting.data import now
     from analyzer.reporting.history import FigureHistory, Point, render
 
     series = []
-    for model in found.models:
+    for model in past.models:
         for figure in figures:
             points = tuple(
                 Point(commit=step.commit.sha[:10], date=step.date, subject=step.commit.subject, value=value)
-                for step, value in found.series(model, figure)
+                for step, value in past.series(model, figure)
             )
             if points:
                 series.append(FigureHistory(model=model, figure=figure, points=points))
-    notes = [found.truncated] if found.truncated else []
-    notes += [f"{step.commit.sha[:10]} can't be read: {step.error}" for step in found.steps if step.error]
+    notes = [past.truncated] if past.truncated else []
+    notes += [f"{step.commit.sha[:10]} can't be read: {step.error}" for step in past.steps if step.error]
     return render(
         "What the models cost, over time", series, command=("analyze", *sys.argv[1:]), generated=now(), notes=notes
     )

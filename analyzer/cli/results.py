@@ -54,11 +54,11 @@ def list_(path: Path, format_: str) -> None:
 @format_option("table", "json")
 def show(path: Path, row: str, format_: str) -> None:
     """One row with its origin. ROW is its number in `results list`, or its name where that is one row."""
-    found = _one(_rows(path), row, path)
+    chosen = _one(_rows(path), row, path)
     if format_ == "json":
-        text.show_json(_json(found))
+        text.show_json(_json(chosen))
         return
-    for label, value in _described(found):
+    for label, value in _described(chosen):
         text.show(f"{label:<26}{value}")
 
 
@@ -146,14 +146,14 @@ def _is_named(row: StoredRow, *, failed: bool, before: datetime | None, device: 
 
 def _one(rows: Sequence[StoredRow], wanted: str, path: Path) -> StoredRow:
     """The row of that number or name. Raises UsageError where there is none, or several have the name."""
-    found = [row for row in rows if wanted in (str(row.id), row.record.target.name)]
-    if not found:
+    matching = [row for row in rows if wanted in (str(row.id), row.record.target.name)]
+    if not matching:
         fix = did_you_mean(wanted, [row.record.target.name for row in rows])
         raise UsageError(f"no row is {wanted!r}", where=str(path), fix=fix)
-    if len(found) > 1:
-        numbers = ", ".join(str(row.id) for row in found)
-        raise UsageError(f"{len(found)} rows are {wanted!r}", where=str(path), fix=f"say which one: {numbers}")
-    return found[0]
+    if len(matching) > 1:
+        numbers = ", ".join(str(row.id) for row in matching)
+        raise UsageError(f"{len(matching)} rows are {wanted!r}", where=str(path), fix=f"say which one: {numbers}")
+    return matching[0]
 
 
 # -- printing --------------------------------------------------------------------------------------------------

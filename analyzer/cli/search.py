@@ -188,17 +188,17 @@ def _file_axes(path: Path | None) -> dict[str, Any]:
 def _file_values(name: str, values: Any, path: Path) -> tuple[Any, ...]:
     if not isinstance(values, list):
         values = [values]
-    found: list[Any] = []
+    read: list[Any] = []
     for value in values:
         if isinstance(value, list) and all(isinstance(v, int) for v in value):
-            found.append(tuple(value))
+            read.append(tuple(value))
         elif isinstance(value, str):
-            found += many(axis(name), [value])
+            read += many(axis(name), [value])
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            found.append(value)
+            read.append(value)
         else:
             raise UsageError(f"{value!r} is no value of {name}", where=str(path), fix=axis(name).help)
-    return tuple(found)
+    return tuple(read)
 
 
 def _query(options: dict[str, Any], axes: dict[str, Any]) -> Query:

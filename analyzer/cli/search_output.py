@@ -15,22 +15,22 @@ from analyzer.searching.query import Constraint
 from analyzer.searching.results import Find
 
 
-def print_data(found: Sequence[Find], format_: str) -> bool:
+def print_data(finds: Sequence[Find], format_: str) -> bool:
     """Prints JSON, JSON lines or CSV; false where another format is asked for."""
     if format_ == "jsonl":
-        for find in found:
+        for find in finds:
             text.show_json(json.dumps(find.to_dict()))
     elif format_ == "json":
-        text.show_json("[" + ",\n".join(json.dumps(find.to_dict()) for find in found) + "]")
+        text.show_json("[" + ",\n".join(json.dumps(find.to_dict()) for find in finds) + "]")
     elif format_ == "csv":
-        text.show(to_csv(found).rstrip("\n"))
+        text.show(to_csv(finds).rstrip("\n"))
     else:
         return False
     return True
 
 
 def write_files(
-    found: Sequence[Find],
+    finds: Sequence[Find],
     constraints: Sequence[Constraint],
     searched: Sequence[str],
     exported: Path | None,
@@ -38,22 +38,22 @@ def write_files(
 ) -> None:
     """Writes the files that were asked for, and says where; `searched` is what a report says of the search."""
     if exported is not None:
-        export(found, exported)
+        export(finds, exported)
         say(str(exported))
-    if report is not None and found:
-        _write_report(found, constraints, searched, report)
+    if report is not None and finds:
+        _write_report(finds, constraints, searched, report)
         say(str(report))
 
 
 def _write_report(
-    found: Sequence[Find], constraints: Sequence[Constraint], searched: Sequence[str], path: Path
+    finds: Sequence[Find], constraints: Sequence[Constraint], searched: Sequence[str], path: Path
 ) -> None:
     """The finds against DenseNet121 at their classes and image; the verdict is on the first of the front."""
     from analyzer.reading.family import baseline_for
     from analyzer.reporting.page import write_report
     from analyzer.sweeping.report import report_data
 
-    records = [find.record for find in found]
+    records = [find.record for find in finds]
     baseline = baseline_for(variant_of(records[0]), records[0].batch)
     rows = [baseline, *(record for record in records if record.target.name != baseline.target.name)]
     limits = {c.figure: c.maximum for c in constraints if c.maximum is not None}

@@ -85,13 +85,13 @@ def command(
     if not peak and training != DEFAULT:
         raise UsageError("say how a peak is reached", where="--dtype and the like", fix="add --peak")
     wanted, report = options.pop("witnesses"), options.pop("report")
-    found = resolve(target, family_values(options, many=False), kwargs=kwargs, inputs=inputs)
+    resolved = resolve(target, family_values(options, many=False), kwargs=kwargs, inputs=inputs)
     seconds = options.pop("timeout") or SECONDS
-    record = analyze_target(found, batch=batch, backward=backward, strict=strict, seconds=seconds)
-    baseline = baseline_or_none(found.variant, batch) if isinstance(found, FamilyTarget) else None
-    if baseline is None and isinstance(found, FamilyTarget):
-        say(f"note: not compared: DenseNet121 makes no network at {found.variant.image} px")
-    memory = predict(found, record, training, seconds=seconds) if peak else None
+    record = analyze_target(resolved, batch=batch, backward=backward, strict=strict, seconds=seconds)
+    baseline = baseline_or_none(resolved.variant, batch) if isinstance(resolved, FamilyTarget) else None
+    if baseline is None and isinstance(resolved, FamilyTarget):
+        say(f"note: not compared: DenseNet121 makes no network at {resolved.variant.image} px")
+    memory = predict(resolved, record, training, seconds=seconds) if peak else None
     if memory is not None and training == DEFAULT:
         peaks = (memory.peak_training_bytes, memory.peak_inference_bytes)
         record = msgspec.structs.replace(record, peak_training_bytes=peaks[0], peak_inference_bytes=peaks[1])
@@ -100,7 +100,7 @@ def command(
     if record.uncounted:
         calls = ", ".join(f"{u.operator} in {u.module or 'the root'} ({u.calls}x)" for u in record.uncounted[:8])
         warn(f"not counted, so MACs are a lower bound: {calls}")
-    seen = witnesses_of(found, record, seconds=seconds) if wanted else ()
+    seen = witnesses_of(resolved, record, seconds=seconds) if wanted else ()
     if format_ == "json":
         text.show_json(_json(record, seen if wanted else None, memory))
     else:
@@ -110,11 +110,11 @@ def command(
         if wanted:
             _print_witnesses(seen, format_)
     if report is not None:
-        _write_report(record, baseline, seen, report, memory or _default_memory(found, record))
+        _write_report(record, baseline, seen, report, memory or _default_memory(resolved, record))
 
 
-def _default_memory(found: Resolved, record: Record) -> MemoryPrediction | None:
-    return predict(found, record, DEFAULT) if isinstance(found, FamilyTarget) else None
+def _default_memory(resolved: Resolved, record: Record) -> MemoryPrediction | None:
+    return predict(resolved, record, DEFAULT) if isinstance(resolved, FamilyTarget) else None
 
 
 def _json(record: Record, seen: Sequence[Witness] | None, memory: MemoryPrediction | None) -> str:

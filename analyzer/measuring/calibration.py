@@ -48,9 +48,9 @@ Ask = Callable[[Survey | OperatorSurvey], tuple[int, str]]
 def calibration_variants() -> list[Variant]:
     """Both families, narrow and wide, shallow and deep, at 96 to 128 px, drawn once for all: what is fitted to."""
     draw = random.Random(SEED)
-    found: list[Variant] = []
-    while len(found) < VARIANTS:
-        block = ("dense", "residual")[len(found) % 2]
+    drawn: list[Variant] = []
+    while len(drawn) < VARIANTS:
+        block = ("dense", "residual")[len(drawn) % 2]
         doubles = block == "residual" and draw.random() < 0.4
         variant = Variant(
             block=block,
@@ -61,9 +61,9 @@ def calibration_variants() -> list[Variant]:
             classes=100,
             image=draw.choice([96, 112, 128]),
         )
-        if variant not in found and total(trace(variant)).macs <= MOST_MACS:
-            found.append(variant)
-    return found
+        if variant not in drawn and total(trace(variant)).macs <= MOST_MACS:
+            drawn.append(variant)
+    return drawn
 
 
 def calibrate(
@@ -133,19 +133,19 @@ def operator_table(
     variants: list[Variant], survey: Survey, say: Callable[[str], None], worker: Ask
 ) -> dict[str, Coefficients]:
     """Kind of operator -> its coefficients (see Profile), fitted to the operators of the variants."""
-    found: dict[Operator, tuple[str, list[float]]] = {}
+    works: dict[Operator, tuple[str, list[float]]] = {}
     for variant in variants:
         for op, each in operators(trace(variant), survey.batch):
-            found.setdefault(operator_of(op), (op.kind, [float(part) for part in each]))
-    say(f"{len(found)} operators, one by one")
+            works.setdefault(operator_of(op), (op.kind, [float(part) for part in each]))
+    say(f"{len(works)} operators, one by one")
     one_by_one = OperatorSurvey(
-        operators=tuple(found), device=survey.device, batch=survey.batch, conditions=survey.conditions
+        operators=tuple(works), device=survey.device, batch=survey.batch, conditions=survey.conditions
     )
     times = _times(one_by_one, worker)
     seconds = [min(each) for each in times.seconds]
     table: dict[str, Coefficients] = {}
-    for name in dict.fromkeys(kind_ for kind_, _ in found.values()):
-        rows = [(row, s) for (kind_, row), s in zip(found.values(), seconds, strict=True) if kind_ == name]
+    for name in dict.fromkeys(kind_ for kind_, _ in works.values()):
+        rows = [(row, s) for (kind_, row), s in zip(works.values(), seconds, strict=True) if kind_ == name]
         table[name] = _six(fit([row for row, _ in rows], [s for _, s in rows]))
     table.setdefault("elementwise", table["relu"])
     table.setdefault("grouped convolution", table["larger convolution"])

@@ -41,12 +41,12 @@ def free_bytes(device: str) -> int:
     """A CUDA device's free memory as NVML tells it, without a CUDA context of ours; else all that it has."""
     import torch
 
-    found = handle(torch.device(device))
-    if found is None:
+    device_handle = handle(torch.device(device))
+    if device_handle is None:
         return int(torch.cuda.get_device_properties(device).total_memory)
     import pynvml
 
-    return int(pynvml.nvmlDeviceGetMemoryInfo(found).free)
+    return int(pynvml.nvmlDeviceGetMemoryInfo(device_handle).free)
 
 
 def handle(device: torch.device) -> Any | None:

@@ -83,17 +83,17 @@ def measure_all(
     where = pick_device(device)
     require_dtypes(str(where), conditions)
     place = environment(where)
-    for found in rounds(
+    for series in rounds(
         subjects, baseline, device=str(where), batch=batch or default_batch(where.type), conditions=conditions,
         protocol=protocol, worker=worker,
     ):  # fmt: skip
-        if isinstance(found, TimingSeries):
+        if isinstance(series, TimingSeries):
             made = measurement(
-                found, baseline=baseline.name, environment=place, conditions=conditions, protocol=protocol
+                series, baseline=baseline.name, environment=place, conditions=conditions, protocol=protocol
             )
-            yield found.subject.name, made
+            yield series.subject.name, made
         else:
-            yield found.where, found
+            yield series.where, series
 
 
 def record_of(name: str, made: Measurement | MeasureError, subjects: Sequence[Subject]) -> Record:
@@ -304,14 +304,14 @@ def measure_variant(
     variant: Variant, baseline: Variant, *, device: str, batch: int | None, seconds: float
 ) -> Measurement:
     """One variant against another within about `seconds`. Raises MeasureError where it can't be measured."""
-    found = measure_all(
+    measured = measure_all(
         [subject_of(variant)],
         subject_of(baseline),
         device=device,
         batch=batch,
         protocol=replace(SWEEP, seconds=seconds),
     )
-    ((_, made),) = found  # to its end: an interrupted one is no measurement of a sweep's
+    ((_, made),) = measured  # to its end: an interrupted one is no measurement of a sweep's
     if isinstance(made, MeasureError):
         raise made
     return made

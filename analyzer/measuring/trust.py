@@ -69,10 +69,10 @@ def _users() -> list[tuple[str, float, str, int]]:
 
 
 def _slowed(quota: Path) -> Iterator[Caveat]:
-    if (found := governor()) not in (None, "performance"):
+    if (setting := governor()) not in (None, "performance"):
         yield Caveat(
             kind="governor",
-            what=f"the CPU's governor is {found}: its clock follows the load",
+            what=f"the CPU's governor is {setting}: its clock follows the load",
             fix="set it to performance (cpupower frequency-set -g performance)",
         )
     if "OMP_NUM_THREADS" in os.environ:

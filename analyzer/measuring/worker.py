@@ -120,12 +120,12 @@ def _singles(job: Job, device: torch.device, clock: Callable[[Run], float]) -> t
 def _memory(job: Job, device: torch.device) -> Answer:
     peaks = cuda_peaks if device.type == "cuda" else cpu_peaks
     model, args, kwargs = made(job.model, job, device, job.batch)
-    found = peaks(model, args, kwargs, job.conditions, device)
+    allocated = peaks(model, args, kwargs, job.conditions, device)
     return Answer(
-        peak_bytes=found.phases,
-        reserved_bytes=found.reserved,
-        kernel=found.kernel,
-        kernel_bytes=found.kernel_bytes,
+        peak_bytes=allocated.phases,
+        reserved_bytes=allocated.reserved,
+        kernel=allocated.kernel,
+        kernel_bytes=allocated.kernel_bytes,
         rss_bytes=psutil.Process().memory_info().rss,
         threads=torch.get_num_threads(),
     )

@@ -17,16 +17,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from analyzer.architecture.dims import Dim
 from analyzer.architecture.facts import INDEX
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.reading.exact import cost
-from analyzer.reading.heap import Heap, HeapStorage, Moment
+from analyzer.reading.heap import Heap
 from analyzer.reading.replay import Replay
 from analyzer.reading.saved import require_trainable
 
 if TYPE_CHECKING:
+    from analyzer.architecture.dims import Dim
     from analyzer.architecture.net import Net
+    from analyzer.reading.heap import HeapStorage, Moment
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Optimizer = Literal["sgd", "sgd_momentum", "adam", "adamw"]

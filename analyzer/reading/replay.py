@@ -14,15 +14,17 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from analyzer.architecture.dims import Dim
-from analyzer.architecture.facts import CONVOLUTIONS, Op, Scope, Value
-from analyzer.architecture.schedule import Call, ModulePlan, plan
+from analyzer.architecture.facts import CONVOLUTIONS, Scope
+from analyzer.architecture.schedule import plan
 from analyzer.errors import UsageError
-from analyzer.reading.heap import Heap, HeapStorage
 from analyzer.reading.tape import CheckpointRegion, HeapValue, KeptAllError, TapeEntry, alone, keeps
 
 if TYPE_CHECKING:
+    from analyzer.architecture.dims import Dim
+    from analyzer.architecture.facts import Op, Value
     from analyzer.architecture.net import Net
+    from analyzer.architecture.schedule import Call, ModulePlan
+    from analyzer.reading.heap import Heap, HeapStorage
 
 
 class Replay:

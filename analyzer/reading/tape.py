@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from analyzer.architecture.dims import Dim
-from analyzer.architecture.facts import Op
-from analyzer.architecture.schedule import ModulePlan
-from analyzer.reading.heap import HeapStorage
+if TYPE_CHECKING:
+    from analyzer.architecture.dims import Dim
+    from analyzer.architecture.facts import Op
+    from analyzer.architecture.schedule import ModulePlan
+    from analyzer.reading.heap import HeapStorage
 
 
 @dataclass(slots=True)

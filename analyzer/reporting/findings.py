@@ -40,7 +40,6 @@ def findings(data: ReportData) -> list[Observation]:
 
 def _budget(data: ReportData, subject: Record) -> Iterator[Observation]:
     verdict = state(subject, data.limits)
-    fitting = [row for row in data.records if not row.error and state(row, data.limits) == WITHIN]
     if verdict == OVER:
         yield from _single_changes(data, subject)
     elif verdict == WITHIN:

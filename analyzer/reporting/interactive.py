@@ -41,8 +41,8 @@ def csp_source(content: str) -> str:
 @cache
 def plotly_script() -> Script | None:
     """plotly.js as the plotly package brings it; None where the package is not installed."""
-    found = importlib.util.find_spec("plotly")
-    for folder in (found.submodule_search_locations or ()) if found else ():
+    spec = importlib.util.find_spec("plotly")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(folder) / "package_data" / "plotly.min.js"
         if path.is_file():
             content = path.read_text(encoding="utf-8")

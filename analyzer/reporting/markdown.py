@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator, Sequence
 
@@ -11,24 +10,11 @@ from analyzer.reporting.data import ReportData
 from analyzer.reporting.figures import BY_NAME, LAYERED, times
 from analyzer.reporting.findings import findings
 from analyzer.reporting.judge import OVER, WITHIN, checks, judge
+from analyzer.reporting.markdown_text import escape
 from analyzer.reporting.variants import label
-from analyzer.shown import visible
 
 MOST_ROWS = 50
-_SPECIAL = re.compile(r"([\\`*_{}\[\]|~$])")
-_START = re.compile(r"^([#+=>-]|[0-9]+[.)](?=\s|$))")
-_LINKS = re.compile(r"(@|#|://|www)")  # what GitHub makes links of, after Markdown
-_BREAKS = re.compile(r"[\t\n\r\u2028\u2029]+")
-_WORD_JOINER = "\u2060"
 _ICONS = {OVER: "❌", WITHIN: "✅"}
-
-
-def escape(text: object) -> str:
-    """Text that means nothing in Markdown or HTML: no markup, link, mention or cell break."""
-    plain = visible(_BREAKS.sub(" ", str(text)).strip())
-    plain = _SPECIAL.sub(r"\\\1", plain).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    plain = _LINKS.sub(lambda match: match[0][0] + _WORD_JOINER + match[0][1:], plain)
-    return _START.sub(lambda match: match[0][:-1] + "\\" + match[0][-1], plain)
 
 
 def render_markdown(data: ReportData) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from markupsafe import Markup
 
 from analyzer.reading.layers import LayerNode, tree
 from analyzer.records import Record
-from analyzer.reporting.changes import StageChange
 from analyzer.reporting.data import TimelineStep
 from analyzer.reporting.figures import BY_NAME, Figure
 from analyzer.reporting.svg import WIDTH, drawing, el, line, rect, text
 from analyzer.units import percent
+
+if TYPE_CHECKING:
+    from analyzer.reporting.changes import StageChange
 
 ROW, LEFT, RIGHT = 30.0, 190.0, 200.0
 HATCH = el(

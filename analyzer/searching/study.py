@@ -215,16 +215,16 @@ class _Run:
         """Candidates to measure, one after the other, until the question's measurements or its time are spent."""
         number = 0
         while (reason := self._enough(number)) is None:
-            found = self._candidate()
-            if found is None:
+            candidate = self._candidate()
+            if candidate is None:
                 self.outcome.ended = "every variant that fits is measured, or none that is new was found"
                 return
-            self.open[number] = found
-            self.starting(found.row)
+            self.open[number] = candidate
+            self.starting(candidate.row)
             left = max(self.end - self.clock(), 0.0)
             trials = self.question.trials
             share = left / (trials - number) if trials is not None else 0.0
-            yield Timing(variant_of(found.row), self.baseline, share, self.question.batch)
+            yield Timing(variant_of(candidate.row), self.baseline, share, self.question.batch)
             number += 1
         self.outcome.ended = reason
 
@@ -289,14 +289,14 @@ class _Run:
 
     def tell(self, number: int, made: Measurement | MeasureError, host: str) -> None:
         """Keeps what was measured, then tells Optuna."""
-        found = self.open.pop(number)
+        candidate = self.open.pop(number)
         if isinstance(made, MeasureError) or not comparable(made):
             self.outcome.failed += 1
-            self.store.put([_failed(found.row, made)], host)
-            self.study.tell(found.trial, state=optuna_here().trial.TrialState.FAIL)
+            self.store.put([_failed(candidate.row, made)], host)
+            self.study.tell(candidate.trial, state=optuna_here().trial.TrialState.FAIL)
             return
-        row = self._keep(found.row, made, host)
-        self.study.tell(found.trial, values_of(self.question, row))
+        row = self._keep(candidate.row, made, host)
+        self.study.tell(candidate.trial, values_of(self.question, row))
 
     def _keep(self, row: Record, measured: Measurement, host: str | None = None) -> Record:
         """The row with its measurement, as one of the outcome's and of the store's."""

@@ -191,8 +191,8 @@ class Database:
         """
         query = f"SELECT {', '.join(COLUMNS)} FROM rows WHERE {which} ORDER BY {FIRST_CAME}, id"
         with self._told():
-            found = self._db.execute(query, tuple(values)).fetchall()
-        return [self._row(*cells) for cells in found]
+            stored = self._db.execute(query, tuple(values)).fetchall()
+        return [self._row(*cells) for cells in stored]
 
     def _row(self, id_: int, *cells: object) -> StoredRow:
         """Text of a file that anyone may have written, as a typed row."""
@@ -242,8 +242,8 @@ def merge_into(path: Path, sources: Sequence[Path]) -> Merged:
         if source.resolve() == path.resolve():
             raise UsageError("can't be merged into itself", where=str(source), fix="choose another --out")
         with contextlib.closing(Database(source)) as database:
-            found = database.rows(ALL)
-        rows += [msgspec.structs.replace(row, source=row.source or str(source)) for row in found]
+            stored = database.rows(ALL)
+        rows += [msgspec.structs.replace(row, source=row.source or str(source)) for row in stored]
     with contextlib.closing(Database(path, create=True)) as database:
         database.merge(rows)
         return Merged(len(rows), database.count())

@@ -34,15 +34,15 @@ class SqliteStore(MemoryStore):
 
     def counted(self, batch: int) -> dict[str, Record]:
         """Rows that this version of analyze counted at a batch, in whichever run, by name."""
-        found = self._database.rows("protocol = '' AND batch = ? AND analyzer = ?", (batch, package_version()))
-        return {row.record.target.name: row.record for row in found}
+        stored = self._database.rows("protocol = '' AND batch = ? AND analyzer = ?", (batch, package_version()))
+        return {row.record.target.name: row.record for row in stored}
 
     def measured(self, setting: Setting) -> dict[str, Measurement]:
         """Measurements made in exactly this setting, in whichever run, by name."""
-        found = self._database.rows(
+        stored = self._database.rows(
             "protocol = ? AND device = ? AND measured_batch = ? AND baseline = ?", msgspec.structs.astuple(setting)
         )
-        return {row.record.target.name: row.record.measured for row in found if row.record.measured}
+        return {row.record.target.name: row.record.measured for row in stored if row.record.measured}
 
     def close(self) -> None:
         """Ends writing."""

@@ -38,23 +38,23 @@ def load(target: ModuleTarget, *, device: str = "meta") -> nn.Module | Variant:
     from torch import nn
 
     with _code_of(target):
-        found = _attribute(_import(target), target)
-        if isinstance(found, (nn.Module, Variant)):
+        attribute = _attribute(_import(target), target)
+        if isinstance(attribute, (nn.Module, Variant)):
             if target.kwargs or target.dtype:
                 raise TargetError(
                     "is an instance: it takes no arguments and is not cast",
                     where=target.name,
                     fix="name its class or factory",
                 )
-            return found
-        if not callable(found):
+            return attribute
+        if not callable(attribute):
             raise TargetError(
-                f"is a {type(found).__name__}, not a model",
+                f"is a {type(attribute).__name__}, not a model",
                 where=target.name,
                 fix="name an nn.Module, its class or a factory",
             )
         with torch.random.fork_rng(devices=[]):
-            made = _construct(found, target, device)
+            made = _construct(attribute, target, device)
     if not isinstance(made, (nn.Module, Variant)):
         raise TargetError(
             f"returned a {type(made).__name__}, not a model", where=target.name, fix="return an nn.Module"
@@ -178,13 +178,13 @@ def _import_package(target: ModuleTarget) -> ModuleType:
 
 
 def _attribute(module: ModuleType, target: ModuleTarget) -> Any:
-    found: Any = module
+    value: Any = module
     for part in target.attribute.split("."):
-        if not hasattr(found, part):
-            known = [name for name in dir(found) if not name.startswith("_")]
+        if not hasattr(value, part):
+            known = [name for name in dir(value) if not name.startswith("_")]
             raise TargetError(f"has no attribute {part!r}", where=target.location, fix=did_you_mean(part, known[:40]))
-        found = getattr(found, part)
-    return found
+        value = getattr(value, part)
+    return value
 
 
 def _failed(what: str, target: ModuleTarget, error: BaseException) -> AnalyzerError:

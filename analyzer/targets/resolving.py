@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analyzer.architecture.axes import AXES, BY_FIELD, alternatives
 from analyzer.architecture.blocks import BLOCKS
@@ -18,9 +18,6 @@ from analyzer.architecture.values import Each
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.records import Input
-
-if TYPE_CHECKING:
-    pass
 
 MAX_RANK = 16
 _INPUT = re.compile(r"(?:([A-Za-z_][A-Za-z0-9_]*)=)?([0-9]+(?:,[0-9]+)*|scalar)(?::([a-z0-9_]+))?")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from torch import Tensor, nn
@@ -40,7 +42,8 @@ class Failed:
 class Modules:
     """The modules of a copy by path, the stack of those that run, and the rows of the pass that runs.
 
-    `rows` is in the order in which modules first ran an operator themselves; `outputs` has each module's last result.
+    `rows` is in the order in which modules first ran an operator themselves; `outputs` has each module's last result,
+    which `leaving` is called with while the module still runs. `elsewhere` names threads that ran a module.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -50,12 +53,15 @@ class Modules:
         self.rows: dict[str, ModuleTally] = {}
         self.outputs: dict[str, Shape | None] = {}
         self.failed: Failed | None = None
+        self.leaving: Callable[[Any], None] = lambda result: None
+        self.elsewhere: dict[str, None] = {}
+        self._thread = threading.get_ident()
         for path, module in self.by_path.items():
             self._wrap(path, module)
 
     def begin(self) -> None:
         """Forgets the rows of the pass before."""
-        self.stack, self.rows, self.outputs, self.failed = [""], {}, {}, None
+        self.stack, self.rows, self.outputs, self.failed, self.elsewhere = [""], {}, {}, None, {}
 
     @property
     def path(self) -> str:
@@ -76,6 +82,9 @@ class Modules:
 
         @functools.wraps(forward)
         def attributed(*args: Any, **kwargs: Any) -> Any:
+            if threading.get_ident() != self._thread:
+                self.elsewhere[f"thread {threading.current_thread().name}"] = None
+                return forward(*args, **kwargs)
             self.stack.append(path)
             try:
                 result = forward(*args, **kwargs)
@@ -86,6 +95,7 @@ class Modules:
             finally:
                 self.stack.pop()
             self.outputs[path] = result_shape(result)
+            self.leaving(result)
             return result
 
         # A scripted module has no forward of its own to replace: its operators are its caller's.
@@ -105,10 +115,34 @@ def shapes(values: Any) -> tuple[Shape, ...]:
 
 
 def tensors_in(values: Any) -> Iterator[Tensor]:
-    """The tensors in nested containers and dataclasses, in order."""
+    """The tensors in nested containers, dataclasses and objects of any class, in order."""
+    yield from _tensors_in(values, set())
+
+
+def _tensors_in(values: Any, seen: set[int]) -> Iterator[Tensor]:
     for leaf in tree_leaves(values):
         if isinstance(leaf, Tensor):
             yield leaf
-        elif dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
-            for field in dataclasses.fields(leaf):
-                yield from tensors_in(getattr(leaf, field.name))
+        elif not isinstance(leaf, _PLAIN) and id(leaf) not in seen:
+            seen.add(id(leaf))
+            yield from _tensors_in(_parts(leaf), seen)
+
+
+_PLAIN = (str, bytes, int, float, complex, type(None), type, nn.Module, FunctionType, MethodType, ModuleType)
+
+
+def _parts(value: Any) -> list[Any]:
+    """What an object holds: its items where it is a container of its own kind, and its attributes."""
+    parts: list[Any] = []
+    if isinstance(value, Mapping):
+        parts += list(value.values())
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        parts += list(value)
+    if dataclasses.is_dataclass(value):
+        parts += [getattr(value, field.name, None) for field in dataclasses.fields(value)]
+    elif hasattr(value, "__dict__"):
+        parts += list(vars(value).values())
+    for kind in type(value).__mro__:
+        names = vars(kind).get("__slots__", ())
+        parts += [getattr(value, name, None) for name in ((names,) if isinstance(names, str) else names)]
+    return parts

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_map
 
 from analyzer.errors import CountError, words_of
 
@@ -106,8 +106,8 @@ def _deepcopy(model: nn.Module, memo: dict[int, Any], convert: Convert) -> Model
 def _rebound(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
     """A function of a module's or a hook, which `deepcopy` takes as it is, over what its closure became in the copy."""
     if id(function) in memo and memo[id(function)] is not function:
-        found: FunctionType = memo[id(function)]
-        return found
+        known_copy: FunctionType = memo[id(function)]
+        return known_copy
     cells = tuple(CellType() for _ in function.__closure__ or ())
     rebound = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, cells)
     rebound.__kwdefaults__ = function.__kwdefaults__
@@ -145,7 +145,7 @@ def _converted(tensor: Tensor, convert: Convert) -> Tensor:
 
 def _uncopyable(model: nn.Module) -> list[Any]:
     """Attributes of modules that `deepcopy` refuses: locks, files, generators."""
-    found = []
+    values = []
     for module in model.modules():
         for name, value in vars(module).items():
             if name in ("_parameters", "_buffers", "_modules") or isinstance(value, Tensor):
@@ -154,17 +154,32 @@ def _uncopyable(model: nn.Module) -> list[Any]:
                 with _Converting(to_meta):
                     copy.deepcopy(value, {id(m): m for m in model.modules()})
             except Exception:
-                found.append(value)
-    return found
+                values.append(value)
+    return values
 
 
 def copy_inputs(inputs: Any, convert: Convert) -> Any:
-    """Nested inputs with their tensors converted, one given twice still one."""
-    made: dict[int, Tensor] = {}
+    """Nested inputs with their tensors converted, one given twice still one; objects of other classes are copied too.
 
-    def once(tensor: Tensor) -> Tensor:
-        if id(tensor) not in made:
-            made[id(tensor)] = convert(tensor)
-        return made[id(tensor)]
+    Raises CountError where an object can't be.
+    """
+    memo: dict[int, Any] = {}
 
-    return tree_map_only(Tensor, once, inputs)
+    def once(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            if id(leaf) not in memo:
+                memo[id(leaf)] = convert(leaf)
+            return memo[id(leaf)]
+        if isinstance(leaf, (str, bytes, int, float, complex, type(None), torch.dtype, torch.device)):
+            return leaf
+        with _Converting(convert):
+            try:
+                return copy.deepcopy(leaf, memo)
+            except Exception as error:
+                raise CountError(
+                    f"an input of type {type(leaf).__name__} can't be copied: {type(error).__name__}: {error}",
+                    where="inputs",
+                    fix="give tensors, or objects that survive copy.deepcopy",
+                ) from error
+
+    return tree_map(once, inputs)

@@ -59,7 +59,15 @@ def diagnose(error: Exception, failed: Failed | None, root: str) -> CountError:
     wants = wanted(failed.module)
     if wants is not None:
         return CountError(f"{kind} got {got or 'nothing'} and wants {wants}: {message}", where=where, fix=_FIX)
-    return CountError(f"{kind} fails on {got or 'no tensor'}: {message}", where=where, fix=_FIX)
+    return CountError(f"{kind} fails{f' on {got}' if got else ''}: {message}", where=where, fix=_FIX)
+
+
+def needs_values(error: Exception) -> bool:
+    """Whether an error comes from a tensor's having no values, and not from the model or its input."""
+    text = str(error).lower()
+    return isinstance(error, NotImplementedError) or any(
+        word in text for word in ("meta", "data-dependent", "unallocated storage")
+    )
 
 
 NEEDS_NO_GPU = "leave the device to whoever uses the model (no .cuda() in it): counting needs no GPU"

@@ -25,11 +25,34 @@ from analyzer.reading.heap import Moment
 from analyzer.reading.peak import DEFAULT, Peak, Training
 from analyzer.tracing.attribution import Modules, tensors_in
 from analyzer.tracing.copying import copy_inputs, copy_model, to_meta
-from analyzer.tracing.diagnosis import diagnose
-from analyzer.tracing.running import plain_kernels, untouched
+from analyzer.tracing.diagnosis import diagnose, needs_values
+from analyzer.tracing.elsewhere import drained
+from analyzer.tracing.origins import storage_key
+from analyzer.tracing.randomness import PASSES, Generators, unseeded_numpy, varies
+from analyzer.tracing.running import plain_kernels, untouched, watched
+from analyzer.tracing.surroundings import Surroundings
+from analyzer.tracing.tracer import READS
 
 _META = torch.device("meta")
+_PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.bmm.default}
 _NORMS = {"native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training"}
+
+
+_RECURRENT = "recurrent layers are torch's own CPU kernels, without oneDNN, whose workspace comes on top"
+
+
+class _WrittenOutError(Exception):
+    """Attention ran as its products on meta: the peak is to be that of the kernel that a device has."""
+
+
+def flash_scratch(query: Tensor, key: Tensor) -> int:
+    """Bytes that torch's flash attention on CPU takes for each thread: scores of a block, their sums, its results."""
+    length = query.shape[-2]
+    rows = min(length, 256 if length >= 768 else 64 if length >= 192 else 32)
+    columns = min(512, key.shape[-2])
+    wide = 8 if query.dtype == torch.float64 else 4
+    narrow = query.element_size() if query.element_size() < 4 else 0
+    return rows * (wide * (columns + 2 + int(query.shape[-1])) + narrow * columns)
 
 
 class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -45,6 +68,11 @@ class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.phase = ""
         self.moments: list[Moment] = []
         self.modules = modules
+        self.valueless: Exception | None = None
+        self.read_values = False
+        self.scratch: list[str] = []
+        self._product: int | None = None
+        self._unsettled = False
         self._known: dict[int, weakref.ref[Any]] = {}
 
     def begin(self, phase: str) -> None:
@@ -57,20 +85,58 @@ class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if kwargs.get("device") is not None and self.device == "meta":
             kwargs = {**kwargs, "device": _META, **({"pin_memory": False} if kwargs.get("pin_memory") else {})}
         self.modules.failed = None  # the code goes on: it has handled what failed, and we hold no traceback's frames
-        out = func(*args, **kwargs)
+        try:
+            out = func(*args, **kwargs)
+        except Exception as error:
+            self.note_valueless(error)
+            raise
+        self.read_values |= func in READS
+        self._see_attention(func, args)
+        self._settle()
+        quiet = self._adds_bias(func, args, out)
         if func._schema.name.removeprefix("aten::") in _NORMS:
             out = _as_on_a_device(func, args, out)
         for leaf in tree_leaves(out):
             if isinstance(leaf, Tensor):
-                self.see(leaf, in_place=self.phase == "backward" and func is torch.ops.aten.add.Tensor)
+                self.see(leaf, in_place=self.phase == "backward" and func is torch.ops.aten.add.Tensor, quiet=quiet)
         high = self.live
         if self.moments and self.moments[-1][:2] == (self.phase, self.modules.path):
             high = max(high, self.moments.pop().live_bytes)
         self.moments.append(Moment(self.phase, self.modules.path, high))
         return out
 
-    def see(self, tensor: Tensor, *, in_place: bool = False) -> None:
-        """Counts a tensor's storage, once, for as long as it lives.
+    def _settle(self) -> None:
+        if self._unsettled:
+            self.peak, self.least = max(self.peak, self.live), max(self.least, self.live)
+        self._unsettled = False
+
+    def _adds_bias(self, func: Any, args: Any, out: Any) -> bool:
+        """Whether this is a linear layer's bias, added to its product: out of place only because a mode watches."""
+        if func in _PRODUCTS:
+            self._product = storage_key(out)
+        adds = func is torch.ops.aten.add.Tensor and isinstance(args[1], Tensor) and args[1].dim() == 1
+        return adds and self._product is not None and storage_key(args[0]) == self._product
+
+    def _see_attention(self, func: Any, args: Any) -> None:
+        if func is torch.ops.aten._safe_softmax.default and self.device == "meta":
+            raise _WrittenOutError  # which a CPU would have fused
+        if func is torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default:
+            size = flash_scratch(args[0], args[1])
+            self.scratch = [
+                f"attention is the CPU's flash kernel, whose own scratch (up to {size:,} bytes a thread) is left out"
+            ]
+
+    def note_valueless(self, error: Exception) -> None:
+        """Keeps an error that comes from a tensor's having no values: the model may swallow it, and go another way."""
+        if self.valueless is None and needs_values(error):
+            self.valueless = error
+
+    def leaves(self, tensor: Tensor, where: str) -> None:
+        """What leaves torch isn't torch's memory."""
+
+    def see(self, tensor: Tensor, *, in_place: bool = False, quiet: bool = False) -> None:
+        """Counts a tensor's storage, once, for as long as it lives; where it is `quiet`, if it lives on beside the
+        others.
 
         `in_place` says that torch may have added into an operand where no mode watches: `least` leaves that sum out.
         """
@@ -83,6 +149,9 @@ class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if key not in self._known:
             self._known[key] = weakref.ref(storage, functools.partial(self._freed, key, size))
             self.live += size
+            if quiet:
+                self._unsettled = True
+                return
             self.peak = max(self.peak, self.live)
             self.least = max(self.least, self.live - size if in_place else self.live)
 
@@ -119,47 +188,93 @@ def module_peaks(
     The loss is the cross-entropy where the model returns one (N, classes) tensor, else the sum of what it returns.
     Raises CountError where the model can't run on meta: its peak isn't known then.
     """
-    inputs = (args, kwargs or {})
+    run = _Runs(model, (args, kwargs or {}), training)
     with untouched(), torch.inference_mode(False):
-        inference, _ = _run(model, inputs, training, trains=False)
+        inference, notes = run.all(trains=False)
         try:
-            step, notes = _run(model, inputs, training, trains=True)
+            step, of_training = run.all(trains=True)
         except CountError as error:
-            return ModulePeaks(None, inference, (f"no training step: {error}",))
-    return ModulePeaks(step, inference, notes)
+            return ModulePeaks(None, inference, (*notes, f"no training step: {error}"))
+    return ModulePeaks(step, inference, tuple(dict.fromkeys([*notes, *of_training])))
 
 
-def _run(model: nn.Module, inputs: Any, training: Training, *, trains: bool) -> tuple[Peak, tuple[str, ...]]:
-    fakes = _Fakes() if training.autocast != "none" else None
-    convert = fakes.make if fakes else to_meta
-    copied = copy_model(model, convert)
-    copy = copied.module.train(trains)
-    modules = Modules(copy)
-    lifetimes = Lifetimes(modules, "cpu" if fakes else "meta")
-    args, kwargs = copy_inputs(inputs, convert)
-    for tensor in (*modules.parameters, *modules.buffers, *copied.held, *tensors_in((args, kwargs))):
-        lifetimes.see(tensor)
+class _Runs:
+    """Runs copies of a model for its peaks."""
+
+    def __init__(self, model: nn.Module, inputs: Any, training: Training) -> None:
+        self.model, self.inputs, self.training = model, inputs, training
+        self._on_cpu = any(isinstance(module, nn.RNNBase) for module in model.modules())
+        self._surroundings = Surroundings(model)
+
+    def all(self, *, trains: bool) -> tuple[Peak, list[str]]:
+        """The peak, and what is to be said of it; where random numbers choose the path, of passes under other seeds."""
+        found, notes, chose = self._once(trains=trains)
+        if self._on_cpu:
+            notes += [_RECURRENT] if any(isinstance(module, nn.RNNBase) for module in self.model.modules()) else []
+        peaks = [found] + [self._once(trains=trains, seed=n)[0] for n in range(1, PASSES if chose else 1)]
+        name = "peak_training_bytes" if trains else "peak_inference_bytes"
+        return found, [*notes, *(remark.text for remark in varies(name, [int(peak.bytes) for peak in peaks]))]
+
+    def _once(self, *, trains: bool, seed: int = 0) -> tuple[Peak, list[str], bool]:
+        try:
+            return self._on(_Fakes() if self._on_cpu or self.training.autocast != "none" else None, trains, seed)
+        except _WrittenOutError:
+            self._on_cpu = True
+            return self._once(trains=trains, seed=seed)
+
+    def _on(self, fakes: _Fakes | None, trains: bool, seed: int) -> tuple[Peak, list[str], bool]:
+        convert = fakes.make if fakes else to_meta
+        copied = copy_model(self.model, convert)
+        modules = Modules(copied.module.train(trains))
+        lifetimes = Lifetimes(modules, "cpu" if fakes else "meta")
+        args, kwargs = copy_inputs(self.inputs, convert)
+        for tensor in (*modules.parameters, *modules.buffers, *copied.held, *tensors_in((args, kwargs))):
+            lifetimes.see(tensor)
+        generators = Generators(copied.module)
+        generators.begin(seed)
+        try:
+            with contextlib.ExitStack() as stack:
+                for context in (
+                    plain_kernels(fused_attention=fakes is not None),
+                    watched(lifetimes, modules),
+                    fakes.mode if fakes else None,
+                    lifetimes,
+                ):
+                    stack.enter_context(context or contextlib.nullcontext())
+                unseeded = stack.enter_context(unseeded_numpy(seed))
+                notes = _run(copied.module, args, kwargs, self.training, lifetimes, trains=trains)
+            if lifetimes.valueless is not None:
+                raise lifetimes.valueless  # which the model swallowed
+        except _WrittenOutError:
+            raise
+        except Exception as error:
+            told = diagnose(error, modules.failed, type(self.model).__name__)
+            fix = "it takes a model that runs on the meta device"
+            raise CountError(f"the peak isn't known: {told.what}", where=told.where, fix=fix) from error
+        finally:
+            self._surroundings.restore()
+        generators.end()
+        chose = generators.chose(read_values=lifetimes.read_values) or bool(unseeded)
+        return Peak(lifetimes.peak, tuple(lifetimes.moments)), [*notes, *lifetimes.scratch], chose
+
+
+def _run(
+    model: nn.Module, args: Any, kwargs: Any, training: Training, lifetimes: Lifetimes, *, trains: bool
+) -> list[str]:
     notes: list[str] = []
-    try:
-        with plain_kernels(), fakes.mode if fakes else contextlib.nullcontext(), lifetimes:
-            if trains:
-                with torch.enable_grad():
-                    notes = train(copy, args, kwargs, training, lifetimes)
-            else:
-                lifetimes.begin("forward")
-                with torch.no_grad(), autocast(training):
-                    copy(*args, **kwargs)
-    except Exception as error:
-        told = diagnose(error, modules.failed, type(model).__name__)
-        raise CountError(
-            f"the peak isn't known: {told.what}", where=told.where, fix="it takes a model that runs on the meta device"
-        ) from error
+    if trains:
+        with torch.enable_grad():
+            notes = train(model, args, kwargs, training, lifetimes)
+    else:
+        lifetimes.begin("forward")
+        with torch.no_grad(), autocast(training):
+            drained(model(*args, **kwargs))
     if lifetimes.least < lifetimes.peak:
         notes.append(
             f"the training peak is at most that, and at least {lifetimes.least:,} bytes: "
             "gradients that meet are added in place where torch can, and never while storages are tracked"
         )
-    return Peak(lifetimes.peak, tuple(lifetimes.moments)), tuple(notes)
+    return notes
 
 
 class _Fakes:
@@ -168,7 +283,7 @@ class _Fakes:
     def __init__(self) -> None:
         from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-        self.mode: Any = FakeTensorMode()
+        self.mode: Any = FakeTensorMode(allow_non_fake_inputs=True)
         self._kind: Any = FakeTensor
 
     def make(self, tensor: Tensor) -> Tensor:
@@ -202,7 +317,7 @@ def _step(
     for _ in range(training.accumulate):
         lifetimes.phase = "forward"
         with autocast(training):
-            out = model(*args, **kwargs)
+            out = drained(model(*args, **kwargs))
             if training.zero_grad == "after_forward":
                 optimizer.zero_grad()
             lifetimes.phase = "loss"

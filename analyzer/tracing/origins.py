@@ -49,6 +49,7 @@ class Origins:
             self._start(tensor, Origin.DATA)
         self.made = Origin.CONSTANT if given else Origin.DATA
         self.strays: dict[int, nn.Parameter] = {}
+        self._lost = 0
 
     def _start(self, tensor: Tensor, origin: Origin) -> None:
         self._alive.append(tensor)
@@ -61,12 +62,31 @@ class Origins:
 
     def depth(self, tensors: Iterable[Tensor]) -> int:
         """Layers on the longest path to any of the tensors."""
-        return max((self._of[key][1] for t in tensors for key in storage_keys(t) if key in self._of), default=0)
+        return max((self._look_up(key, t)[1] for t in tensors for key in storage_keys(t)), default=0)
+
+    def take_as_data(self, tensor: Tensor) -> None:
+        """A state that a layer starts from is its data, though the forward makes it of nothing."""
+        for key in storage_keys(tensor):
+            self._of[key] = max((Origin.DATA, 0), self._look_up(key, tensor))
+
+    def deepen(self, tensor: Tensor, depth: int) -> None:
+        """Data of a depth that is known otherwise."""
+        for key in storage_keys(tensor):
+            self._of[key] = Origin.DATA, depth
+
+    def knows(self, tensor: Tensor) -> bool:
+        """Whether the tensor is the copy's, an input, or was made in this pass."""
+        return any(key in self._of for key in storage_keys(tensor))
+
+    def lose(self, tensor: Tensor) -> None:
+        """Data leaves torch: what comes from nowhere from now on may be it, come back."""
+        self.made = Origin.DATA
+        self._lost = max(self._lost, self.depth([tensor]))
 
     def _look_up(self, key: int, tensor: Tensor) -> tuple[Origin, int]:
         known = self._of.get(key)
         if known is None:
-            known = self.made, 0
+            known = self.made, self._lost
             if isinstance(tensor, nn.Parameter):
                 self.strays[id(tensor)] = tensor
                 known = self._of[key] = Origin.WEIGHT, 0

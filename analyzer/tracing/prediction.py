@@ -20,7 +20,7 @@ def predict_module(model: Any, args: Any, kwargs: Any, record: Record, training:
         raise UsageError(
             "is for the family", where="--dtype, --checkpoint", fix="cast or wrap your own model in its factory"
         )
-    found = module_peaks(model, args, kwargs, training)
+    peaks = module_peaks(model, args, kwargs, training)
     counts = [parameter.numel() for parameter in model.parameters() if parameter.requires_grad]
     return MemoryPrediction(
         target=record.target,
@@ -30,21 +30,21 @@ def predict_module(model: Any, args: Any, kwargs: Any, record: Record, training:
         buffer_bytes=record.buffer_bytes or 0,
         optimizer_bytes=int(sum(peak.state_sizes([*counts], training))),
         saved_bytes=record.saved_bytes if training.autocast == "none" else None,  # the record's is without it
-        peak_training_bytes=int(found.training.bytes) if found.training else None,
-        training_peak_at=place(found.training) if found.training else None,
-        peak_inference_bytes=int(found.inference.bytes),
-        inference_peak_at=place(found.inference),
-        timeline=found.training.moments if found.training else None,
-        notes=found.notes,
+        peak_training_bytes=int(peaks.training.bytes) if peaks.training else None,
+        training_peak_at=place(peaks.training) if peaks.training else None,
+        peak_inference_bytes=int(peaks.inference.bytes),
+        inference_peak_at=place(peaks.inference),
+        timeline=peaks.training.moments if peaks.training else None,
+        notes=peaks.notes,
     )
 
 
 def with_peaks(record: Record, model: Any, args: Any, kwargs: Any) -> Record:
     """The record of a model of one's own with its peaks in the default training. Raises CountError."""
-    found = predict_module(model, args, kwargs, record, DEFAULT)
+    predicted = predict_module(model, args, kwargs, record, DEFAULT)
     return msgspec.structs.replace(
         record,
-        peak_training_bytes=found.peak_training_bytes,
-        peak_inference_bytes=found.peak_inference_bytes,
-        remarks=(*record.remarks, *(Remark(kind="peak", text=note) for note in found.notes)),
+        peak_training_bytes=predicted.peak_training_bytes,
+        peak_inference_bytes=predicted.peak_inference_bytes,
+        remarks=(*record.remarks, *(Remark(kind="peak", text=note) for note in predicted.notes)),
     )

@@ -12,19 +12,23 @@ import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from analyzer.errors import CountError, lines_of
+from analyzer.errors import CountError
 from analyzer.records import Remark
 from analyzer.tracing.attribution import Modules, ModuleTally, Shape, tensors_in
+from analyzer.tracing.calls import Calls
 from analyzer.tracing.copying import Convert, ModelCopy, copy_inputs, copy_model, to_cpu, to_meta
-from analyzer.tracing.diagnosis import diagnose
+from analyzer.tracing.diagnosis import diagnose, needs_values
+from analyzer.tracing.elsewhere import drained, exports_seen, threads_seen
 from analyzer.tracing.origins import Origins
+from analyzer.tracing.randomness import Generators, unseeded_numpy
 from analyzer.tracing.saved import SavedBytes
 from analyzer.tracing.shapes import Shapes
+from analyzer.tracing.surroundings import Surroundings, require_gone
 from analyzer.tracing.tracer import Tracer
 
 Inputs = tuple[Sequence[Any], Mapping[str, Any]]
@@ -37,7 +41,7 @@ class Pass:
     `by_operator` has MACs and `uncounted` has calls, both by module and operator.
     `wrote_out_attention` says that scaled_dot_product_attention ran as the products it is made of. `depth` is that of
     the result: convolutions and products with a weight on the longest path to it. `unregistered` are the sizes of the
-    parameters that the model reaches and does not own.
+    parameters that the model reaches and does not own. `chose` says that random numbers may have chosen the path.
     """
 
     rows: dict[str, ModuleTally]
@@ -49,6 +53,7 @@ class Pass:
     wrote_out_attention: bool
     depth: int
     unregistered: tuple[int, ...]
+    chose: bool
 
     @property
     def macs(self) -> int:
@@ -73,9 +78,11 @@ RUNGS = (
 
 
 class Ladder:
-    """Runs a copy of a model, each time on the lowest rung that works. `notes` says where that isn't the first.
+    """Runs copies of a model, a fresh one each pass, on the lowest rung that works. `notes` says where that isn't the
+    first.
 
-    `rebuild` makes the model anew on CPU, for a model on meta, whose buffers have no values.
+    `rebuild` makes the model anew on CPU, for a model on meta, whose buffers have no values. `types` are the modules'
+    types by path, once one has run.
     """
 
     def __init__(self, model: nn.Module, inputs: Inputs, rebuild: Callable[[], nn.Module] | None = None) -> None:
@@ -83,59 +90,78 @@ class Ladder:
         self.notes: list[Remark] = []
         self._rung = 0
         self._shapes = Shapes()
-        self._copy: ModelCopy | None = None
+        self.types: dict[str, type[nn.Module]] = {}
         self._modules: Modules | None = None
         self._untouchable = [*model.parameters(), *model.buffers()]
+        self._surroundings = Surroundings(model)
         if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
             self._climb_to(len(RUNGS) - 1, "a scripted module has no form on meta")
 
-    @property
-    def modules(self) -> dict[str, nn.Module]:
-        """The copy's modules by path."""
-        return {} if self._modules is None else self._modules.by_path
-
-    def run(self, *, training: bool, backward: bool = False) -> Pass:
+    def run(self, *, training: bool, backward: bool = False, seed: int = 0) -> Pass:
         """One forward in the given mode. Raises CountError that names the module that fails."""
         while True:
             try:
-                return self._run_once(training, backward)
+                return self._run_once(training, backward, seed)
             except Exception as error:
                 failed = self._modules.failed if self._modules else None
                 failed = failed if failed and failed.error is error else None
                 told = diagnose(error, failed, type(self.model).__name__)
-                if self._rung + 1 == len(RUNGS) or isinstance(error, CountError) or not _needs_values(error):
+                if self._rung + 1 == len(RUNGS) or isinstance(error, CountError) or not needs_values(error):
                     raise told from error
                 self._climb_to(self._rung + 1, f"{told.where}: {told.what}")
 
     def _climb_to(self, rung: int, reason: str) -> None:
         self._rung = rung
-        self._copy = self._modules = None
         told = RUNGS[rung].told
         if rung + 1 == len(RUNGS):
             on_zeros = all(tensor.device.type == "meta" for tensor in tensors_in(self.inputs))
             told += " on zeros" if on_zeros else " on the given values"
         self.notes = [Remark(kind="one-path", text=f"counted on one path, {told}: {reason}")]
 
-    def _run_once(self, training: bool, backward: bool) -> Pass:
-        rung = RUNGS[self._rung]
+    def _run_once(self, training: bool, backward: bool, seed: int) -> Pass:
         with torch.inference_mode(False), torch.enable_grad():
-            if self._copy is None or self._modules is None:
-                self._copy = copy_model(self._original(), rung.convert)
-                self._modules = Modules(self._copy.module)
-            copy, modules = self._copy.module.train(training), self._modules
-            held = self._copy.held
-            args, kwargs = copy_inputs(self.inputs, rung.convert)
-            modules.begin()
-            origins = Origins([*modules.parameters, *modules.buffers, *held], tensors_in((args, kwargs)))
-            tracer = Tracer(modules, origins, self._untouchable, self._shapes if rung.redirect else None)
-            saved = SavedBytes(modules, [*modules.parameters, *modules.buffers, *held])
-            with plain_kernels(), tracer:
-                with saved if training else contextlib.nullcontext():
-                    result = copy(*args, **kwargs)
-                depth = origins.depth(tensors_in(result))
-                tracer.backward = True
-                if backward:
-                    _backward(result)
+            copied = copy_model(self._original(), RUNGS[self._rung].convert)
+            self._modules = Modules(copied.module.train(training))
+            try:
+                found, made = self._run_on(copied, self._modules, backward, seed)
+            finally:
+                self._surroundings.restore()
+        self.types = {path: type(module) for path, module in self._modules.by_path.items()}
+        self._modules = None
+        del copied
+        require_gone(made)
+        return found
+
+    def _run_on(self, copied: ModelCopy, modules: Modules, backward: bool, seed: int) -> tuple[Pass, list[Any]]:
+        """The pass, and what it made."""
+        rung = RUNGS[self._rung]
+        args, kwargs = copy_inputs(self.inputs, rung.convert)
+        known = [*modules.parameters, *modules.buffers, *copied.held]
+        origins = Origins(known, tensors_in((args, kwargs)))
+        tracer = Tracer(modules, origins, self._untouchable, self._shapes if rung.redirect else None)
+        tracer.goes_back = backward
+        saved = SavedBytes(modules, known) if copied.module.training else contextlib.nullcontext()
+        generators = Generators(copied.module)
+        generators.begin(seed)
+        with (
+            tracer.outside_restored(),
+            plain_kernels(),
+            watched(tracer, modules),
+            unseeded_numpy(seed) as unseeded,
+            tracer,
+            Calls(tracer),
+        ):
+            with saved:
+                result = drained(copied.module(*args, **kwargs))
+            generators.end()
+            read_values = tracer.read_values
+            depth = origins.depth(tensors_in(result))
+            tracer.finish(result)
+            if backward:
+                _backward(result)
+        if tracer.valueless is not None and self._rung + 1 < len(RUNGS):
+            raise tracer.valueless  # which the model swallowed
+        unregistered = (p.numel() for p in (*copied.held, *origins.strays.values()) if isinstance(p, nn.Parameter))
         return Pass(
             rows=modules.rows,
             outputs=modules.outputs,
@@ -145,13 +171,38 @@ class Ladder:
             backward_macs=tracer.backward_macs,
             wrote_out_attention=tracer.wrote_out_attention,
             depth=depth,
-            unregistered=tuple(p.numel() for p in (*held, *origins.strays.values()) if isinstance(p, nn.Parameter)),
-        )
+            unregistered=tuple(unregistered),
+            chose=generators.chose(read_values=read_values) or bool(unseeded),
+        ), tracer.made
 
     def _original(self) -> nn.Module:
         on_meta = any(tensor.device.type == "meta" for tensor in (*self.model.parameters(), *self.model.buffers()))
         last = self._rung + 1 == len(RUNGS)
         return self.rebuild() if last and on_meta and self.rebuild is not None else self.model
+
+
+class Watcher(Protocol):
+    """What is told of tensors that leave torch, and of errors that come from their having no values."""
+
+    def leaves(self, tensor: Tensor, where: str) -> None:
+        """A tensor is handed to code whose operators aren't seen."""
+
+    def note_valueless(self, error: Exception) -> None:
+        """An error that the model may swallow."""
+
+
+@contextlib.contextmanager
+def watched(tracer: Watcher, modules: Modules) -> Iterator[None]:
+    """What a forward runs where the tracer can't see is brought there, or named. CountError where threads hide it."""
+    with threads_seen() as threads, exports_seen(tracer.leaves, tracer.note_valueless):
+        yield
+    hidden = {**threads, **modules.elsewhere}
+    if hidden:
+        raise CountError(
+            f"operators run in {', '.join(hidden)}, where they can't be seen",
+            where=modules.path or "the root",
+            fix="run them in the forward's own thread, or in a ThreadPoolExecutor, for the count",
+        )
 
 
 def _backward(result: Any) -> None:
@@ -164,17 +215,11 @@ def _backward(result: Any) -> None:
     torch.autograd.backward(outputs, [torch.ones_like(tensor) for tensor in outputs])
 
 
-def _needs_values(error: Exception) -> bool:
-    """Whether an error comes from a tensor's having no values, and not from the model or its input."""
-    text = "\n".join(lines_of(error)).lower()
-    return isinstance(error, NotImplementedError) or any(
-        word in text for word in ("meta", "data-dependent", "unallocated storage")
-    )
-
-
 @contextlib.contextmanager
-def plain_kernels() -> Iterator[None]:
-    """Operators as they are written: nothing fused, compiled or handed to another library."""
+def plain_kernels(*, fused_attention: bool = False) -> Iterator[None]:
+    """Operators as they are written: nothing fused (but attention, on request), compiled or handed to another
+    library.
+    """
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     fast, onednn = torch.backends.mha.get_fastpath_enabled(), torch._C._get_mkldnn_enabled()
@@ -182,7 +227,8 @@ def plain_kernels() -> Iterator[None]:
     torch._C._set_mkldnn_enabled(False)
     try:
         with contextlib.ExitStack() as stack:
-            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+            if not fused_attention:
+                stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             if "torch._dynamo" in sys.modules:
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             yield
@@ -193,15 +239,17 @@ def plain_kernels() -> Iterator[None]:
 
 @contextlib.contextmanager
 def untouched() -> Iterator[None]:
-    """Random states and the default dtype are afterwards as they were."""
+    """Random states, grad mode and the default dtype are afterwards as they were."""
     numpy = sys.modules.get("numpy")
     numpy_state = None if numpy is None else numpy.random.get_state()
     torch_state, python_state, dtype = torch.get_rng_state(), random.getstate(), torch.get_default_dtype()
+    grads = torch.is_grad_enabled()
     try:
         yield
     finally:
         torch.set_rng_state(torch_state)
         random.setstate(python_state)
         torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(grads)
         if numpy is not None:
             numpy.random.set_state(numpy_state)

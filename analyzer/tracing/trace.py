@@ -16,13 +16,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch import nn
 
 from analyzer.errors import CountError
 from analyzer.records import Input, LayerRow, Record, Remark, RemarkKind, Uncounted
-from analyzer.tracing.attribution import ModuleTally
+from analyzer.tracing.attribution import ModuleTally, tensors_in
 from analyzer.tracing.parameters import count_parameters, require_known
+from analyzer.tracing.randomness import PASSES, varies
 from analyzer.tracing.running import Ladder, Pass, untouched
 
 
@@ -41,9 +41,9 @@ def count_module(
     ladder = Ladder(model, (tuple(args), dict(kwargs or {})), rebuild)
     with untouched():
         forward = ladder.run(training=False)
-        on_the_way = list(ladder.notes)
+        on_the_way = [*ladder.notes, *_varying(ladder, forward, training=False)]
         training, notes = _training(ladder, forward, backward)
-        if ladder.notes != on_the_way:
+        if ladder.notes != on_the_way[: len(ladder.notes)]:
             on_the_way += [_remark("one-path", f"in training mode: {note.text}") for note in ladder.notes]
     uncounted = _uncounted(forward, training if backward else None)
     if strict and uncounted:
@@ -83,6 +83,7 @@ def _training(ladder: Ladder, forward: Pass, backward: bool) -> tuple[Pass | Non
         if backward:
             raise
         return None, [*notes, _remark("untrainable", f"no saved_bytes: {error}", "saved_bytes")]
+    notes += _varying(ladder, training, backward)
     if training.macs != forward.macs:
         text = f"macs are of a forward in evaluation mode; one in training mode has {training.macs:,}"
         notes.append(_remark("mode", text, "macs"))
@@ -91,7 +92,7 @@ def _training(ladder: Ladder, forward: Pass, backward: bool) -> tuple[Pass | Non
     if training.wrote_out_attention:
         text = "saved_bytes are of attention as its products; a fused kernel on a GPU keeps less"
         notes.append(_remark("unfused", text, "saved_bytes"))
-    if any(isinstance(module, nn.RNNBase) for module in ladder.modules.values()):
+    if any(issubclass(kind, nn.RNNBase) for kind in ladder.types.values()):
         text = "saved_bytes are of recurrent layers step by step; a fused kernel keeps what it needs instead"
         notes.append(_remark("unfused", text, "saved_bytes"))
     return training, notes
@@ -99,6 +100,22 @@ def _training(ladder: Ladder, forward: Pass, backward: bool) -> tuple[Pass | Non
 
 def _remark(kind: RemarkKind, text: str, figure: str | None = None) -> Remark:
     return Remark(kind=kind, text=text, figure=figure)
+
+
+def _varying(ladder: Ladder, first: Pass, backward: bool = False, *, training: bool = True) -> list[Remark]:
+    """What is to be said of figures that random numbers in the control flow change, by passes under other seeds."""
+    if not first.chose:
+        return []
+    passes = [first] + [ladder.run(training=training, backward=backward, seed=n) for n in range(1, PASSES)]
+    if training:
+        found = varies("saved_bytes", [sum(row.saved_bytes for row in p.rows.values()) for p in passes])
+        return found + (varies("training_macs", [p.macs + p.backward_macs for p in passes]) if backward else [])
+    activations = [sum(row.conv_activations for row in p.rows.values()) for p in passes]
+    return [
+        *varies("macs", [p.macs for p in passes]),
+        *varies("conv_activations", activations),
+        *varies("depth", [p.depth for p in passes]),
+    ]
 
 
 def _uncounted(forward: Pass, training: Pass | None) -> tuple[Uncounted, ...]:
@@ -126,7 +143,7 @@ def _rows(base: Record, ladder: Ladder, forward: Pass, training: Pass | None) ->
     return [
         LayerRow(
             path=path,
-            type=type(ladder.modules[path]).__name__,
+            type=ladder.types[path].__name__,
             output=outputs.get(path),
             params=params.get(path, 0),
             macs=forward.rows.get(path, nothing).macs,
@@ -142,8 +159,7 @@ def _inputs(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Input, ...]
     return tuple(
         Input(shape=tuple(leaf.shape), dtype=str(leaf.dtype).removeprefix("torch."), name=name)
         for name, value in given
-        for leaf in tree_leaves(value)
-        if isinstance(leaf, Tensor)
+        for leaf in tensors_in(value)
     )
 
 

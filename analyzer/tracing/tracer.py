@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import weakref
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +13,20 @@ import torch
 from torch import Tensor
 from torch._ops import HigherOrderOperator, OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_any, tree_map_only
+from torch.utils._pytree import tree_any, tree_leaves, tree_map_only
 
 from analyzer.errors import CountError
-from analyzer.tracing.attribution import Modules
+from analyzer.tracing.attribution import Failed, Modules, tensors_in
+from analyzer.tracing.diagnosis import needs_values
+from analyzer.tracing.elsewhere import functions_in
 from analyzer.tracing.formulas import Formula, formula_of, higher_order_formula
 from analyzer.tracing.free_operators import is_free
 from analyzer.tracing.origins import Origin, Origins, storage_key, tensors_of, written
 from analyzer.tracing.shapes import Shapes
 
 _META = torch.device("meta")
+READS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default, torch.ops.aten.equal.default}
+"""Operators that hand a tensor's values to Python."""
 BACKWARD = "backward pass"
 """Stands for the module of what the backward pass runs."""
 
@@ -53,7 +59,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     With `shapes` all runs on meta, and tensors that a forward makes are put there whatever device it names. `origins`
     knows weights from data. `untouchable` are the original's tensors, which no operator may reach. In the backward pass
-    (`backward` is true) only `backward_macs` grows.
+    (`backward` is true) only `backward_macs` grows. `made` are the tensors that operators made; `valueless` is an error
+    of a tensor's having no values, which the model may have swallowed; `read_values` says whether it read any.
     """
 
     supports_higher_order_operators = True
@@ -72,6 +79,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.wrote_out_attention = False
         self.backward = False
         self.backward_macs = 0
+        self.goes_back = False
+        self.valueless: Exception | None = None
+        self.read_values = False
+        self.made: list[weakref.ref[Tensor]] = []
+        self._outside: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs the operator and counts it."""
@@ -87,15 +99,69 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._guard(args)
         if self.shapes is not None and "device" in kwargs:
             kwargs = {**kwargs, "device": _META, **({"pin_memory": False} if kwargs.get("pin_memory") else {})}
-        out = self._run(func, args, kwargs)
+        if func._schema.is_mutable:
+            self._keep_outside(written(func, args, kwargs))
+        try:
+            out = self._run(func, args, kwargs)
+        except Exception as error:
+            self.note_valueless(error)
+            raise
+        self.read_values |= func in READS
         if self.backward:
             self._count_backward(func, known, args, kwargs, out)
         else:
             operands = tensors_of((*args, *kwargs.values()))
             depth = self.origins.depth(operands) + self._count(func, known, args, kwargs, out)
             changed = written(func, args, kwargs) if func._schema.is_mutable else []
-            self.origins.follow(func, operands, (*tensors_of(out if _is_list(out) else (out,)), *changed), depth)
+            results = tensors_of(out if isinstance(out, (list, tuple)) else (out,))
+            self.made += [weakref.ref(result) for result in results if not any(result is o for o in operands)]
+            self.origins.follow(func, operands, (*results, *changed), depth)
         return out
+
+    def note_valueless(self, error: Exception) -> None:
+        """Keeps an error that comes from a tensor's having no values: the model may swallow it, and go another way."""
+        if self.valueless is None and needs_values(error):
+            self.valueless = error
+            if self.modules.failed is None:
+                path = self.modules.path
+                self.modules.failed = Failed(error, path, self.modules.by_path[path], ())
+
+    def _keep_outside(self, changed: list[Tensor]) -> None:
+        """Remembers the values of tensors that are not the copy's and are about to be written to (a global counter)."""
+        for tensor in changed:
+            if not self.origins.knows(tensor) and tensor.device != _META and id(tensor) not in self._outside:
+                self._outside[id(tensor)] = tensor, tensor.detach().clone()
+
+    @contextlib.contextmanager
+    def outside_restored(self) -> Iterator[None]:
+        """Writes those values back at the end."""
+        try:
+            yield
+        finally:
+            for tensor, before in self._outside.values():
+                tensor.detach().copy_(before)
+
+    def finish(self, result: Any) -> None:
+        """The forward is over: names what it would do later, and what follows is its backward pass.
+
+        Raises CountError for a forward that did nothing and returns no tensor.
+        """
+        later = functions_in(tree_leaves(result))
+        if not self.made and not any(True for _ in tensors_in(result)):
+            raise CountError(
+                f"the forward runs no operator and returns {type(result).__name__}, so there is nothing to count",
+                where="the root",
+                fix="count a model whose forward computes its result",
+            )
+        for name in later:
+            self.uncounted[self.modules.path, f"function {name}, which is returned"] += 1
+        self.backward = True
+
+    def leaves(self, tensor: Tensor, where: str) -> None:
+        """Names data that is handed to code whose work isn't seen (numpy)."""
+        if self.origins.of(tensor) is Origin.DATA and not self.backward:
+            self.uncounted[self.modules.path, where] += 1
+            self.origins.lose(tensor)
 
     def _guard(self, args: Any) -> None:
         for value in args:
@@ -175,10 +241,6 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         factors = tensors_of(args[formula.addend : formula.addend + formula.factors])
         origins = {self.origins.of(factor) for factor in factors}
         return Origin.DATA in origins and (formula.kind == "convolution" or Origin.WEIGHT in origins)
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple))
 
 
 def _is_real(value: Any) -> bool:

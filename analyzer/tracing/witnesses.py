@@ -20,6 +20,7 @@ from analyzer.records import Frozen, Record
 from analyzer.tracing.copying import Convert, copy_inputs, copy_model, to_cpu, to_meta
 from analyzer.tracing.formulas import FORMULAS
 from analyzer.tracing.running import Ladder, Pass, untouched
+from analyzer.tracing.surroundings import Surroundings
 
 Counted = tuple[int, list[tuple[int, str]]]
 """What a counter reports, in its own unit, and the parts of its difference to ours in MACs, with reasons."""
@@ -109,10 +110,14 @@ def _version(name: str) -> str | None:
 
 def _on_a_copy(count: Callable[..., Counted], model: nn.Module, inputs: Any, own: Pass) -> Counted:
     """The counter on meta; on CPU, as its users run it, where it can't be run there."""
+    surroundings = Surroundings(model)
     try:
         return count(*_copies(model, inputs, to_meta), own)
     except Exception:
+        surroundings.restore()
         return count(*_copies(model, inputs, to_cpu), own)
+    finally:
+        surroundings.restore()
 
 
 def _copies(model: nn.Module, inputs: Any, convert: Convert) -> tuple[nn.Module, Any, Any]:

@@ -3,12 +3,14 @@
 import copy
 import sys
 
+import msgspec
 import pytest
 import torch
 from torch import nn
 
 from analyzer.architecture.network import PRESETS
 from analyzer.building.modules import build
+from analyzer.errors import UsageError
 from analyzer.tracing import witnesses as module
 from analyzer.tracing.trace import count_module
 from analyzer.tracing.witnesses import witnesses
@@ -114,3 +116,26 @@ def test_the_model_is_untouched_by_all_of_them():
     assert all(vars(m) == hooks[k] for k, m in model.named_modules())
     assert torch.equal(torch.get_rng_state(), random_state)
     assert modules <= set(sys.modules)
+
+
+def test_from_python_beside_our_own_record_or_the_one_that_is_given():
+    import analyzer as an
+
+    model = nn.Linear(8, 4, bias=False)
+    assert [witness.macs for witness in an.witnesses(model, (2, 8))] == [64, 64, 64]
+    ours = an.analyze(model, inputs=(2, 8))
+    other = msgspec.structs.replace(ours, macs=60)
+    assert [witness.difference for witness in an.witnesses(model, torch.zeros(2, 8), other)] == [4, 4, 4]
+    assert an.witnesses(model, [(2, 8)], ours=ours) == an.witnesses(model, (2, 8))
+    by_name = {witness.name: witness for witness in an.witnesses("article")}
+    assert by_name["torch"].macs == an.analyze("article").macs == 18_622_955_520
+    assert by_name["torchinfo"].macs == 18_623_074_114
+
+
+def test_from_python_a_model_needs_its_inputs_and_a_variant_has_them():
+    import analyzer as an
+
+    with pytest.raises(UsageError, match="needs its inputs"):
+        an.witnesses(nn.Linear(8, 4))
+    with pytest.raises(UsageError, match="knows its input"):
+        an.witnesses("article", (1, 3, 224, 224))

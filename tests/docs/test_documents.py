@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +42,59 @@ def test_contributings_block_is_one_short_function_and_works() -> None:
         assert next(records([variant], 2)).macs == counted.macs
     finally:
         BLOCKS.pop("depthwise", None)
+
+
+def patched(change: str, folder: Path) -> list[str]:
+    """Applies a document's diff below a folder: files, each with lines that go, come and stay. Gives the files."""
+    files = []
+    for part in change.split("--- ")[1:]:
+        name, *lines = part.splitlines()
+        before, after = ("\n".join(line[1:] for line in lines if line[0] in signs) for signs in ("- ", "+ "))
+        text = (folder / name).read_text()
+        assert text.count(before) == 1, f"{name} has no such place"
+        (folder / name).write_text(text.replace(before, after))
+        files.append(name)
+    return files
+
+
+AXIS_IN_FIGURES = """
+import json
+from analyzer.architecture.variant import Variant
+from analyzer.building.modules import build
+from analyzer.reading.family import record, records
+
+small = {"block": "squeeze", "block_config": (1, 1), "growth": 8, "image": 64}
+several = [Variant(**small, reduction=reduction) for reduction in (4, 2)]
+params = lambda variant: sum(p.numel() for p in build(variant, device="meta").parameters())
+print(json.dumps([[r.params for r in records(several)], [record(v).params for v in several], [*map(params, several)]]))
+"""
+
+
+def test_contributings_axis_takes_two_files_and_is_then_everywhere(tmp_path: Path) -> None:
+    """In a copy of the tree; tests/space then sweeps, searches, explains, exports and reads back the new axis."""
+    section = (ROOT / "CONTRIBUTING.md").read_text().partition("## Add an axis")[2]
+    change = re.search(r"```diff\n(.*?)```", section, re.DOTALL)
+    assert change is not None
+    shutil.copytree(ROOT / "analyzer", tmp_path / "analyzer", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tests" / "space", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    assert len(patched(change[1], tmp_path)) == 2
+
+    def python(*command: str) -> str:
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    arrays, scalars, built = json.loads(python("-c", AXIS_IN_FIGURES))
+    assert arrays == scalars == built
+    # By hand, two layers of growth 8: 8 -> 4 -> 8 against 8 -> 2 -> 8, weights and biases of the two 1x1.
+    assert built[1] - built[0] == 2 * ((8 * 4 + 4 + 4 * 8) - (8 * 2 + 2 + 2 * 8))
+    assert " passed" in python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "reduction", "tests")
+    refused = "from analyzer.architecture.variant import Variant; Variant(block='dense', reduction=2)"
+    with pytest.raises(AssertionError, match="has no squeeze-and-excitation"):
+        python("-c", refused)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -123,7 +123,7 @@ FILL = """
 import sys
 from pathlib import Path
 from analyzer.errors import UsageError
-from analyzer.records import Record, Target
+from analyzer.records import Record, Remark, Target
 from analyzer.sweeping.results_store import open_store
 store = open_store(Path(sys.argv[1]))
 for i in range(10_000):

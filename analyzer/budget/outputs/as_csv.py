@@ -53,9 +53,9 @@ def _layer(change: Payer | None) -> dict[str, object]:
 
 def _figures(verdict: Verdict) -> Iterator[dict[str, object]]:
     for model in verdict.models:
-        for found in model.figures:
-            named = {"level": "figure", "model": model.name, "figure": found.figure, "layers": found.group}
-            yield {**named, **_numbers(found.value, found.limit, found.base)}
+        for line in model.figures:
+            named = {"level": "figure", "model": model.name, "figure": line.figure, "layers": line.group}
+            yield {**named, **_numbers(line.value, line.limit, line.base)}
 
 
 def _numbers(value: int | None, limit: int | None, base: int | None) -> dict[str, object]:

@@ -55,10 +55,10 @@ def _lead(verdict: Verdict) -> Markup:
         '<section id="check" aria-labelledby="check-title" tabindex="-1"><div class="verdict {}">'
         '<h2 id="check-title">{}</h2><p class="sentence">{}</p></div>'
     ).format(state, facts.headline(verdict), facts.compared(verdict))
-    found = Markup("").join(
+    told = Markup("").join(
         _finding(finding) for level in _WORDS for finding in verdict.findings if finding.level == level
     )
-    items = Markup('<ol class="findings">{}</ol>').format(found) if found else Markup("")
+    items = Markup('<ol class="findings">{}</ol>').format(told) if told else Markup("")
     return head + items + Markup("").join(map(_model, verdict.models)) + Markup("</section>")
 
 

@@ -17,9 +17,9 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 def render(verdict: Verdict) -> str:
     """The verdict's own fields, and with each finding its growth; `exit_code` and `ok` say how the check ends."""
     data = msgspec.to_builtins(verdict)
-    for found, finding in zip(data["findings"], verdict.findings, strict=True):
-        found["growth"] = grown(finding.value, finding.base)
-        for changed, change in zip(found["changes"], finding.changes, strict=True):
+    for row, finding in zip(data["findings"], verdict.findings, strict=True):
+        row["growth"] = grown(finding.value, finding.base)
+        for changed, change in zip(row["changes"], finding.changes, strict=True):
             changed["delta"] = change.delta
     for told, model in zip(data["models"], verdict.models, strict=True):
         told["record"] = model.record and model.record.to_dict()

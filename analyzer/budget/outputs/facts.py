@@ -18,12 +18,12 @@ _OUTSIDE = ("excess", "growth", "ratio", "waived", "waiver-expired")
 def headline(verdict: Verdict) -> str:
     """`Over budget: 2 errors and 1 warning in 3 models`."""
     levels = Counter(finding.level for finding in verdict.findings)
-    found = [_several(levels[level], level) for level in ("error", "warning") if levels[level]]
+    counts = [_several(levels[level], level) for level in ("error", "warning") if levels[level]]
     models = _several(len(verdict.models), "model")
-    if not found:
+    if not counts:
         return f"Within budget: {models}"
     word = {0: "Within budget", 1: "Over budget"}.get(verdict.exit_code, "Can't be judged")
-    return f"{word}: {' and '.join(found)} in {models}"
+    return f"{word}: {' and '.join(counts)} in {models}"
 
 
 def _several(number: int, noun: str) -> str:
@@ -83,10 +83,10 @@ def changes(finding: Finding) -> list[str]:
 def numbers(finding: Finding) -> list[tuple[str, str]]:
     """Figure, layers, value, limit, baseline and growth, those that apply, by their names."""
     figure = figure_of(finding.figure)
-    found = [("figure", figure.label if finding.figure else ""), ("layers", plain(finding.group or ""))]
-    found += [("value", figure.exact(finding.value)), ("limit", figure.exact(finding.limit)), _beyond(figure, finding)]
-    found += [("baseline", figure.exact(finding.base)), ("growth", growth(figure, finding.value, finding.base))]
-    return [(name, text) for name, text in found if text not in ("", "–")]
+    pairs = [("figure", figure.label if finding.figure else ""), ("layers", plain(finding.group or ""))]
+    pairs += [("value", figure.exact(finding.value)), ("limit", figure.exact(finding.limit)), _beyond(figure, finding)]
+    pairs += [("baseline", figure.exact(finding.base)), ("growth", growth(figure, finding.value, finding.base))]
+    return [(name, text) for name, text in pairs if text not in ("", "–")]
 
 
 def _beyond(figure: Figure, finding: Finding) -> tuple[str, str]:
@@ -107,11 +107,11 @@ def lines(finding: Finding) -> list[str]:
 
 def parts(finding: Finding) -> list[tuple[str, str]]:
     """Everything about a finding but its sentence, by name: numbers, who pays, the fix, the message, the place."""
-    found = [("model", plain(finding.model)), *numbers(finding)]
-    found += [("paid by", "; ".join(changes(finding)))]
-    found += [("fix", plain(finding.fix)), ("message", plain(finding.message or ""))]
-    found += [("where", plain(finding.where)), ("at", place(finding))]
-    return [(name, text) for name, text in found if text]
+    pairs = [("model", plain(finding.model)), *numbers(finding)]
+    pairs += [("paid by", "; ".join(changes(finding)))]
+    pairs += [("fix", plain(finding.fix)), ("message", plain(finding.message or ""))]
+    pairs += [("where", plain(finding.where)), ("at", place(finding))]
+    return [(name, text) for name, text in pairs if text]
 
 
 def sentence(finding: Finding) -> str:
@@ -141,20 +141,20 @@ def _from_checkout(file: str) -> str:
     if root is None or os.path.exists(root / file) or not here.is_relative_to(root):
         return file
     folders = [folder for folder in (here, *here.parents) if folder.is_relative_to(root)]
-    found = next((folder for folder in folders if os.path.exists(folder / file)), here)
-    return (found.relative_to(root) / file).as_posix()
+    below = next((folder for folder in folders if os.path.exists(folder / file)), here)
+    return (below.relative_to(root) / file).as_posix()
 
 
 def fingerprints(verdict: Verdict) -> list[str]:
     """One a finding, unique, the same for as long as what was found is: no number, line or order is in it."""
     seen: Counter[str] = Counter()
-    found = []
+    digests = []
     for finding in verdict.findings:
         payer = finding.changes[0].path if finding.changes else finding.where
         key = "\0".join(map(plain, (finding.kind, finding.model, finding.figure or "", finding.group or "", payer)))
-        found.append(hashlib.sha256(f"{key}\0{seen[key]}".encode()).hexdigest())
+        digests.append(hashlib.sha256(f"{key}\0{seen[key]}".encode()).hexdigest())
         seen[key] += 1
-    return found
+    return digests
 
 
 def row(budgeted: Budgeted) -> list[str]:

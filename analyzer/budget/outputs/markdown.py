@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from analyzer.budget.outputs import facts
 from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
-from analyzer.reporting.markdown import escape
+from analyzer.reporting.markdown_text import escape
 from analyzer.shown import plain
 
 MARKER = "<!-- analyzer-budget -->"

@@ -14,7 +14,7 @@ Sample = tuple[Mapping[str, str], int]
 def render(verdict: Verdict) -> str:
     """Gauges of value, baseline, limit and growth by model, figure and layers; growth by layer; findings as text."""
     figures = {(model.name, f.figure, f.group): f for model in verdict.models for f in model.figures}
-    labelled = [({"model": m, "figure": f, "layers": g or ""}, found) for (m, f, g), found in figures.items()]
+    labelled = [({"model": m, "figure": f, "layers": g or ""}, value) for (m, f, g), value in figures.items()]
     families = [
         _gauge("value", "Value of a figure.", [(at, f.value) for at, f in labelled]),
         _gauge("baseline", "Value of a figure in the baseline.", [(at, f.base) for at, f in labelled]),

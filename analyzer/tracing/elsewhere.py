@@ -1,0 +1,201 @@
+"""Code of a forward that runs outside of its traced call: results that are made when they are asked for, threads,
+processes, numpy. It is brought into the call where that is possible, and named where it isn't.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import functools
+import inspect
+import multiprocessing
+import multiprocessing.pool
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from types import FunctionType, MethodType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
+
+from analyzer.errors import CountError
+
+MOST_ITEMS = 10_000
+"""Items that a lazy result may have before it is taken for an endless one."""
+
+
+# -- results that are made when they are asked for --------------------------------------------------------------
+
+
+def drained(result: Any) -> Any:
+    """A forward's result with what is lazy in it made: generators, iterators, coroutines, futures."""
+    return tree_map(_drained, result)
+
+
+def _drained(leaf: Any) -> Any:
+    if isinstance(leaf, Tensor):
+        return leaf
+    if isinstance(leaf, Iterator):
+        return [drained(item) for item in _few(leaf)]
+    if isinstance(leaf, concurrent.futures.Future):
+        return drained(leaf.result())
+    if isinstance(leaf, torch._C.Future):
+        return drained(leaf.wait())
+    if isinstance(leaf, AsyncIterator):
+        return drained(_awaited(_collected(leaf)))
+    if isinstance(leaf, Awaitable):
+        return drained(_awaited(_of(leaf)))
+    return leaf
+
+
+def _few(items: Iterator[Any]) -> Iterator[Any]:
+    for position, item in enumerate(items):
+        if position == MOST_ITEMS:
+            raise CountError(f"the forward's result has no end: {MOST_ITEMS:,} items of it were made", fix="bound it")
+        yield item
+
+
+async def _of(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+async def _collected(items: AsyncIterator[Any]) -> list[Any]:
+    return [item async for item in items]
+
+
+def _awaited(coroutine: Any) -> Any:
+    """A coroutine's result; in this thread, where operators are seen."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    try:  # a loop runs here already (a notebook's): one that never waits needs none
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    coroutine.close()
+    raise CountError("the forward waits in a loop of its own, and one runs here", fix="count it outside of the loop")
+
+
+def functions_in(leaves: list[Any]) -> list[str]:
+    """Names of functions that a forward returns: what they would run isn't known."""
+    return [
+        getattr(leaf, "__qualname__", repr(leaf))
+        for leaf in leaves
+        if isinstance(leaf, (FunctionType, MethodType, functools.partial))
+    ]
+
+
+# -- threads and processes --------------------------------------------------------------------------------------
+
+
+class _Notices(TorchDispatchMode):
+    """Notices that a thread runs an operator at all."""
+
+    def __init__(self, found: dict[str, None], name: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.found, self.name = found, name
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Runs the operator."""
+        self.found[self.name] = None
+        return func(*args, **(kwargs or {}))
+
+
+@contextlib.contextmanager
+def threads_seen() -> Iterator[dict[str, None]]:
+    """Tasks of thread pools run in this thread, where they are seen; the names of other threads that run operators.
+
+    Raises CountError at a process or a pool that hides its tasks.
+    """
+    found: dict[str, None] = {}
+    here = threading.get_ident()
+
+    def submit(pool: Any, task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() != here:
+            return originals[concurrent.futures.ThreadPoolExecutor, "submit"](pool, task, *args, **kwargs)
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        future.set_running_or_notify_cancel()
+        try:
+            with torch.enable_grad():  # a thread has its own grad mode, which is on
+                future.set_result(task(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def start(thread: threading.Thread) -> None:
+        if threading.get_ident() == here:
+            run = thread.run
+
+            def noticed() -> None:
+                with _Notices(found, f"thread {thread.name}"):
+                    run()
+
+            thread.run = noticed  # type: ignore[method-assign]
+        originals[threading.Thread, "start"](thread)
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise CountError(
+            "the forward hands work to other processes or a multiprocessing pool, where operators can't be seen",
+            fix="run it in the forward's own thread, or in a ThreadPoolExecutor, for the count",
+        )
+
+    changes: dict[tuple[Any, str], Any] = {
+        (concurrent.futures.ThreadPoolExecutor, "submit"): submit,
+        (threading.Thread, "start"): start,
+        (concurrent.futures.ProcessPoolExecutor, "submit"): refused,
+        (multiprocessing.process.BaseProcess, "start"): refused,
+    }
+    for verb in ("apply_async", "_map_async", "imap", "imap_unordered"):
+        changes[multiprocessing.pool.Pool, verb] = refused
+    originals = {(kind, name): getattr(kind, name) for kind, name in changes}
+    with contextlib.ExitStack() as stack:
+        for (kind, name), change in changes.items():
+            stack.enter_context(replaced(kind, name, change))
+        yield found
+
+
+@contextlib.contextmanager
+def replaced(kind: Any, name: str, value: Any) -> Iterator[None]:
+    """An attribute of a class replaced for a while, and gone after where it was inherited."""
+    own = inspect.getattr_static(kind, name) if name in vars(kind) else None
+    setattr(kind, name, value)
+    try:
+        yield
+    finally:
+        if own is None:
+            delattr(kind, name)
+        else:
+            setattr(kind, name, own)
+
+
+# -- numpy -------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def exports_seen(left: Callable[[Tensor, str], None], failed: Callable[[Exception], None]) -> Iterator[None]:
+    """Calls `left` with a tensor and what it leaves torch for (`numpy`); `failed` where its having no values forbids
+    it.
+    """
+
+    def watching(name: str, original: Any) -> Any:
+        @functools.wraps(original)
+        def watched(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
+            try:
+                found = original(tensor, *args, **kwargs)
+            except Exception as error:
+                failed(error)
+                raise
+            if name != "tolist":
+                left(tensor, "numpy" if name == "numpy" else "dlpack")
+            return found
+
+        return watched
+
+    with contextlib.ExitStack() as stack:
+        for name in ("numpy", "tolist", "__dlpack__"):
+            stack.enter_context(replaced(Tensor, name, watching(name, getattr(Tensor, name))))
+        yield

@@ -1,0 +1,217 @@
+"""What a model's code can write to beside its copy: globals, class attributes, closures, defaults, caches.
+
+Taken down before a model runs and put back after, so that no tensor of a count is found there by the user's own run.
+Only code that is not torch's, numpy's or Python's own is looked at, and of a cache that can only be emptied
+(`functools.lru_cache`) all goes where the run put something in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import sys
+import threading
+import types
+import weakref
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from analyzer.errors import CountError
+
+_NOT_USERS = {*sys.stdlib_module_names, "torch", "numpy", "analyzer", "functorch", "torchgen"} - {"__main__"}
+_HOLDERS = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, threading.local, types.SimpleNamespace)
+_LEAVES = (str, bytes, int, float, complex, type(None), Tensor, types.ModuleType, types.BuiltinFunctionType)
+_CACHE = type(functools.lru_cache(int))
+_SHARED = (type, types.FunctionType, types.MethodType, functools.partial, _CACHE)
+"""What of a module's own attributes a deep copy shares with the original."""
+_MOST = 50_000
+"""Objects that are looked at, at most: a model's own code is far smaller."""
+
+
+class Surroundings:
+    """The state around a model as it was found; `restore` puts it back."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._undo: list[Callable[[], None]] = []
+        self._seen: set[int] = set()
+        self._kept: list[Any] = []  # an id is an object's for as long as it lives
+        self._queue: deque[Any] = deque()
+        for module in model.modules():
+            self._queue.append(type(module))
+            for value in vars(module).values():
+                if isinstance(value, _SHARED):
+                    self._queue.append(value)
+                elif type(value) is OrderedDict and value:
+                    self._queue.extend(held for held in value.values() if isinstance(held, _SHARED))
+        self._seen = {id(module) for module in model.modules()}
+        while self._queue and len(self._seen) < _MOST:
+            self._look_at(self._queue.popleft())
+
+    def restore(self) -> None:
+        """Puts back what has changed."""
+        for undo in self._undo:
+            undo()
+
+    def _look_at(self, value: Any) -> None:
+        if id(value) in self._seen or isinstance(value, _LEAVES):
+            return
+        self._seen.add(id(value))
+        self._kept.append(value)
+        if isinstance(value, type):
+            self._look_at_class(value)
+        elif isinstance(value, (types.FunctionType, types.MethodType)):
+            self._look_at_function(value)
+        elif isinstance(value, _CACHE):
+            self._look_at_cache(value)
+        elif isinstance(value, dict):
+            self._hold(value, _reset_mapping)
+            self._queue.extend(value.values())
+        elif isinstance(value, (list, set, deque)):
+            self._hold(value, _reset_collection)
+            self._queue.extend(value)
+        elif isinstance(value, tuple):
+            self._queue.extend(value)
+        elif isinstance(value, functools.partial):
+            self._queue.extend((value.func, *value.args, value.keywords))
+        elif isinstance(value, (property, functools.cached_property, staticmethod, classmethod)):
+            self._queue.extend((getattr(value, "fget", None), getattr(value, "func", getattr(value, "__func__", None))))
+        elif isinstance(value, _HOLDERS) or _is_users(type(value)):
+            self._look_at_instance(value)
+
+    def _hold(self, value: Any, reset: Callable[[Any, Any], None]) -> None:
+        self._undo.append(functools.partial(reset, value, dict(value) if isinstance(value, dict) else list(value)))
+
+    def _look_at_class(self, kind: type) -> None:
+        for base in kind.__mro__:
+            if _is_users(base) and (base is kind or id(base) not in self._seen):
+                self._seen.add(id(base))
+                self._undo.append(functools.partial(_reset_class, base, dict(vars(base))))
+                self._queue.extend(vars(base).values())
+                module = sys.modules.get(base.__module__)
+                if module is not None:
+                    self._queue.append(vars(module))
+
+    def _look_at_function(self, function: Any) -> None:
+        function = getattr(function, "__func__", function)
+        if not _is_users(function):
+            return
+        for cell in function.__closure__ or ():
+            with contextlib.suppress(ValueError):
+                self._undo.append(functools.partial(_reset_cell, cell, cell.cell_contents))
+                self._queue.append(cell.cell_contents)
+        self._queue.extend((function.__globals__, function.__defaults__, function.__kwdefaults__, vars(function)))
+
+    def _look_at_cache(self, cache: Any) -> None:
+        misses = cache.cache_info().misses
+
+        def clear() -> None:
+            if cache.cache_info().misses != misses:
+                cache.cache_clear()
+
+        self._undo.append(clear)
+        self._queue.append(cache.__wrapped__)
+
+    def _look_at_instance(self, value: Any) -> None:
+        self._queue.append(type(value))
+        with contextlib.suppress(TypeError):
+            self._queue.append(vars(value))
+        for base in type(value).__mro__:
+            slots = vars(base).get("__slots__", ())
+            for name in (slots,) if isinstance(slots, str) else slots:
+                if hasattr(value, name):
+                    self._undo.append(functools.partial(_reset_slot, value, name, getattr(value, name)))
+                    self._queue.append(getattr(value, name))
+
+
+def _is_users(value: Any) -> bool:
+    home = getattr(value, "__module__", None)
+    return isinstance(home, str) and home.partition(".")[0] not in _NOT_USERS
+
+
+def _reset_mapping(value: dict[Any, Any], before: dict[Any, Any]) -> None:
+    for key in [key for key in value if key not in before]:
+        del value[key]
+    for key, held in before.items():
+        if key not in value or value[key] is not held:
+            value[key] = held
+
+
+def _reset_collection(value: Any, before: Any) -> None:
+    if len(value) == len(before) and all(a is b for a, b in zip(value, before, strict=True)):
+        return  # a set's order is its own for as long as nothing is added
+    value.clear()
+    (value.update if isinstance(value, set) else value.extend)(before)
+
+
+def _reset_class(kind: type, before: dict[str, Any]) -> None:
+    for name in [name for name in vars(kind) if name not in before]:
+        with contextlib.suppress(AttributeError, TypeError):
+            delattr(kind, name)
+    for name, held in before.items():
+        if vars(kind).get(name) is not held:
+            with contextlib.suppress(AttributeError, TypeError):
+                setattr(kind, name, held)
+
+
+def _reset_cell(cell: types.CellType, before: Any) -> None:
+    cell.cell_contents = before
+
+
+def _reset_slot(value: Any, name: str, before: Any) -> None:
+    if getattr(value, name, None) is not before:
+        with contextlib.suppress(AttributeError):
+            setattr(value, name, before)
+
+
+def require_gone(made: list[weakref.ref[Tensor]]) -> None:
+    """CountError where a global of some module still holds what a run made; it is taken out of there.
+
+    What only torch's own cycles hold (a graph's nodes) no code of the user's can reach.
+    """
+    if not any(ref() is not None for ref in made):
+        return
+    gc.collect()
+    left = [tensor for tensor in [ref() for ref in made] if tensor is not None]
+    holders = [holder for holder in _holders(left) if holder is not left]
+    if not holders or not _is_global(holders):
+        return
+    for holder in holders:
+        _drop(holder, left)
+    raise CountError(
+        "the forward keeps tensors of its own in a global that can't be put back as it was; they were removed from it",
+        where="the forward's cache",
+        fix="keep that cache in the module, in a global of its own code or in a functools.lru_cache",
+    )
+
+
+def _holders(values: list[Any]) -> list[Any]:
+    if not values:
+        return []
+    return [holder for holder in gc.get_referrers(*values) if isinstance(holder, (dict, list, tuple, set, deque))]
+
+
+def _is_global(holders: list[Any]) -> bool:
+    """Whether one of the containers is a module's namespace, or lies in one, three containers deep."""
+    spaces = {id(vars(module)) for module in list(sys.modules.values()) if isinstance(module, types.ModuleType)}
+    for _ in range(3):
+        if any(id(holder) in spaces for holder in holders):
+            return True
+        inner, holders = holders, _holders(holders)
+        holders = [holder for holder in holders if holder is not inner]
+    return any(id(holder) in spaces for holder in holders)
+
+
+def _drop(holder: Any, left: list[Tensor]) -> None:
+    """Takes the tensors out of a container."""
+    ids = {id(tensor) for tensor in left}
+    if isinstance(holder, dict):
+        for key in [key for key, value in holder.items() if id(value) in ids]:
+            del holder[key]
+    elif isinstance(holder, (list, deque)):
+        kept = [value for value in holder if id(value) not in ids]
+        holder.clear()
+        holder.extend(kept)
