@@ -14,7 +14,7 @@ from analyzer.budget.history import MOST, History, HistoryEntry, history
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
 from analyzer.cli.options import config_option, format_option
-from analyzer.files import csv_cell, write_text
+from analyzer.files import csv_text, write_text
 from analyzer.shown import plain
 
 _HEADINGS = ("commit", "day", "model")
@@ -60,8 +60,8 @@ def _print(past: History, figures: tuple[str, ...], format_: str) -> None:
         return
     names = (*_HEADINGS, *(text.LABELS.get(f, f) for f in figures), "subject")
     if format_ == "csv":
-        cells = [[csv_cell(v) for v in _data(step, figures).values()] for step in steps]
-        text.show(text.csv_text(("commit", "time", "author", "subject", "model", *figures), cells))
+        cells = [_data(step, figures).values() for step in steps]
+        text.show(csv_text(("commit", "time", "author", "subject", "model", *figures), cells).rstrip("\n"))
         return
     lines = [_line(past, step, figures) for step in _changing(past, figures)]
     if format_ == "md":

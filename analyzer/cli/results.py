@@ -17,8 +17,9 @@ from analyzer.cli import text
 from analyzer.cli.base import Verb, say
 from analyzer.cli.options import format_option
 from analyzer.errors import UsageError, did_you_mean
-from analyzer.files import csv_cell
+from analyzer.files import csv_text
 from analyzer.records import FIGURES, Record
+from analyzer.shown import plain
 from analyzer.sweeping import export as files
 from analyzer.sweeping.database import ALL, NAME, Database, StoredRow, merge_into
 
@@ -197,22 +198,16 @@ def _lines(objects: Sequence[str], format_: str) -> str:
 
 def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], format_: str) -> None:
     if format_ == "csv":
-        text.show(text.csv_text(headings, [[csv_cell(cell) for cell in row] for row in rows]))
+        text.show(csv_text(headings, rows).rstrip("\n"))
         return
-    plain = [[_plain(cell) for cell in row] for row in rows]
     if format_ == "md":
-        text.show(text.markdown(headings, plain))
+        text.show(text.markdown(headings, rows))
     else:
-        text.show_table(headings, plain)
+        text.show_table(headings, rows)
 
 
 def _json(row: StoredRow) -> str:
     return msgspec.json.encode({**msgspec.structs.asdict(row), "record": row.record.to_dict()}).decode()
-
-
-def _plain(cell: str) -> str:
-    """A cell from a file without control characters, which a terminal would obey."""
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in cell)
 
 
 def _cells(row: StoredRow) -> list[str]:
@@ -245,7 +240,7 @@ def _described(row: StoredRow) -> list[tuple[str, str]]:
         ("commit", row.commit or "–"),
     ]
     lines += [("source", row.source or "–"), *(("note", note) for note in record.notes)]
-    return [(label, _plain(value)) for label, value in lines]
+    return [(label, plain(value)) for label, value in lines]
 
 
 def _times(record: Record) -> list[tuple[str, str]]:

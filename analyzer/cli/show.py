@@ -26,6 +26,7 @@ from analyzer.cli.options import (
     training_options,
 )
 from analyzer.errors import UsageError
+from analyzer.files import csv_text
 from analyzer.reading.family import baseline_or_none
 from analyzer.reading.layers import SUMMED, LayerNode, tree
 from analyzer.reading.peak import DEFAULT
@@ -185,7 +186,7 @@ def _print(record: Record, baseline: Record | None, depth: int, format_: str) ->
             (row.path, row.type, text.shape(row.output), *(getattr(row, f) for f in SUMMED))
             for row in record.layers or ()
         ]
-        text.show(text.csv_text(("path", "type", "output", *SUMMED), rows))
+        text.show(csv_text(("path", "type", "output", *SUMMED), rows).rstrip("\n"))
         return
     lines = [_line(level, node, root) for level, node in root.walk(depth)]
     totals = _totals(record, baseline)

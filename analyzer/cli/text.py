@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -82,15 +80,6 @@ def escaped(text: str) -> str:
     for char in "\\`*_[]<>|#@":
         text = text.replace(char, "\\" + char)
     return " ".join(text.split())
-
-
-def csv_text(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """CSV with a heading line."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(headings)
-    writer.writerows(rows)
-    return text.getvalue().rstrip("\n")
 
 
 def shape(sizes: tuple[int, ...] | None) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from analyzer.files import csv_cell, write_text
+from analyzer.files import csv_text, write_text
 from analyzer.searching.results import Find
 from analyzer.sweeping.export import as_text, in_form, require_pyarrow, write_parquet
 from analyzer.sweeping.store import VARIANT_COLUMNS
@@ -43,14 +41,8 @@ def to_jsonl(found: Iterable[Find]) -> str:
 
 def to_csv(found: Iterable[Find]) -> str:
     """One row a find under the names of `flat`."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     rows = [flat(find) for find in found]
-    for number, row in enumerate(rows):
-        if not number:
-            writer.writerow(row)
-        writer.writerow([csv_cell(cell) for cell in row.values()])
-    return text.getvalue()
+    return csv_text(rows[0], (row.values() for row in rows)) if rows else ""
 
 
 def _columns(found: Sequence[Find]) -> dict[str, tuple[str, list[Any]]]:

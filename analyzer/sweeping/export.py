@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any, TypeVar
 
 from analyzer.distribution import installing
 from analyzer.errors import UsageError
-from analyzer.files import csv_cell, write_text
+from analyzer.files import csv_text, write_text
 from analyzer.records import Record, fields_of
 from analyzer.sweeping.database import StoredRow
 from analyzer.sweeping.store import COLUMNS, MEASURED_COLUMNS, VARIANT_COLUMNS, to_csv
@@ -75,11 +73,7 @@ def flat(row: StoredRow) -> dict[str, Any]:
 
 def csv_of(rows: Sequence[StoredRow]) -> str:
     """CSV in the columns of `flat`."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(NAMES)
-    writer.writerows([csv_cell(cells[name]) for name in NAMES] for cells in map(flat, rows))
-    return text.getvalue()
+    return csv_text(NAMES, ([cells[name] for name in NAMES] for cells in map(flat, rows)))
 
 
 def write_parquet(columns: Mapping[str, tuple[str, list[Any]]], path: Path) -> None:

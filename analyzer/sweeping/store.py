@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -14,7 +12,7 @@ import msgspec
 
 from analyzer.architecture.axes import FIELDS
 from analyzer.errors import UsageError
-from analyzer.files import csv_cell, write_text
+from analyzer.files import csv_text, write_text
 from analyzer.records import FIGURES, Measurement, Record, fields_of, read_record
 from analyzer.seals import DamagedRowError
 
@@ -182,28 +180,18 @@ PREDICTED_COLUMNS = ("predicted_latency_s", "predicted_latency_batch", "predicte
 
 def to_csv(records: Iterable[Record]) -> str:
     """One row a record: figures as raw integers, the variant's fields, what was measured, the error."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            *COLUMNS,
-            *VARIANT_COLUMNS,
-            *(f"measured.{c}" for c in MEASURED_COLUMNS),
-            "device",
-            *PREDICTED_COLUMNS,
-            "error",
-        ]
-    )
-    for record in records:
-        variant, measured = fields_of(record), record.measured
-        writer.writerow(
-            [
-                *(csv_cell(getattr(record.target if c in ("name", "label") else record, c)) for c in COLUMNS),
-                *(csv_cell(variant.get(c)) for c in VARIANT_COLUMNS),
-                *(csv_cell(getattr(measured, c, None)) for c in MEASURED_COLUMNS),
-                csv_cell(measured.environment.device_name if measured else None),
-                *((p.latency_s, p.batch, p.mean_error) if (p := record.predicted) else ("", "", "")),
-                csv_cell(f"{record.error.where}: {record.error.what}" if record.error else None),
-            ]
-        )
-    return text.getvalue()
+    measured = [f"measured.{name}" for name in MEASURED_COLUMNS]
+    headings = [*COLUMNS, *VARIANT_COLUMNS, *measured, "device", *PREDICTED_COLUMNS, "error"]
+    return csv_text(headings, map(_csv_row, records))
+
+
+def _csv_row(record: Record) -> list[object]:
+    variant, measured, predicted = fields_of(record), record.measured, record.predicted
+    return [
+        *(getattr(record.target if name in ("name", "label") else record, name) for name in COLUMNS),
+        *(variant.get(name) for name in VARIANT_COLUMNS),
+        *(getattr(measured, name, None) for name in MEASURED_COLUMNS),
+        measured.environment.device_name if measured else None,
+        *((predicted.latency_s, predicted.batch, predicted.mean_error) if predicted else (None, None, None)),
+        f"{record.error.where}: {record.error.what}" if record.error else None,
+    ]
