@@ -8,15 +8,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from html import escape
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, VariantError
 from analyzer.figures import FIGURES
+from analyzer.seals import DamagedRowError, line, unsealed
 
 SCHEMA = 2
+
+
+Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A count or bytes: never negative, and no more than torch itself can count."""
+Seconds = Annotated[float, msgspec.Meta(gt=0, lt=1e9)]
+Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e18)]
 
 
 class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,10 +63,10 @@ class LayerRow(Frozen, frozen=True, kw_only=True):
     path: str
     type: str
     output: tuple[int, ...] | None
-    params: int
-    macs: int | None
-    conv_activations: int | None
-    saved_bytes: int | None
+    params: Whole
+    macs: Whole | None
+    conv_activations: Whole | None
+    saved_bytes: Whole | None
     part: str | None = None
 
     @property
@@ -139,23 +146,23 @@ class Measurement(Frozen, frozen=True, kw_only=True):
     environment: Environment
     batch: int
     asked_batch: int
-    seconds_per_batch: tuple[float, ...]
-    baseline_seconds_per_batch: tuple[float, ...]
-    measured_latency_s: float
-    measured_images_per_s: float
-    ratio: float
-    ratio_low: float
-    ratio_high: float
+    seconds_per_batch: tuple[Seconds, ...]
+    baseline_seconds_per_batch: tuple[Seconds, ...]
+    measured_latency_s: Seconds
+    measured_images_per_s: Positive
+    ratio: Positive
+    ratio_low: Positive
+    ratio_high: Positive
     baseline: str
     time: str
     pairs_per_process: int = 1
     interval: str = "range"
     conditions: Conditions = Conditions()
     caveats: tuple[Caveat, ...] = ()
-    latency_s: tuple[float, ...] = ()
+    latency_s: tuple[Seconds, ...] = ()
     clock_mhz: tuple[int, ...] = ()
     celsius: tuple[int, ...] = ()
-    measured_peak_bytes: int | None = None
+    measured_peak_bytes: Whole | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -222,34 +229,32 @@ class Record(Frozen, frozen=True, kw_only=True):
     """All that is known of one target. A figure that is not known is None, never a guess.
 
     `training_macs` are those of a forward in training mode and its backward pass, where that was asked for. `depth` is
-    the number of convolutions and products with a weight on the longest path from an input to an output. `checksum` is
-    that of a stored row, where it has one.
+    the number of convolutions and products with a weight on the longest path from an input to an output.
     """
 
     schema: int = SCHEMA
     target: Target
     input: tuple[int, ...] | None = None
     inputs: tuple[Input, ...] = ()
-    batch: int = 1
-    params: int | None = None
-    trainable_params: int | None = None
-    param_bytes: int | None = None
-    buffer_bytes: int | None = None
-    macs: int | None = None
-    flops: int | None = None
-    training_macs: int | None = None
-    conv_activations: int | None = None
-    depth: int | None = None
-    saved_bytes: int | None = None
-    peak_training_bytes: int | None = None
-    peak_inference_bytes: int | None = None
+    batch: Annotated[int, msgspec.Meta(ge=1)] = 1
+    params: Whole | None = None
+    trainable_params: Whole | None = None
+    param_bytes: Whole | None = None
+    buffer_bytes: Whole | None = None
+    macs: Whole | None = None
+    flops: Whole | None = None
+    training_macs: Whole | None = None
+    conv_activations: Whole | None = None
+    depth: Whole | None = None
+    saved_bytes: Whole | None = None
+    peak_training_bytes: Whole | None = None
+    peak_inference_bytes: Whole | None = None
     layers: tuple[LayerRow, ...] | None = None
     uncounted: tuple[Uncounted, ...] = ()
     remarks: tuple[Remark, ...] = ()
     predicted: PredictedLatency | None = None
     measured: Measurement | None = None
     error: Failure | None = None
-    checksum: str | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -268,6 +273,10 @@ class Record(Frozen, frozen=True, kw_only=True):
     def to_json(self) -> str:
         """One line of JSON."""
         return msgspec.json.encode(self.to_dict()).decode()
+
+    def to_line(self) -> str:
+        """One line of JSON with its checksum, as files keep it."""
+        return line(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready data, with the remarks' sentences as `notes` too."""
@@ -300,10 +309,13 @@ def devices_of(rows: Iterable[Record]) -> dict[str, int]:
 def read_record(text: str | bytes, *, where: str = "record") -> Record:
     """The record of one line of JSON, of this schema or an earlier one.
 
-    Raises UsageError on a newer schema, unknown fields or wrong types.
+    Raises UsageError on a newer schema, unknown fields, wrong types or impossible figures, DamagedRowError where its
+    checksum is another's.
     """
     try:
-        return to_record(msgspec.json.decode(text))
+        return to_record(unsealed(msgspec.json.decode(text), where))
+    except DamagedRowError:
+        raise
     except (msgspec.MsgspecError, RecursionError, VariantError) as error:
         raise UsageError(f"not a result: {error}", where=where, fix="use a results file that analyze wrote") from None
     except UsageError as error:

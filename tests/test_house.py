@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = [
     ["distribution"],
     ["errors"],
-    ["units", "files", "processes", "shown"],
+    ["units", "files", "processes", "shown", "seals"],
     ["figures"],
     ["architecture"],
     ["records"],

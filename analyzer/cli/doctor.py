@@ -45,12 +45,9 @@ def command(device: str, format_: str) -> None:
     where = pick_device(device)
     place, all_problems, held = environment(where), list(problems(where)), list(holders())
     if format_ == "json":
-        data = {
-            "environment": msgspec.to_builtins(place),
-            "packages": {name: package_version(name) for name in PACKAGES},
-            "problems": msgspec.to_builtins(all_problems),
-            "measuring": dict(held),
-        }
+        packages = {name: package_version(name) for name in PACKAGES}
+        told = msgspec.to_builtins({"environment": place, "problems": all_problems})
+        data = {**told, "packages": packages, "measuring": dict(held)}
         text.show_json(json.dumps(data))
         return
     text.show_table(("what", "found"), [*_environment(place), *_versions(), *_machine(), *_devices()], left=2)
