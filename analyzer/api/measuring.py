@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from analyzer.api.tables import frame
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, did_you_mean
+from analyzer.measurements import Conditions
 from analyzer.reading import prediction
 from analyzer.reading.latency import Profile, write_profile
 from analyzer.reading.peak import Training
 from analyzer.reading.prediction import MemoryPrediction
-from analyzer.records import Conditions, Record
+from analyzer.records import Record
 from analyzer.sweeping.store import JsonlStore, MemoryStore
 from analyzer.targets.analysis import analyze
 from analyzer.targets.resolving import FamilyTarget, named

@@ -21,7 +21,8 @@ from analyzer.reading.cuda_allocator import CudaHeap
 from analyzer.reading.exact import total
 from analyzer.reading.heap import Moment
 from analyzer.reading.peak import DEFAULT, Peak, Training
-from analyzer.records import Frozen, Target
+from analyzer.records import Target
+from analyzer.structs import Frozen
 
 MAX_BATCH = 2**20
 

@@ -12,7 +12,8 @@ import msgspec
 
 from analyzer.errors import UsageError
 from analyzer.files import write_text
-from analyzer.records import Measurement, Record, read_record
+from analyzer.measurements import Measurement
+from analyzer.records import Record, read_record
 from analyzer.seals import DamagedRowError
 
 
