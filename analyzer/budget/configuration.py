@@ -21,7 +21,8 @@ from analyzer.budget.limits import Limit, limits, waived_up_to
 from analyzer.budget.schema import BASELINE, Budget, Configuration, Model, Waiver
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.records import Frozen, Input
-from analyzer.targets.resolving import named, parse_input
+from analyzer.targets.inputs import parse_input
+from analyzer.targets.resolving import named
 
 FILES = ("analyzer.toml", "pyproject.toml")
 MOST_BYTES = 2**20

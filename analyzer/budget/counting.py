@@ -20,7 +20,8 @@ from analyzer.errors import TargetError, UsageError
 from analyzer.reading import family
 from analyzer.records import Input, Record
 from analyzer.space.axes import axis
-from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, load, resolve, tensors
+from analyzer.targets.inputs import StructuredInput, tensors
+from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, load, resolve
 
 if TYPE_CHECKING:
     from torch import nn
@@ -132,4 +133,6 @@ def _require_elsewhere(folder: Path, target: ModuleTarget) -> None:
 def input_text(given: Input) -> str:
     """An input as the configuration and the command line say it: `ids=1,7:int64`."""
     name = f"{given.name}=" if given.name else ""
+    if isinstance(given, StructuredInput):
+        return f"{name}{given.form}"
     return f"{name}{','.join(map(str, given.shape)) or 'scalar'}:{given.dtype}"

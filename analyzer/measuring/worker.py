@@ -23,7 +23,8 @@ from analyzer.measuring import gpu
 from analyzer.measuring.allocations import autocast, cpu_peaks, cuda_peaks, loss_of
 from analyzer.measuring.job import Answer, Job, Operator, OperatorSurvey, Subject, Survey, Times
 from analyzer.records import Conditions
-from analyzer.targets.resolving import ModuleTarget, load, tensors
+from analyzer.targets.inputs import tensors
+from analyzer.targets.resolving import ModuleTarget, load
 
 Run = Callable[[], Any]
 L2_BYTES = 256 * 2**20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from analyzer.architecture.variant import Variant
@@ -13,7 +13,8 @@ from analyzer.reading import family
 from analyzer.reading.peak import Training
 from analyzer.reading.prediction import MemoryPrediction, predict_memory
 from analyzer.records import Record
-from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, load, named, tensors
+from analyzer.targets.inputs import as_tensors, named_tensors, tensors
+from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, load, named
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,8 +33,9 @@ def analyze(
 ) -> Record:
     """Every static figure of a variant, a preset's or variant's name, or any torch module.
 
-    A module takes `inputs`: a shape such as `(1, 3, 224, 224)`, a tensor, or a sequence of either, and keyword
-    inputs in `kwargs`; it is counted on the meta device and left as it was. `batch` is for a variant's saved bytes.
+    A module takes `inputs`: a shape such as `(1, 3, 224, 224)`, a tensor, or a sequence of either (`()` for none), and
+    keyword inputs in `kwargs`, as they are but for a `Shape`; it is counted on the meta device and left as it was.
+    `batch` is for a variant's saved bytes.
     Raises an AnalyzerError that says what, where and how to fix it.
     """
     if isinstance(target, str):
@@ -44,31 +46,11 @@ def analyze(
         return family.record(target, batch)
     from analyzer.tracing.trace import count_module
 
-    if inputs is None:
+    if inputs is None and kwargs is None:
         raise UsageError("a module needs its inputs", where="inputs", fix="such as inputs=(1, 3, 224, 224)")
-    named_inputs = {name: _tensor(value) for name, value in (kwargs or {}).items()}
     return count_module(
-        target, as_tensors(inputs), named_inputs, name=type(target).__name__, backward=backward, strict=strict
+        target, as_tensors(inputs), named_tensors(kwargs), name=type(target).__name__, backward=backward, strict=strict
     )
-
-
-def as_tensors(inputs: Any) -> list[Any]:
-    """A shape, a tensor, or a sequence of either, as tensors; shapes become ones on meta."""
-    import torch
-
-    if isinstance(inputs, torch.Tensor) or _is_shape(inputs):
-        return [_tensor(inputs)]
-    return [_tensor(value) for value in inputs]
-
-
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, Sequence) and all(isinstance(size, int) for size in value)
-
-
-def _tensor(value: Any) -> Any:
-    import torch
-
-    return torch.empty(tuple(value), device="meta") if _is_shape(value) else value
 
 
 def analyze_target(target: Resolved, *, batch: int = 1, backward: bool = False, strict: bool = False) -> Record:

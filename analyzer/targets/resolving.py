@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import importlib.machinery
 import importlib.util
+import inspect
 import json
 import re
 import sys
@@ -26,17 +27,10 @@ from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, TargetError, UsageError, did_you_mean
 from analyzer.records import Input
 from analyzer.space.axes import axis
+from analyzer.targets.inputs import parse_input
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
-
-MAX_RANK = 16
-_INPUT = re.compile(r"(?:([A-Za-z_][A-Za-z0-9_]*)=)?([0-9]+(?:,[0-9]+)*|scalar)(?::([a-z0-9_]+))?")
-_DTYPES = (
-    "float32", "float64", "float16", "bfloat16", "complex64", "complex128",
-    "int64", "int32", "int16", "int8", "uint8", "bool",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -151,22 +145,6 @@ def parse_kwargs(texts: Sequence[str]) -> tuple[tuple[str, Any], ...]:
     return tuple(parsed.items())
 
 
-def parse_input(text: str) -> Input:
-    """An input from `[name=]shape[:dtype]`: `1,3,224,224`, `ids=1,7:int64`. Raises UsageError."""
-    match = _INPUT.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(
-            f"{text[:80]!r} is not an input", where="--input", fix="write it as 1,3,224,224 or ids=1,7:int64"
-        )
-    name, sizes, dtype = match[1], match[2], match[3] or "float32"
-    if dtype not in _DTYPES:
-        raise UsageError(f"unknown dtype {dtype!r}", where="--input", fix=did_you_mean(dtype, _DTYPES))
-    shape = () if sizes == "scalar" else tuple(int(size) for size in sizes.split(",") if len(size) < 13)
-    if len(shape) > MAX_RANK or (sizes != "scalar" and len(shape) != sizes.count(",") + 1):
-        raise UsageError(f"{text[:80]!r} is no shape a tensor can have", where="--input", fix="use up to 16 sizes")
-    return Input(shape=shape, dtype=dtype, name=name)
-
-
 # -- loading a user's model ------------------------------------------------------------------------------------
 
 
@@ -221,13 +199,13 @@ def _construct(factory: Any, target: ModuleTarget, device: str) -> Any:
             return factory(**kwargs)
     except (Exception, SystemExit) as first:
         if device == "cpu":
-            raise _failed("can't be constructed", target, first) from first
+            raise _failed("can't be constructed", target, first, factory) from first
     # Some constructors look at values (`.item()` in a drop-path schedule), which meta tensors have not.
     try:
         with torch.device("cpu"):
             return factory(**kwargs)
     except (Exception, SystemExit) as second:
-        raise _failed("can't be constructed", target, second) from second
+        raise _failed("can't be constructed", target, second, factory) from second
 
 
 @contextlib.contextmanager
@@ -329,7 +307,7 @@ def _attribute(module: ModuleType, target: ModuleTarget) -> Any:
     return found
 
 
-def _failed(what: str, target: ModuleTarget, error: BaseException) -> AnalyzerError:
+def _failed(what: str, target: ModuleTarget, error: BaseException, factory: Any = None) -> AnalyzerError:
     """A TargetError that shows the user's own line, not ours."""
     if isinstance(error, AnalyzerError):
         return error
@@ -346,18 +324,52 @@ def _failed(what: str, target: ModuleTarget, error: BaseException) -> AnalyzerEr
             )
     message = str(error).strip().splitlines()
     text = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
-    needs_arguments = isinstance(error, TypeError) and "argument" in text
-    fix = "make it import and construct on its own first"
-    if needs_arguments:
-        fix = "pass its arguments with --kwarg name=value"
-    elif "CUDA" in text:
-        fix = "leave the device to whoever uses the model (no .cuda() in it): counting needs no GPU"
-    return TargetError(f"{what}: {text}{place}", where=target.name, fix=fix)
+    return TargetError(f"{what}: {text}{place}", where=target.name, fix=_cure(error, text, target, factory))
 
 
-def tensors(inputs: Sequence[Input], device: str = "meta") -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
-    """Positional and keyword tensors of the inputs, zeros (nothing is allocated on meta)."""
-    import torch
+def _cure(error: BaseException, text: str, target: ModuleTarget, factory: Any) -> str:
+    """What to do about an error of the user's code."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        top = error.name.partition(".")[0]
+        return f"install it: pip install {_DISTRIBUTIONS.get(top, top)}"
+    if isinstance(error, ImportError) and "relative import" in text:
+        root, dotted = _dotted(Path(target.location))
+        return f"name the module, not the file: {dotted}:{target.attribute}, from the folder {root}"
+    if isinstance(error, TypeError) and "argument" in text:
+        return _arguments(text, factory)
+    if "CUDA" in text:
+        return "leave the device to whoever uses the model (no .cuda() in it): counting needs no GPU"
+    return "make it import and construct on its own first"
 
-    made = [(i.name, torch.zeros(i.shape, dtype=getattr(torch, i.dtype), device=device)) for i in inputs]
-    return [t for name, t in made if name is None], {name: t for name, t in made if name is not None}
+
+_DISTRIBUTIONS = {
+    "cv2": "opencv-python", "PIL": "pillow", "sklearn": "scikit-learn", "skimage": "scikit-image", "yaml": "pyyaml",
+}  # fmt: skip
+"""Modules whose distribution has another name."""
+
+
+def _dotted(path: Path) -> tuple[Path, str]:
+    """The folder to run from, and a file's name as a module there: as far up as there are packages, one at least."""
+    path = path.resolve()
+    parts, folder = [] if path.stem == "__init__" else [path.stem], path.parent
+    while True:
+        parts.insert(0, folder.name)
+        folder = folder.parent
+        if not (folder / "__init__.py").is_file():
+            return folder, ".".join(parts)
+
+
+def _arguments(text: str, factory: Any) -> str:
+    """What arguments the factory takes, where it is one of the user's that was called wrongly."""
+    try:
+        taken = [name for name, one in inspect.signature(factory).parameters.items() if one.kind in _BY_NAME]
+    except (TypeError, ValueError):
+        taken = []
+    wrong = re.search(r"unexpected keyword argument '(\w+)'", text)
+    if wrong and taken and wrong[1] not in taken:
+        return f"{did_you_mean(wrong[1], taken)} --kwarg takes {', '.join(taken)}"
+    listed = f" (it takes {', '.join(taken)})" if taken else ""
+    return f"pass its arguments with --kwarg name=value{listed}"
+
+
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

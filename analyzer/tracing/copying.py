@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
@@ -185,6 +186,10 @@ def copy_inputs(inputs: Any, convert: Convert) -> Any:
             if id(leaf) not in memo:
                 memo[id(leaf)] = convert(leaf)
             return memo[id(leaf)]
+        if isinstance(leaf, PackedSequence):  # its batches' sizes are no data: a kernel reads them
+            parts = (leaf.data, leaf.sorted_indices, leaf.unsorted_indices)
+            data, order, back = (None if part is None else once(part) for part in parts)
+            return PackedSequence(data, leaf.batch_sizes.clone(), order, back)
         if isinstance(leaf, (str, bytes, int, float, complex, type(None), torch.dtype, torch.device)):
             return leaf
         with _Converting(convert):
@@ -197,4 +202,4 @@ def copy_inputs(inputs: Any, convert: Convert) -> Any:
                     fix="give tensors, or objects that survive copy.deepcopy",
                 ) from error
 
-    return tree_map(once, inputs)
+    return tree_map(once, inputs, is_leaf=lambda value: isinstance(value, PackedSequence))
