@@ -160,18 +160,37 @@ def _converted(tensor: Tensor, convert: Convert) -> Tensor:
 
 
 def _uncopyable(model: nn.Module) -> list[Any]:
-    """Attributes of modules that `deepcopy` refuses: locks, files, generators."""
-    found = []
-    for module in model.modules():
-        for name, value in vars(module).items():
-            if name in ("_parameters", "_buffers", "_modules") or isinstance(value, Tensor):
-                continue
-            try:
-                with _Converting(to_meta):
-                    copy.deepcopy(value, {id(m): m for m in model.modules()})
-            except Exception:
-                found.append(value)
+    """What `deepcopy` refuses in the attributes of modules: locks, files, generators; the innermost of each."""
+    memo: dict[int, Any] = {id(module): module for module in model.modules()}
+    found: list[Any] = []
+    with _Converting(to_meta):
+        for module in model.modules():
+            for name, value in vars(module).items():
+                if name not in ("_parameters", "_buffers", "_modules") and not isinstance(value, _COPYABLE):
+                    _refused(value, memo, found)
     return found
+
+
+_COPYABLE = (bool, int, float, str, bytes, type(None), Tensor)
+
+
+def _refused(value: Any, memo: dict[int, Any], found: list[Any]) -> None:
+    try:
+        copy.deepcopy(value, memo)
+    except Exception:
+        memo[id(value)] = value
+        parts: list[Any] = []
+        if isinstance(value, dict):
+            parts = list(value.values())
+        elif isinstance(value, (list, tuple, set)):
+            parts = list(value)
+        elif hasattr(value, "__dict__") and not isinstance(value, type):
+            parts = list(vars(value).values())
+        before = len(found)
+        for part in parts:
+            _refused(part, memo, found)
+        if len(found) == before:
+            found.append(value)
 
 
 def copy_inputs(inputs: Any, convert: Convert) -> Any:
