@@ -24,11 +24,11 @@ from analyzer.cli.options import (
     training_of,
     training_options,
 )
-from analyzer.errors import UsageError
+from analyzer.errors import CountError, UsageError
 from analyzer.reading.family import baseline_or_none
 from analyzer.reading.layers import SUMMED, LayerNode, tree
-from analyzer.reading.peak import DEFAULT
-from analyzer.reading.prediction import MemoryPrediction
+from analyzer.reading.peak import DEFAULT, Training
+from analyzer.reading.prediction import MemoryPrediction, no_peaks
 from analyzer.records import FIGURES, Record
 from analyzer.targets.analysis import analyze_target, predict, witnesses_of
 from analyzer.targets.resolving import FamilyTarget, Resolved, resolve
@@ -87,7 +87,7 @@ def command(
     baseline = baseline_or_none(found.variant, batch) if isinstance(found, FamilyTarget) else None
     if baseline is None and isinstance(found, FamilyTarget):
         say(f"note: not compared: DenseNet121 makes no network at {found.variant.image} px")
-    memory = predict(found, record, training) if peak else None
+    memory, record = _with_memory(found, record, training) if peak else (None, record)
     if memory is not None and training == DEFAULT:
         peaks = (memory.peak_training_bytes, memory.peak_inference_bytes)
         record = msgspec.structs.replace(record, peak_training_bytes=peaks[0], peak_inference_bytes=peaks[1])
@@ -107,6 +107,14 @@ def command(
             _print_witnesses(seen, format_)
     if report is not None:
         _write_report(record, baseline, seen, report, memory or _default_memory(found, record))
+
+
+def _with_memory(found: Resolved, record: Record, training: Training) -> tuple[MemoryPrediction | None, Record]:
+    """The memory, and the record; where only the memory can't be told, the record says so and the counts stand."""
+    try:
+        return predict(found, record, training), record
+    except CountError as error:
+        return None, msgspec.structs.replace(record, notes=(*record.notes, no_peaks(error)))
 
 
 def _default_memory(found: Resolved, record: Record) -> MemoryPrediction | None:
