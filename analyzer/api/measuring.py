@@ -48,7 +48,7 @@ def predict_memory(
     if isinstance(model, (str, Variant)):
         variant = named(model) if isinstance(model, str) else model
         return prediction.predict_memory(variant, batch, asked, timeline=timeline)
-    from analyzer.targets.analysis import as_tensors
+    from analyzer.targets.inputs import as_tensors
     from analyzer.tracing.prediction import predict_module
 
     return predict_module(model, as_tensors(inputs), {}, analyze(model, inputs=inputs), asked)

@@ -24,7 +24,8 @@ from analyzer.measurements import Conditions
 from analyzer.measuring import gpu
 from analyzer.measuring.allocations import autocast, cpu_peaks, cuda_peaks, loss_of
 from analyzer.measuring.job import Answer, Job, Operator, OperatorSurvey, Subject, Survey, Times
-from analyzer.targets.loading import load, tensors
+from analyzer.targets.inputs import tensors
+from analyzer.targets.loading import load
 from analyzer.targets.resolving import ModuleTarget
 
 Run = Callable[[], Any]

@@ -33,6 +33,8 @@ from analyzer.tracing.shapes import Shapes
 from analyzer.tracing.surroundings import Surroundings, require_gone
 from analyzer.tracing.tracer import Tracer
 
+NESTING = 6_000
+"""Calls within calls, at most: a copy of a module within 240 others takes more than Python's own 1,000."""
 Inputs = tuple[Sequence[Any], Mapping[str, Any]]
 
 
@@ -278,11 +280,12 @@ def plain_kernels(*, fused_attention: bool = False) -> Iterator[None]:
 
 @contextlib.contextmanager
 def untouched() -> Iterator[None]:
-    """Random states, grad mode and the default dtype are afterwards as they were."""
+    """Random states, grad mode and the default dtype are afterwards as they were; nesting may be deep meanwhile."""
     numpy = sys.modules.get("numpy")
     numpy_state = None if numpy is None else numpy.random.get_state()
     torch_state, python_state, dtype = torch.get_rng_state(), random.getstate(), torch.get_default_dtype()
-    grads = torch.is_grad_enabled()
+    grads, deep = torch.is_grad_enabled(), sys.getrecursionlimit()
+    sys.setrecursionlimit(max(deep, NESTING))
     try:
         yield
     finally:
@@ -290,5 +293,6 @@ def untouched() -> Iterator[None]:
         random.setstate(python_state)
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(grads)
+        sys.setrecursionlimit(deep)
         if numpy is not None:
             numpy.random.set_state(numpy_state)
