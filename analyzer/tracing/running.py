@@ -157,14 +157,14 @@ class Ladder:
         tracer = Tracer(modules, origins, self._untouchable, rung.home, self._shapes if rung.home == META else None)
         tracer.goes_back, tracer.on_meta = backward, rung.convert is to_meta
         saved = SavedBytes(modules, known)
-        if copied.module.training:
-            modules.leaving = saved.look
+        modules.leaving = saved.look if copied.module.training else ignore
         generators = Generators(copied.module)
         generators.begin(seed)
+        fakes = rung.convert.mode if isinstance(rung.convert, Fakes) else contextlib.nullcontext()
         with (
             tracer.outside_restored(),
             plain_kernels(),
-            rung.convert.mode if isinstance(rung.convert, Fakes) else contextlib.nullcontext(),
+            fakes,
             watched(tracer, modules),
             unseeded_numpy(seed) as unseeded,
             tracer,
@@ -174,7 +174,7 @@ class Ladder:
                 result = drained(copied.module(*args, **kwargs))
             modules.leaving(result)
             generators.end()
-            read_values = tracer.read_values
+            chose = generators.chose(read_values=tracer.read_values)
             depth = origins.depth(tensors_in(result))
             tracer.finish(result)
             modules.leaving = ignore
@@ -185,25 +185,30 @@ class Ladder:
             raise AutocastError
         if tracer.valueless is not None and self._rung + 1 < len(RUNGS):
             raise tracer.valueless  # which the model swallowed
-        unregistered = (p.numel() for p in (*copied.held, *origins.strays.values()) if isinstance(p, nn.Parameter))
-        return Pass(
-            rows=modules.rows,
-            outputs=modules.outputs,
-            by_operator=dict(tracer.by_operator),
-            uncounted=dict(tracer.uncounted),
-            conventions=tuple(tracer.conventions),
-            backward_macs=tracer.backward_macs,
-            wrote_out_attention=tracer.wrote_out_attention,
-            depth=depth,
-            unregistered=tuple(unregistered),
-            notes=tuple(tracer.notes),
-            chose=generators.chose(read_values=read_values) or bool(unseeded),
-        ), tracer.made
+        held = (*copied.held, *origins.strays.values())
+        return _pass_of(modules, tracer, depth, held, chose or bool(unseeded)), tracer.made
 
     def _original(self) -> nn.Module:
         on_meta = any(tensor.device.type == "meta" for tensor in (*self.model.parameters(), *self.model.buffers()))
         last = self._rung + 1 == len(RUNGS)
         return self.rebuild() if last and on_meta and self.rebuild is not None else self.model
+
+
+def _pass_of(modules: Modules, tracer: Tracer, depth: int, held: Sequence[Tensor], chose: bool) -> Pass:
+    """What a tracer saw of a forward; `held` are the tensors that it reached and that no module owns."""
+    return Pass(
+        rows=modules.rows,
+        outputs=modules.outputs,
+        by_operator=dict(tracer.by_operator),
+        uncounted=dict(tracer.uncounted),
+        conventions=tuple(tracer.conventions),
+        backward_macs=tracer.backward_macs,
+        wrote_out_attention=tracer.wrote_out_attention,
+        depth=depth,
+        unregistered=tuple(tensor.numel() for tensor in held if isinstance(tensor, nn.Parameter)),
+        notes=tuple(tracer.notes),
+        chose=chose,
+    )
 
 
 class FlexError(Exception):
