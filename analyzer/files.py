@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from analyzer.errors import UsageError
@@ -35,11 +37,20 @@ def write_text(path: Path, text: str) -> None:
 
 def csv_cell(value: object) -> object:
     """A CSV cell; text that a spreadsheet would run as a formula is quoted with an apostrophe."""
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return "-".join(map(str, value))
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return "'" + value
     return "" if value is None else value
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    """CSV with a line of headings; no cell is a spreadsheet's formula."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(map(csv_cell, row) for row in rows)
+    return text.getvalue()
 
 
 @contextlib.contextmanager

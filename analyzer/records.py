@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from html import escape
 from typing import Any, Literal
 
 import msgspec
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, VariantError
+from analyzer.figures import FIGURES
 
 SCHEMA = 2
-FIGURES = ("params", "macs", "conv_activations", "saved_bytes", "peak_training_bytes", "peak_inference_bytes")
-"""The figures that comparisons, budgets and objectives may name, in the order in which they are shown."""
 
 
 class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,6 +61,11 @@ class LayerRow(Frozen, frozen=True, kw_only=True):
     conv_activations: int | None
     saved_bytes: int | None
     part: str | None = None
+
+    @property
+    def flops(self) -> int | None:
+        """Twice the MACs."""
+        return None if self.macs is None else 2 * self.macs
 
 
 class Uncounted(Frozen, frozen=True, kw_only=True):
@@ -270,13 +275,8 @@ class Record(Frozen, frozen=True, kw_only=True):
         return {**data, "notes": list(self.notes)}
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        rows = "".join(
-            f"<tr><th>{name}</th><td>{'–' if value is None else f'{value:,}'}</td></tr>"
-            for name in ("params", "macs", "flops", "conv_activations", "saved_bytes")
-            for value in [getattr(self, name)]
-        )
+        known = [(f.label, f.exact(value)) for f in FIGURES.values() if (value := f.of(self)) is not None]
+        rows = "".join(f"<tr><th>{label}</th><td>{value}</td></tr>" for label, value in known)
         return f"<table><caption>{escape(self.target.name)}, batch {self.batch}</caption>{rows}</table>"
 
 

@@ -26,11 +26,13 @@ from analyzer.cli.options import (
     training_options,
 )
 from analyzer.errors import UsageError
+from analyzer.figures import FIGURES, LAYERED, SHARED
+from analyzer.files import csv_text
 from analyzer.reading.family import baseline_or_none
-from analyzer.reading.layers import SUMMED, LayerNode, tree
+from analyzer.reading.layers import LayerNode, tree
 from analyzer.reading.peak import DEFAULT
 from analyzer.reading.prediction import MemoryPrediction
-from analyzer.records import FIGURES, Record
+from analyzer.records import Record
 from analyzer.targets.analysis import analyze_target, predict, witnesses_of
 from analyzer.targets.isolation import SECONDS
 from analyzer.targets.resolving import FamilyTarget, Resolved, resolve
@@ -38,18 +40,9 @@ from analyzer.targets.resolving import FamilyTarget, Resolved, resolve
 if TYPE_CHECKING:
     from analyzer.tracing.witnesses import Witness
 
-TOTALS = (
-    "params",
-    "trainable_params",
-    "macs",
-    "flops",
-    "training_macs",
-    *FIGURES[2:3],
-    "depth",
-    *FIGURES[3:],
-    "param_bytes",
-    "buffer_bytes",
-)
+MACS = FIGURES["macs"]
+ALWAYS = ("macs", "saved_bytes")
+"""Totals that are shown where they are not known, too: the notes say why they are not."""
 
 
 @click.command("show", cls=Verb)
@@ -137,13 +130,13 @@ def _print_witnesses(seen: Sequence[Witness], format_: str) -> None:
             w.reports,
             units.count(w.figure),
             units.count(w.macs),
-            units.count(w.difference),
+            MACS.signed(w.difference),
             "–" if w.ratio is None else f"{w.ratio:.4f}x",
         )
         for w in seen
     ]
     reasons = [f"{w.name}: {w.error}" for w in seen if w.error]
-    reasons += [f"{w.name}: {e.macs:+,} {e.reason}" for w in seen for e in w.explanations]
+    reasons += [f"{w.name}: {MACS.signed(e.macs)} {e.reason}" for w in seen for e in w.explanations]
     if format_ == "md":
         text.show("\n" + text.markdown(headings, rows) + "\n\n" + "\n".join(f"- {text.escaped(r)}" for r in reasons))
     elif format_ == "table":
@@ -167,7 +160,7 @@ def _write_report(
             figure="macs",
             theirs=w.macs,
             ours=record.macs,
-            why=w.error or "; ".join(f"{e.macs:+,} {e.reason}" for e in w.explanations),
+            why=w.error or "; ".join(f"{MACS.signed(e.macs)} {e.reason}" for e in w.explanations),
         )
         for w in seen
     )
@@ -178,15 +171,16 @@ def _write_report(
 
 
 def _print(record: Record, baseline: Record | None, depth: int, format_: str) -> None:
-    headings = ("layer", "type", "output", "params", "share", "MACs", "share", "conv activations", "saved MiB", "share")
     root = tree(record.layers or ())
     if format_ == "csv":
         rows = [
-            (row.path, row.type, text.shape(row.output), *(getattr(row, f) for f in SUMMED))
-            for row in record.layers or ()
+            (row.path, row.type, text.shape(row.output), *(f.of(row) for f in LAYERED)) for row in record.layers or ()
         ]
-        text.show(text.csv_text(("path", "type", "output", *SUMMED), rows))
+        text.show(csv_text(("path", "type", "output", *(f.name for f in LAYERED)), rows).rstrip("\n"))
         return
+    headings = ["layer", "type", "output"]
+    for figure in LAYERED:
+        headings += [figure.heading, "share"] if figure in SHARED else [figure.heading]
     lines = [_line(level, node, root) for level, node in root.walk(depth)]
     totals = _totals(record, baseline)
     if format_ == "md":
@@ -200,37 +194,26 @@ def _print(record: Record, baseline: Record | None, depth: int, format_: str) ->
 
 def _line(level: int, node: LayerNode, root: LayerNode) -> list[str]:
     name = "  " * level + (node.name or "(model)")
-    totals, whole = node.totals, root.totals
-    return [
-        name,
-        node.row.type if node.row else "",
-        text.shape(node.row.output) if node.row else "",
-        units.count(totals["params"]),
-        units.percent(totals["params"], whole["params"]),
-        units.count(totals["macs"]),
-        units.percent(totals["macs"], whole["macs"]),
-        units.count(totals["conv_activations"]),
-        units.mib(totals["saved_bytes"]).removesuffix(" MiB"),
-        units.percent(totals["saved_bytes"], whole["saved_bytes"]),
-    ]
+    cells = [name, node.row.type if node.row else "", text.shape(node.row.output) if node.row else ""]
+    for figure in LAYERED:
+        value = node.totals[figure.name]
+        cells.append(figure.bare(value))
+        if figure in SHARED:
+            cells.append(units.percent(value, root.totals[figure.name]))
+    return cells
 
 
 def _totals(record: Record, baseline: Record | None) -> text.Table:
     headings = ["total", record.target.shown]
     rows = []
-    for name in TOTALS:
-        value = getattr(record, name)
-        if value is None and name not in ("macs", "saved_bytes"):
+    for figure in FIGURES.values():
+        value = figure.of(record)
+        if not figure.static or (value is None and figure.name not in ALWAYS):
             continue
-        per = (
-            f" at batch {record.batch}"
-            if name in ("saved_bytes", "peak_training_bytes", "peak_inference_bytes")
-            else ""
-        )
-        row = [text.LABELS.get(name, name.replace("_", " ")) + per, text.figure(name, value)]
+        row = [figure.label + (f" at batch {record.batch}" if figure.batched else ""), figure.text(value)]
         if baseline is not None:
-            base = getattr(baseline, name)
-            row += [text.figure(name, base), units.ratio(value, base)]
+            base = figure.of(baseline)
+            row += [figure.text(base), units.ratio(value, base)]
         rows.append(row)
     if baseline is not None:
         headings += [baseline.target.shown, "ratio"]

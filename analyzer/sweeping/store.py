@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -12,10 +10,9 @@ from typing import IO, Protocol
 
 import msgspec
 
-from analyzer.architecture.axes import FIELDS
 from analyzer.errors import UsageError
-from analyzer.files import csv_cell, write_text
-from analyzer.records import FIGURES, Measurement, Record, fields_of, read_record
+from analyzer.files import write_text
+from analyzer.records import Measurement, Record, read_record
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -156,48 +153,3 @@ def read_jsonl(path: Path) -> tuple[list[Record], list[str]]:
         record = read_record(line, where=f"{path}:{number}")
         records[record.target.name] = record
     return list(records.values()), warnings
-
-
-COLUMNS = ("name", "label", "batch", "flops", *FIGURES, "param_bytes", "buffer_bytes")
-VARIANT_COLUMNS = FIELDS
-MEASURED_COLUMNS = (
-    "batch",
-    "measured_latency_s",
-    "measured_images_per_s",
-    "ratio",
-    "ratio_low",
-    "ratio_high",
-    "baseline",
-)
-
-
-PREDICTED_COLUMNS = ("predicted_latency_s", "predicted_latency_batch", "predicted_latency_mean_error")
-
-
-def to_csv(records: Iterable[Record]) -> str:
-    """One row a record: figures as raw integers, the variant's fields, what was measured, the error."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            *COLUMNS,
-            *VARIANT_COLUMNS,
-            *(f"measured.{c}" for c in MEASURED_COLUMNS),
-            "device",
-            *PREDICTED_COLUMNS,
-            "error",
-        ]
-    )
-    for record in records:
-        variant, measured = fields_of(record), record.measured
-        writer.writerow(
-            [
-                *(csv_cell(getattr(record.target if c in ("name", "label") else record, c)) for c in COLUMNS),
-                *(csv_cell(variant.get(c)) for c in VARIANT_COLUMNS),
-                *(csv_cell(getattr(measured, c, None)) for c in MEASURED_COLUMNS),
-                csv_cell(measured.environment.device_name if measured else None),
-                *((p.latency_s, p.batch, p.mean_error) if (p := record.predicted) else ("", "", "")),
-                csv_cell(f"{record.error.where}: {record.error.what}" if record.error else None),
-            ]
-        )
-    return text.getvalue()

@@ -203,6 +203,7 @@ def test_a_process_counts_once_by_the_median_of_its_pairs() -> None:
     assert process_ratios([1, 2, 9, 4, 4, 4], [1, 1, 1, 2, 2, 1], 3) == [2, 2]
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_in_93_to_97_of_100_series() -> None:
     """1,000 series under the whole protocol: processes differ, skewed or heavy-tailed, and rounds stop when narrow."""
     random = np.random.default_rng(2)
