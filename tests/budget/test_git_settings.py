@@ -21,8 +21,6 @@ def project(tmp_path: Path) -> Project:
     made = Project(tmp_path / "models", example=False)
     made.write("net.py", "from torch import nn\n\n\ndef build():\n    return nn.Linear(8, 8)\n")
     made.write("analyzer.toml", CONFIG)
-        "analyzer.toml", '[models.net]\ntarget = "net.py:build"\ninput = [1, 8]\nbudgets.params = { max = 72 }\n'
-    )
     assert made.run("lock").returncode == 0
     made.write(".gitattributes", "* filter=evil\n")
     made.commit("Ünïcode")
