@@ -20,7 +20,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 CONTAINERS = {
     "a row of _ROWS": r"^_ROWS = \($",
     "an entry of READINGS": r"^READINGS: .*= \{$",
-    "a field of Record": r"^    depth: int \| None = None$",
+    "a field of Record": r"^    depth: Whole \| None = None$",
     "an entry of _HOMES": r"^_HOMES = \{$",
 }
 """Where a block goes that is not a file: after the line that looks so."""
