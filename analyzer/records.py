@@ -155,6 +155,12 @@ class Record(Frozen, frozen=True, kw_only=True):
         """The operators without a formula, each once."""
         return ", ".join(dict.fromkeys(entry.operator for entry in self.uncounted))
 
+    @property
+    def unseen(self) -> str:
+        """One line of what could not be seen, so that the figures stand without it; empty where all was."""
+        operators = [f"what these do: {self.uncounted_operators}"] if self.uncounted else []
+        return "; ".join([*operators, *(one.text for one in self.remarks if one.kind in ("one-path", "unseen"))])
+
     def to_json(self) -> str:
         """One line of JSON."""
         return msgspec.json.encode(self.to_dict()).decode()

@@ -35,7 +35,7 @@ from analyzer.reading.prediction import MemoryPrediction, no_peaks
 from analyzer.records import Record
 from analyzer.targets.analysis import analyze_target, predict, witnesses_of
 from analyzer.targets.isolation import SECONDS
-from analyzer.targets.resolving import FamilyTarget, Resolved, resolve
+from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, resolve
 
 if TYPE_CHECKING:
     from analyzer.tracing.witnesses import Witness
@@ -90,6 +90,8 @@ def command(
         record = msgspec.structs.replace(record, peak_training_bytes=peaks[0], peak_inference_bytes=peaks[1])
     for note in (*record.notes, *(memory.notes if memory else ())):
         say(f"note: {note}")
+    if isinstance(resolved, ModuleTarget):
+        say(f"what could not be seen: {record.unseen or 'nothing'}")
     if record.uncounted:
         calls = ", ".join(f"{u.operator} in {u.module or 'the root'} ({u.calls}x)" for u in record.uncounted[:8])
         warn(f"not counted, so MACs are a lower bound: {calls}")

@@ -70,7 +70,7 @@ def count_module(
 
 def _training(ladder: Ladder, forward: Pass, backward: bool) -> tuple[Pass | None, list[Remark]]:
     """The pass in training mode, None where there is none; and what is to be said of both passes."""
-    notes = [_remark("convention", note) for note in forward.notes]
+    notes = [_remark("unseen", note) for note in forward.notes]
     notes += [_remark("convention", f"by convention: {convention}") for convention in forward.conventions]
     if forward.unregistered:
         text = (
