@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -156,8 +157,28 @@ def _run(group: click.Group, args: Sequence[str] | None) -> int:
         if "_ANALYZE_COMPLETE" not in os.environ:
             return _defect(error.__context__ or error)
         return error.code if isinstance(error.code, int) else 0
+    except OSError as error:
+        return _place_failed(error) or _defect(error)
     except Exception as error:
         return _defect(error)
+
+
+_OF_A_PLACE = ("ENAMETOOLONG", "ENOENT", "ENOTDIR", "EISDIR", "ELOOP", "EACCES", "EPERM", "EROFS", "ESTALE", "ENOSPC",
+               "EDQUOT", "EINVAL", "EILSEQ")  # fmt: skip
+
+
+def _place_failed(error: OSError) -> int:
+    """2 where a folder or file is to blame that is not, or no longer, what it was taken for; 0 for anything else."""
+    if error.errno not in {getattr(errno, name, None) for name in _OF_A_PLACE}:
+        return 0
+    where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
+    try:
+        os.getcwd()
+    except OSError:
+        where = "the working directory is gone"
+    if where:
+        _tell(f"can't be used: {error.strerror}", where, "name another place, or see that it is there and may be used")
+    return 2 if where else 0
 
 
 @contextlib.contextmanager
