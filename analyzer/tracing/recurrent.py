@@ -16,7 +16,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from analyzer.tracing.tracer import Tracer
 
-RECURRENT = {torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu}
+RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 STEPS = 3
 """Steps that are run."""
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from analyzer.errors import CountError
 from analyzer.records import Remark
 from analyzer.tracing.attribution import Modules, ModuleTally, Shape, ignore, tensors_in
-from analyzer.tracing.calls import Calls
+from analyzer.tracing.calls import ComplexCalls, recurrent_calls
 from analyzer.tracing.copying import Convert, Fakes, ModelCopy, copy_inputs, copy_model, to_cpu, to_meta
 from analyzer.tracing.diagnosis import diagnose, needs_values
 from analyzer.tracing.elsewhere import AutocastError, autocast_seen, drained, exports_seen, threads_seen
@@ -96,7 +96,7 @@ class Ladder:
         self.model, self.inputs, self.rebuild = model, inputs, rebuild
         self.notes: list[Remark] = []
         self._rung = 0
-        self._autocasts = False
+        self._autocasts = self._complex = False
         self._shapes = Shapes()
         self.types: dict[str, type[nn.Module]] = {}
         self._modules: Modules | None = None
@@ -114,6 +114,8 @@ class Ladder:
                 self._autocasts = True
             except FlexError:
                 continue
+            except ComplexError:
+                self._complex = True
             except Exception as error:
                 failed = self._modules.failed if self._modules else None
                 failed = failed if failed and failed.error is error else None
@@ -168,7 +170,8 @@ class Ladder:
             watched(tracer, modules),
             unseeded_numpy(seed) as unseeded,
             tracer,
-            Calls(tracer),
+            recurrent_calls(tracer),
+            ComplexCalls(tracer) if self._complex else contextlib.nullcontext(),
         ):
             with saved if copied.module.training else contextlib.nullcontext():
                 result = drained(copied.module(*args, **kwargs))
@@ -183,6 +186,8 @@ class Ladder:
                 _backward(result)
         if tracer.passed_by:
             raise AutocastError
+        if tracer.convolves_complex and not self._complex:
+            raise ComplexError
         if tracer.valueless is not None and self._rung + 1 < len(RUNGS):
             raise tracer.valueless  # which the model swallowed
         held = (*copied.held, *origins.strays.values())
@@ -209,6 +214,10 @@ def _pass_of(modules: Modules, tracer: Tracer, depth: int, held: Sequence[Tensor
         notes=tuple(tracer.notes),
         chose=chose,
     )
+
+
+class ComplexError(Exception):
+    """The forward makes complex numbers and convolves: its convolutions are to be seen whole."""
 
 
 class FlexError(Exception):

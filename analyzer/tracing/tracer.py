@@ -88,6 +88,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.backward = False
         self.backward_macs = 0
         self.goes_back = self.one_of_three = False
+        self._made_complex = self.convolves_complex = False
         self._repeats: set[Any] = set()
         self.on_meta = self.passed_by = False
         self.notes: dict[str, None] = {}
@@ -129,6 +130,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             depth = self.origins.depth(operands) + self._count(func, known, args, kwargs, out)
             changed = written(func, args, kwargs) if func._schema.is_mutable else []
             results = tensors_of(out if _is_list(out) else (out,))
+            self._made_complex = self._made_complex or any(t.is_complex() for t in (*results, *operands))
             self.made += [weakref.ref(result) for result in results if not any(result is o for o in operands)]
             self.origins.follow(func, operands, (*results, *changed), depth)
         return out
@@ -248,8 +250,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             elif func is torch.ops.aten._safe_softmax.default:
                 self.wrote_out_attention = True
             return False
-        if formula.kind == "convolution" and self.is_repeated(args[1]):
-            return False
+        if formula.kind == "convolution":
+            self.convolves_complex |= self._made_complex
+            if self.is_repeated(args[1]):
+                return False
         macs = formula.macs(out, *args, **kwargs)
         row.macs += macs
         self.by_operator[self.modules.path, func._schema.name] += macs
