@@ -109,13 +109,18 @@ def ignore(_result: Any) -> None:
 def result_shape(result: Any) -> Shape | None:
     """The shape of a result, of its first tensor where it is nested; None where it holds no tensor."""
     if isinstance(result, Tensor):
-        return tuple(result.shape)
-    return next((tuple(tensor.shape) for tensor in tensors_in(result)), None)
+        return sizes(result)
+    return next((sizes(tensor) for tensor in tensors_in(result)), None)
+
+
+def sizes(tensor: Tensor) -> Shape:
+    """A tensor's shape; that of all its rows together where it is nested."""
+    return tuple((tensor.values() if tensor.is_nested else tensor).shape)
 
 
 def shapes(values: Any) -> tuple[Shape, ...]:
     """Shapes of the tensors in nested values, in order."""
-    return tuple(tuple(tensor.shape) for tensor in tensors_in(values))
+    return tuple(sizes(tensor) for tensor in tensors_in(values))
 
 
 def tensors_in(values: Any) -> Iterator[Tensor]:

@@ -20,7 +20,7 @@ from torch import nn
 
 from analyzer.errors import CountError
 from analyzer.records import Input, LayerRow, Record, Remark, RemarkKind, Uncounted
-from analyzer.tracing.attribution import ModuleTally, tensors_in
+from analyzer.tracing.attribution import ModuleTally, sizes, tensors_in
 from analyzer.tracing.parameters import count_parameters, require_known
 from analyzer.tracing.randomness import PASSES, varies
 from analyzer.tracing.running import Ladder, Pass, untouched
@@ -158,7 +158,7 @@ def _rows(base: Record, ladder: Ladder, forward: Pass, training: Pass | None) ->
 def _inputs(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Input, ...]:
     given = [(None, value) for value in args] + list(kwargs.items())
     return tuple(
-        Input(shape=tuple(leaf.shape), dtype=str(leaf.dtype).removeprefix("torch."), name=name)
+        Input(shape=sizes(leaf), dtype=str(leaf.dtype).removeprefix("torch."), name=name)
         for name, value in given
         for leaf in tensors_in(value)
     )

@@ -140,6 +140,8 @@ def test_jagged_tensors():
 
     record = count(Call(forward, nn.Linear(8, 4)), torch.zeros(3, 8), torch.zeros(5, 8))
     assert (record.macs, record.conv_activations, record.depth) == (8 * 8 * 4, 32, 1)
+    assert {row.path: row.output for row in record.layers} == {"": (8, 4), "layers.0": (8, 4)}
+    assert '"output":[8,4]' in record.to_json()
 
 
 def test_a_script_beside_its_witnesses():
