@@ -91,10 +91,7 @@ def command(
     for note in (*record.notes, *(memory.notes if memory else ())):
         say(f"note: {note}")
     if isinstance(resolved, ModuleTarget):
-        say(f"what could not be seen: {record.unseen or 'nothing'}")
-    if record.uncounted:
-        calls = ", ".join(f"{u.operator} in {u.module or 'the root'} ({u.calls}x)" for u in record.uncounted[:8])
-        warn(f"not counted, so MACs are a lower bound: {calls}")
+        _say_unseen(record)
     seen = witnesses_of(resolved, record, seconds=seconds) if wanted else ()
     if format_ == "json":
         text.show_json(_json(record, seen if wanted else None, memory))
@@ -106,6 +103,13 @@ def command(
             _print_witnesses(seen, format_)
     if report is not None:
         _write_report(record, baseline, seen, report, memory or _default_memory(resolved, record))
+
+
+def _say_unseen(record: Record) -> None:
+    say(f"what could not be seen: {record.unseen or 'nothing'}")
+    if record.uncounted:
+        calls = ", ".join(f"{u.operator} in {u.module or 'the root'} ({u.calls}x)" for u in record.uncounted[:8])
+        warn(f"not counted, so MACs are a lower bound: {calls}")
 
 
 def _with_memory(

@@ -204,7 +204,7 @@ def autocast_seen(entered: Callable[..., None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def exports_seen(left: Callable[[Tensor, str], None], failed: Callable[[Exception], None]) -> Iterator[None]:
-    """Calls `left` with a tensor and what it leaves torch for (`numpy`); `failed` where its having no values forbids
+    """Calls `left` with a tensor and what it leaves torch for (`numpy`, `tolist`, `dlpack`); `failed` where its having no values forbids
     it.
     """
 
@@ -216,8 +216,7 @@ def exports_seen(left: Callable[[Tensor, str], None], failed: Callable[[Exceptio
             except Exception as error:
                 failed(error)
                 raise
-            if name != "tolist":
-                left(tensor, "numpy" if name == "numpy" else "dlpack")
+            left(tensor, name.strip("_"))
             return found
 
         return watched

@@ -142,6 +142,7 @@ class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def leaves(self, tensor: Tensor, where: str) -> None:
         """What leaves torch isn't torch's memory."""
+        self.read_values = True
 
     def see(self, tensor: Tensor, *, in_place: bool = False, quiet: bool = False) -> None:
         """Counts a tensor's storage, once, for as long as it lives; where it is `quiet`, if it lives on beside the

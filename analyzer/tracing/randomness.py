@@ -113,4 +113,4 @@ def varies(name: str, values: list[int]) -> list[Remark]:
     """What is to be said of a figure that passes under other seeds differ in; nothing where they agree."""
     low, high = min(values), max(values)
     text = f"{name} varies, from {low:,} to {high:,} ({len(values)} passes)"
-    return [Remark(kind="varies", text=text, figure=name)] if low < high else []
+    return [Remark(kind="varies", text=text, figure=name if name.isidentifier() else None)] if low < high else []

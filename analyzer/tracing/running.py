@@ -177,21 +177,24 @@ class Ladder:
                 result = drained(copied.module(*args, **kwargs))
             modules.leaving(result)
             generators.end()
-            chose = generators.chose(read_values=tracer.read_values)
-            depth = origins.depth(tensors_in(result))
+            read_values, depth = tracer.read_values, origins.depth(tensors_in(result))
             tracer.finish(result)
             modules.leaving = ignore
             saved.forget()
             if backward:
                 _backward(result)
+        self._require_seen(tracer)
+        chose = generators.chose(read_values=read_values) or bool(unseeded)  # compared where no mode watches
+        return _pass_of(modules, tracer, depth, (*copied.held, *origins.strays.values()), chose), tracer.made
+
+    def _require_seen(self, tracer: Tracer) -> None:
+        """Raises what makes the pass be made again, where it went another way than the model's own run."""
         if tracer.passed_by:
             raise AutocastError
         if tracer.convolves_complex and not self._complex:
             raise ComplexError
         if tracer.valueless is not None and self._rung + 1 < len(RUNGS):
             raise tracer.valueless  # which the model swallowed
-        held = (*copied.held, *origins.strays.values())
-        return _pass_of(modules, tracer, depth, held, chose or bool(unseeded)), tracer.made
 
     def _original(self) -> nn.Module:
         on_meta = any(tensor.device.type == "meta" for tensor in (*self.model.parameters(), *self.model.buffers()))

@@ -110,7 +110,8 @@ def _varying(ladder: Ladder, first: Pass, backward: bool = False, *, training: b
     passes = [first] + [ladder.run(training=training, backward=backward, seed=n) for n in range(1, PASSES)]
     if training:
         found = varies("saved_bytes", [sum(row.saved_bytes for row in p.rows.values()) for p in passes])
-        return found + (varies("training_macs", [p.macs + p.backward_macs for p in passes]) if backward else [])
+        name = "training_macs" if backward else "macs in training mode"
+        return found + varies(name, [p.macs + p.backward_macs for p in passes])
     activations = [sum(row.conv_activations for row in p.rows.values()) for p in passes]
     return [
         *varies("macs", [p.macs for p in passes]),

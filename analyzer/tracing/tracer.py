@@ -201,8 +201,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise AutocastError
 
     def leaves(self, tensor: Tensor, where: str) -> None:
-        """Names data that is handed to code whose work isn't seen (numpy)."""
-        if self.origins.of(tensor) is Origin.DATA and not self.backward:
+        """Names data that is handed to code whose work isn't seen (numpy); a list is for control flow."""
+        self.read_values = True
+        if where != "tolist" and self.origins.of(tensor) is Origin.DATA and not self.backward:
             self.uncounted[self.modules.path, where] += 1
             self.origins.lose(tensor)
 

@@ -172,6 +172,7 @@ DRAWS = {
     "torch": lambda m: torch.rand(1).item(),
     "a tensor's truth": lambda m: float((torch.rand(()) > 0.5).item()),
     "numpy's own": lambda m: np.random.default_rng().random(),
+    "torch's list": lambda m: torch.rand(1).tolist()[0],
     "the model's python": lambda m: m.python.random(),
     "the model's numpy": lambda m: m.numpy.random(),
 }
