@@ -204,8 +204,9 @@ def autocast_seen(entered: Callable[..., None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def exports_seen(left: Callable[[Tensor, str], None], failed: Callable[[Exception], None]) -> Iterator[None]:
-    """Calls `left` with a tensor and what it leaves torch for (`numpy`, `tolist`, `dlpack`); `failed` where its having no values forbids
-    it.
+    """Calls `left` with a tensor and what it leaves torch for (`numpy`, `tolist`, `dlpack`).
+
+    `failed` is called with the error where the tensor's having no values forbids it.
     """
 
     def watching(name: str, original: Any) -> Any:
