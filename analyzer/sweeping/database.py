@@ -14,10 +14,10 @@ from typing import Annotated
 
 import msgspec
 
-from analyzer.errors import UsageError
+from analyzer.errors import DamageWarning, UsageError
 from analyzer.measuring.environment import commit, package_version
 from analyzer.records import Record, read_record
-from analyzer.seals import DamageWarning, checksum
+from analyzer.seals import checksum
 from analyzer.sweeping.store import COUNTED, setting_of
 
 NAME = "results.db"

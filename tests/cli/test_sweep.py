@@ -208,7 +208,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     assert process.stderr is not None
-    assert json.loads(process.stdout.readline())["schema"] == 1
+    assert json.loads(process.stdout.readline())["schema"] == 2
     process.stdout.close()
     assert "Traceback" not in process.stderr.read()
     assert process.wait(timeout=300) == 0
