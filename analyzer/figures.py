@@ -228,8 +228,8 @@ def known(name: str) -> Figure:
 
 def figure_named(name: str, among: Iterable[Figure], where: str) -> Figure:
     """The one of those figures that a word means: `saved_bytes`, `saved`. Raises UsageError with the nearest."""
-    found = {word: figure for figure in among for word in (figure.word, figure.name)}
-    if name not in found:
-        names = list(dict.fromkeys(figure.name for figure in found.values()))
+    by_word = {word: figure for figure in among for word in (figure.word, figure.name)}
+    if name not in by_word:
+        names = list(dict.fromkeys(figure.name for figure in by_word.values()))
         raise UsageError(f"unknown figure {name[:60]!r}", where=where, fix=did_you_mean(name, names))
-    return found[name]
+    return by_word[name]

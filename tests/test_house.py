@@ -16,9 +16,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = [
     ["distribution"],
     ["errors"],
-    ["units", "files", "processes", "shown"],
+    ["units", "files", "processes", "shown", "seals", "structs"],
     ["figures"],
     ["architecture"],
+    ["measurements"],
     ["records"],
     ["limits"],
     ["reading"],

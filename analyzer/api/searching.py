@@ -46,7 +46,7 @@ def search(
 
     if not isinstance(space, Space):
         raise UsageError(f"is no Space: {space!r:.80}", where="space", fix="such as Space(growth=range(8, 65))")
-    low, high = _names(minimize or ()), _names(maximize or ())
+    low, high = _listed(minimize or ()), _listed(maximize or ())
     constraints = [*_constraints(limits, at_least)]
     if under is not None:
         constraints += execution.constraints_under(under, space.axes, batch)
@@ -55,7 +55,7 @@ def search(
         from analyzer.searching.study import Question
 
         static = query.objectives if low or high else ()
-        question = Question(space, query, tuple(_names(objective)), static, trials, seconds, batch, sampler, seed)
+        question = Question(space, query, tuple(_listed(objective)), static, trials, seconds, batch, sampler, seed)
         folder = None if out is None else Path(out)
         return _measured(execution.StudyPlan(question, Workplace(device=device), folder))
     execution.require_unmeasured(trials=trials, out=out)
@@ -99,7 +99,7 @@ def _constraints(limits: Mapping[str, int | str] | None, at_least: Mapping[str, 
         yield Limit(figure=figure, bound=count, side="least", source=where)
 
 
-def _names(figures: Sequence[str] | str) -> Sequence[str]:
+def _listed(figures: Sequence[str] | str) -> Sequence[str]:
     return [word.strip() for word in figures.split(",")] if isinstance(figures, str) else figures
 
 

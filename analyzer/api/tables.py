@@ -32,8 +32,8 @@ def build(
     """
     from analyzer.building.modules import build as build_variant
 
-    found = named(variant) if isinstance(variant, str) else variant
-    return build_variant(found, device=device, seed=seed, checkpoint_layers=checkpoint_layers)
+    known = named(variant) if isinstance(variant, str) else variant
+    return build_variant(known, device=device, seed=seed, checkpoint_layers=checkpoint_layers)
 
 
 def frame(records: Sequence[Record]) -> pd.DataFrame:

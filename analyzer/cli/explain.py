@@ -47,11 +47,11 @@ def command(target: str | None, format_: str, **options: Any) -> None:
     TARGET is a variant of the family: a preset, a variant's name, or options alone.
     """
     batch, limits = options.pop("batch") or 1, limits_of(options)
-    found = resolve(target, family_values(options, many=False))
-    if not isinstance(found, FamilyTarget):
+    resolved = resolve(target, family_values(options, many=False))
+    if not isinstance(resolved, FamilyTarget):
         raise UsageError("explains variants of the family", where=target or "target", fix="use show for other models")
-    variant = found.variant
-    record = family.record(variant, batch, layers=False, label=found.label)
+    variant = resolved.variant
+    record = family.record(variant, batch, layers=False, label=resolved.label)
     baseline = family.baseline_or_none(variant, batch)
     if not limits and baseline is None:
         say(f"note: no budget: DenseNet121 makes no network at {variant.image} px; give --max-params")
@@ -75,11 +75,11 @@ def _params_of(baseline: Record) -> list[Limit]:
 
 
 def _json(record: Record, budget: Sequence[Limit], data: dict[str, Any]) -> str:
-    def changes(found: Sequence[AxisChange]) -> list[dict[str, Any]]:
+    def changes(axis_changes: Sequence[AxisChange]) -> list[dict[str, Any]]:
         return [
             {"axis": c.axis, "value": c.value, "kind": c.kind, "name": c.record.target.name}
             | {figure: getattr(c.record, figure) for figure in SHARED}
-            for c in found
+            for c in axis_changes
         ]
 
     return json.dumps(
@@ -165,11 +165,11 @@ def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], f
 
 def _findings(variant: Variant, record: Record, levers: Sequence[AxisChange]) -> list[str]:
     """What the figures say in words; each sentence is made from figures of this run."""
-    found = []
+    sentences = []
     integer = [c for c in levers if c.axis == "growth"]
     if variant.growth == "double" and integer:
         least = integer[-1]
-        found.append(
+        sentences.append(
             f"Doubling growth is the cause: with {least.said} and nothing else changed "
             f"{units.percent(least.record.params, record.params)} of the parameters are left."
         )
@@ -177,15 +177,15 @@ def _findings(variant: Variant, record: Record, levers: Sequence[AxisChange]) ->
     for kind, name in kinds:
         left = [100 * (c.record.params or 0) / (record.params or 1) for c in levers if c.kind == kind]
         if left:
-            found.append(f"Changes {name} keep {min(left):.2g} to {max(left):.2g} % of the parameters.")
+            sentences.append(f"Changes {name} keep {min(left):.2g} to {max(left):.2g} % of the parameters.")
     contrast = family.record(CONTRAST, record.batch, layers=False)
     baseline = family.baseline_or_none(variant, record.batch)
     beside = f" (DenseNet121 {units.mib(baseline.saved_bytes)})" if baseline is not None else ""
     more = (contrast.saved_bytes or 0) > (record.saved_bytes or 0)
     if more and (contrast.params or 0) < (record.params or 0):
-        found.append(
+        sentences.append(
             f"A parameter budget is not a memory budget: {contrast.target.name} has {units.short(contrast.params)} "
             f"params and {units.short(contrast.macs)} MACs, and saves {units.mib(contrast.saved_bytes)} against "
             f"{units.mib(record.saved_bytes)} here{beside} at batch {record.batch}."
         )
-    return found
+    return sentences

@@ -31,7 +31,7 @@ from analyzer.cli.search_output import print_data, write_files
 from analyzer.cli.streams import overwrite, tell
 from analyzer.distribution import NAME
 from analyzer.errors import UsageError
-from analyzer.figures import HEADLINE, LIMITED, Figure, figure_named
+from analyzer.figures import HEADLINE, LIMITED, Figure
 from analyzer.limits import Limit
 from analyzer.measuring.profiles import profile_at
 from analyzer.searching.engine import Progress, Result
@@ -205,26 +205,16 @@ def _query(options: dict[str, Any], axes: dict[str, Any]) -> Query:
     constraints = [limit for figure in LIMITED for limit in _limits(figure, options)]
     if options["under"]:
         constraints += constraints_under(options["under"], axes, options["batch"])
-    low, high = _figures(options["minimize"]), _figures(options["maximize"])
-    return query_of(low, high, constraints, options["batch"], options["best"])
+    return query_of(options["minimize"], options["maximize"], constraints, options["batch"], options["best"])
 
 
 def _limits(figure: Figure, options: dict[str, Any]) -> Iterator[Limit]:
     """The limits of a figure that are given, taken out of the options."""
     low, high = options.pop(f"min_{figure.name}"), options.pop(f"max_{figure.name}")
-    if low is not None and high is not None and low > high:
-        raise UsageError(
-            f"--min-{figure.word} is above --max-{figure.word}", where="search", fix="swap or drop one of them"
-        )
     if low is not None:
         yield Limit(figure=figure.name, bound=low, side="least", source=f"--min-{figure.word}")
     if high is not None:
         yield Limit(figure=figure.name, bound=high, source=f"--max-{figure.word}")
-
-
-def _figures(texts: tuple[str, ...]) -> list[str]:
-    words = [word.strip() for given in texts for word in given.split(",")]
-    return list(dict.fromkeys(figure_named(word, LIMITED, "figure").name for word in words))
 
 
 def _say_what_was_seen(result: Result, seconds: float) -> None:

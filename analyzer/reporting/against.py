@@ -19,7 +19,7 @@ def against(
     limits: Sequence[Limit] = (),
 ) -> ReportData:
     """A report on two records alone, as `compare` and `check` need it; limits default to the baseline's own figures."""
-    found = tuple(limits) or own_limits(baseline, f"{baseline.target.shown}'s own")
+    own = tuple(limits) or own_limits(baseline, f"{baseline.target.shown}'s own")
     measured = subject.measured or baseline.measured
     return ReportData(
         title=f"{subject.target.shown} against {baseline.target.shown}",
@@ -27,7 +27,7 @@ def against(
         records=(baseline, subject) if baseline.target != subject.target else (subject,),
         baseline=baseline,
         subject=subject,
-        limits=found,
+        limits=own,
         front=(),
         environment=measured.environment if measured else None,
         generated=generated,

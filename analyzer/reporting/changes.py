@@ -207,13 +207,13 @@ def _changes(before: LayerNode | None, after: LayerNode | None, level: int) -> I
 
 def groups(record: Record) -> list[LayerNode]:
     """Innermost groups of layers (a dense layer, a transition), and the layers that are in none."""
-    found: list[LayerNode] = []
+    nodes: list[LayerNode] = []
     pending = [tree(record.layers or ())]
     while pending:
         node = pending.pop()
         children = list(node.children.values())
         if not children or all(not child.children for child in children):
-            found.append(node)
+            nodes.append(node)
         else:
             pending += reversed(children)
-    return found
+    return nodes

@@ -45,11 +45,11 @@ def heat_map(data: ReportData, figure_name: str = "params") -> HeatMap | None:
     best: tuple[int, HeatMap] | None = None
     for a, b in combinations(varying(good), 2):
         rows = [row for row in good if data.subject is None or _alike(row, data.subject, {a, b})]
-        found = _map(rows, a, b, FIGURES[figure_name], data.limits)
-        filled = sum(cell is not None for _, cells in found.rows for cell in cells)
-        shape = min(len(found.rows), len(found.columns))
+        table = _map(rows, a, b, FIGURES[figure_name], data.limits)
+        filled = sum(cell is not None for _, cells in table.rows for cell in cells)
+        shape = min(len(table.rows), len(table.columns))
         if shape >= 2 and filled > 2 and (best is None or filled > best[0]):
-            best = filled, found
+            best = filled, table
     return best[1] if best else None
 
 
@@ -65,13 +65,13 @@ def _key(content: Any) -> tuple[int, float, str]:
 
 
 def _map(rows: list[Record], a: str, b: str, figure: Figure, limits: Sequence[Limit]) -> HeatMap:
-    found: dict[tuple[str, str], list[Record]] = {}
+    by_values: dict[tuple[str, str], list[Record]] = {}
     for row in rows:
         variant = fields_of(row)
-        found.setdefault((value(variant[a]), value(variant[b])), []).append(row)
+        by_values.setdefault((value(variant[a]), value(variant[b])), []).append(row)
     down = _values(rows, a)
     across = _values(rows, b)
-    least = {key: min(those, key=lambda row: figure.of(row)) for key, those in found.items()}
+    least = {key: min(those, key=lambda row: figure.of(row)) for key, those in by_values.items()}
     logs = [math.log(figure.of(row)) for row in least.values()] or [0.0]
     low, high = min(logs), max(logs)
 
@@ -82,7 +82,7 @@ def _map(rows: list[Record], a: str, b: str, figure: Figure, limits: Sequence[Li
         share = (math.log(figure.of(row)) - low) / (high - low) if high > low else 0.0
         return Cell(figure.brief(figure.of(row)), round(share * (SHADES - 1)), _ICONS[state_of(hold_all(row, limits))])
 
-    several = any(len(those) > 1 for those in found.values())
+    several = any(len(those) > 1 for those in by_values.values())
     note = "The least of all variants in a cell." if several else ""
     body = tuple((name, tuple(cell(name, other) for other in across)) for name in down)
     return HeatMap(figure, label(a), label(b), across, body, note)

@@ -58,11 +58,11 @@ def _figures(data: ReportData) -> Iterator[str]:
 
 
 def _findings(data: ReportData) -> Iterator[str]:
-    found = findings(data)
-    if found:
+    observations = findings(data)
+    if observations:
         yield "### What to do"
         yield ""
-        for finding in found:
+        for finding in observations:
             yield f"- **{escape(finding.title)}**" + (f": {escape(finding.detail)}" if finding.detail else "")
         yield ""
 

@@ -105,7 +105,7 @@ def _subject(data: ReportData) -> dict[str, Any]:
     if compared and subject is not None:
         names = baseline.target.shown, subject.target.shown
         steps = [(figure, waterfall(baseline, subject, figure)) for figure in shared]
-        falls = [(figure, plots.waterfall(found, figure, *names)) for figure, found in steps if found]
+        falls = [(figure, plots.waterfall(fall, figure, *names)) for figure, fall in steps if fall]
     return {
         "verdict": judge(subject, data.limits),
         "described": describe(subject) if subject is not None else "",
@@ -184,11 +184,11 @@ def _view(data: ReportData, plotly: Script | None) -> dict[str, Any]:
 def _huge(data: ReportData) -> dict[str, dict[str, str]]:
     """Figures that a script's numbers can't hold (2^53 and more), as digits, by figure and row."""
     rows = list(enumerate(data.records))
-    found = {
+    digits_of = {
         figure.name: {str(i): str(v) for i, row in rows for v in [figure.of(row)] if isinstance(v, int) and v >= 2**53}
         for figure in FIGURES.values()
     }
-    return {name: digits for name, digits in found.items() if digits}
+    return {name: digits for name, digits in digits_of.items() if digits}
 
 
 @cache

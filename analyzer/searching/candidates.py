@@ -68,15 +68,15 @@ def fitting(space: Space, query: Query, chance: random.Random) -> list[tuple[int
     few = part.size <= DRAWN
     indices = np.arange(part.size) if few else np.unique([chance.randrange(part.size) for _ in range(DRAWN)])
     counts = count_columns(part.columns(indices), query.batch, query.used)
-    found = [int(index) for index in indices[fits_of(query, counts)]]
-    chance.shuffle(found)
-    return [(number, index) for index in found]
+    chosen = [int(index) for index in indices[fits_of(query, counts)]]
+    chance.shuffle(chosen)
+    return [(number, index) for index in chosen]
 
 
 def places(finds: Finds) -> list[tuple[int, int]]:
     """Where the front and the best of each objective are."""
-    found = np.concatenate([finds.where, *(where for _, where in finds.best.values())])
-    return [(part, index) for part, index in found.tolist()]
+    spots = np.concatenate([finds.where, *(where for _, where in finds.best.values())])
+    return [(part, index) for part, index in spots.tolist()]
 
 
 def evenly(count: int, most: int) -> list[int]:

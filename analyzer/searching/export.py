@@ -16,9 +16,9 @@ MARKS = ("front", "best_for")
 """Columns of a find beside its record's."""
 
 
-def export(found: Sequence[Find], path: Path) -> None:
+def export(finds: Sequence[Find], path: Path) -> None:
     """Writes finds in the form that the file's suffix names. Raises UsageError on another one."""
-    in_form(FORMATS, path)(found, path)
+    in_form(FORMATS, path)(finds, path)
 
 
 def require_form(path: Path) -> None:
@@ -33,18 +33,18 @@ def cells(find: Find) -> dict[str, Any]:
     return {**flat(find.record), "front": find.front, "best_for": ",".join(find.best_for)}
 
 
-def to_jsonl(found: Iterable[Find]) -> str:
+def to_jsonl(finds: Iterable[Find]) -> str:
     """One find a line."""
-    return "".join(json.dumps(find.to_dict()) + "\n" for find in found)
+    return "".join(json.dumps(find.to_dict()) + "\n" for find in finds)
 
 
-def to_csv(found: Iterable[Find]) -> str:
+def to_csv(finds: Iterable[Find]) -> str:
     """One line a find in the columns of `cells`."""
-    return csv_of(map(cells, found), MARKS)
+    return csv_of(map(cells, finds), MARKS)
 
 
-def _columns(found: Sequence[Find]) -> dict[str, tuple[str, list[Any]]]:
-    table = list(map(cells, found))
+def _columns(finds: Sequence[Find]) -> dict[str, tuple[str, list[Any]]]:
+    table = list(map(cells, finds))
     marks = {
         "front": ("bool", [row["front"] for row in table]),
         "best_for": ("string", [row["best_for"] for row in table]),

@@ -18,6 +18,7 @@ import torch
 from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError, UsageError
+from analyzer.measurements import Conditions
 from analyzer.measuring import measure
 from analyzer.measuring import protocol as room
 from analyzer.measuring.allocations import Allocations
@@ -43,7 +44,7 @@ from analyzer.measuring.statistics import (
 from analyzer.processes import Ended
 from analyzer.reading.peak import Training
 from analyzer.reading.prediction import predict_memory
-from analyzer.records import Conditions, read_record
+from analyzer.records import read_record
 from analyzer.targets.resolving import resolve
 from analyzer.units import mib
 

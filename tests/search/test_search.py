@@ -397,6 +397,12 @@ def test_from_python_the_front_is_a_data_frame() -> None:
             an.search(space, **wrong)
     with pytest.raises(UsageError, match="is no Space"):
         an.search([1])
+    with pytest.raises(UsageError, match=r"at_least\['params'\] is above limits\['params'\]"):
+        an.search(space, limits={"params": "1M"}, at_least={"params": "2M"})
+    with pytest.raises(UsageError, match="both minimised and maximised"):
+        an.search(space, minimize="saved", maximize="saved_bytes")
+    with pytest.raises(UsageError, match="is for measuring"):
+        an.search(space, trials=3)
     assert front.attrs["share"] == 1.0
     assert front["front"].any()
     assert (front["params"] <= 7_978_856).all()

@@ -22,10 +22,10 @@ import pytest
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, ArchitectureError, MeasureError, UsageError
 from analyzer.limits import Limit
+from analyzer.measurements import Environment, Measurement
 from analyzer.measuring.measure import SWEEP
 from analyzer.measuring.protocol import described
 from analyzer.reading.family import record
-from analyzer.records import Environment, Measurement
 from analyzer.searching import study
 from analyzer.searching.candidates import Coding, evenly, fitting
 from analyzer.searching.engine import search
