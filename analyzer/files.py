@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
+import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from analyzer.errors import UsageError
@@ -35,22 +34,18 @@ def write_text(path: Path, text: str) -> None:
         raise UsageError(f"can't be written: {error.strerror}", where=str(path), fix="choose another place") from error
 
 
-def csv_cell(value: object) -> object:
-    """A CSV cell; text that a spreadsheet would run as a formula is quoted with an apostrophe."""
-    if isinstance(value, (list, tuple)):
-        return "-".join(map(str, value))
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return "'" + value
-    return "" if value is None else value
+def csv_text(headings: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
+    """CSV with a heading line. Every file of ours is written here: no cell breaks out of its own or is a formula."""
+    return "".join(",".join(map(_csv_cell, row)) + "\n" for row in itertools.chain([headings], rows))
 
 
-def csv_text(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
-    """CSV with a line of headings; no cell is a spreadsheet's formula."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(map(csv_cell, row) for row in rows)
-    return text.getvalue()
+def _csv_cell(value: object) -> str:
+    """A cell; text that a spreadsheet would run as a formula begins with an apostrophe."""
+    text = "-".join(map(str, value)) if isinstance(value, (list, tuple)) else "" if value is None else str(value)
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
+        text = "'" + text
+    # A reader takes a bare \r for a line's end too.
+    return '"' + text.replace('"', '""') + '"' if any(char in text for char in ',"\r\n') else text
 
 
 @contextlib.contextmanager

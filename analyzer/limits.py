@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from analyzer.figures import HEADLINE, Figure, known
-from analyzer.records import Frozen, Record
+from analyzer.records import Record
+from analyzer.structs import Frozen
 
 State = Literal["within", "over", "unknown"]
 

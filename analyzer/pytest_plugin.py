@@ -88,10 +88,10 @@ def _record(model: Any, inputs: Any, kwargs: Mapping[str, Any] | None, figures: 
 
 
 def _with_peaks(record: Record, model: nn.Module, inputs: Any, kwargs: Mapping[str, Any] | None) -> Record:
-    from analyzer.targets.analysis import as_tensors
+    from analyzer.targets.inputs import as_tensors, named_tensors
     from analyzer.tracing.prediction import with_peaks
 
-    return with_peaks(record, model, as_tensors(inputs or []), dict(kwargs or {}))
+    return with_peaks(record, model, as_tensors(inputs), named_tensors(kwargs))
 
 
 def _require_known(judged: Judged, record: Record) -> None:

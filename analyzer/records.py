@@ -8,19 +8,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from html import escape
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, VariantError
 from analyzer.figures import FIGURES
+from analyzer.measurements import Measurement, PredictedLatency
+from analyzer.seals import DamagedRowError, line, unsealed
+from analyzer.structs import Frozen, Whole
 
 SCHEMA = 2
-
-
-class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of the records: frozen, unknown fields refused. Subclasses say frozen and kw_only for their own fields."""
 
 
 class Target(Frozen, frozen=True, kw_only=True):
@@ -56,10 +55,10 @@ class LayerRow(Frozen, frozen=True, kw_only=True):
     path: str
     type: str
     output: tuple[int, ...] | None
-    params: int
-    macs: int | None
-    conv_activations: int | None
-    saved_bytes: int | None
+    params: Whole
+    macs: Whole | None
+    conv_activations: Whole | None
+    saved_bytes: Whole | None
     part: str | None = None
 
     @property
@@ -74,113 +73,6 @@ class Uncounted(Frozen, frozen=True, kw_only=True):
     operator: str
     module: str
     calls: int
-
-
-class Environment(Frozen, frozen=True, kw_only=True):
-    """Where a figure was measured."""
-
-    device: str
-    device_name: str
-    python: str
-    torch: str
-    analyzer: str
-    platform: str
-    threads: int
-    cpu_count: int
-    cuda: str | None = None
-    cudnn: int | None = None
-    driver: str | None = None
-    dtype: str = "float32"
-    commit: str | None = None
-    governor: str | None = None
-    processes_on_gpu: int | None = None
-    environment_variables: dict[str, str] = msgspec.field(default_factory=dict)
-
-
-class Conditions(Frozen, frozen=True, kw_only=True):
-    """How models were run. They move a ratio more than noise does, so they belong to the figure.
-
-    `mode` is `inference` (a forward in eval mode) or `training` (forward, backward, step of Adam). `autocast` is the
-    dtype that torch.autocast computes in (`none`: without it), `dtype` that of the parameters. `malloc` `tuned` keeps
-    freed memory (glibc's mmap and trim thresholds raised). `threads` of None are torch's own choice. `flush_l2` empties
-    CUDA's L2 cache before each time.
-    """
-
-    mode: str = "inference"
-    dtype: str = "float32"
-    autocast: str = "none"
-    channels_last: bool = False
-    compile: bool = False
-    threads: int | None = None
-    malloc: str = "default"
-    flush_l2: bool = False
-
-
-class Caveat(Frozen, frozen=True, kw_only=True):
-    """Why a measured figure may mislead: a kind (`noisy`), what was seen, and what to do."""
-
-    kind: str
-    what: str
-    fix: str
-
-
-class Measurement(Frozen, frozen=True, kw_only=True):
-    """Times on a device, in interleaved pairs with a baseline, over fresh processes; every raw time is kept.
-
-    `seconds_per_batch` and `baseline_seconds_per_batch` hold the pairs' times in order, as many a process as
-    `pairs_per_process`. A process's ratio is the median of its pairs' (above 1: slower than the baseline); `ratio` is
-    the median over processes, `ratio_low` and `ratio_high` the ends of what `interval` says: `bootstrap95`, the 95 %
-    bootstrap interval over processes, or `range`, the least and largest, where there are too few for one.
-    `latency_s` are single forwards at batch 1. `clock_mhz` and `celsius` are the GPU's, before and after each process's
-    times, where NVML tells them.
-    """
-
-    protocol: str
-    environment: Environment
-    batch: int
-    asked_batch: int
-    seconds_per_batch: tuple[float, ...]
-    baseline_seconds_per_batch: tuple[float, ...]
-    measured_latency_s: float
-    measured_images_per_s: float
-    ratio: float
-    ratio_low: float
-    ratio_high: float
-    baseline: str
-    time: str
-    pairs_per_process: int = 1
-    interval: str = "range"
-    conditions: Conditions = Conditions()
-    caveats: tuple[Caveat, ...] = ()
-    latency_s: tuple[float, ...] = ()
-    clock_mhz: tuple[int, ...] = ()
-    celsius: tuple[int, ...] = ()
-    measured_peak_bytes: int | None = None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def processes(self) -> int:
-        """How many processes measured."""
-        return max(len(self.seconds_per_batch) // self.pairs_per_process, 1)
-
-    @property
-    def verdict(self) -> str:
-        """`slower`, `faster`, or `not told apart` where the interval includes 1, or there is none."""
-        if self.interval != "bootstrap95" or self.ratio_low <= 1 <= self.ratio_high:
-            return "not told apart"
-        return "slower" if self.ratio > 1 else "faster"
-
-
-class PredictedLatency(Frozen, frozen=True, kw_only=True):
-    """A forward's time as a device's profile predicts it, at the profile's batch. `mean_error` is relative, on variants
-    that were left out of the fit.
-    """
-
-    latency_s: float
-    batch: int
-    device_name: str
-    dtype: str
-    mean_error: float
 
 
 RemarkKind = Literal[
@@ -222,34 +114,32 @@ class Record(Frozen, frozen=True, kw_only=True):
     """All that is known of one target. A figure that is not known is None, never a guess.
 
     `training_macs` are those of a forward in training mode and its backward pass, where that was asked for. `depth` is
-    the number of convolutions and products with a weight on the longest path from an input to an output. `checksum` is
-    that of a stored row, where it has one.
+    the number of convolutions and products with a weight on the longest path from an input to an output.
     """
 
     schema: int = SCHEMA
     target: Target
     input: tuple[int, ...] | None = None
     inputs: tuple[Input, ...] = ()
-    batch: int = 1
-    params: int | None = None
-    trainable_params: int | None = None
-    param_bytes: int | None = None
-    buffer_bytes: int | None = None
-    macs: int | None = None
-    flops: int | None = None
-    training_macs: int | None = None
-    conv_activations: int | None = None
-    depth: int | None = None
-    saved_bytes: int | None = None
-    peak_training_bytes: int | None = None
-    peak_inference_bytes: int | None = None
+    batch: Annotated[int, msgspec.Meta(ge=1)] = 1
+    params: Whole | None = None
+    trainable_params: Whole | None = None
+    param_bytes: Whole | None = None
+    buffer_bytes: Whole | None = None
+    macs: Whole | None = None
+    flops: Whole | None = None
+    training_macs: Whole | None = None
+    conv_activations: Whole | None = None
+    depth: Whole | None = None
+    saved_bytes: Whole | None = None
+    peak_training_bytes: Whole | None = None
+    peak_inference_bytes: Whole | None = None
     layers: tuple[LayerRow, ...] | None = None
     uncounted: tuple[Uncounted, ...] = ()
     remarks: tuple[Remark, ...] = ()
     predicted: PredictedLatency | None = None
     measured: Measurement | None = None
     error: Failure | None = None
-    checksum: str | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -268,6 +158,10 @@ class Record(Frozen, frozen=True, kw_only=True):
     def to_json(self) -> str:
         """One line of JSON."""
         return msgspec.json.encode(self.to_dict()).decode()
+
+    def to_line(self) -> str:
+        """One line of JSON with its checksum, as files keep it."""
+        return line(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready data, with the remarks' sentences as `notes` too."""
@@ -300,10 +194,13 @@ def devices_of(rows: Iterable[Record]) -> dict[str, int]:
 def read_record(text: str | bytes, *, where: str = "record") -> Record:
     """The record of one line of JSON, of this schema or an earlier one.
 
-    Raises UsageError on a newer schema, unknown fields or wrong types.
+    Raises UsageError on a newer schema, unknown fields, wrong types or impossible figures, DamagedRowError where its
+    checksum is another's.
     """
     try:
-        return to_record(msgspec.json.decode(text))
+        return to_record(unsealed(msgspec.json.decode(text), where))
+    except DamagedRowError:
+        raise
     except (msgspec.MsgspecError, RecursionError, VariantError) as error:
         raise UsageError(f"not a result: {error}", where=where, fix="use a results file that analyze wrote") from None
     except UsageError as error:

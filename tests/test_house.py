@@ -16,9 +16,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = [
     ["distribution"],
     ["errors"],
-    ["units", "files", "processes", "shown"],
+    ["units", "files", "processes", "shown", "seals", "structs", "git_calls"],
     ["figures"],
     ["architecture"],
+    ["measurements"],
     ["records"],
     ["limits"],
     ["reading"],
@@ -190,3 +191,20 @@ def test_no_long_chain_of_imports() -> None:
     for name in TopologicalSorter(imports_of).static_order():
         chain[name] = [name, *max((chain[other] for other in imports_of[name]), key=len, default=[])]
     assert max(map(len, chain.values())) <= FILES_A_CHAIN, max(chain.values(), key=len)
+
+
+def test_git_and_processes_are_called_in_one_place_each() -> None:
+    """git with one safe environment, and no other program but Python itself."""
+    calls = {
+        module_name(path)
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        and (getattr(node.func.value, "id", ""), node.func.attr) in
+        {("subprocess", name) for name in ("run", "Popen", "call", "check_call", "check_output", "getoutput")}
+        | {("os", name) for name in ("system", "popen", "posix_spawn", "execv", "execvp", "execve", "fork")}
+    }  # fmt: skip
+    assert calls == {"analyzer.git_calls", "analyzer.processes", "analyzer.budget.baseline"}
+    for path, tree in TREES.items():
+        words = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and node.value == "git"]
+        assert not words or module_name(path) in ("analyzer.git_calls", "analyzer.budget.git"), path

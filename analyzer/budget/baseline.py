@@ -98,7 +98,8 @@ def _rebuilt(repository: Repository, commit: str, project: Project) -> Lock:
         folder = tree / repository.relative(project.root)
         arguments = ["lock", "--output", "-", "--config", str(folder / project.file), "--not-from", str(repository.top)]
         # -P: no file of the worktree stands in for a module of ours.
-        command = [sys.executable, "-P", "-c", "from analyzer.cli import main; main()", *arguments]
+        code = "from analyzer.processes import end_with_parent as end; end(); from analyzer.cli import main; main()"
+        command = [sys.executable, "-P", "-c", code, *arguments]
         path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
         try:
             done = subprocess.run(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import subprocess
@@ -15,10 +14,7 @@ from pathlib import Path
 
 from analyzer.budget.untrusted_files import MOST_BYTES, decoded, too_large
 from analyzer.errors import BaselineError, UsageError
-
-_SECONDS = 120
-_SAFE = ("--no-pager", "--literal-pathspecs", "-c", "core.hooksPath=" + os.devnull, "-c", "core.fsmonitor=false")
-"""Options of every call: a path is a path, and nothing that the repository's own settings name is run."""
+from analyzer.git_calls import SECONDS, git
 
 
 @dataclass(frozen=True)
@@ -136,19 +132,16 @@ class Repository:
         return done.stdout
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        environment = {**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
-        # A hook's own git variables would point another worktree's calls at this one.
-        for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"):
-            environment.pop(name, None)
         try:
-            return subprocess.run(
-                ["git", *_SAFE, *arguments], cwd=self.folder, env=environment, capture_output=True,
-                stdin=subprocess.DEVNULL, timeout=_SECONDS, check=False,
-            )  # fmt: skip
+            return git(*arguments, folder=self.folder)
         except subprocess.TimeoutExpired:
             raise UsageError(
-                f"git {arguments[0]} took over {_SECONDS} s", where=self.where, fix="try it by hand"
+                f"git {arguments[0]} took over {SECONDS:g} s", where=self.where, fix="try it by hand"
             ) from None
+        except OSError as error:
+            raise UsageError(
+                f"git can't be run: {error.strerror}", where=self.where, fix="see that the folder is there"
+            ) from error
 
 
 @contextlib.contextmanager

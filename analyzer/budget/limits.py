@@ -11,7 +11,7 @@ from analyzer.budget.figures import LAYERED, STATIC
 from analyzer.budget.schema import Budget, Model, Number, Waiver
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.figures import known
-from analyzer.records import Frozen
+from analyzer.structs import Frozen
 
 _PERCENT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?%")
 

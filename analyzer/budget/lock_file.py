@@ -22,7 +22,8 @@ from analyzer.budget.figures import LAYERED, STATIC, of_rows
 from analyzer.errors import BaselineError
 from analyzer.figures import known
 from analyzer.files import write_text
-from analyzer.records import Frozen, LayerRow, Record, Target
+from analyzer.records import LayerRow, Record, Target
+from analyzer.structs import Frozen
 
 SCHEMA = 2
 WITHOUT_DIGESTS = 1

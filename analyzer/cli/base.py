@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
 from analyzer.cli.streams import OutputLostError, drop_stdout, guarded, standing, tell
 from analyzer.errors import AnalyzerError, UsageError, did_you_mean, words_of
+from analyzer.seals import DamageWarning
 
 INTERRUPTED, DEFECT = 130, 70
 
@@ -134,7 +137,8 @@ def run(group: click.Group, args: Sequence[str] | None = None) -> int:
 
 def _run(group: click.Group, args: Sequence[str] | None) -> int:
     try:
-        result = group.main(None if args is None else list(args), prog_name="analyze", standalone_mode=False)
+        with _warnings_told():
+            result = group.main(None if args is None else list(args), prog_name="analyze", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except OutputLostError:
         raise
@@ -154,6 +158,23 @@ def _run(group: click.Group, args: Sequence[str] | None) -> int:
         return error.code if isinstance(error.code, int) else 0
     except Exception as error:
         return _defect(error)
+
+
+@contextlib.contextmanager
+def _warnings_told() -> Iterator[None]:
+    """Tells of damaged rows as of anything else that is worth a warning."""
+    with warnings.catch_warnings():
+        before = warnings.showwarning
+
+        def told(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, DamageWarning):
+                warn(str(message))
+            else:
+                before(message, category, *place, **more)
+
+        warnings.showwarning = told
+        warnings.simplefilter("always", DamageWarning)
+        yield
 
 
 def _click_parts(error: click.ClickException) -> tuple[str, str, str]:

@@ -13,11 +13,11 @@ import msgspec
 from analyzer.cli import text
 from analyzer.cli.base import Verb
 from analyzer.cli.options import device_option, format_option
+from analyzer.measurements import Environment
 from analyzer.measuring.environment import environment, package_version, pick_device
 from analyzer.measuring.exclusive import holders
 from analyzer.measuring.measure import default_batch
 from analyzer.measuring.trust import problems
-from analyzer.records import Environment
 from analyzer.units import format_gib
 
 PACKAGES = (
@@ -45,12 +45,9 @@ def command(device: str, format_: str) -> None:
     where = pick_device(device)
     place, all_problems, held = environment(where), list(problems(where)), list(holders())
     if format_ == "json":
-        data = {
-            "environment": msgspec.to_builtins(place),
-            "packages": {name: package_version(name) for name in PACKAGES},
-            "problems": msgspec.to_builtins(all_problems),
-            "measuring": dict(held),
-        }
+        packages = {name: package_version(name) for name in PACKAGES}
+        told = msgspec.to_builtins({"environment": place, "problems": all_problems})
+        data = {**told, "packages": packages, "measuring": dict(held)}
         text.show_json(json.dumps(data))
         return
     text.show_table(("what", "found"), [*_environment(place), *_versions(), *_machine(), *_devices()], left=2)

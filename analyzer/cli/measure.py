@@ -24,12 +24,14 @@ from analyzer.cli.options import (
     wait_option,
 )
 from analyzer.files import write_text
+from analyzer.measurements import Conditions, Measurement
 from analyzer.measuring.execution import MeasurePlan, MeasureWatch, execute, execute_memory, plan
 from analyzer.measuring.measure import SINGLES, MemoryMeasurement
 from analyzer.measuring.protocol import Protocol
 from analyzer.measuring.statistics import percentiles
 from analyzer.reading.peak import Autocast
-from analyzer.records import Conditions, Measurement, Record
+from analyzer.records import Record
+from analyzer.seals import line
 from analyzer.sweeping.store import JsonlStore
 from analyzer.targets.resolving import resolve
 
@@ -152,7 +154,7 @@ def _memory(asked: MeasurePlan, out: Path, format_: str) -> int:
 
     def keep(row: MemoryMeasurement) -> None:
         rows.append(row)
-        write_text(out, "".join(msgspec.json.encode(each).decode() + "\n" for each in rows))
+        write_text(out, "".join(line(msgspec.to_builtins(each)) for each in rows))
 
     execute_memory(asked, MeasureWatch(keep_memory=keep, failed=lambda error: warn(str(error))))
     if format_ in ("json", "jsonl"):

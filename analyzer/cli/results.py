@@ -20,6 +20,7 @@ from analyzer.errors import UsageError, did_you_mean
 from analyzer.figures import FIGURES
 from analyzer.files import csv_text
 from analyzer.records import Record
+from analyzer.shown import plain
 from analyzer.sweeping import export as files
 from analyzer.sweeping.database import ALL, NAME, Database, StoredRow, merge_into
 
@@ -200,20 +201,14 @@ def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], format_
     if format_ == "csv":
         text.show(csv_text(headings, rows).rstrip("\n"))
         return
-    plain = [[_plain(cell) for cell in row] for row in rows]
     if format_ == "md":
-        text.show(text.markdown(headings, plain))
+        text.show(text.markdown(headings, rows))
     else:
-        text.show_table(headings, plain)
+        text.show_table(headings, rows)
 
 
 def _json(row: StoredRow) -> str:
     return msgspec.json.encode({**msgspec.structs.asdict(row), "record": row.record.to_dict()}).decode()
-
-
-def _plain(cell: str) -> str:
-    """A cell from a file without control characters, which a terminal would obey."""
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in cell)
 
 
 def _cells(row: StoredRow) -> list[str]:
@@ -247,7 +242,7 @@ def _described(row: StoredRow) -> list[tuple[str, str]]:
         ("commit", row.commit or "–"),
     ]
     lines += [("source", row.source or "–"), *(("note", note) for note in record.notes)]
-    return [(label, _plain(value)) for label, value in lines]
+    return [(label, plain(value)) for label, value in lines]
 
 
 def _times(record: Record) -> list[tuple[str, str]]:

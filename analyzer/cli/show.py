@@ -25,13 +25,13 @@ from analyzer.cli.options import (
     training_of,
     training_options,
 )
-from analyzer.errors import UsageError
+from analyzer.errors import CountError, UsageError
 from analyzer.figures import FIGURES, LAYERED, SHARED
 from analyzer.files import csv_text
 from analyzer.reading.family import baseline_or_none
 from analyzer.reading.layers import LayerNode, tree
-from analyzer.reading.peak import DEFAULT
-from analyzer.reading.prediction import MemoryPrediction
+from analyzer.reading.peak import DEFAULT, Training
+from analyzer.reading.prediction import MemoryPrediction, no_peaks
 from analyzer.records import Record
 from analyzer.targets.analysis import analyze_target, predict, witnesses_of
 from analyzer.targets.isolation import SECONDS
@@ -84,7 +84,7 @@ def command(
     baseline = baseline_or_none(resolved.variant, batch) if isinstance(resolved, FamilyTarget) else None
     if baseline is None and isinstance(resolved, FamilyTarget):
         say(f"note: not compared: DenseNet121 makes no network at {resolved.variant.image} px")
-    memory = predict(resolved, record, training, seconds=seconds) if peak else None
+    memory, record = _with_memory(resolved, record, training, seconds) if peak else (None, record)
     if memory is not None and training == DEFAULT:
         peaks = (memory.peak_training_bytes, memory.peak_inference_bytes)
         record = msgspec.structs.replace(record, peak_training_bytes=peaks[0], peak_inference_bytes=peaks[1])
@@ -104,6 +104,16 @@ def command(
             _print_witnesses(seen, format_)
     if report is not None:
         _write_report(record, baseline, seen, report, memory or _default_memory(resolved, record))
+
+
+def _with_memory(
+    resolved: Resolved, record: Record, training: Training, seconds: float
+) -> tuple[MemoryPrediction | None, Record]:
+    """The memory, and the record; where only the memory can't be told, the record says so and the counts stand."""
+    try:
+        return predict(resolved, record, training, seconds=seconds), record
+    except CountError as error:
+        return None, record.remarked(no_peaks(error))
 
 
 def _default_memory(resolved: Resolved, record: Record) -> MemoryPrediction | None:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from analyzer.distribution import NAME, VERSION
 from analyzer.errors import UsageError
+from analyzer.git_calls import git
+from analyzer.measurements import Environment
 from analyzer.measuring.gpu import Readings
-from analyzer.records import Environment
 
 if TYPE_CHECKING:
     import torch
@@ -80,13 +81,12 @@ def has_bfloat16_units() -> bool:
 def commit() -> str | None:
     """The git commit of the current folder, `+` where it has changes; None outside a repository."""
     try:
-        run = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
-            capture_output=True, text=True, timeout=10, check=False,
-        )  # fmt: skip
+        described = git(
+            "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*", folder=Path.cwd(), seconds=10
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return run.stdout.strip() or None
+    return described.stdout.decode("utf-8", "replace").strip() or None
 
 
 def environment(device: torch.device) -> Environment:

@@ -136,7 +136,12 @@ def _rows(net: Net, batch: int, trainable: bool) -> Iterator[LayerRow]:
 
 def _structure(v: Variant) -> tuple[Any, ...]:
     """What must be one for all variants of an array pass: what is said once, a stage, or not at all included."""
-    return tuple(axis.structure(getattr(v, axis.field)) for axis in AXES)
+    values = v.__dict__
+    return tuple([values[f] for f in _STRUCTURAL] + [axis.structure(values[axis.field]) for axis in _NUMERIC])
+
+
+_STRUCTURAL = tuple(axis.field for axis in AXES if axis.structural)
+_NUMERIC = tuple(axis for axis in AXES if not axis.structural)
 
 
 def _groups(variants: Sequence[Variant]) -> Iterator[tuple[list[int], list[Variant]]]:

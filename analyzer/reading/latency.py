@@ -23,8 +23,10 @@ from analyzer.architecture.net import Net
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
+from analyzer.measurements import Environment, PredictedLatency
 from analyzer.reading.work import operators, work
-from analyzer.records import Environment, Frozen, PredictedLatency
+from analyzer.seals import sealed, unsealed
+from analyzer.structs import Frozen
 
 SCHEMA = 1
 Floats = npt.NDArray[np.float64]
@@ -144,7 +146,8 @@ def write_profile(profile: Profile, path: Path) -> None:
     """As JSON."""
     from analyzer.files import write_text
 
-    write_text(path, msgspec.json.format(msgspec.json.encode(profile), indent=1).decode() + "\n")
+    data = sealed(msgspec.to_builtins(profile))
+    write_text(path, msgspec.json.format(msgspec.json.encode(data), indent=1).decode() + "\n")
 
 
 def read_profile(path: Path, environment: Callable[[str], Environment] | None = None) -> Profile:
@@ -153,7 +156,7 @@ def read_profile(path: Path, environment: Callable[[str], Environment] | None = 
     Raises UsageError that says what doesn't match.
     """
     try:
-        profile = msgspec.json.decode(path.read_bytes(), type=Profile)
+        profile = msgspec.convert(unsealed(msgspec.json.decode(path.read_bytes()), str(path)), Profile)
     except OSError as error:
         raise UsageError(f"can't be read: {error.strerror}", where=str(path), fix="run `analyze calibrate`") from None
     except (msgspec.MsgspecError, RecursionError) as error:

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 
 from analyzer.errors import UsageError
 from analyzer.limits import Limit
-from analyzer.records import Environment, Frozen, Record
+from analyzer.measurements import Environment
+from analyzer.records import Record
+from analyzer.structs import Frozen
 
 
 class TimelineStep(Frozen, frozen=True, kw_only=True):

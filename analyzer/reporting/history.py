@@ -11,9 +11,9 @@ from markupsafe import Markup
 from analyzer import units
 from analyzer.figures import Figure, known
 from analyzer.measuring.environment import package_version
-from analyzer.records import Frozen
 from analyzer.reporting.page import environment, policy, template_text
 from analyzer.reporting.svg import WIDTH, drawing, el, line, text
+from analyzer.structs import Frozen
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 16.0, 190.0, 34.0, 150.0
 _HEIGHT = 182.0

@@ -10,8 +10,9 @@ from markupsafe import Markup
 
 from analyzer.figures import FIGURES, SHARED, Figure
 from analyzer.limits import Judged, State, hold_all, state_of
+from analyzer.measurements import Measurement
 from analyzer.reading.layers import tree
-from analyzer.records import Measurement, Record, devices_of, fields_of
+from analyzer.records import Record, devices_of, fields_of
 from analyzer.reporting.data import ReportData
 from analyzer.reporting.judge import ratio
 from analyzer.reporting.plots import budget_bar, layer_id

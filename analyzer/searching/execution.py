@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analyzer.architecture.axes import AXES
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
 from analyzer.figures import LIMITED, figure_named
@@ -61,8 +62,9 @@ def constraints_under(target: str | Variant, axes: Mapping[str, Any], batch: int
     """A target's own params, MACs and saved bytes as limits; one that is named, at the search's classes and image."""
     if isinstance(target, Variant):
         return limits_under(analyze_target(FamilyTarget(target), batch=batch or 1), str(target))
-    same = {field: axes[field][0] for field in ("classes", "image") if len(axes.get(field, ())) == 1}
-    same.setdefault("classes", 2)
+    task = [axis for axis in AXES if axis.task]
+    same = {axis.field: axes[axis.field][0] for axis in task if len(axes.get(axis.field, ())) == 1}
+    same.setdefault("classes", Variant().classes)
     return limits_under(analyze_target(resolve(target, same), batch=batch or 1), target)
 
 

@@ -24,8 +24,9 @@ from analyzer.architecture.network import densenet121_like
 from analyzer.architecture.variant import Variant
 from analyzer.errors import ArchitectureError, MeasureError, UsageError, did_you_mean
 from analyzer.figures import FIGURES
+from analyzer.measurements import Measurement
 from analyzer.reading import family
-from analyzer.records import Measurement, Record, Remark, variant_of
+from analyzer.records import Record, Remark, variant_of
 from analyzer.searching import engine
 from analyzer.searching.candidates import Coding, evenly, excess_of, fitting, places
 from analyzer.searching.optuna_storage import alone, optuna_here, storage_at, told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import platform
 import sqlite3
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,6 +17,7 @@ import msgspec
 from analyzer.errors import UsageError
 from analyzer.measuring.environment import commit, package_version
 from analyzer.records import Record, read_record
+from analyzer.seals import DamageWarning, checksum
 from analyzer.sweeping.store import COUNTED, setting_of
 
 NAME = "results.db"
@@ -23,6 +25,15 @@ APPLICATION = 0x616E6C7A
 """SQLite's `application_id` of our files: another program's database is never written to."""
 BUSY_S = 30.0
 """Seconds that a process waits for another one that writes."""
+
+COLUMNS = (
+    "name", "batch", "protocol", "device", "measured_batch", "baseline",
+    "host", "created", "analyzer", "git_commit", "source", "record",
+)  # fmt: skip
+"""What a row says, and its checksum is of: its key, then what `StoredRow` is read from, in its fields' order."""
+KEY = 6
+SEALED = ", ".join(COLUMNS)
+WHOLE = f"{{row}}.checksum = seal({', '.join(f'{{row}}.{name}' for name in COLUMNS)})"
 
 MIGRATIONS = (
     """
@@ -43,18 +54,17 @@ MIGRATIONS = (
         UNIQUE (name, batch, protocol, device, measured_batch, baseline)
     )
     """,
+    "ALTER TABLE rows ADD COLUMN checksum TEXT NOT NULL DEFAULT ''",
+    f"UPDATE rows SET checksum = seal({SEALED})",
 )
 """Step i takes a database from version i to i + 1; a new file has version 0. A counted row has no protocol."""
 
-COLUMNS = ("id", "host", "created", "analyzer", "git_commit", "source", "record")
-"""What `Row` is read from, in its fields' order."""
-
-PUT = """
-    INSERT INTO rows (name, batch, protocol, device, measured_batch, baseline,
-                      host, created, analyzer, git_commit, source, record)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+PUT = f"""
+    INSERT INTO rows ({SEALED}, checksum)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET host = excluded.host, created = excluded.created, analyzer = excluded.analyzer,
-        git_commit = excluded.git_commit, source = excluded.source, record = excluded.record
+        git_commit = excluded.git_commit, source = excluded.source, record = excluded.record,
+        checksum = excluded.checksum
     WHERE (excluded.record <> rows.record OR excluded.analyzer <> rows.analyzer)
 """
 """A row that says the same again keeps its origin; of two that differ the last written counts."""
@@ -62,12 +72,13 @@ MERGE = PUT + "AND excluded.created > rows.created"
 """As PUT, but of two that differ the one made later counts."""
 
 ALL = "1"
-SHOWN = """
+SHOWN = f"""
     protocol <> '' OR NOT EXISTS (
         SELECT 1 FROM rows AS other WHERE other.name = rows.name AND other.batch = rows.batch AND other.protocol <> ''
+            AND {WHOLE.format(row="other")}
     )
 """
-"""A counted row stands back where the same row stands with a measurement."""
+"""A counted row stands back where the same row stands with a measurement that is whole."""
 FIRST_CAME = "(SELECT min(id) FROM rows AS first WHERE first.name = rows.name AND first.batch = rows.batch)"
 """When a row's target first came: a measurement takes the place of its count."""
 
@@ -93,11 +104,13 @@ class Database:
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self.path = path
+        self._damaged: list[int] = []
         if not create and not path.is_file():
             raise UsageError("is not there", where=str(path), fix=f"name a {NAME} that a sweep wrote, or its folder")
         with self._told():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+            self._db.create_function("seal", len(COLUMNS), checksum, deterministic=True)
         try:
             with self._told():
                 self._prepare()
@@ -175,8 +188,10 @@ class Database:
                 raise
 
     def put(self, rows: Iterable[StoredRow]) -> None:
-        """Writes rows together, each under its key; ids are the database's own."""
+        """Writes rows together, each under its key; ids are the database's own. Rows that were found damaged go."""
         with self.transaction():
+            gone = f"DELETE FROM rows WHERE id = ? AND NOT {WHOLE.format(row='rows')}"
+            self._db.executemany(gone, ((row,) for row in self._damaged))
             self._db.executemany(PUT, map(_values, rows))
 
     def merge(self, rows: Iterable[StoredRow]) -> None:
@@ -187,17 +202,23 @@ class Database:
     def rows(self, which: str = SHOWN, values: Sequence[object] = ()) -> list[StoredRow]:
         """The rows that a condition of ours selects, in the order in which their targets first came.
 
-        Raises UsageError where one is no record.
+        One whose checksum is another's is left out, with a DamageWarning. Raises UsageError where one is no record.
         """
-        query = f"SELECT {', '.join(COLUMNS)} FROM rows WHERE {which} ORDER BY {FIRST_CAME}, id"
+        query = f"SELECT id, checksum, {SEALED} FROM rows WHERE {which} ORDER BY {FIRST_CAME}, id"
         with self._told():
             stored = self._db.execute(query, tuple(values)).fetchall()
-        return [self._row(*cells) for cells in stored]
+        return [row for cells in stored if (row := self._row(*cells)) is not None]
 
-    def _row(self, id_: int, *cells: object) -> StoredRow:
-        """Text of a file that anyone may have written, as a typed row."""
+    def _row(self, id_: int, seal: object, *cells: object) -> StoredRow | None:
+        """Text of a file that anyone may have written, as a typed row; None where it is damaged."""
         where = f"{self.path}: row {id_}"
-        *origin, record = cells
+        if seal != checksum(*cells):
+            if id_ not in self._damaged:
+                self._damaged.append(id_)
+                told = f"{where} ({str(cells[0])[:80]}) is damaged, its checksum is another's: it is left out"
+                warnings.warn(told, DamageWarning, stacklevel=2)
+            return None
+        *origin, record = cells[KEY:]
         if not isinstance(record, str):
             raise UsageError("not a result: no text", where=where, fix="use a results file that analyze wrote")
         values = (id_, *origin, read_record(record, where=where))
@@ -268,9 +289,9 @@ def _commit() -> str | None:
 
 
 def _values(row: StoredRow) -> tuple[object, ...]:
-    """A row's key, origin and record, in the order of PUT."""
+    """A row's key, origin, record and checksum, in the order of PUT."""
     record = row.record
-    return (
+    values = (
         record.target.name,
         record.batch,
         *msgspec.structs.astuple(setting_of(record.measured) if record.measured else COUNTED),
@@ -281,6 +302,7 @@ def _values(row: StoredRow) -> tuple[object, ...]:
         row.source,
         record.to_json(),
     )
+    return (*values, checksum(*values))
 
 
 def reason_of(error: Exception) -> str:

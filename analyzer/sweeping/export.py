@@ -28,7 +28,7 @@ def write_results(folder: Path, records: Sequence[Record]) -> None:
 
 def to_jsonl(records: Iterable[Record]) -> str:
     """One record a line."""
-    return "".join(record.to_json() + "\n" for record in records)
+    return "".join(record.to_line() for record in records)
 
 
 def export(rows: Sequence[StoredRow], path: Path) -> None:

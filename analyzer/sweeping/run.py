@@ -15,9 +15,10 @@ from analyzer.architecture.network import densenet121_like
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, MeasureError, UsageError, did_you_mean
 from analyzer.limits import Limit
+from analyzer.measurements import Measurement
 from analyzer.reading.family import baseline_for, failed, records, target
 from analyzer.reading.latency import Profile
-from analyzer.records import Measurement, Record, Remark, devices_of, read_record, variant_of
+from analyzer.records import Record, Remark, devices_of, read_record, variant_of
 from analyzer.space.grid import BadVariant, Grid, Listed
 from analyzer.space.pareto import front
 from analyzer.sweeping.executors import Executor, Processes, result_of

@@ -12,7 +12,9 @@ import msgspec
 
 from analyzer.errors import UsageError
 from analyzer.files import write_text
-from analyzer.records import Measurement, Record, read_record
+from analyzer.measurements import Measurement
+from analyzer.records import Record, read_record
+from analyzer.seals import DamagedRowError
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -110,7 +112,7 @@ class JsonlStore(MemoryStore):
         records = list(records)
         super().put(records)
         try:
-            self._file.write(b"".join(record.to_json().encode() + b"\n" for record in records))
+            self._file.write("".join(record.to_line() for record in records).encode())
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
@@ -123,7 +125,7 @@ class JsonlStore(MemoryStore):
     def close(self) -> None:
         """Leaves one line a target, by an atomic replacement."""
         self._file.close()
-        write_text(self.path, "".join(record.to_json() + "\n" for record in self._records.values()))
+        write_text(self.path, "".join(record.to_line() for record in self._records.values()))
 
 
 def keep_aside(path: Path) -> Path:
@@ -139,7 +141,8 @@ def keep_aside(path: Path) -> Path:
 def read_jsonl(path: Path) -> tuple[list[Record], list[str]]:
     """The records of a results file, the latest of each name, and warnings.
 
-    A last line that a killed process left unfinished is a warning; any other bad line raises UsageError.
+    A last line that a killed process left unfinished is a warning, and so is one whose checksum is another's; any other
+    bad line raises UsageError.
     """
     try:
         lines = path.read_bytes().split(b"\n")
@@ -150,6 +153,10 @@ def read_jsonl(path: Path) -> tuple[list[Record], list[str]]:
     if lines[-1]:
         warnings.append(f"{path}: the last line is unfinished (the run was killed) and left out")
     for number, line in enumerate(lines[:-1], start=1):
-        record = read_record(line, where=f"{path}:{number}")
+        try:
+            record = read_record(line, where=f"{path}:{number}")
+        except DamagedRowError as error:
+            warnings.append(f"{error.where}: {error.what}, and the row is left out")
+            continue
         records[record.target.name] = record
     return list(records.values()), warnings

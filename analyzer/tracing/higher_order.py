@@ -72,21 +72,16 @@ def _map(f: Any, xs: Any, *args: Any) -> Any:
     return tree_map(lambda *ys: torch.stack(ys), *made)
 
 
-def _flex_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    score_mod: Any = None,
-    block_mask: Any = None,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-    return_lse: bool = False,
-    kernel_options: Any = None,
-    *,
-    return_aux: Any = None,
-) -> Any:
+_FLEX_OPTIONS = ("score_mod", "block_mask", "scale", "enable_gqa", "return_lse", "kernel_options")
+"""flex_attention's arguments after query, key and value, in torch's order."""
+
+
+def _flex_attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Any:
     """Scores, the model's own change of them, softmax, values. A mask saves nothing."""
-    if enable_gqa:
+    said = dict(zip(_FLEX_OPTIONS, args, strict=False)) | kwargs
+    score_mod, block_mask, scale = said.get("score_mod"), said.get("block_mask"), said.get("scale")
+    return_lse, return_aux = said.get("return_lse", False), said.get("return_aux")
+    if said.get("enable_gqa"):
         groups = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     scores = query @ key.mT * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)

@@ -33,6 +33,8 @@ from analyzer.tracing.shapes import Shapes
 from analyzer.tracing.surroundings import Surroundings, require_gone
 from analyzer.tracing.tracer import Tracer
 
+NESTING = 6_000
+"""Calls within calls, at most: a copy of a module within 240 others takes more than Python's own 1,000."""
 Inputs = tuple[Sequence[Any], Mapping[str, Any]]
 
 
@@ -155,14 +157,14 @@ class Ladder:
         tracer = Tracer(modules, origins, self._untouchable, rung.home, self._shapes if rung.home == META else None)
         tracer.goes_back, tracer.on_meta = backward, rung.convert is to_meta
         saved = SavedBytes(modules, known)
-        if copied.module.training:
-            modules.leaving = saved.look
+        modules.leaving = saved.look if copied.module.training else ignore
         generators = Generators(copied.module)
         generators.begin(seed)
+        fakes = rung.convert.mode if isinstance(rung.convert, Fakes) else contextlib.nullcontext()
         with (
             tracer.outside_restored(),
             plain_kernels(),
-            rung.convert.mode if isinstance(rung.convert, Fakes) else contextlib.nullcontext(),
+            fakes,
             watched(tracer, modules),
             unseeded_numpy(seed) as unseeded,
             tracer,
@@ -172,7 +174,7 @@ class Ladder:
                 result = drained(copied.module(*args, **kwargs))
             modules.leaving(result)
             generators.end()
-            read_values = tracer.read_values
+            chose = generators.chose(read_values=tracer.read_values)
             depth = origins.depth(tensors_in(result))
             tracer.finish(result)
             modules.leaving = ignore
@@ -183,25 +185,30 @@ class Ladder:
             raise AutocastError
         if tracer.valueless is not None and self._rung + 1 < len(RUNGS):
             raise tracer.valueless  # which the model swallowed
-        unregistered = (p.numel() for p in (*copied.held, *origins.strays.values()) if isinstance(p, nn.Parameter))
-        return Pass(
-            rows=modules.rows,
-            outputs=modules.outputs,
-            by_operator=dict(tracer.by_operator),
-            uncounted=dict(tracer.uncounted),
-            conventions=tuple(tracer.conventions),
-            backward_macs=tracer.backward_macs,
-            wrote_out_attention=tracer.wrote_out_attention,
-            depth=depth,
-            unregistered=tuple(unregistered),
-            notes=tuple(tracer.notes),
-            chose=generators.chose(read_values=read_values) or bool(unseeded),
-        ), tracer.made
+        held = (*copied.held, *origins.strays.values())
+        return _pass_of(modules, tracer, depth, held, chose or bool(unseeded)), tracer.made
 
     def _original(self) -> nn.Module:
         on_meta = any(tensor.device.type == "meta" for tensor in (*self.model.parameters(), *self.model.buffers()))
         last = self._rung + 1 == len(RUNGS)
         return self.rebuild() if last and on_meta and self.rebuild is not None else self.model
+
+
+def _pass_of(modules: Modules, tracer: Tracer, depth: int, held: Sequence[Tensor], chose: bool) -> Pass:
+    """What a tracer saw of a forward; `held` are the tensors that it reached and that no module owns."""
+    return Pass(
+        rows=modules.rows,
+        outputs=modules.outputs,
+        by_operator=dict(tracer.by_operator),
+        uncounted=dict(tracer.uncounted),
+        conventions=tuple(tracer.conventions),
+        backward_macs=tracer.backward_macs,
+        wrote_out_attention=tracer.wrote_out_attention,
+        depth=depth,
+        unregistered=tuple(tensor.numel() for tensor in held if isinstance(tensor, nn.Parameter)),
+        notes=tuple(tracer.notes),
+        chose=chose,
+    )
 
 
 class FlexError(Exception):
@@ -278,11 +285,12 @@ def plain_kernels(*, fused_attention: bool = False) -> Iterator[None]:
 
 @contextlib.contextmanager
 def untouched() -> Iterator[None]:
-    """Random states, grad mode and the default dtype are afterwards as they were."""
+    """Random states, grad mode and the default dtype are afterwards as they were; nesting may be deep meanwhile."""
     numpy = sys.modules.get("numpy")
     numpy_state = None if numpy is None else numpy.random.get_state()
     torch_state, python_state, dtype = torch.get_rng_state(), random.getstate(), torch.get_default_dtype()
-    grads = torch.is_grad_enabled()
+    grads, deep = torch.is_grad_enabled(), sys.getrecursionlimit()
+    sys.setrecursionlimit(max(deep, NESTING))
     try:
         yield
     finally:
@@ -290,5 +298,6 @@ def untouched() -> Iterator[None]:
         random.setstate(python_state)
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(grads)
+        sys.setrecursionlimit(deep)
         if numpy is not None:
             numpy.random.set_state(numpy_state)

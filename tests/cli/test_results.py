@@ -16,9 +16,10 @@ import msgspec
 import pytest
 
 from analyzer.errors import UsageError
+from analyzer.measurements import Environment, Measurement
 from analyzer.reading.family import failed
 from analyzer.reading.flat import COLUMNS
-from analyzer.records import Environment, Measurement, Record, read_record
+from analyzer.records import Record, read_record
 from analyzer.sweeping import export
 from analyzer.sweeping.database import Database, StoredRow, made_here
 

@@ -25,11 +25,12 @@ from analyzer.cli import compare, report, search, show, sweep
 from analyzer.errors import UsageError
 from analyzer.figures import FIGURES, LIMITED, Figure, figure_named, known
 from analyzer.limits import Limit, hold, hold_all, state_of
+from analyzer.measurements import Conditions, Environment, Measurement, PredictedLatency
 from analyzer.pytest_plugin import assert_budget
 from analyzer.reading.family import record
 from analyzer.reading.flat import COLUMNS, flat, to_csv
 from analyzer.reading.readings import READINGS
-from analyzer.records import Conditions, Environment, Measurement, PredictedLatency, Record, Target
+from analyzer.records import Record, Target
 from analyzer.reporting.against import against
 from analyzer.reporting.markdown import render_markdown
 from analyzer.reporting.page import render as page_of

@@ -8,8 +8,9 @@ import msgspec
 
 from analyzer.architecture.variant import Variant
 from analyzer.limits import Limit
+from analyzer.measurements import Environment, Measurement
 from analyzer.reading import family
-from analyzer.records import Environment, Failure, Input, LayerRow, Measurement, Record, Remark, Target, Uncounted
+from analyzer.records import Failure, Input, LayerRow, Record, Remark, Target, Uncounted
 from analyzer.reporting.data import ReportData, TimelineStep, WitnessFigure
 from analyzer.space.grid import BadVariant, Grid
 from analyzer.sweeping.run import pareto_names

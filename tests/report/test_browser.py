@@ -24,7 +24,7 @@ from analyzer.reporting import page as module
 from analyzer.reporting.data import ReportData
 from analyzer.reporting.text import times
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 Open = Callable[..., Watched]
 
 

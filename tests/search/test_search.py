@@ -104,6 +104,7 @@ def meets(limit: Limit, row: tuple[int, ...]) -> bool:
     return value >= limit.bound if limit.side == "least" else value <= limit.bound
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_front_and_the_best_equal_brute_force(small_chunks: None, seed: int) -> None:

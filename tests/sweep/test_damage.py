@@ -21,6 +21,7 @@ from analyzer.sweeping.database import Database
 from analyzer.sweeping.results_store import open_store
 
 ROOT = Path(__file__).parents[2]
+VERSION = 3
 ROWS = [Record(target=Target(name=name), params=i) for i, name in enumerate("abcd")]
 
 
@@ -36,10 +37,10 @@ def test_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "results.db"
     open_store(tmp_path).close()
     with closing(sqlite3.connect(path)) as raw:
-        raw.execute(f"PRAGMA user_version = {len(database.MIGRATIONS) + 1}")
-    with pytest.raises(UsageError, match="is of version 2, this analyze reads up to 1"):
+        raw.execute(f"PRAGMA user_version = {VERSION + 1}")
+    with pytest.raises(UsageError, match=f"is of version {VERSION + 1}, this analyze reads up to {VERSION}"):
         open_store(tmp_path)
-    with pytest.raises(UsageError, match="is of version 2"):
+    with pytest.raises(UsageError, match=f"is of version {VERSION + 1}"):
         open_store(tmp_path, resume=False)
     assert [file.name for file in tmp_path.iterdir()] == ["results.db"]
 
@@ -51,7 +52,7 @@ def test_an_older_version_is_migrated_with_all_its_rows(tmp_path: Path, monkeypa
     monkeypatch.setattr(database, "MIGRATIONS", (*database.MIGRATIONS, step))
     assert records_in(tmp_path / "results.db") == ROWS
     with closing(sqlite3.connect(tmp_path / "results.db")) as raw:
-        assert raw.execute("PRAGMA user_version").fetchone() == (2,)
+        assert raw.execute("PRAGMA user_version").fetchone() == (VERSION + 1,)
         assert raw.execute("SELECT DISTINCT colour FROM rows").fetchall() == [("red",)]
 
 

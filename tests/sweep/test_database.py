@@ -18,9 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.errors import UsageError
-from analyzer.records import Environment, Failure, Measurement, Record, Remark, Target
+from analyzer.measurements import Environment, Measurement
+from analyzer.records import Failure, Record, Remark, Target
+from analyzer.seals import checksum
 from analyzer.sweeping import database, results_store
-from analyzer.sweeping.database import Database, made_here, merge_into
+from analyzer.sweeping.database import COLUMNS, Database, made_here, merge_into
 from analyzer.sweeping.results_store import SqliteStore, open_store
 from analyzer.sweeping.store import JsonlStore, MemoryStore, Setting, Store, setting_of
 
@@ -182,7 +184,9 @@ def test_a_row_that_is_no_record_is_named(tmp_path: Path, column: str, value: ob
     with closing(open_store(tmp_path)) as store:
         store.put(ROWS)
     with closing(sqlite3.connect(path)) as raw, raw:
+        raw.create_function("seal", len(COLUMNS), checksum)
         raw.execute(f"UPDATE rows SET {column} = ? WHERE id = 2", (value,))
+        raw.execute(f"UPDATE rows SET checksum = seal({', '.join(COLUMNS)})")
     with pytest.raises(UsageError, match=r"results\.db: row 2: not a result"):
         records_in(path)
 

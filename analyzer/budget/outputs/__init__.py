@@ -10,6 +10,7 @@ from pathlib import Path
 from analyzer.budget.verdict import Verdict
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.files import write_text
+from analyzer.shown import in_ci, inert
 
 _HOMES = {
     "table": "table",
@@ -67,7 +68,8 @@ def write(verdict: Verdict, format: str, path: str | None) -> None:
 
         _print(for_terminal(verdict))
     else:
-        _print(render(verdict, format))
+        text = render(verdict, format)
+        _print(inert(text) if in_ci() and format != "github" else text)
 
 
 def write_each(verdict: Verdict, outputs: Iterable[tuple[str, str]]) -> UsageError | None:

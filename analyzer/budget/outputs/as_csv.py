@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 
 from analyzer.budget.outputs import facts
 from analyzer.budget.verdict import Finding, Payer, Verdict
-from analyzer.files import csv_cell
+from analyzer.files import csv_text
 from analyzer.shown import plain
 
 COLUMNS = (
@@ -20,12 +18,8 @@ COLUMNS = (
 
 def render(verdict: Verdict) -> str:
     """Raw integers, so that a spreadsheet can work with them; rows of figures have the level `figure`."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
-    for row in (*_findings(verdict), *_figures(verdict)):
-        writer.writerow({name: csv_cell(_plain(value)) for name, value in row.items()})
-    return text.getvalue()
+    rows = (*_findings(verdict), *_figures(verdict))
+    return csv_text(COLUMNS, ([_plain(row.get(name)) for name in COLUMNS] for row in rows))
 
 
 def _plain(value: object) -> object:

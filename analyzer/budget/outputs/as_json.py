@@ -10,6 +10,7 @@ import msgspec
 
 from analyzer.budget.outputs.facts import grown
 from analyzer.budget.verdict import Verdict
+from analyzer.shown import json_for_stream
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -29,8 +30,11 @@ def render(verdict: Verdict) -> str:
 
 
 def dump(data: Any) -> str:
-    """JSON in ASCII; half of a surrogate pair, which strict readers refuse, is written out as text."""
-    return json.dumps(_whole(data), indent=1)
+    """JSON in ASCII; half of a surrogate pair, which strict readers refuse, is written out as text.
+
+    Nothing in it is a CI service's command.
+    """
+    return json_for_stream(json.dumps(_whole(data), indent=1))
 
 
 def _whole(data: Any) -> Any:
