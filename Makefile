@@ -25,7 +25,7 @@ help:  ## this list
 sweep: .venv/.installed  ## build, count and measure every variant of the article's block configuration; write a report
 	@$(BIN)/analyze sweep --blocks 2,4,3,2 --out $(OUT)
 
-check: lint types budgets wheel-check test test-kinds test-slow  ## all that CI does, in its order
+check: lint types budgets wheel-check test test-slow test-kinds  ## all that CI does, in its order
 
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 test: .venv/.dev  ## the tests, on two processes; without the slow ones

@@ -23,5 +23,6 @@ from analyzer.records import Record as Record
 from analyzer.space.grid import Grid as Grid
 from analyzer.space.space import Space as Space
 from analyzer.targets.analysis import analyze as analyze
+from analyzer.targets.inputs import Shape as Shape
 
 __all__: list[str]

@@ -69,7 +69,7 @@ def csv_text(headings: Iterable[object], rows: Iterable[Iterable[object]]) -> st
 
 def _csv_cell(value: object) -> str:
     """A cell; text that a spreadsheet would run as a formula begins with an apostrophe."""
-    text = "-".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+    text = "-".join(map(str, value)) if isinstance(value, (list, tuple)) else "" if value is None else str(value)
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
         text = "'" + text
     # A reader takes a bare \r for a line's end too.

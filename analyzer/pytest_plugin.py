@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from analyzer import units
-from analyzer.budget.figures import OF_A_RUN, PEAKS, STATIC
+from analyzer.budget.figures import OF_PARAMETERS, PEAKS, STATIC
 from analyzer.errors import UsageError, did_you_mean
+from analyzer.figures import known
+from analyzer.limits import Judged, Limit, hold_all
 from analyzer.records import Record
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 LARGEST = 5
 """How many layers a failure names."""
-RUN = {*OF_A_RUN, *PEAKS}
+RUN = set(STATIC) - set(OF_PARAMETERS)
 """Figures that need an input."""
 _LIMITS = {f"max_{name}": name for name in STATIC}
 _WHERE = "assert_budget"
@@ -42,26 +44,29 @@ def assert_budget(
     UsageError on limits that mean nothing, CountError where the model can't be fully counted.
     """
     __tracebackhide__ = True
-    held = _held({"max_params": max_params, "max_macs": max_macs, **limits})
-    record = _record(model, inputs, kwargs, set(held))
-    problems = [_problem(record, name, limit) for name, limit in held.items() if _known(record, name) > limit]
+    asked = _limits({"max_params": max_params, "max_macs": max_macs, **limits})
+    record = _record(model, inputs, kwargs, {limit.figure for limit in asked})
+    judged = hold_all(record, asked)
+    for each in judged:
+        _require_known(each, record)
+    problems = [_problem(each, record) for each in judged if each.state == "over"]
     if problems:
         raise AssertionError("\n".join([f"{record.target.shown} is over its budget", *problems]))
 
 
-def _held(limits: Mapping[str, int | str | None]) -> dict[str, int]:
+def _limits(limits: Mapping[str, int | str | None]) -> list[Limit]:
     for name in limits:
         if name not in _LIMITS:
             raise UsageError(f"unknown limit {name!r}", where=_WHERE, fix=did_you_mean(name, _LIMITS))
-    held = {_LIMITS[name]: _whole(name, limit) for name, limit in limits.items() if limit is not None}
-    if not held:
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    if not given:
         raise UsageError("a budget without a limit holds nothing", where=_WHERE, fix="such as max_params='8M'")
-    return held
+    return [Limit(figure=_LIMITS[name], bound=_whole(name, limit), source=name) for name, limit in given.items()]
 
 
 def _whole(name: str, limit: int | str) -> int:
     if isinstance(limit, str):
-        return units.parse_count(limit, where=name, figure=_LIMITS[name])
+        return known(_LIMITS[name]).parse(limit, where=name)
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
         raise UsageError(f"{limit!r} is not a number of them", where=name, fix="write it as 8_000_000 or '8M'")
     return limit
@@ -83,25 +88,23 @@ def _record(model: Any, inputs: Any, kwargs: Mapping[str, Any] | None, figures: 
 
 
 def _with_peaks(record: Record, model: nn.Module, inputs: Any, kwargs: Mapping[str, Any] | None) -> Record:
-    from analyzer.targets.analysis import as_tensors
+    from analyzer.targets.inputs import as_tensors, named_tensors
     from analyzer.tracing.prediction import with_peaks
 
-    return with_peaks(record, model, as_tensors(inputs or []), dict(kwargs or {}))
+    return with_peaks(record, model, as_tensors(inputs), named_tensors(kwargs))
 
 
-def _known(record: Record, name: str) -> int:
-    value: int | None = getattr(record, name)
-    if value is None:
-        raise UsageError(f"{name} of {record.target.shown} are not known", where=_WHERE, fix="limit another figure")
-    return value
+def _require_known(judged: Judged, record: Record) -> None:
+    if judged.state == "unknown":
+        what = f"{judged.limit.figure} of {record.target.shown} are not known"
+        raise UsageError(what, where=_WHERE, fix="limit another figure")
 
 
-def _problem(record: Record, name: str, limit: int) -> str:
-    from analyzer.reporting.figures import known
-
-    figure, value = known(name), _known(record, name)
-    head = f"{figure.label}: {figure.exact(value)}, {figure.exact(value - limit)} above the limit {figure.exact(limit)}"
-    costs = {row: getattr(row, name, None) or 0 for row in record.layers or ()}
+def _problem(judged: Judged, record: Record) -> str:
+    figure, value, limit = judged.figure, judged.value, judged.limit
+    above = figure.exact(limit.beyond(value))
+    head = f"{figure.label}: {figure.exact(value)}, {above} above the limit {figure.exact(limit.bound)}"
+    costs = {row: figure.of(row) or 0 for row in record.layers or ()}
     largest = sorted((row for row in costs if costs[row]), key=lambda row: -costs[row])[:LARGEST]
     lines = [
         f"  {row.path or '(root)'} ({row.type}): {figure.exact(costs[row])}, {units.percent(costs[row], value)}"

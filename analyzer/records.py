@@ -7,27 +7,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from html import escape
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, VariantError
+from analyzer.figures import FIGURES
+from analyzer.measurements import Measurement, PredictedLatency
 from analyzer.seals import DamagedRowError, line, unsealed
+from analyzer.structs import Frozen, Whole
 
 SCHEMA = 2
-FIGURES = ("params", "macs", "conv_activations", "saved_bytes", "peak_training_bytes", "peak_inference_bytes")
-"""The figures that comparisons, budgets and objectives may name, in the order in which they are shown."""
-
-
-Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""A count or bytes: never negative, and no more than torch itself can count."""
-Seconds = Annotated[float, msgspec.Meta(gt=0, lt=1e9)]
-Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e18)]
-
-
-class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of the records: frozen, unknown fields refused. Subclasses say frozen and kw_only for their own fields."""
 
 
 class Target(Frozen, frozen=True, kw_only=True):
@@ -57,8 +49,7 @@ class Input(Frozen, frozen=True, kw_only=True):
 class LayerRow(Frozen, frozen=True, kw_only=True):
     """What one module owns and runs itself (children excluded); rows add up to the totals exactly.
 
-    `path` is dotted, empty for the root; `output` the shape with batch of its last result (None: no tensor, or not
-    run); `part` where it lies as a variant's assembly says it: `stem`, `stage 1`, `transition 1` or `head`.
+    `path` is dotted; `output` its last result's shape with batch (None: none); `part` where it lies, such as `stage 1`.
     """
 
     path: str
@@ -70,6 +61,11 @@ class LayerRow(Frozen, frozen=True, kw_only=True):
     saved_bytes: Whole | None
     part: str | None = None
 
+    @property
+    def flops(self) -> int | None:
+        """Twice the MACs."""
+        return None if self.macs is None else 2 * self.macs
+
 
 class Uncounted(Frozen, frozen=True, kw_only=True):
     """An operator that did work and has no formula: its name, the module that ran it, how many calls."""
@@ -77,113 +73,6 @@ class Uncounted(Frozen, frozen=True, kw_only=True):
     operator: str
     module: str
     calls: int
-
-
-class Environment(Frozen, frozen=True, kw_only=True):
-    """Where a figure was measured."""
-
-    device: str
-    device_name: str
-    python: str
-    torch: str
-    analyzer: str
-    platform: str
-    threads: int
-    cpu_count: int
-    cuda: str | None = None
-    cudnn: int | None = None
-    driver: str | None = None
-    dtype: str = "float32"
-    commit: str | None = None
-    governor: str | None = None
-    processes_on_gpu: int | None = None
-    environment_variables: dict[str, str] = msgspec.field(default_factory=dict)
-
-
-class Conditions(Frozen, frozen=True, kw_only=True):
-    """How models were run. They move a ratio more than noise does, so they belong to the figure.
-
-    `mode` is `inference` (a forward in eval mode) or `training` (forward, backward, step of Adam). `autocast` is the
-    dtype that torch.autocast computes in (`none`: without it), `dtype` that of the parameters. `malloc` `tuned` keeps
-    freed memory (glibc's mmap and trim thresholds raised). `threads` of None are torch's own choice. `flush_l2` empties
-    CUDA's L2 cache before each time.
-    """
-
-    mode: str = "inference"
-    dtype: str = "float32"
-    autocast: str = "none"
-    channels_last: bool = False
-    compile: bool = False
-    threads: int | None = None
-    malloc: str = "default"
-    flush_l2: bool = False
-
-
-class Caveat(Frozen, frozen=True, kw_only=True):
-    """Why a measured figure may mislead: a kind (`noisy`), what was seen, and what to do."""
-
-    kind: str
-    what: str
-    fix: str
-
-
-class Measurement(Frozen, frozen=True, kw_only=True):
-    """Times on a device, in interleaved pairs with a baseline, over fresh processes; every raw time is kept.
-
-    `seconds_per_batch` and `baseline_seconds_per_batch` hold the pairs' times in order, as many a process as
-    `pairs_per_process`. A process's ratio is the median of its pairs' (above 1: slower than the baseline); `ratio` is
-    the median over processes, `ratio_low` and `ratio_high` the ends of what `interval` says: `bootstrap95`, the 95 %
-    bootstrap interval over processes, or `range`, the least and largest, where there are too few for one.
-    `latency_s` are single forwards at batch 1. `clock_mhz` and `celsius` are the GPU's, before and after each process's
-    times, where NVML tells them.
-    """
-
-    protocol: str
-    environment: Environment
-    batch: int
-    asked_batch: int
-    seconds_per_batch: tuple[Seconds, ...]
-    baseline_seconds_per_batch: tuple[Seconds, ...]
-    measured_latency_s: Seconds
-    measured_images_per_s: Positive
-    ratio: Positive
-    ratio_low: Positive
-    ratio_high: Positive
-    baseline: str
-    time: str
-    pairs_per_process: int = 1
-    interval: str = "range"
-    conditions: Conditions = Conditions()
-    caveats: tuple[Caveat, ...] = ()
-    latency_s: tuple[Seconds, ...] = ()
-    clock_mhz: tuple[int, ...] = ()
-    celsius: tuple[int, ...] = ()
-    measured_peak_bytes: Whole | None = None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def processes(self) -> int:
-        """How many processes measured."""
-        return max(len(self.seconds_per_batch) // self.pairs_per_process, 1)
-
-    @property
-    def verdict(self) -> str:
-        """`slower`, `faster`, or `not told apart` where the interval includes 1, or there is none."""
-        if self.interval != "bootstrap95" or self.ratio_low <= 1 <= self.ratio_high:
-            return "not told apart"
-        return "slower" if self.ratio > 1 else "faster"
-
-
-class PredictedLatency(Frozen, frozen=True, kw_only=True):
-    """A forward's time as a device's profile predicts it, at the profile's batch. `mean_error` is relative, on variants
-    that were left out of the fit.
-    """
-
-    latency_s: float
-    batch: int
-    device_name: str
-    dtype: str
-    mean_error: float
 
 
 RemarkKind = Literal[
@@ -266,6 +155,12 @@ class Record(Frozen, frozen=True, kw_only=True):
         """The operators without a formula, each once."""
         return ", ".join(dict.fromkeys(entry.operator for entry in self.uncounted))
 
+    @property
+    def unseen(self) -> str:
+        """One line of what could not be seen, so that the figures stand without it; empty where all was."""
+        operators = [f"what these do: {self.uncounted_operators}"] if self.uncounted else []
+        return "; ".join([*operators, *(one.text for one in self.remarks if one.kind in ("one-path", "unseen"))])
+
     def to_json(self) -> str:
         """One line of JSON."""
         return msgspec.json.encode(self.to_dict()).decode()
@@ -280,13 +175,8 @@ class Record(Frozen, frozen=True, kw_only=True):
         return {**data, "notes": list(self.notes)}
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        rows = "".join(
-            f"<tr><th>{name}</th><td>{'–' if value is None else f'{value:,}'}</td></tr>"
-            for name in ("params", "macs", "flops", "conv_activations", "saved_bytes")
-            for value in [getattr(self, name)]
-        )
+        known = [(f.label, f.exact(value)) for f in FIGURES.values() if (value := f.of(self)) is not None]
+        rows = "".join(f"<tr><th>{label}</th><td>{value}</td></tr>" for label, value in known)
         return f"<table><caption>{escape(self.target.name)}, batch {self.batch}</caption>{rows}</table>"
 
 

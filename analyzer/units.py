@@ -19,23 +19,16 @@ LIMIT = 2**63 - 1
 MAX_BATCH = 1_000_000
 
 
-def unit_of(figure: str) -> str:
-    """What a figure's numbers may be said in: `params`, `macs`, `flops`, `b` for bytes; nothing for the others."""
-    if figure.endswith("_bytes"):
-        return "b"
-    return {"trainable_params": "params"}.get(figure, figure if figure in ("params", "macs", "flops") else "")
-
-
-def parse_count(text: str, *, where: str = "", figure: str | None = None) -> int:
+def parse_count(text: str, *, where: str = "", figure: str | None = None, unit: str = "") -> int:
     """An exact integer from `8M` (8,000,000), `8Mi` (8 x 2^20), `32 MiB`, `2.8 GMACs` or `7,978,856`.
 
-    A number of a `figure` in another unit is refused: 5 GFLOPs are not 5 GMACs.
+    A number of a `figure` in another unit than its own is refused: 5 GFLOPs are not 5 GMACs.
     """
     match = _COUNT.fullmatch(text.strip())
     suffix = match[2].lower() if match else ""
     if match is None or suffix not in _SUFFIXES:
         raise UsageError(f"{text!r} is not a number", where=where, fix="write it as 8M, 2.83G, 100MiB or 7978856")
-    if figure is not None and match[3] and match[3].lower() != unit_of(figure):
+    if figure is not None and match[3] and match[3].lower() != unit:
         raise UsageError(
             f"{text!r} is in {match[3]}, and {figure} is not",
             where=where,
@@ -84,7 +77,7 @@ def mib(value: int | None) -> str:
     """`100.25 MiB` from bytes; three digits under 1 MiB, so that little is not shown as nothing."""
     if value is None:
         return "–"
-    return f"{value / MIB:,.2f} MiB" if value >= MIB or value == 0 else f"{value / MIB:.3g} MiB"
+    return f"{value / MIB:,.2f} MiB" if abs(value) >= MIB or value == 0 else f"{value / MIB:.3g} MiB"
 
 
 def format_gib(value: int) -> str:
@@ -107,6 +100,11 @@ def times(quotient: float) -> str:
 def percent(part: int | float | None, whole: int | float | None) -> str:
     """`47.6 %` of the whole; a dash where either is absent or the whole is 0."""
     return "–" if part is None or not whole else f"{100 * part / whole:.1f} %"
+
+
+def change(value: int | float, base: int | float) -> str:
+    """`+5.0 %` or `−5.0 %` of the base; nothing where that is 0."""
+    return f"{100 * (value - base) / base:+.1f} %".replace("-", "−") if base else ""
 
 
 def seconds(value: float | None) -> str:

@@ -16,9 +16,12 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = [
     ["distribution"],
     ["errors"],
-    ["units", "files", "processes", "shown", "seals", "git_calls"],
+    ["units", "files", "processes", "shown", "seals", "structs", "git_calls"],
+    ["figures"],
     ["architecture"],
+    ["measurements"],
     ["records"],
+    ["limits"],
     ["reading"],
     ["building"],
     ["tracing"],

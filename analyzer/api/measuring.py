@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from analyzer.api.tables import frame
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, did_you_mean
+from analyzer.measurements import Conditions
 from analyzer.reading import prediction
 from analyzer.reading.latency import Profile, write_profile
 from analyzer.reading.peak import Training
 from analyzer.reading.prediction import MemoryPrediction
-from analyzer.records import Conditions, Record
+from analyzer.records import Record
 from analyzer.sweeping.store import JsonlStore, MemoryStore
 from analyzer.targets.analysis import analyze
 from analyzer.targets.resolving import FamilyTarget, named
@@ -47,7 +48,7 @@ def predict_memory(
     if isinstance(model, (str, Variant)):
         variant = named(model) if isinstance(model, str) else model
         return prediction.predict_memory(variant, batch, asked, timeline=timeline)
-    from analyzer.targets.analysis import as_tensors
+    from analyzer.targets.inputs import as_tensors
     from analyzer.tracing.prediction import predict_module
 
     return predict_module(model, as_tensors(inputs), {}, analyze(model, inputs=inputs), asked)

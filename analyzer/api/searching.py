@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 from analyzer.api.tables import frame
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError, UsageError
+from analyzer.figures import known
+from analyzer.limits import Limit
 from analyzer.measuring.profiles import profile_at
-from analyzer.searching.query import Constraint
 from analyzer.space.space import Space
 from analyzer.sweeping.workplace import Workplace
-from analyzer.units import parse_count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def search(
 
     if not isinstance(space, Space):
         raise UsageError(f"is no Space: {space!r:.80}", where="space", fix="such as Space(growth=range(8, 65))")
-    low, high = _names(minimize or ()), _names(maximize or ())
+    low, high = _listed(minimize or ()), _listed(maximize or ())
     constraints = [*_constraints(limits, at_least)]
     if under is not None:
         constraints += execution.constraints_under(under, space.axes, batch)
@@ -55,7 +55,7 @@ def search(
         from analyzer.searching.study import Question
 
         static = query.objectives if low or high else ()
-        question = Question(space, query, tuple(_names(objective)), static, trials, seconds, batch, sampler, seed)
+        question = Question(space, query, tuple(_listed(objective)), static, trials, seconds, batch, sampler, seed)
         folder = None if out is None else Path(out)
         return _measured(execution.StudyPlan(question, Workplace(device=device), folder))
     execution.require_unmeasured(trials=trials, out=out)
@@ -82,7 +82,6 @@ def _measured(plan: StudyPlan) -> pd.DataFrame:
         where = str(plan.where.device)
         raise MeasureError("nothing could be measured", where=where, fix="see that a variant runs on this device")
     table = _marked(outcome.finds())
-    table["measured_ratio"] = table.pop("ratio_to_baseline")
     table.attrs.update(share=outcome.static.share, fitting=outcome.static.finds.fitting, ended=outcome.ended)
     return table
 
@@ -94,14 +93,13 @@ def _marked(finds: Sequence[Find]) -> pd.DataFrame:
     return table
 
 
-def _constraints(
-    limits: Mapping[str, int | str] | None, at_least: Mapping[str, int | str] | None
-) -> Iterator[Constraint]:
-    yield from (Constraint(f, maximum=count, source=where) for f, count, where in _counts("limits", limits))
-    yield from (Constraint(f, minimum=count, source=where) for f, count, where in _counts("at_least", at_least))
+def _constraints(limits: Mapping[str, int | str] | None, at_least: Mapping[str, int | str] | None) -> Iterator[Limit]:
+    yield from (Limit(figure=f, bound=count, source=where) for f, count, where in _counts("limits", limits))
+    for figure, count, where in _counts("at_least", at_least):
+        yield Limit(figure=figure, bound=count, side="least", source=where)
 
 
-def _names(figures: Sequence[str] | str) -> Sequence[str]:
+def _listed(figures: Sequence[str] | str) -> Sequence[str]:
     return [word.strip() for word in figures.split(",")] if isinstance(figures, str) else figures
 
 
@@ -109,4 +107,4 @@ def _counts(name: str, limits: Mapping[str, int | str] | None) -> Iterator[tuple
     """Figure, limit and how it was said; a limit may be text as the command takes it (`8M`, `100MiB`)."""
     for figure, limit in (limits or {}).items():
         where = f"{name}[{figure!r}]"
-        yield figure, parse_count(limit, where=where) if isinstance(limit, str) else limit, where
+        yield figure, known(figure).parse(limit, where=where) if isinstance(limit, str) else limit, where

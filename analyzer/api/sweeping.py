@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from analyzer.api.tables import frame
 from analyzer.architecture.variant import Variant
+from analyzer.limits import at_most
 from analyzer.measuring.profiles import profile_at
 from analyzer.records import Record
 from analyzer.space.grid import Grid, Listed
@@ -66,7 +67,10 @@ def sweep(
         grid if isinstance(grid, Grid) else Listed(named(v) if isinstance(v, str) else v for v in grid),
         batch=batch, measure=measure, seconds=seconds, profile=profile_at(profile),
         where=Workplace(executor, jobs, device, address),
-        files=SweepFiles(None if out is None else Path(out), resume, limits=limits or {}, command=("analyzer.sweep",)),
+        files=SweepFiles(
+            None if out is None else Path(out), resume, limits=at_most(limits or {}, "limits"),
+            command=("analyzer.sweep",),
+        ),
     )  # fmt: skip
     done = execute(asked)
     if done.interrupted:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
+from analyzer.figures import FIGURES
 from analyzer.reading.comparison import LayerChange, compare_records
-from analyzer.records import FIGURES, Record, fields_of
+from analyzer.reading.flat import COLUMNS, flat
+from analyzer.records import Record
 from analyzer.targets.analysis import analyze
 from analyzer.targets.resolving import named
 
@@ -30,36 +32,20 @@ def build(
     """
     from analyzer.building.modules import build as build_variant
 
-    found = named(variant) if isinstance(variant, str) else variant
-    return build_variant(found, device=device, seed=seed, checkpoint_layers=checkpoint_layers)
+    known = named(variant) if isinstance(variant, str) else variant
+    return build_variant(known, device=device, seed=seed, checkpoint_layers=checkpoint_layers)
 
 
 def frame(records: Sequence[Record]) -> pd.DataFrame:
-    """One row a record, indexed by name: raw figures, the variant's fields, measured columns, the error's text."""
+    """One row a record, indexed by name, in the columns of every other table: figures, axes, times, the error."""
     import pandas as pd
 
-    rows = []
-    for record in records:
-        measured = record.measured
-        rows.append(
-            {
-                "name": record.target.name,
-                "label": record.target.label,
-                "batch": record.batch,
-                "flops": record.flops,
-                **{figure: getattr(record, figure) for figure in FIGURES},
-                **fields_of(record),
-                "measured_latency_s": measured.measured_latency_s if measured else None,
-                "measured_images_per_s": measured.measured_images_per_s if measured else None,
-                "predicted_latency_s": record.predicted.latency_s if record.predicted else None,
-                "ratio_to_baseline": measured.ratio if measured else None,
-                "error": record.error.what if record.error else None,
-            }
-        )
-    table = pd.DataFrame(rows).set_index("name")
-    counts = ["flops", *FIGURES]
+    table = pd.DataFrame([flat(record) for record in records], columns=list(COLUMNS))
+    counts = [column.name for column in COLUMNS.values() if column.kind == "int"]
     table[counts] = table[counts].astype("Int64")  # exact integers also beside missing ones
-    return table
+    times = [column.name for column in COLUMNS.values() if column.kind == "real"]
+    table[times] = table[times].astype("float64")
+    return table.set_index("name")
 
 
 @dataclass(frozen=True)
@@ -71,7 +57,8 @@ class Comparison:
 
     def frame(self) -> pd.DataFrame:
         """Figures as rows, targets as columns, then each target's ratio to the first."""
-        table = frame(self.records)[["flops", *FIGURES]].T
+        shown = [figure.name for figure in FIGURES.values() if figure.static]
+        table = frame(self.records)[shown].T.dropna(how="all")
         first = table.iloc[:, 0]
         for record in self.records[1:]:
             table[f"{record.target.name} / {self.records[0].target.name}"] = table[record.target.name] / first

@@ -38,7 +38,7 @@ class Axis:
     `structural`: must be one for all variants of an array pass; of another axis only the kind of its value must (a
     word, a number, one a stage), and which of the values in `apart` it is.
     `task`: what the network is asked to do, not how it is made.
-    `says`: the thing that it says; axes that say the same are alternatives. Blocks that have it: `had_by`.
+    `says`: the thing that it says; axes that say the same are alternatives. Blocks that have it: `had_by` (None: all).
     `change`: what a change of it is to `explain` (empty: none of its levers); `step` is a small one (None: none means
     anything), `usual` gives those worth a look, `smaller` all values from mild to strong.
     """
@@ -55,7 +55,7 @@ class Axis:
     apart: tuple[Any, ...] = ()
     task: bool = False
     says: str = ""
-    had_by: Callable[[BlockType], bool] = lambda _: True
+    had_by: Callable[[BlockType], bool] | None = None
     of_block: Callable[[BlockType], Any] | None = None
     step: Callable[[Any], Any] | None = nudged
     usual: Callable[[Any], Iterable[Any]] = halved
@@ -80,7 +80,7 @@ class Axis:
         """What of a value must be one for all variants of an array pass."""
         if self.structural or isinstance(value, str):
             return value
-        return type(value), value if value in self.apart else None
+        return type(value) if value not in self.apart else (type(value), value)
 
     def one(self, text: str) -> Any:
         """The value of an option's text. Raises UsageError."""

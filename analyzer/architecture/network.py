@@ -72,4 +72,7 @@ def densenet121_like(variant: Variant) -> Variant:
 
 def preset_name(variant: Variant) -> str | None:
     """The preset equal to `variant`, classes and image included; None where there is none."""
-    return next((name for name, preset in PRESETS.items() if preset == variant), None)
+    return _NAMES.get(variant)
+
+
+_NAMES = {preset: name for name, preset in PRESETS.items()}

@@ -25,33 +25,25 @@ class Variant(VariantFields):
     """
 
     def __post_init__(self) -> None:
-        said = {name for name in FIELDS if getattr(self, name) is not None}
-        for rivals in RIVALS:
-            if said.issuperset(rivals):
-                what = f"{' and '.join(rivals)} both say the {BY_FIELD[rivals[0]].says}"
-                raise VariantError(what, where=", ".join(rivals), fix="give only one of them")
+        values = self.__dict__  # frozen: only this method writes
+        for group in RIVALS:
+            if all(values[name] is not None for name in group):
+                what = f"{' and '.join(group)} both say the {BY_FIELD[group[0]].says}"
+                raise VariantError(what, where=", ".join(group), fix="give only one of them")
         block = BLOCKS[BY_FIELD["block"].values.held("block", self.block, None)]
         stages = len(BY_FIELD["block_config"].values.held("block_config", self.block_config, None))
+        said = {name for group in RIVALS if any(values[each] is not None for each in group) for name in group}
         for axis in AXES:
-            object.__setattr__(self, axis.field, self._held(axis, said, block, stages))
-        if len(name := self.name) > MAX_NAME and any(isinstance(getattr(self, field), tuple) for field in _PER_PLACE):
-            what = f"its name has {len(name)} characters, more than a file's may"
+            value = values[axis.field]
+            if value is None and axis.of_block is not None and axis.field not in said:
+                value = axis.of_block(block)
+            if value is not None or axis.of_block is None:
+                value = _held(axis, value, block, stages)
+            values[axis.field] = value
+        per_place = any(isinstance(values[field], tuple) for field in _PER_PLACE)
+        if per_place and len(self.name) > MAX_NAME:
+            what = f"its name has {len(self.name)} characters, more than a file's may"
             raise VariantError(what, where="ratio, compression", fix="use fewer digits")
-
-    def _held(self, axis: Axis, said: set[str], block: BlockType, stages: int) -> Any:
-        """An axis's value in its one form, that of the block where none is said."""
-        value = getattr(self, axis.field)
-        if value is None and axis.of_block is not None:
-            value = axis.of_block(block) if said.isdisjoint(_RIVALS_OF[axis.field]) else None
-            if value is None:
-                return None
-        held = axis.values.held(axis.field, value, stages)
-        if not axis.had_by(block) and held != axis.default_of(block):
-            fields = ", ".join(_RIVALS_OF[axis.field])
-            raise VariantError(
-                f"block {block.name!r} has no {axis.says or axis.label}", where=fields, fix="leave it out"
-            )
-        return held
 
     # -- names -------------------------------------------------------------------------------------------------
 
@@ -73,18 +65,19 @@ class Variant(VariantFields):
         """The variant of a canonical name; parts may come in any order. Raises VariantError."""
         block, *parts = name.split("_")
         values: dict[str, Any] = {"block": block}
-        looks = f"a name looks like {Variant().name}"
         for part in parts:
             match = _PART.fullmatch(part)
             if match is None:
-                raise VariantError(f"unknown part {part[:60]!r}", where=name[:120], fix=looks)
+                raise VariantError(f"unknown part {part[:60]!r}", where=name[:120], fix=_looks())
             axis = _BY_TAG[match[1]]
             if axis.field in values:
                 raise VariantError(f"{axis.field} is said twice", where=name[:120], fix=f"remove one: {part[:60]!r}")
             try:
                 values[axis.field] = axis.values.parsed(match[2])
             except ValueError:
-                raise VariantError(f"{part[:60]!r} is no value of {axis.field}", where=name[:120], fix=looks) from None
+                raise VariantError(
+                    f"{part[:60]!r} is no value of {axis.field}", where=name[:120], fix=_looks()
+                ) from None
         return cls(**values)
 
     # -- JSON --------------------------------------------------------------------------------------------------
@@ -135,11 +128,23 @@ class Variant(VariantFields):
         return cls.from_dict(data)
 
 
+def _held(axis: Axis, value: Any, block: BlockType, stages: int) -> Any:
+    """A value in its one form. Raises VariantError where the axis, or that axis of the block, can't have it."""
+    held = axis.values.held(axis.field, value, stages)
+    if axis.had_by is not None and not axis.had_by(block) and held != axis.default_of(block):
+        fields = ", ".join(alternatives(axis.field))
+        raise VariantError(f"block {block.name!r} has no {axis.says or axis.label}", where=fields, fix="leave it out")
+    return held
+
+
+def _looks() -> str:
+    return f"a name looks like {Variant().name}"
+
+
 if Variant.__doc__:
     Variant.__doc__ += "\n\n" + "\n".join(f"    {axis.field}: {axis.help}" for axis in AXES)
 
 _PER_PLACE = tuple(axis.field for axis in AXES if isinstance(axis.values, Each))
-_RIVALS_OF = {name: alternatives(name) for name in FIELDS}
 _BY_TAG = {axis.tag: axis for axis in AXES if axis.tag}
 # Longest tags first, so that `bn4` is not read as `b` and `n4`, nor `stemdeep` as `s`.
 _PART = re.compile(f"({'|'.join(sorted(map(re.escape, _BY_TAG), key=len, reverse=True))})(.+)")

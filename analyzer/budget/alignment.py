@@ -11,9 +11,9 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
-from analyzer.budget.figures import of_row
 from analyzer.budget.lock_file import natural, structure_hash
 from analyzer.budget.verdict import Payer
+from analyzer.figures import FIGURES
 from analyzer.reading.layers import LayerNode, tree
 from analyzer.records import LayerRow
 
@@ -50,15 +50,15 @@ class Alignment:
 
     def changes(self, figure: str, paths: set[str] | None = None, were: set[str] | None = None) -> tuple[Payer, ...]:
         """Modules whose share of a figure changed, the largest growth first; of `paths` now and `were` alone."""
-        payers = []
+        payers, of = [], FIGURES[figure].of
         for path, row in self._now.items():
             was = self.before(path)
             inside = paths is None or path in paths
             was_inside = was is not None and (were is None or was.path in were)
-            payers.append(_change(row, of_row(row, figure) if inside else None,
-                                 of_row(was, figure) if was is not None and was_inside else None))  # fmt: skip
+            payers.append(_change(row, of(row) if inside else None,
+                                  of(was) if was is not None and was_inside else None))  # fmt: skip
         gone = [row for row in self.gone if were is None or row.path in were]
-        payers += [_change(row, None, of_row(row, figure)) for row in gone]
+        payers += [_change(row, None, of(row)) for row in gone]
         return tuple(sorted((c for c in payers if c.delta), key=lambda change: -change.delta))
 
     @property

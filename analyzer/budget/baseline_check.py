@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from analyzer.budget.limits import Limit
+from analyzer.budget.limits import BudgetLimit
 from analyzer.budget.lock_file import Identity, Locked
 from analyzer.budget.verdict import Finding, Level
-from analyzer.reporting.figures import known
+from analyzer.figures import known
 
 if TYPE_CHECKING:
     from analyzer.budget.baseline import Baseline
@@ -25,7 +25,9 @@ def baseline_of(name: str, identity: Identity, baseline: Baseline) -> Locked | N
     return same[0] if len(same) == 1 else None
 
 
-def standing_of(held: Held, base: Locked | None, limits: Sequence[Limit], baseline: Baseline) -> Iterator[Finding]:
+def standing_of(
+    held: Held, base: Locked | None, limits: Sequence[BudgetLimit], baseline: Baseline
+) -> Iterator[Finding]:
     """What is wrong with the baseline `base` that was found for a model; an error where a growth depends on it."""
     growing = [limit for limit in limits if limit.growth is not None]
     if held.base is not None:
@@ -36,7 +38,7 @@ def standing_of(held: Held, base: Locked | None, limits: Sequence[Limit], baseli
         yield _missing(held, growing, baseline)
 
 
-def _unlocked_figures(held: Held, growing: Sequence[Limit], baseline: Baseline) -> Iterator[Finding]:
+def _unlocked_figures(held: Held, growing: Sequence[BudgetLimit], baseline: Baseline) -> Iterator[Finding]:
     for limit in growing:
         value, was = held.values(limit.figure, limit.group)
         if value is not None and was is None:
@@ -50,7 +52,7 @@ def _stale(held: Held, base: Locked, grows: bool, baseline: Baseline) -> Finding
     return _finding(held, "stale", "error" if grows else "warning", what, fix)
 
 
-def _missing(held: Held, growing: Sequence[Limit], baseline: Baseline) -> Finding:
+def _missing(held: Held, growing: Sequence[BudgetLimit], baseline: Baseline) -> Finding:
     """A figure that is bounded otherwise may be new in a branch; one that only growth holds is not held at all."""
     new = baseline.is_base and bool(baseline.models) and baseline.problem is None
     unheld = [g.figure for g in growing if not (new and (g.maximum is not None or g.ratio is not None))]
@@ -62,7 +64,7 @@ def _missing(held: Held, growing: Sequence[Limit], baseline: Baseline) -> Findin
     return _finding(held, "no-baseline", "error" if unheld else "note", what, fix)
 
 
-def _finding(held: Held, kind: Any, level: Level, what: str, fix: str, limit: Limit | None = None) -> Finding:
+def _finding(held: Held, kind: Any, level: Level, what: str, fix: str, limit: BudgetLimit | None = None) -> Finding:
     of: dict[str, Any] = {} if limit is None else {"figure": limit.figure, "group": limit.group}
     return Finding(kind=kind, level=level, model=held.name, what=what, fix=fix, **of)
 

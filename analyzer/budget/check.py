@@ -19,16 +19,16 @@ from analyzer.budget.baseline_check import baseline_of, standing_of
 from analyzer.budget.configuration import Project, find, line_of, seconds_of
 from analyzer.budget.counting import Counted, count, identity_of
 from analyzer.budget.edits import edits
-from analyzer.budget.figures import STATIC, of_record
+from analyzer.budget.figures import STATIC
 from analyzer.budget.limits import limits
 from analyzer.budget.lock_file import locked
 from analyzer.budget.model_check import Held, hold, needs_peaks, remarks, waive
 from analyzer.budget.schema import Configuration, Model
 from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
 from analyzer.errors import AnalyzerError, UsageError, did_you_mean
+from analyzer.figures import known
 from analyzer.reading import family
 from analyzer.reporting.data import now
-from analyzer.reporting.figures import known
 from analyzer.targets.loading import forget
 from analyzer.targets.resolving import named
 
@@ -235,7 +235,7 @@ class _Check:
                 record = self._count(name, configuration.models[name]).record
             else:
                 record = family.record(named(name), 1, layers=False)
-            own = of_record(record, figure)
+            own: int | None = known(figure).of(record)
             if own is None:
                 raise UsageError(f"{name} has no {figure}", where="max-ratio", fix="budget another figure")
             return own

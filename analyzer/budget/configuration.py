@@ -16,13 +16,15 @@ import msgspec
 
 from analyzer.architecture.network import PRESETS
 from analyzer.budget.figures import STATIC
-from analyzer.budget.limits import Limit, limits, waived_up_to
+from analyzer.budget.limits import BudgetLimit, limits, waived_up_to
 from analyzer.budget.schema import BASELINE, Budget, Configuration, Model, Waiver
 from analyzer.budget.untrusted_files import read_text
 from analyzer.errors import UsageError, did_you_mean
-from analyzer.records import Frozen, Input
+from analyzer.records import Input
+from analyzer.structs import Frozen
+from analyzer.targets.inputs import parse_input
 from analyzer.targets.isolation import SECONDS
-from analyzer.targets.resolving import named, parse_input
+from analyzer.targets.resolving import named
 from analyzer.units import parse_seconds
 
 FILES = ("analyzer.toml", "pyproject.toml")
@@ -129,7 +131,7 @@ def _below(where: str, key: str) -> str:
     return f"{where}.{key}" if ": " in where else f"{where}: {key}"
 
 
-def _check_reference(limit: Limit, configuration: Configuration) -> None:
+def _check_reference(limit: BudgetLimit, configuration: Configuration) -> None:
     try:
         named(limit.of)
     except UsageError as error:

@@ -20,8 +20,9 @@ from analyzer.budget.untrusted_files import contained
 from analyzer.errors import TargetError, UsageError
 from analyzer.reading import family
 from analyzer.records import Input, Record
+from analyzer.targets.inputs import StructuredInput, tensors
 from analyzer.targets.isolation import SECONDS, isolated
-from analyzer.targets.loading import load, tensors
+from analyzer.targets.loading import load
 from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, resolve
 
 if TYPE_CHECKING:
@@ -143,4 +144,6 @@ def _require_elsewhere(folder: Path, target: ModuleTarget) -> None:
 def input_text(given: Input) -> str:
     """An input as the configuration and the command line say it: `ids=1,7:int64`."""
     name = f"{given.name}=" if given.name else ""
+    if isinstance(given, StructuredInput):
+        return f"{name}{given.form}"
     return f"{name}{','.join(map(str, given.shape)) or 'scalar'}:{given.dtype}"

@@ -70,8 +70,8 @@ def nearest(rows: Sequence[LayerRow], glob: str, share: Callable[[LayerRow], int
     for row in matching(rows, glob):
         parts = row.path.split(".")
         around = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
-        if found := next((name for name in around if name in names), None):
-            return f"{found}.{_ANY}"
+        if near := next((name for name in around if name in names), None):
+            return f"{near}.{_ANY}"
     said = glob.removesuffix(f".{_ANY}")
     like = difflib.get_close_matches(said, sorted(names), n=1, cutoff=0.6)
     return f"{like[0]}.{_ANY}" if like else None

@@ -10,13 +10,13 @@ from typing import Any, Literal
 from analyzer.budget.figures import LAYERED, STATIC
 from analyzer.budget.schema import Budget, Model, Number, Waiver
 from analyzer.errors import UsageError, did_you_mean
-from analyzer.records import Frozen
-from analyzer.units import parse_count
+from analyzer.figures import known
+from analyzer.structs import Frozen
 
 _PERCENT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?%")
 
 
-class Limit(Frozen, frozen=True, kw_only=True):
+class BudgetLimit(Frozen, frozen=True, kw_only=True):
     """A budget whose numbers are read: of a figure, of the layers of a group (None: of the model)."""
 
     figure: str
@@ -37,7 +37,7 @@ class Limit(Frozen, frozen=True, kw_only=True):
         return base + max(int(base * self.growth), self.growth_min)
 
 
-def limits(model: Model, where: str = "") -> list[Limit]:
+def limits(model: Model, where: str = "") -> list[BudgetLimit]:
     """Every budget of a model, those of groups after its own. Raises UsageError on numbers that mean nothing."""
     all_limits = [_limit(figure, None, budget, f"{where}.budgets.{figure}") for figure, budget in model.budgets.items()]
     for group, budgets in model.groups.items():
@@ -46,7 +46,7 @@ def limits(model: Model, where: str = "") -> list[Limit]:
     return all_limits
 
 
-def _limit(figure: str, group: str | None, budget: Budget, where: str) -> Limit:
+def _limit(figure: str, group: str | None, budget: Budget, where: str) -> BudgetLimit:
     allowed = STATIC if group is None else LAYERED
     if figure not in allowed:
         what = f"layers have no {figure}" if figure in STATIC else f"unknown figure {figure[:60]!r}"
@@ -62,7 +62,7 @@ def _limit(figure: str, group: str | None, budget: Budget, where: str) -> Limit:
     most, least = (_number(getattr(budget, name), figure, f"{where}.{name}") for name in ("max", "min"))
     if most is not None and least is not None and least > most:
         raise UsageError(f"min {least:,} is above max {most:,}", where=where, fix="exchange them")
-    return Limit(
+    return BudgetLimit(
         figure=figure, group=group, maximum=most, minimum=least, growth=_growth(budget.growth, f"{where}.growth"),
         growth_min=_number(budget.growth_min, figure, f"{where}.growth-min") or 0,
         ratio=_ratio(budget.max_ratio, f"{where}.max-ratio"), of=budget.of or "", level=budget.level,
@@ -74,7 +74,7 @@ def _number(value: Number | None, figure: str, where: str) -> int | None:
     if value is None:
         return None
     if isinstance(value, str):
-        return parse_count(value, where=where, figure=figure)
+        return known(figure).parse(value, where=where)
     if not 0 <= value < 2**63:
         raise UsageError(f"{value:,} is out of range", where=where, fix="use 0 to 2^63-1")
     return value

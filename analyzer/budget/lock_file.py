@@ -18,10 +18,12 @@ from typing import Annotated, Any
 
 import msgspec
 
-from analyzer.budget.figures import LAYERED, STATIC, of_record, of_rows
+from analyzer.budget.figures import LAYERED, STATIC, of_rows
 from analyzer.errors import BaselineError
+from analyzer.figures import known
 from analyzer.files import write_text
-from analyzer.records import Frozen, LayerRow, Record, Target
+from analyzer.records import LayerRow, Record, Target
+from analyzer.structs import Frozen
 
 SCHEMA = 2
 WITHOUT_DIGESTS = 1
@@ -30,7 +32,7 @@ FILE = "analyzer.lock"
 HEAD = "written by `analyze lock`; commit it, and let nothing else edit it"
 OTHERS = tuple(figure for figure in STATIC if figure not in LAYERED)
 """Figures that layers don't add up to."""
-SUMS = tuple(figure for figure in LAYERED if figure != "flops")
+SUMS = tuple(figure for figure in LAYERED if not known(figure).derived)
 """Figures whose lines are held against the modules'."""
 
 
@@ -71,7 +73,7 @@ class Lock:
 
 def locked(record: Record, identity: Identity) -> Locked:
     """A counted model as the lock file keeps it."""
-    others = {name: value for name in OTHERS if (value := of_record(record, name)) is not None}
+    others = {name: value for name in OTHERS if (value := known(name).of(record)) is not None}
     rows = [msgspec.structs.replace(row, part=None) for row in record.layers or ()]  # where it lies is no figure
     return Locked(identity=identity, rows=tuple(sorted(rows, key=lambda row: natural(row.path))), others=others)
 

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from analyzer.budget import globs
 from analyzer.budget.alignment import Alignment
-from analyzer.budget.figures import LAYERED, OF_PARAMETERS, PEAKS, TRACKED, of_row, of_rows
-from analyzer.budget.limits import Limit, waived_up_to
+from analyzer.budget.figures import LAYERED, OF_PARAMETERS, PEAKS, TRACKED, of_rows
+from analyzer.budget.limits import BudgetLimit, waived_up_to
 from analyzer.budget.lock_file import Locked
 from analyzer.budget.schema import BASELINE, Waiver
 from analyzer.budget.source import Place
 from analyzer.budget.verdict import Budgeted, Finding, Payer
+from analyzer.figures import known
+from analyzer.limits import Limit
 from analyzer.records import LayerRow
-from analyzer.reporting.figures import known
 from analyzer.units import percent
 
 if TYPE_CHECKING:
@@ -81,11 +82,12 @@ class Held:
         """The module that costs most, where there is nothing to have grown from."""
         if figure not in LAYERED:
             return ""
-        rows = [row for row in self.group_rows(group)[0] if of_row(row, figure)]
+        of = known(figure).of
+        rows = [row for row in self.group_rows(group)[0] if of(row)]
         if not rows:
             return ""
-        top = max(rows, key=lambda row: of_row(row, figure) or 0)
-        return f"{top.path or '(root)'} ({top.type}), {percent(of_row(top, figure), of_rows(rows, figure))} of it"
+        top = max(rows, key=of)
+        return f"{top.path or '(root)'} ({top.type}), {percent(of(top), of_rows(rows, figure))} of it"
 
     def found(self, kind: Any, level: Any, what: str, **more: Any) -> Finding:
         """A finding of this model, placed at the class of the module that pays most, else at the configuration."""
@@ -94,7 +96,7 @@ class Held:
         return Finding(kind=kind, level=level, model=self.name, what=what, file=place[0], line=place[1], **more)
 
 
-def hold(held: Held, limits: Sequence[Limit], reference: Reference) -> tuple[list[Finding], list[Budgeted]]:
+def hold(held: Held, limits: Sequence[BudgetLimit], reference: Reference) -> tuple[list[Finding], list[Budgeted]]:
     """Every limit held against the model: findings, and one line a figure (budgeted first, then the tracked ones)."""
     findings: list[Finding] = []
     lines: list[Budgeted] = []
@@ -108,13 +110,13 @@ def hold(held: Held, limits: Sequence[Limit], reference: Reference) -> tuple[lis
             findings.append(_unknown(held, limit))
             continue
         bounds = list(_bounds(limit, base, reference))
-        if limit.group is not None and value == 0 and any(bound.value for bound in bounds):
+        if limit.group is not None and value == 0 and any(bound.limit.bound for bound in bounds):
             findings.append(_unmatched(held, limit, rows))  # a budget that holds nothing passes nothing
             continue
-        exceeded = [b for b in bounds if (value < b.value if b.kind == "below" else value > b.value)]
+        exceeded = [bound for bound in bounds if bound.limit.beyond(value) > 0]
         if exceeded:
             findings.append(_exceeded(held, limit, value, base, exceeded))
-        least = min((bound.value for bound in bounds if bound.kind != "below"), default=None)
+        least = min((bound.limit.bound for bound in bounds if bound.kind != "below"), default=None)
         lines.append(Budgeted(figure=limit.figure, group=limit.group, value=value, base=base, limit=least))
     shown = {(line.figure, line.group) for line in lines}
     for figure in TRACKED:
@@ -125,37 +127,41 @@ def hold(held: Held, limits: Sequence[Limit], reference: Reference) -> tuple[lis
 
 
 class _Bound(NamedTuple):
-    """One bound of a limit: its kind, its value (inclusive), and what it is, in words."""
+    """One bound of a budget: its kind, and the limit that it is; `source` says it in words."""
 
     kind: Literal["excess", "below", "ratio", "growth"]
-    value: int
-    words: str
+    limit: Limit
 
 
-def _bounds(limit: Limit, base: int | None, reference: Reference) -> Iterator[_Bound]:
+def _bounds(limit: BudgetLimit, base: int | None, reference: Reference) -> Iterator[_Bound]:
     """The bounds that can be told, the hardest first."""
     figure = known(limit.figure)
+
+    def at(bound: int, words: str, side: Literal["most", "least"] = "most") -> Limit:
+        return Limit(figure=limit.figure, bound=bound, side=side, source=words)
+
     if limit.maximum is not None:
-        yield _Bound("excess", limit.maximum, f"above the limit {figure.exact(limit.maximum)}")
+        yield _Bound("excess", at(limit.maximum, f"above the limit {figure.exact(limit.maximum)}"))
     if limit.minimum is not None:
-        yield _Bound("below", limit.minimum, f"below the least allowed, {figure.exact(limit.minimum)}")
+        words = f"below the least allowed, {figure.exact(limit.minimum)}"
+        yield _Bound("below", at(limit.minimum, words, "least"))
     if limit.ratio is not None:
         own = reference(limit.of, limit.figure)
         words = f"above {float(limit.ratio):g} x {limit.of}'s {figure.exact(own)}"
-        yield _Bound("ratio", int(own * limit.ratio), words)
+        yield _Bound("ratio", at(int(own * limit.ratio), words))
     if limit.growth is not None and base is not None:
         least = f", at least {figure.exact(limit.growth_min)}" if limit.growth_min else ""
         allowed = f"{float(limit.growth * 100):g} %{least}"
         words = f"above what the baseline's {figure.exact(base)} may grow to ({allowed})"
-        yield _Bound("growth", limit.most_grown(base), words)
+        yield _Bound("growth", at(limit.most_grown(base), words))
 
 
-def _exceeded(held: Held, limit: Limit, value: int, base: int | None, exceeded: Sequence[_Bound]) -> Finding:
+def _exceeded(held: Held, limit: BudgetLimit, value: int, base: int | None, exceeded: Sequence[_Bound]) -> Finding:
     """One finding a figure, whatever number of its bounds it is outside of."""
     figure = known(limit.figure)
     name = figure.label + (f" of {limit.group}" if limit.group else "")
     first = exceeded[0]
-    told = [f"{figure.exact(abs(value - bound.value))} {bound.words}" for bound in exceeded]
+    told = [f"{figure.exact(bound.limit.beyond(value))} {bound.limit.source}" for bound in exceeded]
     changes = held.payers(limit.figure, limit.group)
     return held.found(
         "excess" if first.kind == "below" else first.kind,
@@ -164,7 +170,7 @@ def _exceeded(held: Held, limit: Limit, value: int, base: int | None, exceeded: 
         figure=limit.figure,
         group=limit.group,
         value=value,
-        limit=first.value if first.kind == "below" else min(bound.value for bound in exceeded),
+        limit=first.limit.bound if first.kind == "below" else min(bound.limit.bound for bound in exceeded),
         base=base,
         changes=changes,
         message=limit.message,
@@ -183,12 +189,13 @@ def _fix(kind: str, changes: tuple[Payer, ...], relockable: bool) -> str:
     return f"{smaller}, or raise the budget on purpose"
 
 
-def _unmatched(held: Held, limit: Limit, matched: Sequence[LayerRow]) -> Finding:
-    label = known(limit.figure).label
+def _unmatched(held: Held, limit: BudgetLimit, matched: Sequence[LayerRow]) -> Finding:
+    figure = known(limit.figure)
     what = f"the group {limit.group!r} matches no layer"
     if matched:
-        what = f"the group {limit.group!r} has no {label}: {matched[0].path or 'the root'} ({matched[0].type}) has none"
-    near = globs.nearest(held.now.rows, limit.group or "", lambda row: of_row(row, limit.figure))
+        first = f"{matched[0].path or 'the root'} ({matched[0].type})"
+        what = f"the group {limit.group!r} has no {figure.label}: {first} has none"
+    near = globs.nearest(held.now.rows, limit.group or "", figure.of)
     tops = sorted({row.path.split(".")[0] for row in held.now.rows if row.path})
     begin = f"the model's layers begin with: {', '.join(tops[:12])}" if tops else "it has no layers but itself"
     return Finding(
@@ -198,7 +205,7 @@ def _unmatched(held: Held, limit: Limit, matched: Sequence[LayerRow]) -> Finding
     )  # fmt: skip
 
 
-def _unknown(held: Held, limit: Limit) -> Finding:
+def _unknown(held: Held, limit: BudgetLimit) -> Finding:
     record = held.counted.record
     why = next(
         (remark.text for remark in record.remarks if remark.figure == limit.figure or limit.figure in remark.text), ""
@@ -263,7 +270,9 @@ def _waived(held: Held, finding: Finding, waivers: Sequence[Waiver], today: date
 # -- what is worth knowing, and fails nothing ------------------------------------------------------------------
 
 
-def remarks(held: Held, limits: Sequence[Limit], lines: Sequence[Budgeted], failed: set[Any]) -> Iterator[Finding]:
+def remarks(
+    held: Held, limits: Sequence[BudgetLimit], lines: Sequence[Budgeted], failed: set[Any]
+) -> Iterator[Finding]:
     """What shrank and could be tightened, what grew within its budget, what moved, on what terms it was counted."""
     if held.base is not None:
         for line in lines:
@@ -281,7 +290,7 @@ def remarks(held: Held, limits: Sequence[Limit], lines: Sequence[Budgeted], fail
             yield held.found("terms", "warning" if remark.kind == "one-path" else "note", remark.text)
 
 
-def _changed(held: Held, line: Budgeted, limits: Sequence[Limit]) -> Iterator[Finding]:
+def _changed(held: Held, line: Budgeted, limits: Sequence[BudgetLimit]) -> Iterator[Finding]:
     if line.value is None or line.base is None or line.value == line.base:
         return
     figure = known(line.figure)
@@ -303,6 +312,6 @@ def _changed(held: Held, line: Budgeted, limits: Sequence[Limit]) -> Iterator[Fi
     yield held.found("improved", "note", f"{name} shrank, {moved}", fix="; ".join([*tighten, *relock]), **facts)
 
 
-def needs_peaks(limits: Sequence[Limit]) -> bool:
+def needs_peaks(limits: Sequence[BudgetLimit]) -> bool:
     """Whether a budget asks for a peak, which a model of one's own has only then."""
     return any(limit.figure in PEAKS for limit in limits)

@@ -14,7 +14,7 @@ from analyzer.budget.limits import limits
 from analyzer.budget.lock_file import Lock, Locked, locked, write
 from analyzer.budget.model_check import needs_peaks
 from analyzer.errors import AnalyzerError, BaselineError, CountError, UsageError
-from analyzer.reporting.figures import known
+from analyzer.figures import known
 from analyzer.targets.loading import forget
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from analyzer.records import Frozen
+from analyzer.structs import Frozen
 
 BASELINE = "baseline"
 """What a waiver names to accept a missing or stale baseline."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, get_args
 
-from analyzer.records import Frozen, Record
+from analyzer.records import Record
+from analyzer.structs import Frozen
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ import msgspec
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
 from analyzer.cli.options import Batch, device_option, format_option, wait_option
+from analyzer.measurements import Conditions
 from analyzer.reading.latency import Profile, write_profile
-from analyzer.records import Conditions
 from analyzer.units import seconds
 
 PARTS = (

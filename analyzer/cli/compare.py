@@ -13,8 +13,9 @@ from analyzer.cli import text
 from analyzer.cli.base import Verb, say
 from analyzer.cli.options import TargetName, batch_option, family_options, family_values, format_option
 from analyzer.errors import UsageError
+from analyzer.figures import FIGURES, Figure, figure_named
 from analyzer.reading.comparison import LayerChange, compare_records
-from analyzer.records import FIGURES, Record
+from analyzer.records import Record
 from analyzer.targets.analysis import analyze_target
 from analyzer.targets.resolving import resolve
 
@@ -48,7 +49,7 @@ def command(targets: tuple[str, ...], inputs: tuple[str, ...], by: str, top: int
         raise UsageError(
             "compares two targets or more", where="analyze compare", fix="such as: compare article densenet121"
         )
-    by = _layer_figure(by)
+    by = figure_named(by, [figure for figure in FIGURES.values() if figure.summed], "--by").name
     batch, report = options.pop("batch") or 1, options.pop("report")
     values = family_values(options, many=False)
     records = [_record(name, values, inputs, batch) for name in targets]
@@ -71,16 +72,6 @@ def _write_report(records: list[Record], path: Path) -> None:
 
     write_report(against(records[0], records[1], command=["analyze", *sys.argv[1:]], generated=now()), path)
     say(str(path))
-
-
-def _layer_figure(name: str) -> str:
-    from analyzer.errors import did_you_mean
-    from analyzer.reading.layers import SUMMED
-
-    for figure in SUMMED:
-        if name in (figure, figure.removesuffix("_bytes").replace("_", "-")):
-            return figure
-    raise UsageError(f"unknown figure {name!r}", where="--by", fix=did_you_mean(name, SUMMED))
 
 
 def _record(name: str, values: dict[str, Any], inputs: tuple[str, ...], batch: int) -> Record:
@@ -106,28 +97,33 @@ def _print(records: list[Record], changes: list[list[LayerChange]], by: str, top
     for other in others:
         headings += [other.target.shown, "difference", "ratio"]
     rows = []
-    for name in ("params", "macs", "flops", *FIGURES[2:]):
-        if all(getattr(record, name) is None for record in records):
+    for figure in FIGURES.values():
+        values = [figure.of(record) for record in records]
+        if not figure.static or all(value is None for value in values):
             continue
-        base = getattr(first, name)
-        cells = [text.LABELS[name], text.figure(name, base)]
-        for other in others:
-            value = getattr(other, name)
-            cells += [text.figure(name, value), _difference(name, value, base), units.ratio(value, base)]
+        base, *more = values
+        cells = [figure.label, figure.text(base)]
+        for value in more:
+            difference = None if value is None or base is None else value - base
+            cells += [figure.text(value), figure.signed(difference), units.ratio(value, base)]
         rows.append(cells)
     _table(headings, rows, format_)
     for other, change in zip(others, changes, strict=True):
-        carried = [c for c in change if c.difference][:top]
-        text.show(
-            f"\nlayers that carry the difference in {text.LABELS[by]}: {other.target.shown} minus {first.target.shown}"
-        )
-        layer_rows = [
-            [c.path or "(model)", text.figure(by, c.before), text.figure(by, c.after), _signed(by, c.difference)]
-            for c in carried
-        ]
-        _table(["layer", first.target.shown, other.target.shown, "difference"], layer_rows, format_)
-        if len(carried) < sum(1 for c in change if c.difference):
-            say(f"{sum(1 for c in change if c.difference) - len(carried)} more layers differ (--top)")
+        _print_layers(first, other, change, FIGURES[by], top, format_)
+
+
+def _print_layers(
+    first: Record, other: Record, changes: list[LayerChange], figure: Figure, top: int, format_: str
+) -> None:
+    text.show(f"\nlayers that carry the difference in {figure.label}: {other.target.shown} minus {first.target.shown}")
+    carried = [change for change in changes if change.difference]
+    rows = [
+        [c.path or "(model)", figure.text(c.before), figure.text(c.after), figure.signed(c.difference)]
+        for c in carried[:top]
+    ]
+    _table(["layer", first.target.shown, other.target.shown, "difference"], rows, format_)
+    if len(carried) > top:
+        say(f"{len(carried) - top} more layers differ (--top)")
 
 
 def _table(headings: list[str], rows: list[list[str]], format_: str) -> None:
@@ -135,11 +131,3 @@ def _table(headings: list[str], rows: list[list[str]], format_: str) -> None:
         text.show(text.markdown(headings, rows))
     else:
         text.show_table(headings, rows)
-
-
-def _difference(name: str, value: int | None, base: int | None) -> str:
-    return "–" if value is None or base is None else _signed(name, value - base)
-
-
-def _signed(name: str, value: int) -> str:
-    return ("+" if value > 0 else "") + text.figure(name, value)

@@ -13,11 +13,11 @@ import msgspec
 from analyzer.cli import text
 from analyzer.cli.base import Verb
 from analyzer.cli.options import device_option, format_option
+from analyzer.measurements import Environment
 from analyzer.measuring.environment import environment, package_version, pick_device
 from analyzer.measuring.exclusive import holders
 from analyzer.measuring.measure import default_batch
 from analyzer.measuring.trust import problems
-from analyzer.records import Environment
 from analyzer.units import format_gib
 
 PACKAGES = (

@@ -22,6 +22,8 @@ from analyzer.cli.options import (
     limits_of,
 )
 from analyzer.errors import UsageError
+from analyzer.figures import FIGURES, known
+from analyzer.limits import Limit, own_limits
 from analyzer.reading import family
 from analyzer.records import Record, fields_of
 from analyzer.searching import explain
@@ -45,15 +47,15 @@ def command(target: str | None, format_: str, **options: Any) -> None:
     TARGET is a variant of the family: a preset, a variant's name, or options alone.
     """
     batch, limits = options.pop("batch") or 1, limits_of(options)
-    found = resolve(target, family_values(options, many=False))
-    if not isinstance(found, FamilyTarget):
+    resolved = resolve(target, family_values(options, many=False))
+    if not isinstance(resolved, FamilyTarget):
         raise UsageError("explains variants of the family", where=target or "target", fix="use show for other models")
-    variant = found.variant
-    record = family.record(variant, batch, layers=False, label=found.label)
+    variant = resolved.variant
+    record = family.record(variant, batch, layers=False, label=resolved.label)
     baseline = family.baseline_or_none(variant, batch)
     if not limits and baseline is None:
         say(f"note: no budget: DenseNet121 makes no network at {variant.image} px; give --max-params")
-    budget = limits or ({"params": baseline.params or 0} if baseline else {})
+    budget = limits or (_params_of(baseline) if baseline else [])
     data = {
         "stages": explain.shares(variant, batch)[0],
         "roles": explain.shares(variant, batch)[1],
@@ -67,12 +69,17 @@ def command(target: str | None, format_: str, **options: Any) -> None:
         _print(variant, record, budget, data, format_)
 
 
-def _json(record: Record, budget: dict[str, int], data: dict[str, Any]) -> str:
-    def changes(found: Sequence[AxisChange]) -> list[dict[str, Any]]:
+def _params_of(baseline: Record) -> list[Limit]:
+    own = own_limits(baseline, f"{baseline.target.shown}'s own")
+    return [limit for limit in own if limit.figure == "params"]
+
+
+def _json(record: Record, budget: Sequence[Limit], data: dict[str, Any]) -> str:
+    def changes(axis_changes: Sequence[AxisChange]) -> list[dict[str, Any]]:
         return [
             {"axis": c.axis, "value": c.value, "kind": c.kind, "name": c.record.target.name}
             | {figure: getattr(c.record, figure) for figure in SHARED}
-            for c in found
+            for c in axis_changes
         ]
 
     return json.dumps(
@@ -88,23 +95,23 @@ def _json(record: Record, budget: dict[str, int], data: dict[str, Any]) -> str:
                 for e in data["elasticities"]
             ],
             "levers": changes(data["levers"]),
-            "budget": budget,
+            "budget": {limit.figure: limit.bound for limit in budget},
             "cheapest": changes(data["cheapest"]),
         }
     )
 
 
-def _print(variant: Variant, record: Record, budget: dict[str, int], data: dict[str, Any], format_: str) -> None:
+def _print(variant: Variant, record: Record, budget: Sequence[Limit], data: dict[str, Any], format_: str) -> None:
     for title, key in (("by stage", "stages"), ("by role", "roles")):
         _table(f"Where the figures of {record.target.shown} sit, {title}", *_shares(data[key], record), format_)
-    headings = ("axis", "from", "to", *(f"{text.LABELS[f]} per 1 %" for f in SHARED))
+    headings = ("axis", "from", "to", *(f"{FIGURES[f].label} per 1 %" for f in SHARED))
     rows = [
         (e.axis, explain.text(e.value), explain.text(e.stepped), *(f"{e.elasticities[f]:+.2f} %" for f in SHARED))
         for e in data["elasticities"]
     ]
     _table("What 1 % more of an axis does (exact differences over a small step)", headings, rows, format_)
     _table("One change at a time: what is left of each figure", *_changes(data["levers"], record), format_)
-    limits = ", ".join(f"{text.LABELS[f]} at most {text.figure(f, limit)}" for f, limit in budget.items())
+    limits = ", ".join(_said(limit) for limit in budget)
     _table(f"The mildest single changes that meet the budget ({limits})", *_changes(data["cheapest"], record), format_)
     if budget and not data["cheapest"]:
         say("no single change meets the budget: combine some (analyze search)")
@@ -112,16 +119,21 @@ def _print(variant: Variant, record: Record, budget: dict[str, int], data: dict[
         text.show(finding)
 
 
+def _said(limit: Limit) -> str:
+    figure = known(limit.figure)
+    return f"{figure.label} at {limit.side} {figure.text(limit.bound)}"
+
+
 def _shares(shares: Sequence[Share], record: Record) -> text.Table:
     headings = ["part"]
     for figure in SHARED:
-        headings += [text.LABELS[figure], "share"]
+        headings += [FIGURES[figure].label, "share"]
     rows = []
     for share in shares:
         cells = [share.name]
         for figure in SHARED:
             value = share.figures[figure]
-            cells += [text.figure(figure, value), units.percent(value, getattr(record, figure))]
+            cells += [FIGURES[figure].text(value), units.percent(value, getattr(record, figure))]
         rows.append(cells)
     return headings, rows
 
@@ -129,13 +141,13 @@ def _shares(shares: Sequence[Share], record: Record) -> text.Table:
 def _changes(changes: Sequence[AxisChange], record: Record) -> text.Table:
     headings = ["change", "kind"]
     for figure in SHARED:
-        headings += [text.LABELS[figure], "left"]
+        headings += [FIGURES[figure].label, "left"]
     rows = []
     for change in changes:
         cells = [change.said, change.kind]
         for figure in SHARED:
             value = getattr(change.record, figure)
-            cells += [text.figure(figure, value), units.percent(value, getattr(record, figure))]
+            cells += [FIGURES[figure].text(value), units.percent(value, getattr(record, figure))]
         rows.append(cells)
     return headings, rows
 
@@ -153,11 +165,11 @@ def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], f
 
 def _findings(variant: Variant, record: Record, levers: Sequence[AxisChange]) -> list[str]:
     """What the figures say in words; each sentence is made from figures of this run."""
-    found = []
+    sentences = []
     integer = [c for c in levers if c.axis == "growth"]
     if variant.growth == "double" and integer:
         least = integer[-1]
-        found.append(
+        sentences.append(
             f"Doubling growth is the cause: with {least.said} and nothing else changed "
             f"{units.percent(least.record.params, record.params)} of the parameters are left."
         )
@@ -165,15 +177,15 @@ def _findings(variant: Variant, record: Record, levers: Sequence[AxisChange]) ->
     for kind, name in kinds:
         left = [100 * (c.record.params or 0) / (record.params or 1) for c in levers if c.kind == kind]
         if left:
-            found.append(f"Changes {name} keep {min(left):.2g} to {max(left):.2g} % of the parameters.")
+            sentences.append(f"Changes {name} keep {min(left):.2g} to {max(left):.2g} % of the parameters.")
     contrast = family.record(CONTRAST, record.batch, layers=False)
     baseline = family.baseline_or_none(variant, record.batch)
     beside = f" (DenseNet121 {units.mib(baseline.saved_bytes)})" if baseline is not None else ""
     more = (contrast.saved_bytes or 0) > (record.saved_bytes or 0)
     if more and (contrast.params or 0) < (record.params or 0):
-        found.append(
+        sentences.append(
             f"A parameter budget is not a memory budget: {contrast.target.name} has {units.short(contrast.params)} "
             f"params and {units.short(contrast.macs)} MACs, and saves {units.mib(contrast.saved_bytes)} against "
             f"{units.mib(record.saved_bytes)} here{beside} at batch {record.batch}."
         )
-    return found
+    return sentences

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import click
 
+from analyzer import units
 from analyzer.budget.figures import STATIC, TRACKED
 from analyzer.budget.history import MOST, History, HistoryEntry, history
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
 from analyzer.cli.options import config_option, format_option
+from analyzer.figures import known
 from analyzer.files import csv_text, write_text
 from analyzer.shown import plain
 
@@ -58,7 +60,7 @@ def _print(past: History, figures: tuple[str, ...], format_: str) -> None:
         rows = [_data(step, figures) for step in steps]
         text.show_json(json.dumps(rows) if format_ == "json" else "\n".join(json.dumps(row) for row in rows))
         return
-    names = (*_HEADINGS, *(text.LABELS.get(f, f) for f in figures), "subject")
+    names = (*_HEADINGS, *(known(figure).label for figure in figures), "subject")
     if format_ == "csv":
         cells = [_data(step, figures).values() for step in steps]
         text.show(csv_text(("commit", "time", "author", "subject", "model", *figures), cells).rstrip("\n"))
@@ -98,8 +100,8 @@ def _line(past: History, step: HistoryEntry, figures: tuple[str, ...]) -> list[s
             cells.append("–")
             continue
         value, before = series[place][1], series[place - 1][1] if place else None
-        grown = f" ({100 * (value - before) / before:+.1f} %)" if before and value != before else ""
-        cells.append(text.figure(figure, value) + grown)
+        grown = f" ({units.change(value, before)})" if before and value != before else ""
+        cells.append(known(figure).text(value) + grown)
     return [*cells, plain(step.commit.subject)[:60]]
 
 

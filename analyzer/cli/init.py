@@ -10,8 +10,11 @@ from analyzer.budget.initial import Initial, init
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
 from analyzer.distribution import NAME
+from analyzer.figures import HEADLINE
 from analyzer.shown import plain
 
+SHOWN = tuple(figure for figure in HEADLINE if not figure.batched)
+"""What a proposal is shown to cost."""
 SNIPPET = f"""\
 # .github/workflows/budget.yml
 name: Model budgets
@@ -61,10 +64,10 @@ def _tell(made: Initial) -> None:
     used = [proposal for proposal in made.proposals if not proposal.problem]
     rows = [
         [plain(p.name), plain(p.model.target or ''), plain(str(p.model.input or "none found")),
-         *(text.figure(f, getattr(p.record, f) if p.record else None) for f in ("params", "macs"))]
+         *(figure.text(figure.of(p.record)) for figure in SHOWN)]
         for p in used
     ]  # fmt: skip
-    text.show_table(["model", "target", "input", "params", "MACs"], rows, left=3)
+    text.show_table(["model", "target", "input", *(figure.label for figure in SHOWN)], rows, left=3)
     for proposal in made.proposals:
         if proposal.problem:
             say(plain(f"left out {proposal.candidate.target}: {proposal.problem}"))

@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from analyzer.budget.configuration import find
-from analyzer.budget.figures import TRACKED
 from analyzer.budget.lock_file import Lock, to_text
 from analyzer.budget.relock import counted, lock
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
 from analyzer.cli.options import config_option, timeout_option
+from analyzer.figures import HEADLINE
 from analyzer.shown import plain
 
 
@@ -47,9 +47,9 @@ def _show(made: Lock) -> None:
     rows = [
         [
             plain(name),
-            *(text.figure(figure, model.figure(figure)) for figure in TRACKED),
+            *(figure.text(model.figure(figure.name)) for figure in HEADLINE),
             f"{len(model.rows):,}",
         ]
         for name, model in sorted(made.models.items())
     ]
-    text.show_table(["model", *(text.LABELS.get(figure, figure) for figure in TRACKED), "modules"], rows)
+    text.show_table(["model", *(figure.label for figure in HEADLINE), "modules"], rows)

@@ -24,12 +24,13 @@ from analyzer.cli.options import (
     wait_option,
 )
 from analyzer.files import write_text
+from analyzer.measurements import Conditions, Measurement
 from analyzer.measuring.execution import MeasurePlan, MeasureWatch, execute, execute_memory, plan
 from analyzer.measuring.measure import SINGLES, MemoryMeasurement
 from analyzer.measuring.protocol import Protocol
 from analyzer.measuring.statistics import percentiles
 from analyzer.reading.peak import Autocast
-from analyzer.records import Conditions, Measurement, Record
+from analyzer.records import Record
 from analyzer.seals import line
 from analyzer.sweeping.store import JsonlStore
 from analyzer.targets.resolving import resolve

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, say
 from analyzer.cli.search_output import print_data, write_files
 from analyzer.errors import UsageError
+from analyzer.figures import FIGURES, HEADLINE
 from analyzer.records import Record
 from analyzer.searching.engine import Result
 from analyzer.searching.execution import SearchWatch, StudyPlan, execute_study
@@ -20,7 +20,9 @@ from analyzer.searching.study import Question, StudyResult
 from analyzer.space.space import Space
 from analyzer.sweeping.workplace import Workplace
 
-HEADINGS = ("variant", "params", "MACs", "time x base", "latency", "images/s", "")
+COUNTED = tuple(figure for figure in HEADLINE if not figure.batched)
+MEASURED = tuple(FIGURES[name] for name in ("measured_ratio", "measured_latency_s", "measured_images_per_s"))
+HEADINGS = ("variant", *(figure.heading for figure in (*COUNTED, *MEASURED)), "")
 
 
 def measured_search(space: Space, query: Query, format_: str, options: dict[str, Any]) -> int:
@@ -76,10 +78,8 @@ def _cells(find: Find) -> tuple[str, ...]:
         raise UsageError("has no measurement", where=record.target.name)
     return (
         record.target.name,
-        units.count(record.params),
-        units.count(record.macs),
+        *(figure.bare(figure.of(record)) for figure in COUNTED),
         f"{measured.ratio:.2f} ({measured.ratio_low:.2f}–{measured.ratio_high:.2f})",
-        units.seconds(measured.measured_latency_s),
-        f"{measured.measured_images_per_s:.1f}",
+        *(figure.bare(figure.of(record)) for figure in MEASURED[1:]),
         "front" if find.front else "",
     )

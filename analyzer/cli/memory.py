@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analyzer import units
 from analyzer.cli import text
+from analyzer.figures import FIGURES
 from analyzer.reading.prediction import MemoryPrediction, PeakPlace
 
 
@@ -24,12 +25,16 @@ def training_words(training: dict[str, object]) -> str:
 def show_memory(memory: MemoryPrediction, format_: str) -> None:
     """The peaks, where they stand, what is alive all the time, what CUDA's allocator makes of them."""
     rows = [
-        ("peak, training", units.mib(memory.peak_training_bytes), _where(memory.training_peak_at)),
-        ("peak, inference", units.mib(memory.peak_inference_bytes), _where(memory.inference_peak_at)),
+        (FIGURES["peak_training_bytes"].label, units.mib(memory.peak_training_bytes), _where(memory.training_peak_at)),
+        (
+            FIGURES["peak_inference_bytes"].label,
+            units.mib(memory.peak_inference_bytes),
+            _where(memory.inference_peak_at),
+        ),
         ("parameters", units.mib(memory.param_bytes), "and their gradients as much again in training"),
         ("buffers", units.mib(memory.buffer_bytes), ""),
         ("optimizer state", units.mib(memory.optimizer_bytes), "in training"),
-        ("saved for backward", units.mib(memory.saved_bytes), "by a forward in training mode"),
+        (FIGURES["saved_bytes"].label, units.mib(memory.saved_bytes), "by a forward in training mode"),
     ]
     if memory.recomputed_macs:
         rows.append(("MACs run again", units.count(memory.recomputed_macs), "by checkpointing, each sample"))

@@ -12,10 +12,11 @@ import click
 from analyzer.architecture.axes import AXES
 from analyzer.architecture.network import PRESETS
 from analyzer.distribution import NAME
-from analyzer.errors import UsageError, did_you_mean
+from analyzer.errors import UsageError
+from analyzer.figures import LIMITED, Figure
+from analyzer.limits import Limit
 from analyzer.measuring.exclusive import patience
 from analyzer.reading.peak import Autocast, Dtype, Form, Optimizer, Training, ZeroGrad
-from analyzer.records import FIGURES
 from analyzer.space import lists
 from analyzer.units import parse_batch, parse_count, parse_seconds
 
@@ -57,12 +58,14 @@ class Count(click.ParamType[int]):
 
     name = "count"
 
-    def __init__(self, figure: str | None = None) -> None:
+    def __init__(self, figure: Figure | None = None) -> None:
         self.figure = figure
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The exact integer."""
-        return value if isinstance(value, int) else parse_count(value, where=_name(param), figure=self.figure)
+        if isinstance(value, int):
+            return value
+        return self.figure.parse(value, where=_name(param)) if self.figure else parse_count(value, where=_name(param))
 
 
 class Seconds(click.ParamType[float]):
@@ -228,35 +231,25 @@ def executor_options(function: F) -> F:
 
 def limit_options(function: F) -> F:
     """`--max-params` and its like, a budget a figure."""
-    for figure in reversed(FIGURES):
-        word = limit_word(figure)
+    for figure in reversed(LIMITED):
         function = click.option(
-            f"--max-{word}",
-            f"max_{figure}",
+            f"--max-{figure.word}",
+            f"max_{figure.name}",
             type=Count(figure),
             metavar="N",
-            help=f"Budget for {figure} (8M, 100MiB; inclusive).",
+            help=f"Budget for {figure.name} (8M, 100MiB; inclusive).",
         )(function)
     return function
 
 
-def limit_word(figure: str) -> str:
-    """The option's word of a figure: `saved` for saved_bytes."""
-    return figure.removesuffix("_bytes").replace("_", "-")
-
-
-def limits_of(options: dict[str, Any]) -> dict[str, int]:
-    """Takes the budgets out of a verb's options: figure -> limit, only those given."""
-    given = {figure: options.pop(f"max_{figure}") for figure in FIGURES}
-    return {figure: limit for figure, limit in given.items() if limit is not None}
-
-
-def figure_named(name: str) -> str:
-    """The figure that a word means (`saved` or `saved_bytes`). Raises UsageError with the nearest."""
-    for figure in FIGURES:
-        if name in (figure, limit_word(figure)):
-            return figure
-    raise UsageError(f"unknown figure {name!r}", where="figure", fix=did_you_mean(name, FIGURES))
+def limits_of(options: dict[str, Any]) -> list[Limit]:
+    """Takes the budgets out of a verb's options, those given."""
+    given = [(figure, options.pop(f"max_{figure.name}")) for figure in LIMITED]
+    return [
+        Limit(figure=figure.name, bound=bound, source=f"--max-{figure.word}")
+        for figure, bound in given
+        if bound is not None
+    ]
 
 
 seconds_type = Seconds()

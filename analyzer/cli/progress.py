@@ -10,29 +10,26 @@ from typing import Any, Self
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import say
+from analyzer.figures import FIGURES, HEADLINE
 from analyzer.measuring.exclusive import patience
 from analyzer.records import Record
 from analyzer.sweeping.run import pareto_names
 
 SHOWN = 60
 """Rows of the table; beyond, only the front and what is measured."""
-HEADINGS = ("variant", "params", "x base", "MACs", "x base", "saved MiB", "x base", "time x base", "images/s")
+_COUNTED = [heading for figure in HEADLINE for heading in (figure.heading, "x base")]
+HEADINGS = ("variant", *_COUNTED, FIGURES["measured_ratio"].heading, FIGURES["measured_images_per_s"].heading)
 TIMES = "10.00 (10.00–10.00)"
 
 
 def cells(row: Record, base: Record) -> list[str]:
     """A row's cells under HEADINGS."""
     if row.error is not None:
-        return [row.target.shown, *["–"] * 7, f"error: {row.error.what}"]
+        return [row.target.shown, *["–"] * (len(HEADINGS) - 2), f"error: {row.error.what}"]
     measured = row.measured
     return [
         row.target.shown,
-        units.count(row.params),
-        units.ratio(row.params, base.params),
-        units.count(row.macs),
-        units.ratio(row.macs, base.macs),
-        units.mib(row.saved_bytes).removesuffix(" MiB"),
-        units.ratio(row.saved_bytes, base.saved_bytes),
+        *(cell for f in HEADLINE for cell in (f.bare(f.of(row)), units.ratio(f.of(row), f.of(base)))),
         "–" if measured is None else f"{measured.ratio:.2f} ({measured.ratio_low:.2f}–{measured.ratio_high:.2f})",
         _rate(row),
     ]

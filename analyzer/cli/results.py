@@ -17,8 +17,9 @@ from analyzer.cli import text
 from analyzer.cli.base import Verb, say
 from analyzer.cli.options import format_option
 from analyzer.errors import UsageError, did_you_mean
+from analyzer.figures import FIGURES
 from analyzer.files import csv_text
-from analyzer.records import FIGURES, Record
+from analyzer.records import Record
 from analyzer.shown import plain
 from analyzer.sweeping import export as files
 from analyzer.sweeping.database import ALL, NAME, Database, StoredRow, merge_into
@@ -187,7 +188,7 @@ def _print_rows(rows: Sequence[StoredRow], format_: str) -> None:
     if format_ in ("json", "jsonl"):
         text.show_json(_lines([_json(row) for row in rows], format_))
     elif format_ == "csv":
-        text.show(files.csv_of(rows).rstrip("\n"))
+        text.show(files.csv_of_rows(rows).rstrip("\n"))
     else:
         _print_table(HEADINGS, [_cells(row) for row in rows], format_)
 
@@ -229,7 +230,8 @@ def _described(row: StoredRow) -> list[tuple[str, str]]:
     """A row's labels and values, line by line."""
     record = row.record
     lines = [("name", record.target.name), ("label", record.target.label or "–"), ("batch", str(record.batch))]
-    lines += [(text.LABELS[name], text.figure(name, getattr(record, name))) for name in FIGURES]
+    static = [figure for figure in FIGURES.values() if figure.static]
+    lines += [(figure.label, figure.text(figure.of(record))) for figure in static]
     if record.error:
         lines.append(("error", f"{record.error.where}: {record.error.what}"))
     lines += _times(record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ from analyzer.cli.search_output import print_data, write_files
 from analyzer.cli.streams import overwrite, tell
 from analyzer.distribution import NAME
 from analyzer.errors import UsageError
+from analyzer.figures import HEADLINE, LIMITED, Figure
+from analyzer.limits import Limit
 from analyzer.measuring.profiles import profile_at
 from analyzer.searching.engine import Progress, Result
 from analyzer.searching.execution import (
@@ -42,26 +44,24 @@ from analyzer.searching.execution import (
     require_unmeasured,
 )
 from analyzer.searching.export import require_form
-from analyzer.searching.query import FIGURES, Constraint, Query
+from analyzer.searching.query import Query
 from analyzer.searching.results import Find, described
 from analyzer.space.lists import many
 from analyzer.space.space import Space
 
 SHOWN, MOST_UNUSED = 40, 5
-WORDS = {figure: figure.removesuffix("_bytes").replace("_", "-") for figure in FIGURES}
 
 
 def _bounds(function: Any) -> Any:
-    for figure in reversed(FIGURES):
-        for side in ("max", "min"):
+    for figure in reversed(LIMITED):
+        helps = {"max": "Most {} allowed (7.98M, 100MiB; inclusive).", "min": "Least {} allowed."}
+        for side, words in helps.items():
             function = click.option(
-                f"--{side}-{WORDS[figure]}",
-                f"{side}_{figure}",
-                type=CountType(),
+                f"--{side}-{figure.word}",
+                f"{side}_{figure.name}",
+                type=CountType(figure),
                 metavar="N",
-                help=f"Least {figure} allowed."
-                if side == "min"
-                else f"Most {figure} allowed (7.98M, 100MiB; inclusive).",
+                help=words.format(figure.name),
             )(function)
     return function
 
@@ -202,27 +202,19 @@ def _file_values(name: str, values: Any, path: Path) -> tuple[Any, ...]:
 
 
 def _query(options: dict[str, Any], axes: dict[str, Any]) -> Query:
-    constraints = []
-    for figure in FIGURES:
-        low, high = options.pop(f"min_{figure}"), options.pop(f"max_{figure}")
-        if low is not None and high is not None and low > high:
-            raise UsageError(
-                f"--min-{WORDS[figure]} is above --max-{WORDS[figure]}", where="search", fix="swap or drop one of them"
-            )
-        if low is not None:
-            constraints.append(Constraint(figure, minimum=low, source=f"--min-{WORDS[figure]}"))
-        if high is not None:
-            constraints.append(Constraint(figure, maximum=high, source=f"--max-{WORDS[figure]}"))
+    constraints = [limit for figure in LIMITED for limit in _limits(figure, options)]
     if options["under"]:
         constraints += constraints_under(options["under"], axes, options["batch"])
-    low, high = _figures(options["minimize"]), _figures(options["maximize"])
-    return query_of(low, high, constraints, options["batch"], options["best"])
+    return query_of(options["minimize"], options["maximize"], constraints, options["batch"], options["best"])
 
 
-def _figures(texts: tuple[str, ...]) -> list[str]:
-    from analyzer.cli.options import figure_named
-
-    return list(dict.fromkeys(figure_named(word.strip()) for text_ in texts for word in text_.split(",")))
+def _limits(figure: Figure, options: dict[str, Any]) -> Iterator[Limit]:
+    """The limits of a figure that are given, taken out of the options."""
+    low, high = options.pop(f"min_{figure.name}"), options.pop(f"max_{figure.name}")
+    if low is not None:
+        yield Limit(figure=figure.name, bound=low, side="least", source=f"--min-{figure.word}")
+    if high is not None:
+        yield Limit(figure=figure.name, bound=high, source=f"--max-{figure.word}")
 
 
 def _say_what_was_seen(result: Result, seconds: float) -> None:
@@ -244,14 +236,13 @@ def _say_what_was_seen(result: Result, seconds: float) -> None:
 
 
 def _print_table(finds: Sequence[Find], query: Query, format_: str) -> None:
-    headings = ("variant", "params", "MACs", "conv activations", f"saved MiB, batch {query.batch}", "")
+    shown = [figure for figure in LIMITED if figure in HEADLINE or figure.name in query.used]
+    names = [figure.heading + (f", batch {query.batch}" if figure.batched else "") for figure in shown]
+    headings = ("variant", *names, "")
     rows = [
         (
             find.record.target.name,
-            units.count(find.record.params),
-            units.count(find.record.macs),
-            units.count(find.record.conv_activations),
-            units.mib(find.record.saved_bytes).removesuffix(" MiB"),
+            *(figure.bare(figure.of(find.record)) for figure in shown),
             "front" if find.front else "best " + ",".join(find.best_for),
         )
         for find in finds

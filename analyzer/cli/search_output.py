@@ -9,9 +9,9 @@ from pathlib import Path
 
 from analyzer.cli import text
 from analyzer.cli.base import say
+from analyzer.limits import Limit
 from analyzer.records import variant_of
 from analyzer.searching.export import export, to_csv
-from analyzer.searching.query import Constraint
 from analyzer.searching.results import Find
 
 
@@ -31,7 +31,7 @@ def print_data(finds: Sequence[Find], format_: str) -> bool:
 
 def write_files(
     finds: Sequence[Find],
-    constraints: Sequence[Constraint],
+    constraints: Sequence[Limit],
     searched: Sequence[str],
     exported: Path | None,
     report: Path | None,
@@ -45,9 +45,7 @@ def write_files(
         say(str(report))
 
 
-def _write_report(
-    finds: Sequence[Find], constraints: Sequence[Constraint], searched: Sequence[str], path: Path
-) -> None:
+def _write_report(finds: Sequence[Find], constraints: Sequence[Limit], searched: Sequence[str], path: Path) -> None:
     """The finds against DenseNet121 at their classes and image; the verdict is on the first of the front."""
     from analyzer.reading.family import baseline_for
     from analyzer.reporting.page import write_report
@@ -56,10 +54,9 @@ def _write_report(
     records = [find.record for find in finds]
     baseline = baseline_for(variant_of(records[0]), records[0].batch)
     rows = [baseline, *(record for record in records if record.target.name != baseline.target.name)]
-    limits = {c.figure: c.maximum for c in constraints if c.maximum is not None}
     data = report_data(
         rows,
-        limits,
+        constraints,
         command=["analyze", *sys.argv[1:]],
         subject=rows[min(1, len(rows) - 1)].target.name,
         searched=searched,

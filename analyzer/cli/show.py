@@ -25,32 +25,24 @@ from analyzer.cli.options import (
     training_of,
     training_options,
 )
-from analyzer.errors import UsageError
+from analyzer.errors import CountError, UsageError
+from analyzer.figures import FIGURES, LAYERED, SHARED
 from analyzer.files import csv_text
 from analyzer.reading.family import baseline_or_none
-from analyzer.reading.layers import SUMMED, LayerNode, tree
-from analyzer.reading.peak import DEFAULT
-from analyzer.reading.prediction import MemoryPrediction
-from analyzer.records import FIGURES, Record
+from analyzer.reading.layers import LayerNode, tree
+from analyzer.reading.peak import DEFAULT, Training
+from analyzer.reading.prediction import MemoryPrediction, no_peaks
+from analyzer.records import Record
 from analyzer.targets.analysis import analyze_target, predict, witnesses_of
 from analyzer.targets.isolation import SECONDS
-from analyzer.targets.resolving import FamilyTarget, Resolved, resolve
+from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, resolve
 
 if TYPE_CHECKING:
     from analyzer.tracing.witnesses import Witness
 
-TOTALS = (
-    "params",
-    "trainable_params",
-    "macs",
-    "flops",
-    "training_macs",
-    *FIGURES[2:3],
-    "depth",
-    *FIGURES[3:],
-    "param_bytes",
-    "buffer_bytes",
-)
+MACS = FIGURES["macs"]
+ALWAYS = ("macs", "saved_bytes")
+"""Totals that are shown where they are not known, too: the notes say why they are not."""
 
 
 @click.command("show", cls=Verb)
@@ -92,15 +84,11 @@ def command(
     baseline = baseline_or_none(resolved.variant, batch) if isinstance(resolved, FamilyTarget) else None
     if baseline is None and isinstance(resolved, FamilyTarget):
         say(f"note: not compared: DenseNet121 makes no network at {resolved.variant.image} px")
-    memory = predict(resolved, record, training, seconds=seconds) if peak else None
+    memory, record = _with_memory(resolved, record, training, seconds) if peak else (None, record)
     if memory is not None and training == DEFAULT:
         peaks = (memory.peak_training_bytes, memory.peak_inference_bytes)
         record = msgspec.structs.replace(record, peak_training_bytes=peaks[0], peak_inference_bytes=peaks[1])
-    for note in (*record.notes, *(memory.notes if memory else ())):
-        say(f"note: {note}")
-    if record.uncounted:
-        calls = ", ".join(f"{u.operator} in {u.module or 'the root'} ({u.calls}x)" for u in record.uncounted[:8])
-        warn(f"not counted, so MACs are a lower bound: {calls}")
+    _tell_notes(resolved, record, memory)
     seen = witnesses_of(resolved, record, seconds=seconds) if wanted else ()
     if format_ == "json":
         text.show_json(_json(record, seen if wanted else None, memory))
@@ -112,6 +100,26 @@ def command(
             _print_witnesses(seen, format_)
     if report is not None:
         _write_report(record, baseline, seen, report, memory or _default_memory(resolved, record))
+
+
+def _tell_notes(resolved: Resolved, record: Record, memory: MemoryPrediction | None) -> None:
+    for note in (*record.notes, *(memory.notes if memory else ())):
+        say(f"note: {note}")
+    if isinstance(resolved, ModuleTarget):
+        say(f"what could not be seen: {record.unseen or 'nothing'}")
+    if record.uncounted:
+        calls = ", ".join(f"{u.operator} in {u.module or 'the root'} ({u.calls}x)" for u in record.uncounted[:8])
+        warn(f"not counted, so MACs are a lower bound: {calls}")
+
+
+def _with_memory(
+    resolved: Resolved, record: Record, training: Training, seconds: float
+) -> tuple[MemoryPrediction | None, Record]:
+    """The memory, and the record; where only the memory can't be told, the record says so and the counts stand."""
+    try:
+        return predict(resolved, record, training, seconds=seconds), record
+    except CountError as error:
+        return None, record.remarked(no_peaks(error))
 
 
 def _default_memory(resolved: Resolved, record: Record) -> MemoryPrediction | None:
@@ -138,13 +146,13 @@ def _print_witnesses(seen: Sequence[Witness], format_: str) -> None:
             w.reports,
             units.count(w.figure),
             units.count(w.macs),
-            units.count(w.difference),
+            MACS.signed(w.difference),
             "–" if w.ratio is None else f"{w.ratio:.4f}x",
         )
         for w in seen
     ]
     reasons = [f"{w.name}: {w.error}" for w in seen if w.error]
-    reasons += [f"{w.name}: {e.macs:+,} {e.reason}" for w in seen for e in w.explanations]
+    reasons += [f"{w.name}: {MACS.signed(e.macs)} {e.reason}" for w in seen for e in w.explanations]
     if format_ == "md":
         text.show("\n" + text.markdown(headings, rows) + "\n\n" + "\n".join(f"- {text.escaped(r)}" for r in reasons))
     elif format_ == "table":
@@ -168,7 +176,7 @@ def _write_report(
             figure="macs",
             theirs=w.macs,
             ours=record.macs,
-            why=w.error or "; ".join(f"{e.macs:+,} {e.reason}" for e in w.explanations),
+            why=w.error or "; ".join(f"{MACS.signed(e.macs)} {e.reason}" for e in w.explanations),
         )
         for w in seen
     )
@@ -179,15 +187,16 @@ def _write_report(
 
 
 def _print(record: Record, baseline: Record | None, depth: int, format_: str) -> None:
-    headings = ("layer", "type", "output", "params", "share", "MACs", "share", "conv activations", "saved MiB", "share")
     root = tree(record.layers or ())
     if format_ == "csv":
         rows = [
-            (row.path, row.type, text.shape(row.output), *(getattr(row, f) for f in SUMMED))
-            for row in record.layers or ()
+            (row.path, row.type, text.shape(row.output), *(f.of(row) for f in LAYERED)) for row in record.layers or ()
         ]
-        text.show(csv_text(("path", "type", "output", *SUMMED), rows).rstrip("\n"))
+        text.show(csv_text(("path", "type", "output", *(f.name for f in LAYERED)), rows).rstrip("\n"))
         return
+    headings = ["layer", "type", "output"]
+    for figure in LAYERED:
+        headings += [figure.heading, "share"] if figure in SHARED else [figure.heading]
     lines = [_line(level, node, root) for level, node in root.walk(depth)]
     totals = _totals(record, baseline)
     if format_ == "md":
@@ -201,37 +210,26 @@ def _print(record: Record, baseline: Record | None, depth: int, format_: str) ->
 
 def _line(level: int, node: LayerNode, root: LayerNode) -> list[str]:
     name = "  " * level + (node.name or "(model)")
-    totals, whole = node.totals, root.totals
-    return [
-        name,
-        node.row.type if node.row else "",
-        text.shape(node.row.output) if node.row else "",
-        units.count(totals["params"]),
-        units.percent(totals["params"], whole["params"]),
-        units.count(totals["macs"]),
-        units.percent(totals["macs"], whole["macs"]),
-        units.count(totals["conv_activations"]),
-        units.mib(totals["saved_bytes"]).removesuffix(" MiB"),
-        units.percent(totals["saved_bytes"], whole["saved_bytes"]),
-    ]
+    cells = [name, node.row.type if node.row else "", text.shape(node.row.output) if node.row else ""]
+    for figure in LAYERED:
+        value = node.totals[figure.name]
+        cells.append(figure.bare(value))
+        if figure in SHARED:
+            cells.append(units.percent(value, root.totals[figure.name]))
+    return cells
 
 
 def _totals(record: Record, baseline: Record | None) -> text.Table:
     headings = ["total", record.target.shown]
     rows = []
-    for name in TOTALS:
-        value = getattr(record, name)
-        if value is None and name not in ("macs", "saved_bytes"):
+    for figure in FIGURES.values():
+        value = figure.of(record)
+        if not figure.static or (value is None and figure.name not in ALWAYS):
             continue
-        per = (
-            f" at batch {record.batch}"
-            if name in ("saved_bytes", "peak_training_bytes", "peak_inference_bytes")
-            else ""
-        )
-        row = [text.LABELS.get(name, name.replace("_", " ")) + per, text.figure(name, value)]
+        row = [figure.label + (f" at batch {record.batch}" if figure.batched else ""), figure.text(value)]
         if baseline is not None:
-            base = getattr(baseline, name)
-            row += [text.figure(name, base), units.ratio(value, base)]
+            base = figure.of(baseline)
+            row += [figure.text(base), units.ratio(value, base)]
         rows.append(row)
     if baseline is not None:
         headings += [baseline.target.shown, "ratio"]

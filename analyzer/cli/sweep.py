@@ -30,12 +30,12 @@ from analyzer.cli.options import (
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
 from analyzer.cli.streams import tell
 from analyzer.measuring.profiles import profile_at
+from analyzer.reading.flat import to_csv
 from analyzer.records import Record, devices_of
 from analyzer.space.grid import Grid, Listed
 from analyzer.sweeping import run
 from analyzer.sweeping.execution import SweepWatch, execute
 from analyzer.sweeping.run import SweepFiles
-from analyzer.sweeping.store import to_csv
 from analyzer.sweeping.workplace import Workplace
 from analyzer.targets.resolving import named, override
 

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from analyzer import units
 from analyzer.cli.streams import show as show
 from analyzer.cli.streams import show_json as show_json
 from analyzer.records import Record
@@ -15,27 +14,6 @@ from analyzer.shown import cell
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 """Headings and rows of cells; the first column is text, the others are aligned right."""
-
-LABELS = {
-    "params": "params",
-    "macs": "MACs",
-    "flops": "FLOPs (2 x MACs)",
-    "training_macs": "MACs, forward and backward",
-    "conv_activations": "conv activations",
-    "depth": "depth (layers on the longest path)",
-    "saved_bytes": "saved for backward",
-    "peak_training_bytes": "peak memory, training",
-    "peak_inference_bytes": "peak memory, inference",
-    "param_bytes": "parameter bytes",
-    "buffer_bytes": "buffer bytes",
-}
-
-
-def figure(name: str, value: int | None) -> str:
-    """A figure in full: thousands separators, MiB for bytes."""
-    if name.endswith("_bytes") and value is not None:
-        return units.mib(value)
-    return units.count(value)
 
 
 def width() -> int:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from analyzer.records import Conditions
+from analyzer.measurements import Conditions
 from analyzer.tracing.attribution import tensors_in
 
 WARM_STEPS = 2

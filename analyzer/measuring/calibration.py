@@ -14,6 +14,7 @@ from analyzer.architecture.facts import Op
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError
+from analyzer.measurements import Conditions, Environment
 from analyzer.measuring.environment import environment, pick_device
 from analyzer.measuring.job import Operator, OperatorSurvey, Survey, Times
 from analyzer.measuring.measure import require_dtypes, subject_of
@@ -31,7 +32,6 @@ from analyzer.reading.latency import (
     tabled,
 )
 from analyzer.reading.work import operators
-from analyzer.records import Conditions, Environment
 
 BATCH = 8
 PROCESSES, ROUNDS = 5, 4

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from analyzer.distribution import NAME, VERSION
 from analyzer.errors import UsageError
 from analyzer.git_calls import git
+from analyzer.measurements import Environment
 from analyzer.measuring.gpu import Readings
-from analyzer.records import Environment
 
 if TYPE_CHECKING:
     import torch

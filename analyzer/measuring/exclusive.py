@@ -17,7 +17,7 @@ import msgspec
 
 from analyzer.errors import MeasureError
 from analyzer.files import lock_is_held, locked
-from analyzer.records import Frozen
+from analyzer.structs import Frozen
 
 LOOK_S = 0.05
 WAIT_S = 600.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from analyzer.architecture.network import densenet121_like
 from analyzer.errors import MeasureError
+from analyzer.measurements import Conditions
 from analyzer.measuring.calibration import BATCH, calibrate
 from analyzer.measuring.environment import pick_device
 from analyzer.measuring.job import Subject
@@ -23,7 +24,7 @@ from analyzer.measuring.measure import (
 )
 from analyzer.measuring.protocol import Protocol
 from analyzer.reading.latency import Profile
-from analyzer.records import Conditions, Record
+from analyzer.records import Record
 from analyzer.targets.resolving import FamilyTarget, Resolved, resolve
 from analyzer.units import parse_batch
 

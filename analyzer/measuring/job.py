@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 
 from analyzer.architecture.variant import Variant
-from analyzer.records import Conditions, Frozen, Input
+from analyzer.measurements import Conditions
+from analyzer.records import Input
+from analyzer.structs import Frozen
 
 
 class Subject(Frozen, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import psutil
 from analyzer.architecture.network import preset_name, trace
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError, UsageError
+from analyzer.measurements import Conditions, Environment, Measurement
 from analyzer.measuring import gpu
 from analyzer.measuring.environment import environment, has_bfloat16_units, pick_device
 from analyzer.measuring.job import Answer, Job, Subject
@@ -30,7 +31,8 @@ from analyzer.reading.cuda_allocator import CudaHeap
 from analyzer.reading.family import failed
 from analyzer.reading.peak import inference_peak, training_peak
 from analyzer.reading.prediction import largest_batch
-from analyzer.records import Conditions, Environment, Frozen, Measurement, Record, Target
+from analyzer.records import Record, Target
+from analyzer.structs import Frozen
 from analyzer.targets.resolving import FamilyTarget, Resolved
 from analyzer.units import mib
 

@@ -24,11 +24,11 @@ import psutil
 from analyzer import processes
 from analyzer.architecture.network import trace
 from analyzer.errors import MeasureError
+from analyzer.measurements import Caveat, Conditions, Environment, Measurement
 from analyzer.measuring.exclusive import exclusive
 from analyzer.measuring.job import WORKER_LIMIT_S, Answer, Job, OperatorSurvey, Subject, Survey
 from analyzer.measuring.statistics import Stopper, caveats_of, interval_of, process_ratios
 from analyzer.reading.peak import Training, inference_peak, training_peak
-from analyzer.records import Caveat, Conditions, Environment, Measurement
 from analyzer.units import mib
 
 PROTOCOL = "pairs-2: a fresh process a round, interleaved pairs in alternating order"

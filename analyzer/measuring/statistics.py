@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from analyzer.records import Caveat
+from analyzer.measurements import Caveat
 
 MIN_PROCESSES = 8
 """Processes under which no 95 % interval is claimed."""

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analyzer.measurements import Caveat
 from analyzer.measuring.environment import governor
 from analyzer.measuring.gpu import Readings, handle
-from analyzer.records import Caveat
 from analyzer.units import GIB, format_gib
 
 if TYPE_CHECKING:

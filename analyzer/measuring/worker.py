@@ -20,11 +20,12 @@ from torch import nn
 from analyzer.architecture.facts import TorchCall
 from analyzer.building import modules
 from analyzer.errors import lines_of, words_of
+from analyzer.measurements import Conditions
 from analyzer.measuring import gpu
 from analyzer.measuring.allocations import autocast, cpu_peaks, cuda_peaks, loss_of
 from analyzer.measuring.job import Answer, Job, Operator, OperatorSurvey, Subject, Survey, Times
-from analyzer.records import Conditions
-from analyzer.targets.loading import load, tensors
+from analyzer.targets.inputs import tensors
+from analyzer.targets.loading import load
 from analyzer.targets.resolving import ModuleTarget
 
 Run = Callable[[], Any]

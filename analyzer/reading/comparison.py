@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from analyzer.reading.layers import tree
-from analyzer.records import Frozen, Record
+from analyzer.records import Record
+from analyzer.structs import Frozen
 
 
 class LayerChange(Frozen, frozen=True, kw_only=True):

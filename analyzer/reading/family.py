@@ -9,17 +9,21 @@ from typing import Any
 import numpy as np
 
 from analyzer.architecture.axes import AXES, Axis
-from analyzer.architecture.dims import Dim
-from analyzer.architecture.facts import FLOAT, Op, Scope
+from analyzer.architecture.facts import Op, Scope
 from analyzer.architecture.net import Net
 from analyzer.architecture.network import Columns, densenet121_like, preset_name, trace
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, ArchitectureError
-from analyzer.reading import exact, peak
+from analyzer.figures import FIGURES
+from analyzer.reading import exact
 from analyzer.reading import saved as memory
 from analyzer.reading.latency import Profile
-from analyzer.reading.vector import CHUNK, MEMORY, TRAINING, count_columns
+from analyzer.reading.readings import Reading
+from analyzer.reading.vector import CHUNK, count_columns
 from analyzer.records import Failure, Input, LayerRow, Record, Remark, Target
+
+READ = tuple(figure for figure in FIGURES.values() if figure.arrays)
+"""The figures of a record of the family."""
 
 
 def target(variant: Variant, label: str | None = None) -> Target:
@@ -55,16 +59,24 @@ def record(
     With a device's `profile`, its predicted latency too. Raises ArchitectureError where the variant makes no network.
     """
     net = trace(variant)
-    cost = exact.total(net)
-    used = _memory(net, batch)
+    reason = _untrainable(net, batch)
+    read = Reading(net, batch)
     return Record(
         **_common(variant, batch, label),
-        **_figures(cost, *exact.norm_channels(net)),
-        depth=exact.depth(net),
-        **used,
+        **{figure.name: read.figure(figure.name) for figure in READ if not (reason and figure.training)},
+        remarks=(_no_training(reason),) if reason else (),
         predicted=profile.predicted(float(profile.of_net(net))) if profile else None,
-        layers=tuple(_rows(net, batch, "saved_bytes" in used)) if layers else None,
+        layers=tuple(_rows(net, batch, reason is None)) if layers else None,
     )
+
+
+def _untrainable(net: Net, batch: int) -> str | None:
+    """Why there is no step of training at this batch."""
+    try:
+        memory.require_trainable(net, batch)
+    except ArchitectureError as error:
+        return str(error)
+    return None
 
 
 def records(variants: Sequence[Variant], batch: int = 1, profile: Profile | None = None) -> Iterator[Record]:
@@ -92,33 +104,7 @@ def _common(variant: Variant, batch: int, label: str | None = None) -> dict[str,
     return {"target": target(variant, label), "input": shape, "inputs": (Input(shape=shape),), "batch": batch}
 
 
-def _figures(cost: exact.Cost, norm_channels: Dim, norms: int) -> dict[str, Any]:
-    return {
-        "params": cost.params,
-        "trainable_params": cost.params,
-        "param_bytes": FLOAT * cost.params,
-        "buffer_bytes": exact.buffer_bytes(norm_channels, norms),
-        "macs": cost.macs,
-        "flops": 2 * cost.macs,
-        "conv_activations": cost.conv_activations,
-    }
-
-
-def _memory(net: Net, batch: int) -> dict[str, Any]:
-    """The figures of memory; of training none, with a note, where batch normalisation can't train."""
-    figures: dict[str, Any] = {"peak_inference_bytes": peak.inference_peak(net, batch).bytes}
-    try:
-        memory.require_trainable(net, batch)
-    except ArchitectureError as error:
-        return {**figures, "remarks": (_untrainable(str(error)),)}
-    return {
-        **figures,
-        "saved_bytes": memory.saved_bytes(net, batch),
-        "peak_training_bytes": peak.training_peak(net, batch).bytes,
-    }
-
-
-def _untrainable(why: str) -> Remark:
+def _no_training(why: str) -> Remark:
     return Remark(kind="untrainable", text=f"no saved_bytes and no training peak: {why}")
 
 
@@ -150,7 +136,12 @@ def _rows(net: Net, batch: int, trainable: bool) -> Iterator[LayerRow]:
 
 def _structure(v: Variant) -> tuple[Any, ...]:
     """What must be one for all variants of an array pass: what is said once, a stage, or not at all included."""
-    return tuple(axis.structure(getattr(v, axis.field)) for axis in AXES)
+    values = v.__dict__
+    return tuple([values[f] for f in _STRUCTURAL] + [axis.structure(values[axis.field]) for axis in _NUMERIC])
+
+
+_STRUCTURAL = tuple(axis.field for axis in AXES if axis.structural)
+_NUMERIC = tuple(axis for axis in AXES if not axis.structural)
 
 
 def _groups(variants: Sequence[Variant]) -> Iterator[tuple[list[int], list[Variant]]]:
@@ -187,29 +178,31 @@ def columns_of(variants: Sequence[Variant]) -> Columns:
 
 
 def _count(variants: list[Variant], batch: int, profile: Profile | None) -> Iterator[Record]:
-    counts = count_columns(columns_of(variants), batch, MEMORY, profile.of_net if profile else None)
+    names = [figure.name for figure in READ]
+    counts = count_columns(columns_of(variants), batch, names, profile.of_net if profile else None)
     assert counts.untrainable is not None
     latency = counts.latency_s
-    note = _untrainable(f"batch normalisation can't train at batch {batch}")
+    note = _no_training(f"batch normalisation can't train at batch {batch}")
+    table = [counts.figures[name].tolist() for name in names]
     for i, variant in enumerate(variants):
         if counts.invalid[i]:
-            yield _failed_variant(variant, batch)
+            yield _failed_variant(variant, batch, profile)
             continue
-        cost = exact.Cost(int(counts.params[i]), int(counts.macs[i]), int(counts.conv_activations[i]))
         trains = not counts.untrainable[i]
-        used: dict[str, Any] = {n: int(getattr(counts, n)[i]) for n in MEMORY if trains or n not in TRAINING}
+        values: dict[str, Any] = {
+            f.name: column[i] for f, column in zip(READ, table, strict=True) if trains or not f.training
+        }
         yield Record(
             **_common(variant, batch),
-            **_figures(cost, int(counts.norm_channels[i]), counts.norms),
-            depth=counts.depth,
-            **used,
+            **values,
             predicted=profile.predicted(float(latency[i])) if profile and latency is not None else None,
             remarks=() if trains else (note,),
         )
 
 
-def _failed_variant(variant: Variant, batch: int) -> Record:
+def _failed_variant(variant: Variant, batch: int, profile: Profile | None) -> Record:
     try:
-        return record(variant, batch, layers=False)  # raises: the scalar form knows the reason
+        # Raises, as the scalar form knows the reason; but where only a figure of memory is beyond int64.
+        return record(variant, batch, layers=False, profile=profile)
     except ArchitectureError as error:
         return failed(variant.name, error, variant, batch)

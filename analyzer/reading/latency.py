@@ -23,9 +23,10 @@ from analyzer.architecture.net import Net
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
+from analyzer.measurements import Environment, PredictedLatency
 from analyzer.reading.work import operators, work
-from analyzer.records import Environment, Frozen, PredictedLatency
 from analyzer.seals import sealed, unsealed
+from analyzer.structs import Frozen
 
 SCHEMA = 1
 Floats = npt.NDArray[np.float64]

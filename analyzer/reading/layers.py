@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from analyzer.figures import FIGURES
 from analyzer.records import LayerRow
 
-SUMMED = ("params", "macs", "conv_activations", "saved_bytes")
+SUMMED = tuple(figure.name for figure in FIGURES.values() if figure.summed)
 """The figures that add up over layers."""
 
 

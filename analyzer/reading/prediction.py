@@ -15,13 +15,14 @@ import msgspec
 from analyzer.architecture.net import Net
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
-from analyzer.errors import ArchitectureError
+from analyzer.errors import ArchitectureError, CountError
 from analyzer.reading import family, peak
 from analyzer.reading.cuda_allocator import CudaHeap
 from analyzer.reading.exact import total
 from analyzer.reading.heap import Moment
 from analyzer.reading.peak import DEFAULT, Peak, Training
-from analyzer.records import Frozen, Target
+from analyzer.records import Remark, Target
+from analyzer.structs import Frozen
 
 MAX_BATCH = 2**20
 
@@ -107,6 +108,11 @@ def _trained(net: Net, batch: int, training: Training, timeline: bool) -> dict[s
         "recomputed_macs": step.recomputed_macs,
         "timeline": step.moments if timeline else None,
     }
+
+
+def no_peaks(error: CountError) -> Remark:
+    """What is said of a record whose peaks can't be told, though its counts are known."""
+    return Remark(kind="unseen", text=f"no peak_training_bytes and no peak_inference_bytes: {error}")
 
 
 def place(found: Peak) -> PeakPlace:

@@ -18,45 +18,33 @@ from analyzer.architecture.dims import INT64_MAX
 from analyzer.architecture.net import Net
 from analyzer.architecture.network import Columns, trace
 from analyzer.errors import ArchitectureError
-from analyzer.reading import exact, peak
-from analyzer.reading import saved as memory
+from analyzer.figures import FIGURES
+from analyzer.reading import saved
+from analyzer.reading.readings import Reading
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 CHUNK = 16_384
 """Variants a pass: arrays of this length stay in a core's cache (measured; 4k and 64k are slower)."""
 
-MEMORY: dict[str, Callable[[Net, int], Any]] = {
-    "saved_bytes": memory.saved_bytes,
-    "peak_training_bytes": lambda net, batch: peak.training_peak(net, batch).bytes,
-    "peak_inference_bytes": lambda net, batch: peak.inference_peak(net, batch).bytes,
-}
-"""The figures that a batch decides."""
-TRAINING = frozenset({"saved_bytes", "peak_training_bytes"})
+COUNTED = ("params", "macs", "conv_activations")
+"""The figures that are counted where none are asked for."""
 
 _SAFELY_BELOW = 2.0**62
 _DIMENSIONS = tuple(axis.field for axis in AXES if axis.dimension)
 
 
 @dataclass(frozen=True)
-class Counts:
-    """Figures of n variants as int64 arrays of length n.
+class ColumnCounts:
+    """Figures of n variants by name, as int64 arrays of length n.
 
     Entries where `invalid` holds mean nothing: that variant makes no network or its figures are beyond int64, and
-    the scalar form raises the reason. The memory figures are None where they were not asked for; those of training
-    mean nothing where `untrainable` holds (batch normalisation would get one value a channel).
+    the scalar form raises the reason. The figures of training mean nothing where `untrainable` holds (batch
+    normalisation would get one value a channel); it is None where none of them was asked for.
     """
 
-    params: Ints
-    macs: Ints
-    conv_activations: Ints
-    norm_channels: Ints
-    norms: int
-    depth: int
+    figures: dict[str, Ints]
     invalid: Mask
-    saved_bytes: Ints | None = None
-    peak_training_bytes: Ints | None = None
-    peak_inference_bytes: Ints | None = None
     untrainable: Mask | None = None
     latency_s: npt.NDArray[np.float64] | None = None
 
@@ -83,9 +71,9 @@ def _parts(value: Any) -> tuple[Any, ...]:
 
 
 def count_columns(
-    columns: Columns, batch: int = 1, figures: Collection[str] = (), latency: Callable[[Net], Any] | None = None
-) -> Counts:
-    """Counts every variant of the columns; `figures` are those of MEMORY that are wanted too, at `batch`.
+    columns: Columns, batch: int = 1, figures: Collection[str] = COUNTED, latency: Callable[[Net], Any] | None = None
+) -> ColumnCounts:
+    """ColumnCounts the figures that are wanted of every variant of the columns, those of memory at `batch`.
 
     `latency` gives a trace's seconds, where they are wanted (see latency.py).
     """
@@ -99,32 +87,17 @@ def count_columns(
         return replace(counts, latency_s=np.broadcast_to(np.asarray(latency(net), np.float64), size))
 
 
-def _count(columns: Columns, size: int, batch: int, figures: Collection[str]) -> tuple[Counts, Net]:
+def _count(columns: Columns, size: int, batch: int, figures: Collection[str]) -> tuple[ColumnCounts, Net]:
     net = trace(columns)
     invalid = np.broadcast_to(np.asarray(net.invalid, bool), size).copy()
     if _bound(net, batch, figures) > INT64_MAX:
         invalid |= _overflows(columns, size, batch, figures)
         net = trace(_arrays(columns, size, np.int64))
-    totals = exact.total(net)
-
-    def full(value: Any) -> Ints:
-        return np.broadcast_to(np.asarray(value, np.int64), size)
-
-    norm_channels, norms = exact.norm_channels(net)
-    trains = TRAINING.intersection(figures)
-    asked: dict[str, Any] = {name: full(MEMORY[name](net, batch)) for name in figures}
-    counts = Counts(
-        params=full(totals.params),
-        macs=full(totals.macs),
-        conv_activations=full(totals.conv_activations),
-        norm_channels=full(norm_channels),
-        norms=norms,
-        depth=exact.depth(net),
-        invalid=invalid,
-        untrainable=np.broadcast_to(~np.asarray(memory.trainable(net, batch)), size) if trains else None,
-        **asked,
-    )
-    return counts, net
+    read = Reading(net, batch)
+    trains = any(FIGURES[name].training for name in figures)
+    untrainable = np.broadcast_to(~np.asarray(saved.trainable(net, batch)), size) if trains else None
+    counted = {name: np.broadcast_to(np.asarray(read.figure(name), np.int64), size) for name in figures}
+    return ColumnCounts(counted, invalid, untrainable), net
 
 
 def _bound(net: Net, batch: int, figures: Collection[str]) -> int:
@@ -133,15 +106,16 @@ def _bound(net: Net, batch: int, figures: Collection[str]) -> int:
     Of an activation's elements, at most 16 bytes are saved (fp32, int64 indices), and 64 alive (with gradients and
     their sums); of a parameter's, 32 (gradient, Adam's state, transients). Each parameter but BN's does some MACs.
     """
-    if {"peak_training_bytes", "peak_inference_bytes"}.intersection(figures):
-        return 64 * batch * net.high_elements + 32 * (net.high_macs + net.high_elements)
-    return max(4 * net.high_macs, 16 * batch * net.high_elements if figures else 0)
+    counts = 8 * (net.high_macs + net.high_elements)
+    if not any(FIGURES[name].batched for name in figures):
+        return counts
+    return 64 * batch * net.high_elements + 4 * counts
 
 
 def _overflows(columns: Columns, size: int, batch: int, figures: Collection[str]) -> Mask:
     """Which variants have a figure beyond int64: by float64, exactly by Python ints where that is too close."""
-    net = trace(_arrays(columns, size, np.float64))
-    values = [*exact.total(net), *(MEMORY[name](net, batch) for name in figures)]
+    read = Reading(trace(_arrays(columns, size, np.float64)), batch)
+    values = [*read.cost, *(read.figure(name) for name in figures)]
     largest = np.broadcast_to(np.max([np.broadcast_to(f, size) for f in values], axis=0), size)
     risky = ~(largest < _SAFELY_BELOW)  # NaN is risky too
     close = risky & (largest < 4 * _SAFELY_BELOW)
@@ -167,8 +141,7 @@ def _arrays(columns: Columns, size: int, dtype: type) -> Columns:
 
 def _fits(one: Columns, batch: int, figures: Collection[str]) -> bool:
     try:
-        net = trace(one)
-        exact.total(net)
-        return all(MEMORY[name](net, batch) <= INT64_MAX for name in figures)
+        read = Reading(trace(one), batch)
+        return all(value <= INT64_MAX for value in (*read.cost, *map(read.figure, figures)))
     except ArchitectureError:
         return False

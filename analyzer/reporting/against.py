@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analyzer.errors import UsageError
+from analyzer.limits import Limit, own_limits
 from analyzer.records import Record
-from analyzer.reporting.data import ReportData, ReportLimit
-
-JUDGED = ("params", "macs", "saved_bytes")
-
-
-def own_limits(record: Record, source: str) -> tuple[ReportLimit, ...]:
-    """A record's own figures as limits, those that are known."""
-    values = {name: getattr(record, name) for name in JUDGED}
-    return tuple(ReportLimit(figure=name, maximum=v, source=source) for name, v in values.items() if v is not None)
+from analyzer.reporting.data import ReportData
 
 
 def against(
@@ -23,10 +16,10 @@ def against(
     *,
     command: Sequence[str],
     generated: str,
-    limits: Sequence[ReportLimit] = (),
+    limits: Sequence[Limit] = (),
 ) -> ReportData:
     """A report on two records alone, as `compare` and `check` need it; limits default to the baseline's own figures."""
-    found = tuple(limits) or own_limits(baseline, f"{baseline.target.shown}'s own")
+    own = tuple(limits) or own_limits(baseline, f"{baseline.target.shown}'s own")
     measured = subject.measured or baseline.measured
     return ReportData(
         title=f"{subject.target.shown} against {baseline.target.shown}",
@@ -34,7 +27,7 @@ def against(
         records=(baseline, subject) if baseline.target != subject.target else (subject,),
         baseline=baseline,
         subject=subject,
-        limits=found,
+        limits=own,
         front=(),
         environment=measured.environment if measured else None,
         generated=generated,

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from analyzer.figures import SHARED, Figure
 from analyzer.reading.layers import LayerNode, tree
 from analyzer.records import LayerRow, Record
-from analyzer.reporting.figures import LAYERED, Figure
 
 _WRAPPER = 0.5  # a module that holds this share of every figure is opened: its parts say more than it does
 
@@ -55,7 +55,7 @@ def _parts(record: Record) -> list[StageTotals]:
     for row in record.layers or ():
         rows[row.part or ""].append(row)
     return [
-        StageTotals(part, _path(own, rows), {f.name: _sum([getattr(row, f.name) for row in own]) for f in LAYERED})
+        StageTotals(part, _path(own, rows), {f.name: _sum([getattr(row, f.name) for row in own]) for f in SHARED})
         for part, own in rows.items()
     ]
 
@@ -96,7 +96,7 @@ def modules(record: Record) -> list[StageTotals]:
 def _run(run: list[LayerNode]) -> StageTotals:
     first, last = run[0].name or "(model)", run[-1].name
     label = first if len(run) == 1 else f"{first} … {last}"
-    return StageTotals(label, run[0].path, {f.name: _sum([node.totals[f.name] for node in run]) for f in LAYERED})
+    return StageTotals(label, run[0].path, {f.name: _sum([node.totals[f.name] for node in run]) for f in SHARED})
 
 
 def _sum(values: list[int | None]) -> int | None:
@@ -119,7 +119,7 @@ def _opened(node: LayerNode, whole: LayerNode) -> Iterator[LayerNode]:
 
 def _wraps(node: LayerNode, whole: LayerNode) -> bool:
     shares = [
-        (node.totals[figure.name] or 0) / total for figure in LAYERED for total in [whole.totals[figure.name]] if total
+        (node.totals[figure.name] or 0) / total for figure in SHARED for total in [whole.totals[figure.name]] if total
     ]
     return bool(shares) and min(shares) >= _WRAPPER
 
@@ -174,7 +174,7 @@ class ModuleChange:
             return "added"
         if not self.after:
             return "removed"
-        for figure in LAYERED:
+        for figure in SHARED:
             change = self.difference(figure.name)
             if change:
                 return "grown" if change > 0 else "shrunk"
@@ -207,13 +207,13 @@ def _changes(before: LayerNode | None, after: LayerNode | None, level: int) -> I
 
 def groups(record: Record) -> list[LayerNode]:
     """Innermost groups of layers (a dense layer, a transition), and the layers that are in none."""
-    found: list[LayerNode] = []
+    nodes: list[LayerNode] = []
     pending = [tree(record.layers or ())]
     while pending:
         node = pending.pop()
         children = list(node.children.values())
         if not children or all(not child.children for child in children):
-            found.append(node)
+            nodes.append(node)
         else:
             pending += reversed(children)
-    return found
+    return nodes

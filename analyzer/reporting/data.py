@@ -7,15 +7,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from analyzer.errors import UsageError
-from analyzer.records import Environment, Frozen, Record
-
-
-class ReportLimit(Frozen, frozen=True, kw_only=True):
-    """The most that a figure may be, inclusive, and where that number comes from (`--max-params 8M`)."""
-
-    figure: str
-    maximum: int
-    source: str
+from analyzer.limits import Limit
+from analyzer.measurements import Environment
+from analyzer.records import Record
+from analyzer.structs import Frozen
 
 
 class TimelineStep(Frozen, frozen=True, kw_only=True):
@@ -50,7 +45,7 @@ class ReportData(Frozen, frozen=True, kw_only=True):
     records: tuple[Record, ...]
     baseline: Record
     subject: Record | None
-    limits: tuple[ReportLimit, ...]
+    limits: tuple[Limit, ...]
     front: tuple[str, ...]
     environment: Environment | None
     generated: str

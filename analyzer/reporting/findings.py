@@ -6,12 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from analyzer.figures import FIGURES, SHARED
+from analyzer.limits import hold_all, state_of
 from analyzer.reading.layers import LayerNode
 from analyzer.records import Record
 from analyzer.reporting.changes import groups, stages
 from analyzer.reporting.data import ReportData
-from analyzer.reporting.figures import BY_NAME, LAYERED, times
-from analyzer.reporting.judge import OVER, WITHIN, checks, state
+from analyzer.reporting.judge import ratio
+from analyzer.reporting.text import times
 from analyzer.reporting.variants import change, differences, plain
 from analyzer.units import percent
 
@@ -39,21 +41,26 @@ def findings(data: ReportData) -> list[Observation]:
 
 
 def _budget(data: ReportData, subject: Record) -> Iterator[Observation]:
-    verdict = state(subject, data.limits)
-    if verdict == OVER:
+    held = hold_all(subject, data.limits)
+    verdict = state_of(held)
+    if verdict == "over":
         yield from _single_changes(data, subject)
-    elif verdict == WITHIN:
-        tight = max(checks(subject, data.limits), key=lambda check: (check.value or 0) / max(check.limit.maximum, 1))
-        left = percent(tight.limit.maximum - (tight.value or 0), tight.limit.maximum)
+    elif verdict == "within":
+        tight = max(held, key=lambda judged: judged.used)
+        left = percent(-tight.limit.beyond(tight.value), tight.limit.bound)
         yield Observation(
             "do", f"The tightest limit is {tight.figure.label}: {left} of it is left", _against(subject, data)
         )
     judged = [row for row in data.records if not row.error and row is not data.baseline]
-    fitting = [row for row in judged if state(row, data.limits) == WITHIN]
+    fitting = [row for row in judged if _fits(row, data)]
     if len(judged) > 1 and data.limits:
         best = max(fitting, key=lambda row: (row.macs or 0, row.params or 0), default=None)
         detail = f"With the most MACs among them: {best.target.shown} ({_against(best, data)})." if best else ""
         yield Observation("do", f"{len(fitting):,} of {len(judged):,} variants are within budget", detail)
+
+
+def _fits(row: Record, data: ReportData) -> bool:
+    return state_of(hold_all(row, data.limits)) == "within"
 
 
 def _single_changes(data: ReportData, subject: Record) -> Iterator[Observation]:
@@ -65,7 +72,7 @@ def _single_changes(data: ReportData, subject: Record) -> Iterator[Observation]:
             by_field[fields[0]].append(row)
     fits = 0
     for field, rows in by_field.items():
-        fitting = sorted((r for r in rows if state(r, data.limits) == WITHIN), key=lambda r: -(r.macs or 0))
+        fitting = sorted((r for r in rows if _fits(r, data)), key=lambda r: -(r.macs or 0))
         if fitting:
             fits += 1
             others = ", ".join(change(row, field) for row in fitting[1:6])
@@ -81,7 +88,7 @@ def _single_changes(data: ReportData, subject: Record) -> Iterator[Observation]:
 
 def _most_help(data: ReportData, subject: Record, by_field: dict[str, list[Record]]) -> Observation:
     def excess(row: Record) -> float:
-        return max((check.value or 0) / max(check.limit.maximum, 1) for check in checks(row, data.limits))
+        return max(judged.used for judged in hold_all(row, data.limits))
 
     field, best = min(((f, row) for f, rows in by_field.items() for row in rows), key=lambda pair: excess(pair[1]))
     if excess(best) >= excess(subject):
@@ -96,8 +103,8 @@ def _most_help(data: ReportData, subject: Record, by_field: dict[str, list[Recor
 def _against(row: Record, data: ReportData) -> str:
     """`params 1,234,567 (0.18× the limit), …`."""
     return ", ".join(
-        f"{check.figure.label} {check.figure.text(check.value)} ({check.ratio} the limit)"
-        for check in checks(row, data.limits)
+        f"{judged.figure.label} {judged.figure.text(judged.value)} ({ratio(judged)} the limit)"
+        for judged in hold_all(row, data.limits)
     )
 
 
@@ -108,7 +115,7 @@ def _costs(subject: Record) -> Iterator[Observation]:
     modules = [node for node in groups(subject) if node.path]
     by_path: dict[str, list[str]] = defaultdict(list)
     nodes = {node.path: node for node in modules}
-    for figure in LAYERED:
+    for figure in SHARED:
         total = getattr(subject, figure.name)
         known = [node for node in modules if node.totals[figure.name]]
         if known and total:
@@ -135,7 +142,7 @@ def _top_stage(subject: Record) -> Iterator[Observation]:
         top = max(parts, key=lambda part: part.totals["params"] or 0)
         shares = [
             f"{percent(top.totals[f.name], getattr(subject, f.name))} of {f.label}"
-            for f in LAYERED
+            for f in SHARED
             if top.totals[f.name] is not None and getattr(subject, f.name)
         ]
         yield Observation("cost", f"The costliest stage is {top.label}: {_and(shares)}", "", top.path)
@@ -169,11 +176,11 @@ def _doubts(data: ReportData) -> Iterator[Observation]:
                 f"{measured.ratio_high:.2f}×",
                 "Measure for longer, with nothing else running.",
             )
-    for figure in ("saved_bytes", "peak_training_bytes"):
-        pair = [getattr(row, figure) for row in (subject, data.baseline) if row is not None]
+    for figure in (figure for figure in FIGURES.values() if figure.batched):
+        pair = [figure.of(row) for row in (subject, data.baseline) if row is not None]
         if subject is not None and None not in pair and subject.batch != data.baseline.batch:
             yield Observation(
                 "trust",
-                f"{BY_NAME[figure].label} is at batch {subject.batch} here and {data.baseline.batch} in the baseline",
+                f"{figure.label} is at batch {subject.batch} here and {data.baseline.batch} in the baseline",
                 f"Its ratio, {times(*pair)}, compares different batches.",
             )

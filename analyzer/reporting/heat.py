@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from analyzer.figures import FIGURES, Figure
+from analyzer.limits import Limit, hold_all, state_of
 from analyzer.records import Record, fields_of
-from analyzer.reporting.data import ReportData, ReportLimit
-from analyzer.reporting.figures import BY_NAME, Figure
-from analyzer.reporting.judge import OVER, UNKNOWN, WITHIN, state
+from analyzer.reporting.data import ReportData
 from analyzer.reporting.variants import label, value, varying
 
 SHADES = 7
-_ICONS = {WITHIN: "✓", OVER: "✗", UNKNOWN: ""}
+_ICONS = {"within": "✓", "over": "✗", "unknown": ""}
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ def heat_map(data: ReportData, figure_name: str = "params") -> HeatMap | None:
     best: tuple[int, HeatMap] | None = None
     for a, b in combinations(varying(good), 2):
         rows = [row for row in good if data.subject is None or _alike(row, data.subject, {a, b})]
-        found = _map(rows, a, b, BY_NAME[figure_name], data.limits)
-        filled = sum(cell is not None for _, cells in found.rows for cell in cells)
-        shape = min(len(found.rows), len(found.columns))
+        table = _map(rows, a, b, FIGURES[figure_name], data.limits)
+        filled = sum(cell is not None for _, cells in table.rows for cell in cells)
+        shape = min(len(table.rows), len(table.columns))
         if shape >= 2 and filled > 2 and (best is None or filled > best[0]):
-            best = filled, found
+            best = filled, table
     return best[1] if best else None
 
 
@@ -64,25 +64,25 @@ def _key(content: Any) -> tuple[int, float, str]:
     return (0, float(content), "") if number else (1, 0.0, value(content))
 
 
-def _map(rows: list[Record], a: str, b: str, figure: Figure, limits: Sequence[ReportLimit]) -> HeatMap:
-    found: dict[tuple[str, str], list[Record]] = {}
+def _map(rows: list[Record], a: str, b: str, figure: Figure, limits: Sequence[Limit]) -> HeatMap:
+    by_values: dict[tuple[str, str], list[Record]] = {}
     for row in rows:
         variant = fields_of(row)
-        found.setdefault((value(variant[a]), value(variant[b])), []).append(row)
+        by_values.setdefault((value(variant[a]), value(variant[b])), []).append(row)
     down = _values(rows, a)
     across = _values(rows, b)
-    least = {key: min(those, key=lambda row: getattr(row, figure.name)) for key, those in found.items()}
-    logs = [math.log(getattr(row, figure.name)) for row in least.values()] or [0.0]
+    least = {key: min(those, key=lambda row: figure.of(row)) for key, those in by_values.items()}
+    logs = [math.log(figure.of(row)) for row in least.values()] or [0.0]
     low, high = min(logs), max(logs)
 
     def cell(name: str, other: str) -> Cell | None:
         row = least.get((name, other))
         if row is None:
             return None
-        share = (math.log(getattr(row, figure.name)) - low) / (high - low) if high > low else 0.0
-        return Cell(figure.short(getattr(row, figure.name)), round(share * (SHADES - 1)), _ICONS[state(row, limits)])
+        share = (math.log(figure.of(row)) - low) / (high - low) if high > low else 0.0
+        return Cell(figure.brief(figure.of(row)), round(share * (SHADES - 1)), _ICONS[state_of(hold_all(row, limits))])
 
-    several = any(len(those) > 1 for those in found.values())
+    several = any(len(those) > 1 for those in by_values.values())
     note = "The least of all variants in a cell." if several else ""
     body = tuple((name, tuple(cell(name, other) for other in across)) for name in down)
     return HeatMap(figure, label(a), label(b), across, body, note)

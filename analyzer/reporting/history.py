@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import jinja2
 from markupsafe import Markup
 
+from analyzer import units
+from analyzer.figures import Figure, known
 from analyzer.measuring.environment import package_version
-from analyzer.records import Frozen
-from analyzer.reporting.figures import Figure, known
 from analyzer.reporting.page import environment, policy, template_text
 from analyzer.reporting.svg import WIDTH, drawing, el, line, text
+from analyzer.structs import Frozen
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 16.0, 190.0, 34.0, 150.0
 _HEIGHT = 182.0
@@ -61,7 +62,7 @@ def _overview(series: FigureHistory) -> tuple[str, ...]:
 
 
 def _share(first: int, last: int) -> str:
-    return f"{100 * (last - first) / first:+.1f} %".replace("-", "−") if first else "–"
+    return units.change(last, first) or "–"
 
 
 def _chart(series: FigureHistory) -> dict[str, object]:

@@ -1,36 +1,13 @@
-"""Is it within budget: limits held against a record, and the one sentence that says so."""
+"""Is it within budget: the one sentence that says so."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from analyzer.limits import Judged, Limit, hold_all, state_of
 from analyzer.records import Record
-from analyzer.reporting.data import ReportLimit
-from analyzer.reporting.figures import Figure, known, times
-
-WITHIN, OVER, UNKNOWN = "within", "over", "unknown"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One limit held against one record."""
-
-    figure: Figure
-    limit: ReportLimit
-    value: int | None
-
-    @property
-    def state(self) -> str:
-        """`within`, `over`, or `unknown` where the figure is not known."""
-        if self.value is None:
-            return UNKNOWN
-        return WITHIN if self.value <= self.limit.maximum else OVER
-
-    @property
-    def ratio(self) -> str:
-        """How many times the limit."""
-        return times(self.value, self.limit.maximum)
+from analyzer.reporting.text import times
 
 
 @dataclass(frozen=True)
@@ -38,47 +15,45 @@ class Judgement:
     """The state of all limits together, and the sentence that says it."""
 
     state: str
-    checks: tuple[Check, ...]
+    checks: tuple[Judged, ...]
     word: str
     sentence: str
 
 
-def checks(record: Record, limits: Sequence[ReportLimit]) -> tuple[Check, ...]:
-    """Every limit held against the record."""
-    return tuple(Check(known(limit.figure), limit, getattr(record, limit.figure, None)) for limit in limits)
-
-
-def state(record: Record, limits: Sequence[ReportLimit]) -> str:
-    """`over` where any limit is exceeded, else `unknown` where any can't be judged, else `within`."""
-    states = {check.state for check in checks(record, limits)}
-    return OVER if OVER in states else UNKNOWN if UNKNOWN in states or not states else WITHIN
-
-
-def judge(subject: Record | None, limits: Sequence[ReportLimit]) -> Judgement:
+def judge(subject: Record | None, limits: Sequence[Limit]) -> Judgement:
     """The verdict on a record; `unknown` without a record, without figures or without limits."""
     if subject is None:
-        return Judgement(UNKNOWN, (), "No verdict", "No variant was named to be judged.")
+        return Judgement("unknown", (), "No verdict", "No variant was named to be judged.")
     name = subject.target.shown
     if subject.error is not None:
-        return Judgement(UNKNOWN, (), "No verdict", f"{name} has no figures: {subject.error.what}.")
-    held = checks(subject, limits)
+        return Judgement("unknown", (), "No verdict", f"{name} has no figures: {subject.error.what}.")
+    held = hold_all(subject, limits)
     if not held:
-        return Judgement(UNKNOWN, (), "No budget", f"No limit was given for {name}.")
-    result = state(subject, limits)
-    word = {OVER: "Over budget", WITHIN: "Within budget", UNKNOWN: "Can’t be judged"}[result]
+        return Judgement("unknown", (), "No budget", f"No limit was given for {name}.")
+    result = state_of(held)
+    word = {"over": "Over budget", "within": "Within budget", "unknown": "Can’t be judged"}[result]
     return Judgement(result, held, word, f"{name} {_phrases(held)}.")
 
 
-def _phrases(held: Sequence[Check]) -> str:
-    over = [f"{c.ratio} the allowed {c.figure.label}" for c in held if c.state == OVER]
-    within = [f"{c.figure.label} ({c.ratio})" for c in held if c.state == WITHIN]
-    unknown = [c.figure.label for c in held if c.state == UNKNOWN]
+def ratio(judged: Judged) -> str:
+    """How many times the limit."""
+    return times(judged.value, judged.limit.bound)
+
+
+def _phrases(held: Sequence[Judged]) -> str:
+    over = [f"{ratio(j)} the {_allowed(j)} {j.figure.label}" for j in held if j.state == "over"]
+    within = [f"{j.figure.label} ({ratio(j)})" for j in held if j.state == "within"]
+    unknown = [j.figure.label for j in held if j.state == "unknown"]
     parts = [f"has {_and(over)}"] if over else []
     if within:
         parts.append(f"stays within the limit for {_and(within)}")
     if unknown:
         parts.append(f"has no figure for {_and(unknown)}")
     return "; it ".join(parts)
+
+
+def _allowed(judged: Judged) -> str:
+    return "allowed" if judged.limit.side == "most" else "least allowed"
 
 
 def _and(words: Sequence[str]) -> str:

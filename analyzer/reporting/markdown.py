@@ -5,16 +5,18 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
+from analyzer.figures import SHARED
+from analyzer.limits import hold_all
 from analyzer.reporting import tables
 from analyzer.reporting.data import ReportData
-from analyzer.reporting.figures import BY_NAME, LAYERED, times
 from analyzer.reporting.findings import findings
-from analyzer.reporting.judge import OVER, WITHIN, checks, judge
+from analyzer.reporting.judge import judge
 from analyzer.reporting.markdown_text import escape
+from analyzer.reporting.text import times
 from analyzer.reporting.variants import label
 
 MOST_ROWS = 50
-_ICONS = {OVER: "❌", WITHIN: "✅"}
+_ICONS = {"over": "❌", "within": "✅"}
 
 
 def render_markdown(data: ReportData) -> str:
@@ -42,26 +44,25 @@ def _figures(data: ReportData) -> Iterator[str]:
     subject = data.subject
     if subject is None or subject.error is not None:
         return
-    held = {check.figure.name: check for check in checks(subject, data.limits)}
+    held = tables.by_figure(hold_all(subject, data.limits))
     rows = []
-    for name in dict.fromkeys([*tables.CARDS, *held]):
-        figure = BY_NAME.get(name)
-        if figure is None or figure.of(subject) is None:
+    for figure in tables.carded(held):
+        value, base, judged = figure.of(subject), figure.of(data.baseline), held.get(figure.name)
+        if value is None:
             continue
-        value, base, check = figure.of(subject), figure.of(data.baseline), held.get(name)
-        limit = figure.text(check.limit.maximum) if check else "–"
-        state = tables.WORDS[check.state] if check else "–"
+        limit = figure.text(judged.limit.bound) if judged else "–"
+        state = tables.WORDS[judged.state] if judged else "–"
         rows.append([figure.label, figure.text(value), figure.text(base), times(value, base), limit, state])
     headings = ["figure", subject.target.shown, data.baseline.target.shown, "ratio", "limit", "budget"]
     yield from _table(headings, rows)
 
 
 def _findings(data: ReportData) -> Iterator[str]:
-    found = findings(data)
-    if found:
+    observations = findings(data)
+    if observations:
         yield "### What to do"
         yield ""
-        for finding in found:
+        for finding in observations:
             yield f"- **{escape(finding.title)}**" + (f": {escape(finding.detail)}" if finding.detail else "")
         yield ""
 
@@ -69,7 +70,7 @@ def _findings(data: ReportData) -> Iterator[str]:
 def _variants(data: ReportData) -> Iterator[str]:
     if len(data.records) < 2:
         return
-    fields, figures = tables.fields(data), [f for f in LAYERED if f in tables.table_figures(data)]
+    fields, figures = tables.fields(data), [f for f in SHARED if f in tables.table_figures(data)]
     lines = tables.variant_lines(data, fields, figures)
     headings = ["variant", "is", *map(label, fields)]
     for figure in figures:

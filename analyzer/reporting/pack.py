@@ -21,7 +21,7 @@ from analyzer.errors import UsageError
 from analyzer.records import Record, to_record
 from analyzer.reporting.data import ReportData
 
-FORMAT = 1
+FORMAT = 2
 MAX_BYTES = 2**30
 _DATA = re.compile(r'<script type="application/gzip" id="report-data">([A-Za-z0-9+/=\s]*)</script>')
 _SPARSE = 8  # a column is stored as exceptions where at most one row in this many differs
@@ -139,11 +139,11 @@ def read_report(path: str | Path) -> ReportData:
     except (OSError, UnicodeDecodeError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or "not text"
         raise UsageError(f"can't be read: {reason}", where=str(path), fix=fix) from error
-    found: Sequence[str] = _DATA.findall(page)
-    if len(found) != 1:
+    scripts: Sequence[str] = _DATA.findall(page)
+    if len(scripts) != 1:
         raise UsageError("holds no report data", where=str(path), fix=fix)
     try:
-        packed = msgspec.json.decode(_inflate(base64.b64decode(found[0])))
+        packed = msgspec.json.decode(_inflate(base64.b64decode(scripts[0])))
         if not isinstance(packed, dict) or packed.get("format") != FORMAT:
             raise UsageError("was written by another version", where=str(path), fix="use the version that wrote it")
         return unpack(packed)

@@ -12,12 +12,13 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
+from analyzer.figures import FIGURES, SHARED, Figure
 from analyzer.files import write_text
 from analyzer.measuring.environment import package_version
+from analyzer.reading.flat import COLUMNS
 from analyzer.reporting import plots, points, tables
 from analyzer.reporting.changes import module_changes, stages, waterfall
 from analyzer.reporting.data import ReportData
-from analyzer.reporting.figures import ALL, BY_NAME, LAYERED, Figure
 from analyzer.reporting.findings import findings
 from analyzer.reporting.heat import heat_map
 from analyzer.reporting.interactive import Script, csp_source, plotly_script, sweep_figure
@@ -68,8 +69,8 @@ def _context(data: ReportData) -> dict[str, Any]:
         "data": data,
         "searched": data.searched,
         "version": package_version(),
-        "figures": BY_NAME,
-        "layered": LAYERED,
+        "figures": FIGURES,
+        "layered": SHARED,
         "layer_id": plots.layer_id,
         "field_label": label,
         "patterns": plots.shared_patterns(),
@@ -99,16 +100,17 @@ def _subject(data: ReportData) -> dict[str, Any]:
     subject, baseline = data.subject, data.baseline
     layered = subject is not None and bool(subject.layers)
     compared = layered and bool(baseline.layers) and subject is not None and subject.target != baseline.target
-    shared: list[Figure] = [f for f in LAYERED if subject is not None and getattr(subject, f.name)]
+    shared: list[Figure] = [f for f in SHARED if subject is not None and f.of(subject)]
     falls = []
     if compared and subject is not None:
         names = baseline.target.shown, subject.target.shown
         steps = [(figure, waterfall(baseline, subject, figure)) for figure in shared]
-        falls = [(figure, plots.waterfall(found, figure, *names)) for figure, found in steps if found]
+        falls = [(figure, plots.waterfall(fall, figure, *names)) for figure, fall in steps if fall]
     return {
         "verdict": judge(subject, data.limits),
         "described": describe(subject) if subject is not None else "",
         "cards": tables.cards(data),
+        "every": tables.every_figure(data),
         "trust": tables.trust(data),
         "findings": findings(data),
         "falls": falls,
@@ -156,7 +158,9 @@ def _methods(data: ReportData) -> dict[str, Any]:
         "command": shlex.join(data.command),
         "witnesses": data.witnesses,
         "uncounted": data.subject.uncounted if data.subject else (),
-        "defined": [f for f in ALL if any(f.of(row) is not None for row in (*data.records, data.baseline))],
+        "defined": [
+            f for f in FIGURES.values() if any(f.of(row) is not None for row in (*data.records, data.baseline))
+        ],
         "environment": [(name.replace("_", " "), v) for name, v in environment.items() if v is not None],
     }
 
@@ -167,8 +171,10 @@ def _view(data: ReportData, plotly: Script | None) -> dict[str, Any]:
     return {
         "fields": [{"name": field, "label": label(field)} for field in fields],
         "figures": [
-            {"name": f.name, "label": f.label, "unit": f.unit, "better": f.better} for f in tables.table_figures(data)
+            {"name": f.name, "label": f.label, "unit": f.unit, "better": f.better, "path": f.path or f.name}
+            for f in tables.table_figures(data)
         ],
+        "columns": [{"name": column.name, "path": column.path} for column in COLUMNS.values()],
         "plot": sweep_figure(),
         "style_ids": plotly.style_ids if plotly else (),
         "huge": _huge(data),
@@ -178,11 +184,11 @@ def _view(data: ReportData, plotly: Script | None) -> dict[str, Any]:
 def _huge(data: ReportData) -> dict[str, dict[str, str]]:
     """Figures that a script's numbers can't hold (2^53 and more), as digits, by figure and row."""
     rows = list(enumerate(data.records))
-    found = {
+    digits_of = {
         figure.name: {str(i): str(v) for i, row in rows for v in [figure.of(row)] if isinstance(v, int) and v >= 2**53}
-        for figure in ALL
+        for figure in FIGURES.values()
     }
-    return {name: digits for name, digits in found.items() if digits}
+    return {name: digits for name, digits in digits_of.items() if digits}
 
 
 @cache

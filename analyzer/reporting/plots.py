@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from analyzer.figures import FIGURES, Figure
 from analyzer.reading.layers import LayerNode, tree
 from analyzer.records import Record
 from analyzer.reporting.data import TimelineStep
-from analyzer.reporting.figures import BY_NAME, Figure
 from analyzer.reporting.svg import WIDTH, drawing, el, line, rect, text
 from analyzer.units import percent
 
@@ -148,7 +148,7 @@ def _block(
 def timeline(moments: Sequence[TimelineStep]) -> Markup:
     """Live bytes after every layer of a training step, the phases named, the peak marked."""
     height, bottom = 320.0, 270.0
-    memory = BY_NAME["peak_training_bytes"]
+    memory = FIGURES["peak_training_bytes"]
     peak = max(range(len(moments)), key=lambda i: moments[i].live_bytes)
     most = max(moments[peak].live_bytes, 1)
     dx = (WIDTH - 20) / max(len(moments), 1)

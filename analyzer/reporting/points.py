@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
+from analyzer.figures import FIGURES
 from analyzer.records import Record
 from analyzer.reporting.data import ReportData
-from analyzer.reporting.figures import BY_NAME, times
 from analyzer.reporting.svg import WIDTH, LogScale, drawing, el, line, rect, short, text
+from analyzer.reporting.text import times
 
 HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480.0, 80.0, 24.0, 24.0, 54.0
 
@@ -20,7 +21,7 @@ def pareto(data: ReportData, x_name: str = "params", y_name: str = "macs") -> Ma
     known = [row for row in rows.values() if _at(row, x_name) > 0 and _at(row, y_name) > 0]
     if len(known) < 2:
         return None
-    limits = {limit.figure: limit.maximum for limit in data.limits if limit.maximum > 0}
+    limits = {limit.figure: limit.bound for limit in data.limits if limit.bound > 0}
     xs = [_at(r, x_name) for r in known] + ([limits[x_name]] if x_name in limits else [])
     ys = [_at(r, y_name) for r in known] + ([limits[y_name]] if y_name in limits else [])
     x = LogScale.over(xs, LEFT, WIDTH - RIGHT)
@@ -32,12 +33,12 @@ def pareto(data: ReportData, x_name: str = "params", y_name: str = "macs") -> Ma
     parts.append(_dots(places[id(row)] for row in known if row.target.name not in on_front))
     parts += _front(best)
     parts += _named(data, places)
-    title = f"{len(known):,} variants by {BY_NAME[x_name].label} and {BY_NAME[y_name].label}, log axes"
+    title = f"{len(known):,} variants by {FIGURES[x_name].label} and {FIGURES[y_name].label}, log axes"
     return drawing(HEIGHT, title, parts)
 
 
 def _at(row: Record, name: str) -> int:
-    return getattr(row, name) or 0
+    return FIGURES[name].of(row) or 0
 
 
 def _axes(x: LogScale, y: LogScale, x_name: str, y_name: str) -> list[Markup]:
@@ -48,8 +49,8 @@ def _axes(x: LogScale, y: LogScale, x_name: str, y_name: str) -> list[Markup]:
     for value in y.ticks():
         parts.append(line(LEFT, y(value), WIDTH - RIGHT, y(value), class_="grid"))
         parts.append(text(LEFT - 8, y(value) + 4, short(value), text_anchor="end"))
-    parts.append(text((LEFT + WIDTH) / 2, HEIGHT - 10, BY_NAME[x_name].label, text_anchor="middle", class_="strong"))
-    parts.append(text(4, 14, BY_NAME[y_name].label, class_="strong"))
+    parts.append(text((LEFT + WIDTH) / 2, HEIGHT - 10, FIGURES[x_name].label, text_anchor="middle", class_="strong"))
+    parts.append(text(4, 14, FIGURES[y_name].label, class_="strong"))
     return parts
 
 

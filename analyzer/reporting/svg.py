@@ -85,10 +85,10 @@ class LogScale:
         """Round values within the scale: 1, 2 and 5 of every decade, or 1 alone where those are too many."""
         decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         for steps in ((1, 2, 5), (1, 3), (1,)):
-            found = [step * 10.0**d for d in decades for step in steps if self.low <= step * 10.0**d <= self.high]
-            if len(found) <= most:
+            values = [step * 10.0**d for d in decades for step in steps if self.low <= step * 10.0**d <= self.high]
+            if len(values) <= most:
                 break
-        return found[:: math.ceil(len(found) / most) or 1]
+        return values[:: math.ceil(len(values) / most) or 1]
 
 
 def short(value: float) -> str:

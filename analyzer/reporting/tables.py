@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
+from analyzer.figures import FIGURES, SHARED, Figure
+from analyzer.limits import Judged, State, hold_all, state_of
+from analyzer.measurements import Measurement
 from analyzer.reading.layers import tree
-from analyzer.records import Measurement, Record, devices_of, fields_of
+from analyzer.records import Record, devices_of, fields_of
 from analyzer.reporting.data import ReportData
-from analyzer.reporting.figures import BY_NAME, LAYERED, Figure, times
-from analyzer.reporting.judge import OVER, UNKNOWN, WITHIN, Check, checks, state
+from analyzer.reporting.judge import ratio
 from analyzer.reporting.plots import budget_bar, layer_id
+from analyzer.reporting.text import times
 from analyzer.reporting.variants import value, varying
 from analyzer.units import percent, seconds
 
-CARDS = ("params", "macs", "saved_bytes", "peak_training_bytes", "peak_inference_bytes", "measured_images_per_s")
-WORDS = {WITHIN: "✓ within", OVER: "✗ over", UNKNOWN: "? unknown"}
+SIDE_BY_SIDE = tuple(sorted((f for f in FIGURES.values() if f.place != "detail"), key=lambda f: f.place != "headline"))
+"""What has a card, and columns where models stand side by side: the headline figures first."""
+WORDS: dict[State, str] = {"within": "✓ within", "over": "✗ over", "unknown": "? unknown"}
 """A state as an icon and a word: never a colour alone."""
 
 
@@ -39,17 +43,22 @@ def cards(data: ReportData) -> list[Card]:
     """A card for every figure that is known of the subject."""
     if data.subject is None:
         return []
-    held = {check.figure.name: check for check in checks(data.subject, data.limits)}
-    names = dict.fromkeys([*CARDS, *held])
-    found = [BY_NAME[name] for name in names if name in BY_NAME]
-    return [_card(figure, data, data.subject, held.get(figure.name)) for figure in found if _has(figure, data.subject)]
+    held = by_figure(hold_all(data.subject, data.limits))
+    known = [figure for figure in carded(held) if figure.of(data.subject) is not None]
+    return [_card(figure, data, data.subject, held.get(figure.name)) for figure in known]
 
 
-def _has(figure: Figure, subject: Record) -> bool:
-    return figure.of(subject) is not None
+def by_figure(judged: Iterable[Judged]) -> dict[str, Judged]:
+    """The limit of each figure; of two the one that is nearer to not being met."""
+    return {each.limit.figure: each for each in sorted(judged, key=lambda each: each.used)}
 
 
-def _card(figure: Figure, data: ReportData, subject: Record, check: Check | None) -> Card:
+def carded(held: Mapping[str, Judged]) -> list[Figure]:
+    """What has a card: what stands side by side, and what has a limit."""
+    return [*SIDE_BY_SIDE, *(f for f in FIGURES.values() if f.name in held and f not in SIDE_BY_SIDE)]
+
+
+def _card(figure: Figure, data: ReportData, subject: Record, judged: Judged | None) -> Card:
     known = figure.of(subject)
     base = figure.of(data.baseline)
     lines = []
@@ -57,28 +66,28 @@ def _card(figure: Figure, data: ReportData, subject: Record, check: Check | None
         lines.append(f"{times(known, base)} of {data.baseline.target.shown}: {figure.text(base)}")
     if figure.name == "macs" and subject.flops is not None:
         lines.append(f"= {subject.flops:,} FLOPs (2 × MACs)")
-    if figure.name == "saved_bytes":
+    if figure.batched:
         lines.append(f"at batch {subject.batch:,}")
     if figure.unit == "rate" and subject.measured:
         lines += _measured_lines(subject)
     exact = figure.exact(known) if figure.unit != "rate" else ""
     bar, verdict = None, "no limit"
-    if check is not None and check.value is not None:
-        verdict = _margin(check)
-        if check.limit.maximum == base and lines:
+    if judged is not None and judged.value is not None:
+        verdict, limit = _margin(judged), judged.limit
+        if limit.bound == base and lines:
             lines[0] += ", the limit"
         else:
-            lines.insert(0, f"limit {figure.text(check.limit.maximum)} ({check.limit.source})")
-        bar = budget_bar(check.value, check.limit.maximum, f"{check.ratio} of the limit for {figure.label}")
-    return Card(figure, figure.short(known), exact, check.state if check else "none", verdict, tuple(lines), bar)
+            least = "at least " if limit.side == "least" else ""
+            lines.insert(0, f"limit {least}{figure.text(limit.bound)} ({limit.source})")
+        bar = budget_bar(judged.value, limit.bound, f"{ratio(judged)} of the limit for {figure.label}")
+    return Card(figure, figure.brief(known), exact, judged.state if judged else "none", verdict, tuple(lines), bar)
 
 
-def _margin(check: Check) -> str:
-    assert check.value is not None
-    left = check.limit.maximum - check.value
-    if left < 0:
-        return f"✗ over by {check.figure.text(-left)}"
-    return f"✓ within, {percent(left, check.limit.maximum)} left" if check.limit.maximum else "✓ within"
+def _margin(judged: Judged) -> str:
+    limit, beyond = judged.limit, judged.limit.beyond(judged.value)
+    if beyond > 0:
+        return f"✗ {'over' if limit.side == 'most' else 'under'} by {judged.figure.text(beyond)}"
+    return f"✓ within, {percent(-beyond, limit.bound)} left" if limit.bound else "✓ within"
 
 
 def _measured_lines(subject: Record) -> list[str]:
@@ -94,6 +103,14 @@ def _measured_lines(subject: Record) -> list[str]:
 def _spread_words(measured: Measurement) -> str:
     """What the ratio's ends are."""
     return "95 % interval" if measured.interval == "bootstrap95" else f"range of {measured.processes} processes"
+
+
+def every_figure(data: ReportData) -> list[tuple[Figure, Any, Any, str]]:
+    """Every figure that is known of the subject: its value, the baseline's, how many times that is."""
+    if data.subject is None:
+        return []
+    pairs = [(figure, figure.of(data.subject), figure.of(data.baseline)) for figure in FIGURES.values()]
+    return [(figure, value, base, times(value, base)) for figure, value, base in pairs if value is not None]
 
 
 # -- trust -----------------------------------------------------------------------------------------------------
@@ -131,7 +148,7 @@ def trust(data: ReportData) -> list[tuple[bool, str]]:
 
 
 def _adds_up(row: Record) -> bool:
-    for figure in LAYERED:
+    for figure in SHARED:
         parts = [getattr(layer, figure.name) for layer in row.layers or ()]
         total = getattr(row, figure.name)
         if total is not None and (None in parts or sum(parts) != total):
@@ -163,7 +180,7 @@ def layer_lines(record: Record) -> list[LayerLine]:
     for level, node in whole.walk():
         cells = tuple(
             (node.totals[f.name], f.text(node.totals[f.name]), percent(node.totals[f.name], whole.totals[f.name]))
-            for f in LAYERED
+            for f in SHARED
         )
         output = " × ".join(map(str, node.row.output)) if node.row and node.row.output else ""
         kind = node.row.type if node.row else ""
@@ -214,7 +231,7 @@ def _variant_line(row: Record, data: ReportData, fields: Sequence[str], figures:
     cells: list[str] = []
     for figure in figures:
         cells += [figure.text(figure.of(row)), times(figure.of(row), figure.of(data.baseline))]
-    word = WORDS[state(row, data.limits)] if data.limits else "–"
+    word = WORDS[state_of(hold_all(row, data.limits))] if data.limits else "–"
     name = row.target.name
     return VariantLine(
         name,
@@ -240,7 +257,7 @@ def mark_of(row: Record, data: ReportData) -> str:
 
 def table_figures(data: ReportData) -> list[Figure]:
     """The figures that any record has, for the table of variants."""
-    return [BY_NAME[name] for name in CARDS if any(BY_NAME[name].of(row) is not None for row in data.records)]
+    return [figure for figure in SIDE_BY_SIDE if any(figure.of(row) is not None for row in data.records)]
 
 
 def notes(data: ReportData, named: int = 3) -> list[tuple[str, str]]:
@@ -285,8 +302,8 @@ def measured_lines(data: ReportData) -> Iterator[dict[str, Any]]:
             "ratio_range": ""
             if own
             else f"{measured.ratio_low:.2f} to {measured.ratio_high:.2f}, {_spread_words(measured)}",
-            "peak": BY_NAME["peak_inference_bytes"].text(measured.measured_peak_bytes),
-            "predicted": BY_NAME["peak_inference_bytes"].text(row.peak_inference_bytes),
+            "peak": FIGURES["measured_peak_bytes"].text(measured.measured_peak_bytes),
+            "predicted": FIGURES["peak_inference_bytes"].text(row.peak_inference_bytes),
             "notes": (*(f"{c.kind}: {c.what}; {c.fix}" for c in measured.caveats), *measured.notes),
         }
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.architecture.variant import Variant
+from analyzer.limits import Limit, hold
 from analyzer.reading.vector import count_columns
 from analyzer.records import Record
-from analyzer.searching.query import Constraint, Finds, Query, fits_of
+from analyzer.searching.query import Finds, Query, fits_of
 from analyzer.space.space import Space
 
 if TYPE_CHECKING:
@@ -54,14 +55,10 @@ class Coding:
         return part.variant(part.index([params[self.names[axis]] for axis in part.axes]))
 
 
-def excess_of(constraint: Constraint, row: Record) -> float:
+def excess_of(limit: Limit, row: Record) -> float:
     """How far a row is beyond a limit, relative to it; 0 or less where it is met, 1 where the figure isn't known."""
-    value = getattr(row, constraint.figure)
-    if value is None:
-        return 1.0
-    over = 0.0 if constraint.maximum is None else (value - constraint.maximum) / max(constraint.maximum, 1)
-    under = 0.0 if constraint.minimum is None else (constraint.minimum - value) / max(constraint.minimum, 1)
-    return float(max(over, under))
+    value = hold(row, limit).value
+    return 1.0 if value is None else float(limit.excess(value))
 
 
 def fitting(space: Space, query: Query, chance: random.Random) -> list[tuple[int, int]]:
@@ -70,16 +67,16 @@ def fitting(space: Space, query: Query, chance: random.Random) -> list[tuple[int
     part = space.parts[number]
     few = part.size <= DRAWN
     indices = np.arange(part.size) if few else np.unique([chance.randrange(part.size) for _ in range(DRAWN)])
-    counts = count_columns(part.columns(indices), query.batch, query.memory)
-    found = [int(index) for index in indices[fits_of(query, counts)]]
-    chance.shuffle(found)
-    return [(number, index) for index in found]
+    counts = count_columns(part.columns(indices), query.batch, query.used)
+    chosen = [int(index) for index in indices[fits_of(query, counts)]]
+    chance.shuffle(chosen)
+    return [(number, index) for index in chosen]
 
 
 def places(finds: Finds) -> list[tuple[int, int]]:
     """Where the front and the best of each objective are."""
-    found = np.concatenate([finds.where, *(where for _, where in finds.best.values())])
-    return [(part, index) for part, index in found.tolist()]
+    spots = np.concatenate([finds.where, *(where for _, where in finds.best.values())])
+    return [(part, index) for part, index in spots.tolist()]
 
 
 def evenly(count: int, most: int) -> list[int]:

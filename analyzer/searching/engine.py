@@ -21,7 +21,7 @@ import numpy as np
 from analyzer.errors import UsageError
 from analyzer.processes import as_worker
 from analyzer.reading.vector import CHUNK, count_columns
-from analyzer.searching.query import FIGURES, Finds, Ints, Query, figures_of, judge, merged
+from analyzer.searching.query import COLUMN, Finds, Ints, Query, figures_of, judge, merged
 from analyzer.space.space import Space
 
 TASK = 8 * CHUNK
@@ -163,7 +163,7 @@ def run_task(space: Space, query: Query, task: Task) -> Finds:
     for start in range(task.start, task.start + task.count, CHUNK):
         count = min(CHUNK, task.start + task.count - start)
         indices = _walk(start, count, task.walk_start, task.stride, part.size)
-        counts = count_columns(part.columns(indices), query.batch, query.memory)
+        counts = count_columns(part.columns(indices), query.batch, query.used)
         finds.append(judge(query, counts, task.part, indices))
     return merged(query, finds)
 
@@ -236,7 +236,7 @@ def _nearest(result: Result) -> str:
     variant = result.space.parts[part].variant(index)
     indices = np.array([index], np.int64)
     query = result.query
-    values = figures_of(count_columns(result.space.parts[part].columns(indices), query.batch, query.memory))[0]
+    values = figures_of(count_columns(result.space.parts[part].columns(indices), query.batch, query.used))[0]
     used = dict.fromkeys(c.figure for c in result.query.constraints)
-    text = ", ".join(f"{figure} {int(values[FIGURES.index(figure)]):,}" for figure in used)
+    text = ", ".join(f"{figure} {int(values[COLUMN[figure]]):,}" for figure in used)
     return f"relax it: the nearest miss is {variant.name} ({text}), {100 * excess:.1f} % beyond"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analyzer.architecture.axes import AXES
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
+from analyzer.figures import LIMITED, figure_named
+from analyzer.limits import Limit
 from analyzer.reading.latency import Profile
 from analyzer.records import Record
 from analyzer.searching.engine import Progress, Result, search
-from analyzer.searching.query import Constraint, Objective, Query, limits_under
+from analyzer.searching.query import Objective, Query, limits_under
 from analyzer.searching.results import Find, finds
 from analyzer.space.space import Space
 from analyzer.sweeping.results_store import store_at
@@ -27,10 +31,15 @@ if TYPE_CHECKING:
 
 
 def query_of(
-    minimize: Iterable[str], maximize: Iterable[str], constraints: Sequence[Constraint], batch: int | None, best: int
+    minimize: Iterable[str], maximize: Iterable[str], constraints: Sequence[Limit], batch: int | None, best: int
 ) -> Query:
-    """What is asked of a space; with no objective, the fewest params and MACs. A `batch` of None is 1."""
-    low, high = dict.fromkeys(minimize), dict.fromkeys(maximize)
+    """What is asked of a space; with no objective, the fewest params and MACs. A `batch` of None is 1.
+
+    Objectives are figures by name or short word, or several with commas. Raises UsageError on a figure that is not
+    known, or is both minimised and maximised, and where no value is within two limits.
+    """
+    _require_values_between(constraints)
+    low, high = _names(minimize), _names(maximize)
     if both := sorted(low.keys() & high.keys()):
         raise UsageError(f"{both[0]} is both minimised and maximised", where="--maximize", fix="choose one")
     objectives = (*(Objective(figure) for figure in low), *(Objective(figure, True) for figure in high))
@@ -38,12 +47,24 @@ def query_of(
     return Query(objectives or Query().objectives, tuple(constraints), size, best)
 
 
-def constraints_under(target: str | Variant, axes: Mapping[str, Any], batch: int | None) -> list[Constraint]:
+def _names(texts: Iterable[str]) -> dict[str, None]:
+    words = [word.strip() for text in texts for word in text.split(",")]
+    return dict.fromkeys(figure_named(word, LIMITED, "figure").name for word in words)
+
+
+def _require_values_between(constraints: Sequence[Limit]) -> None:
+    for low, high in itertools.product(constraints, constraints):
+        if low.figure == high.figure and low.side == "least" and high.side == "most" and low.bound > high.bound:
+            raise UsageError(f"{low.source} is above {high.source}", where="search", fix="swap or drop one of them")
+
+
+def constraints_under(target: str | Variant, axes: Mapping[str, Any], batch: int | None) -> list[Limit]:
     """A target's own params, MACs and saved bytes as limits; one that is named, at the search's classes and image."""
     if isinstance(target, Variant):
         return limits_under(analyze_target(FamilyTarget(target), batch=batch or 1), str(target))
-    same = {field: axes[field][0] for field in ("classes", "image") if len(axes.get(field, ())) == 1}
-    same.setdefault("classes", 2)
+    task = [axis for axis in AXES if axis.task]
+    same = {axis.field: axes[axis.field][0] for axis in task if len(axes.get(axis.field, ())) == 1}
+    same.setdefault("classes", Variant().classes)
     return limits_under(analyze_target(resolve(target, same), batch=batch or 1), target)
 
 

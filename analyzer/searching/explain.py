@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, get_args
@@ -14,11 +14,14 @@ from analyzer.architecture.facts import CONVOLUTIONS, Op, Part, Scope
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError
+from analyzer.figures import LAYERED
+from analyzer.limits import Limit, hold_all, state_of
 from analyzer.reading import exact, family
 from analyzer.reading import saved as memory
 from analyzer.records import Record, variant_of
 
-SHARED = ("params", "macs", "conv_activations", "saved_bytes")
+SHARED = tuple(figure.name for figure in LAYERED)
+"""What stages and roles have shares of."""
 KINDS = get_args(Change)[1:]
 
 
@@ -82,11 +85,10 @@ def shares(variant: Variant, batch: int = 1) -> tuple[list[Share], list[Share]]:
     roles: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(SHARED, 0))
     net = trace(variant)
     for scope, op, saved in memory.saved(net, batch):
-        cost, part = exact.cost(op), net.part_of(op)
-        figures = (cost.params, cost.macs, cost.conv_activations, saved)
+        figures, part = {**exact.cost(op)._asdict(), "saved_bytes": saved}, net.part_of(op)
         for table, key in ((stages, str(part)), (roles, _role(scope, op, part))):
-            for name, value in zip(SHARED, figures, strict=True):
-                table[key][name] += int(value)
+            for name in SHARED:
+                table[key][name] += int(figures[name])
     return _sorted(stages.items()), _sorted(roles.items())
 
 
@@ -182,7 +184,7 @@ def _changed(variant: Variant, axis: Axis, value: Any, batch: int) -> Iterator[A
         yield AxisChange(axis.option, getattr(variant_of(record), axis.field), axis.change, record, axis.values.between)
 
 
-def cheapest(variant: Variant, limits: dict[str, int], batch: int = 1) -> list[AxisChange]:
+def cheapest(variant: Variant, limits: Sequence[Limit], batch: int = 1) -> list[AxisChange]:
     """For each axis the mildest value that alone meets every limit, the one that keeps most MACs first.
 
     Mildest is the first in the order away from the variant's own value. Every figure of each is exact.
@@ -194,5 +196,5 @@ def cheapest(variant: Variant, limits: dict[str, int], batch: int = 1) -> list[A
     return sorted(found, key=lambda change: -(change.record.macs or 0))
 
 
-def _meets(record: Record, limits: dict[str, int]) -> bool:
-    return all((value := getattr(record, figure)) is not None and value <= limit for figure, limit in limits.items())
+def _meets(record: Record, limits: Sequence[Limit]) -> bool:
+    return state_of(hold_all(record, limits)) == "within"

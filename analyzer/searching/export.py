@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from analyzer.files import csv_text, write_text
+from analyzer.files import write_text
+from analyzer.reading.flat import csv_of, flat, typed
 from analyzer.searching.results import Find
-from analyzer.sweeping.export import as_text, in_form, require_pyarrow, write_parquet
-from analyzer.sweeping.store import VARIANT_COLUMNS
+from analyzer.sweeping.export import in_form, require_pyarrow, write_parquet
 
-TEXT_COLUMNS = ("name", "best_for", *VARIANT_COLUMNS)
+MARKS = ("front", "best_for")
+"""Columns of a find beside its record's."""
 
 
-def export(found: Sequence[Find], path: Path) -> None:
+def export(finds: Sequence[Find], path: Path) -> None:
     """Writes finds in the form that the file's suffix names. Raises UsageError on another one."""
-    in_form(FORMATS, path)(found, path)
+    in_form(FORMATS, path)(finds, path)
 
 
 def require_form(path: Path) -> None:
@@ -27,36 +28,28 @@ def require_form(path: Path) -> None:
         require_pyarrow(path)
 
 
-def flat(find: Find) -> dict[str, Any]:
-    """A find's name, marks, figures by their names and the variant's fields."""
-    cells = find.to_dict()
-    variant: Any = cells.pop("variant") or {}
-    return {**cells, "best_for": ",".join(find.best_for), **{name: variant.get(name) for name in VARIANT_COLUMNS}}
+def cells(find: Find) -> dict[str, Any]:
+    """A find's record flat, and its marks, by column."""
+    return {**flat(find.record), "front": find.front, "best_for": ",".join(find.best_for)}
 
 
-def to_jsonl(found: Iterable[Find]) -> str:
+def to_jsonl(finds: Iterable[Find]) -> str:
     """One find a line."""
-    return "".join(json.dumps(find.to_dict()) + "\n" for find in found)
+    return "".join(json.dumps(find.to_dict()) + "\n" for find in finds)
 
 
-def to_csv(found: Iterable[Find]) -> str:
-    """One row a find under the names of `flat`."""
-    rows = [flat(find) for find in found]
-    return csv_text(rows[0], (row.values() for row in rows)) if rows else ""
+def to_csv(finds: Iterable[Find]) -> str:
+    """One line a find in the columns of `cells`."""
+    return csv_of(map(cells, finds), MARKS)
 
 
-def _columns(found: Sequence[Find]) -> dict[str, tuple[str, list[Any]]]:
-    rows = [flat(find) for find in found]
-    columns: dict[str, tuple[str, list[Any]]] = {}
-    for name in rows[0] if rows else ():
-        values = [row[name] for row in rows]
-        if name in TEXT_COLUMNS:
-            columns[name] = ("string", [as_text(value) for value in values])
-        elif name == "front":
-            columns[name] = ("bool", values)
-        else:
-            columns[name] = ("float64" if name.startswith(("measured", "predicted")) else "int64", values)
-    return columns
+def _columns(finds: Sequence[Find]) -> dict[str, tuple[str, list[Any]]]:
+    table = list(map(cells, finds))
+    marks = {
+        "front": ("bool", [row["front"] for row in table]),
+        "best_for": ("string", [row["best_for"] for row in table]),
+    }
+    return {**typed(table), **marks}
 
 
 FORMATS: dict[str, Callable[[Sequence[Find], Path], None]] = {

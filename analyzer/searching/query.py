@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from analyzer.errors import UsageError, did_you_mean
-from analyzer.reading.vector import MEMORY, TRAINING, Counts
+from analyzer.figures import LIMITED
+from analyzer.limits import Limit, own_limits
+from analyzer.reading.vector import ColumnCounts
 from analyzer.records import Record
 from analyzer.space.pareto import front
 
-FIGURES = ("params", "macs", "conv_activations", *MEMORY)
+FIGURES = tuple(figure.name for figure in LIMITED if figure.arrays)
 """What a search can constrain and optimise: figures that exist in array form."""
+COLUMN = {figure: number for number, figure in enumerate(FIGURES)}
+"""The column of each in a table of points."""
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -26,30 +31,11 @@ def require_figure(figure: str, where: str) -> None:
         raise UsageError(f"can't search by {figure!r}", where=where, fix=did_you_mean(figure, FIGURES))
 
 
-@dataclass(frozen=True)
-class Constraint:
-    """A figure's limits, both inclusive; None is no limit. `source` is what the user said."""
-
-    figure: str
-    minimum: int | None = None
-    maximum: int | None = None
-    source: str = ""
-
-    def __post_init__(self) -> None:
-        require_figure(self.figure, self.source or "constraint")
-
-    def __str__(self) -> str:
-        limits = [(self.minimum, "at least"), (self.maximum, "at most")]
-        return f"{self.figure} " + " and ".join(f"{words} {limit:,}" for limit, words in limits if limit is not None)
-
-
-def limits_under(record: Record, name: str) -> list[Constraint]:
-    """A record's own params, MACs and saved bytes as limits."""
-    figures = {figure: getattr(record, figure) for figure in ("params", "macs", "saved_bytes")}
+def limits_under(record: Record, name: str) -> list[Limit]:
+    """A record's own headline figures as limits."""
     return [
-        Constraint(figure, maximum=value, source=f"under {name} ({figure} {value:,})")
-        for figure, value in figures.items()
-        if value is not None
+        msgspec.structs.replace(limit, source=f"{limit.source} ({limit.figure} {limit.bound:,})")
+        for limit in own_limits(record, f"under {name}")
     ]
 
 
@@ -69,19 +55,23 @@ class Query:
     """What to look for. Memory is at `batch`; `best` variants are kept for each objective."""
 
     objectives: tuple[Objective, ...] = (Objective("params"), Objective("macs"))
-    constraints: tuple[Constraint, ...] = ()
+    constraints: tuple[Limit, ...] = ()
     batch: int = 1
     best: int = 0
 
     def __post_init__(self) -> None:
         if not self.objectives:
             raise UsageError("has no objective", where="search", fix="such as --minimize params,macs")
+        for limit in self.constraints:
+            require_figure(limit.figure, limit.source or "constraint")
+            if not 0 <= limit.bound < 2**63:
+                raise UsageError(f"{limit.bound:,} is out of range", where=limit.source, fix="use 0 to 2^63-1")
 
     @property
-    def memory(self) -> tuple[str, ...]:
-        """The figures of memory that must be counted."""
+    def used(self) -> tuple[str, ...]:
+        """The figures that must be counted."""
         used = {*(o.figure for o in self.objectives), *(c.figure for c in self.constraints)}
-        return tuple(figure for figure in MEMORY if figure in used)
+        return tuple(figure for figure in FIGURES if figure in used)
 
 
 @dataclass
@@ -102,25 +92,22 @@ class Finds:
     nearest: tuple[float, int, int] = (float("inf"), -1, -1)
 
 
-def valid_of(query: Query, counts: Counts) -> Mask:
+def valid_of(counts: ColumnCounts) -> Mask:
     """Which variants make a network, and train where a figure of training is asked for."""
-    if counts.untrainable is not None and TRAINING.intersection(query.memory):
-        return ~counts.invalid & ~counts.untrainable
-    return ~counts.invalid
+    return ~counts.invalid if counts.untrainable is None else ~counts.invalid & ~counts.untrainable
 
 
-def fits_of(query: Query, counts: Counts) -> Mask:
+def fits_of(query: Query, counts: ColumnCounts) -> Mask:
     """Which variants meet every constraint."""
     figures = figures_of(counts)
-    meets = [_excess(constraint, figures) <= 0 for constraint in query.constraints]
-    return np.asarray(np.logical_and.reduce([valid_of(query, counts), *meets]))
+    meets = [limit.beyond(_of(limit, figures)) <= 0 for limit in query.constraints]
+    return np.asarray(np.logical_and.reduce([valid_of(counts), *meets]))
 
 
-def judge(query: Query, counts: Counts, part: int, indices: Ints) -> Finds:
+def judge(query: Query, counts: ColumnCounts, part: int, indices: Ints) -> Finds:
     """The finds of one chunk of a part."""
-    figures, valid = figures_of(counts), valid_of(query, counts)
-    excess = [_excess(constraint, figures) for constraint in query.constraints]
-    meets = [(each <= 0) & valid for each in excess]
+    figures, valid = figures_of(counts), valid_of(counts)
+    meets = [(limit.beyond(_of(limit, figures)) <= 0) & valid for limit in query.constraints]
     fits = np.logical_and.reduce([valid, *meets])
     finds = Finds(
         seen=len(indices),
@@ -133,35 +120,27 @@ def judge(query: Query, counts: Counts, part: int, indices: Ints) -> Finds:
         points = figures[rows]
         where = np.column_stack([np.full(len(rows), part, np.int64), indices[rows]])
         return _reduced(query, finds, points, where)
-    if excess and finds.valid:
+    if query.constraints and finds.valid:
+        excess = [limit.excess(_of(limit, figures)) for limit in query.constraints]
         worst = np.where(valid, np.max(excess, axis=0), np.inf)
         at = int(worst.argmin())
         finds.nearest = (float(worst[at]), part, int(indices[at]))
     return finds
 
 
-def figures_of(counts: Counts) -> Ints:
+def figures_of(counts: ColumnCounts) -> Ints:
     """One row a variant, the figures in FIGURES' order; 0 where one was not counted."""
-    columns = [getattr(counts, figure) for figure in FIGURES]
-    return np.column_stack([np.zeros_like(counts.params) if column is None else column for column in columns])
+    nothing = np.zeros(len(counts.invalid), np.int64)
+    return np.column_stack([counts.figures.get(figure, nothing) for figure in FIGURES])
 
 
-def _excess(constraint: Constraint, figures: Ints) -> Floats:
-    """How far each variant is beyond the limit, relative to it; 0 or less where it is met, exactly."""
-    values = figures[:, FIGURES.index(constraint.figure)]
-    over = np.full(len(values), -1.0)
-    if constraint.maximum is not None:
-        bad = values > constraint.maximum
-        over = np.where(bad, (values - constraint.maximum) / max(constraint.maximum, 1), over)
-    if constraint.minimum is not None:
-        bad = values < constraint.minimum
-        over = np.where(bad, (constraint.minimum - values) / constraint.minimum, over)
-    return over
+def _of(limit: Limit, figures: Ints) -> Ints:
+    return figures[:, COLUMN[limit.figure]]
 
 
 def goals(query: Query, points: Ints) -> Ints:
     """The objectives' columns, all to be minimised."""
-    return np.column_stack([(-1 if o.maximize else 1) * points[:, FIGURES.index(o.figure)] for o in query.objectives])
+    return np.column_stack([(-1 if o.maximize else 1) * points[:, COLUMN[o.figure]] for o in query.objectives])
 
 
 def _reduced(query: Query, finds: Finds, points: Ints, where: Ints) -> Finds:

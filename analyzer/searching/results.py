@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.architecture.axes import BY_FIELD
+from analyzer.figures import FIGURES
 from analyzer.reading import family
 from analyzer.reading.latency import Profile
 from analyzer.records import Record, fields_of
-from analyzer.searching.query import FIGURES
+from analyzer.searching.query import COLUMN
 
 if TYPE_CHECKING:
     from analyzer.searching.engine import Result
@@ -29,33 +30,29 @@ class Find:
     best_for: tuple[str, ...]
 
     def to_dict(self) -> dict[str, object]:
-        """One flat JSON object: name, figures by their names, the marks, the variant's fields."""
+        """One JSON object: name, the marks, every figure by its name, the variant."""
         record = self.record
-        names = ("params", "macs", "flops", *FIGURES[2:], "param_bytes", "buffer_bytes")
         return {
             "name": record.target.name,
             "front": self.front,
             "best_for": list(self.best_for),
             "batch": record.batch,
-            **{name: getattr(record, name) for name in names},
-            "predicted_latency_s": record.predicted.latency_s if record.predicted else None,
-            **{name: getattr(record.measured, name, None) for name in ("measured_latency_s", "measured_images_per_s")},
-            "measured_ratio": record.measured.ratio if record.measured else None,
+            **{figure.name: figure.of(record) for figure in FIGURES.values()},
             "variant": fields_of(record),
         }
 
 
 def finds(result: Result, profile: Profile | None = None) -> list[Find]:
     """The front, in order of the first objective, then the k best of each objective, each variant once."""
-    query, found = result.query, result.finds
+    query, totals = result.query, result.finds
     sign = -1 if query.objectives[0].maximize else 1
-    first = sign * found.points[:, FIGURES.index(query.objectives[0].figure)]
-    order = np.lexsort((found.where[:, 1], found.where[:, 0], first))
+    first = sign * totals.points[:, COLUMN[query.objectives[0].figure]]
+    order = np.lexsort((totals.where[:, 1], totals.where[:, 0], first))
     best: dict[tuple[int, int], list[str]] = {}
-    for i, (_, spots) in found.best.items():
+    for i, (_, spots) in totals.best.items():
         for part, index in spots.tolist():
             best.setdefault((part, index), []).append(query.objectives[i].figure)
-    on_front = [(int(part), int(index)) for part, index in found.where[order]]
+    on_front = [(int(part), int(index)) for part, index in totals.where[order]]
     places = list(dict.fromkeys([*on_front, *best]))
     variants = [result.space.parts[part].variant(index) for part, index in places]
     standing = set(on_front)
@@ -67,13 +64,13 @@ def finds(result: Result, profile: Profile | None = None) -> list[Find]:
 
 def described(result: Result) -> list[str]:
     """What was searched, what was seen of it, what was asked: a sentence each."""
-    space, query, found = result.space, result.query, result.finds
+    space, query, totals = result.space, result.query, result.finds
     if result.exhaustive:
         structures = f"{len(space.parts):,} structure{'s' * (len(space.parts) > 1)}"
         seen = f"All {space.size:,} variants of {structures} were seen, so the front is exact."
     else:
         seen = (
-            f"{found.seen:,} of {space.size:,} variants were seen ({100 * result.share:.3g} %): the same share of "
+            f"{totals.seen:,} of {space.size:,} variants were seen ({100 * result.share:.3g} %): the same share of "
             f"every structure, by a walk that visits none twice (seed {result.seed}). The front is that of the sample."
         )
     axes = "; ".join(f"{BY_FIELD[name].option} {_span(values)}" for name, values in space.axes.items())
@@ -82,8 +79,8 @@ def described(result: Result) -> list[str]:
     return [
         seen,
         f"The axes: {axes or 'none, all at their defaults'}.",
-        f"{found.fitting:,} of {found.valid:,} that make a network meet {limits}; memory at batch {query.batch}.",
-        f"{len(found.points):,} stand on the front of {goals}"
+        f"{totals.fitting:,} of {totals.valid:,} that make a network meet {limits}; memory at batch {query.batch}.",
+        f"{len(totals.points):,} stand on the front of {goals}"
         + (f"; the {query.best} best of each are added." if query.best else "."),
     ]
 

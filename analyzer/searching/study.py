@@ -23,8 +23,10 @@ import numpy as np
 from analyzer.architecture.network import densenet121_like
 from analyzer.architecture.variant import Variant
 from analyzer.errors import ArchitectureError, MeasureError, UsageError, did_you_mean
+from analyzer.figures import FIGURES
+from analyzer.measurements import Measurement
 from analyzer.reading import family
-from analyzer.records import Measurement, Record, Remark, variant_of
+from analyzer.records import Record, Remark, variant_of
 from analyzer.searching import engine
 from analyzer.searching.candidates import Coding, evenly, excess_of, fitting, places
 from analyzer.searching.optuna_storage import alone, optuna_here, storage_at, told
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
     import optuna
 
 Sampler = Literal["tpe", "nsga2"]
-MEASURED = {"measured_latency_s": False, "measured_images_per_s": True, "measured_ratio": False}
-"""What can be measured for, and whether more is better; `measured_ratio` is the time over the baseline's."""
+MEASURED = {figure.name: figure for figure in FIGURES.values() if figure.standing == "measured" and figure.searched}
+"""What can be measured for."""
 STATIC_SHARE = 0.25
 """Of the time, at most, for the static front that the study begins with."""
 WARM, WARM_MOST = 0.5, 16
@@ -81,7 +83,8 @@ class Question:
     @property
     def maximized(self) -> list[bool]:
         """Of each objective, the measured first, whether more is better."""
-        return [*(MEASURED[figure] for figure in self.measured), *(objective.maximize for objective in self.static)]
+        measured = (MEASURED[figure].better == "more" for figure in self.measured)
+        return [*measured, *(objective.maximize for objective in self.static)]
 
 
 @dataclass
@@ -112,8 +115,8 @@ class StudyResult:
 
 def values_of(question: Question, row: Record) -> list[float]:
     """A measured row's objectives, as figures are: none is turned round."""
-    measured = [getattr(row.measured, "ratio" if f == "measured_ratio" else f) for f in question.measured]
-    return [float(value) for value in (*measured, *(getattr(row, o.figure) for o in question.static))]
+    names = (*question.measured, *(objective.figure for objective in question.static))
+    return [float(FIGURES[name].of(row)) for name in names]
 
 
 def comparable(measured: Measurement) -> bool:
@@ -267,7 +270,7 @@ class _Run:
 
     def _counted(self, row: Record) -> bool:
         """Whether it makes a network and has every static objective."""
-        return row.error is None and all(getattr(row, o.figure) is not None for o in self.question.static)
+        return row.error is None and all(FIGURES[o.figure].of(row) is not None for o in self.question.static)
 
     def _draw(self) -> bool:
         """Proposes a variant that fits and is new, of what the static search found, else at random; False for none."""

@@ -8,25 +8,15 @@ from typing import Any, TypeVar
 
 from analyzer.distribution import installing
 from analyzer.errors import UsageError
-from analyzer.files import csv_text, temporary_of, write_text
-from analyzer.records import Record, fields_of
+from analyzer.files import temporary_of, write_text
+from analyzer.reading.flat import as_text, csv_of, flat, to_csv, typed
+from analyzer.records import Record
 from analyzer.sweeping.database import StoredRow
-from analyzer.sweeping.store import COLUMNS, MEASURED_COLUMNS, VARIANT_COLUMNS, to_csv
 
 Form = TypeVar("Form")
 
-ORIGIN_COLUMNS = ("host", "created", "analyzer", "commit", "source")
-NAMES = (
-    *COLUMNS,
-    *VARIANT_COLUMNS,
-    *(f"measured.{name}" for name in MEASURED_COLUMNS),
-    "protocol",
-    "device",
-    "error",
-    *ORIGIN_COLUMNS,
-)
-TEXT_COLUMNS = ("name", "label", *VARIANT_COLUMNS, "measured.baseline", "protocol", "device", "error", *ORIGIN_COLUMNS)
-REAL_COLUMNS = tuple(f"measured.{name}" for name in MEASURED_COLUMNS if name not in ("batch", "baseline"))
+ORIGIN = ("host", "created", "analyzer", "commit", "source")
+"""Columns of a stored row beside its record's."""
 
 
 def write_results(folder: Path, records: Sequence[Record]) -> None:
@@ -54,25 +44,15 @@ def in_form(forms: Mapping[str, Form], path: Path) -> Form:
     return forms[path.suffix]
 
 
-def flat(row: StoredRow) -> dict[str, Any]:
-    """A row's figures as integers, the variant's fields, what was measured, the error and the origin, by column."""
-    record, measured = row.record, row.record.measured
-    variant = fields_of(record)
-    return {
-        **{name: getattr(record.target if name in ("name", "label") else record, name) for name in COLUMNS},
-        **{name: variant.get(name) for name in VARIANT_COLUMNS},
-        **{f"measured.{name}": getattr(measured, name, None) for name in MEASURED_COLUMNS},
-        "protocol": measured.protocol if measured else None,
-        "device": measured.environment.device_name if measured else None,
-        "error": f"{record.error.where}: {record.error.what}" if record.error else None,
-        **{name: getattr(row, name) for name in ORIGIN_COLUMNS},
-        "created": row.created.isoformat(),
-    }
+def cells(row: StoredRow) -> dict[str, Any]:
+    """A row's record flat, and its origin, by column."""
+    origin = {name: getattr(row, name) for name in ORIGIN}
+    return {**flat(row.record), **origin, "created": row.created.isoformat()}
 
 
-def csv_of(rows: Sequence[StoredRow]) -> str:
-    """CSV in the columns of `flat`."""
-    return csv_text(NAMES, ([cells[name] for name in NAMES] for cells in map(flat, rows)))
+def csv_of_rows(rows: Sequence[StoredRow]) -> str:
+    """CSV in the columns of `cells`."""
+    return csv_of(map(cells, rows), ORIGIN)
 
 
 def write_parquet(columns: Mapping[str, tuple[str, list[Any]]], path: Path) -> None:
@@ -107,28 +87,14 @@ def require_pyarrow(path: Path) -> None:
 
 
 def _columns(rows: Sequence[StoredRow]) -> dict[str, tuple[str, list[Any]]]:
-    """The columns of `flat`, and the whole record as JSON in the last one."""
-    table = [flat(row) for row in rows]
-    columns: dict[str, tuple[str, list[Any]]] = {}
-    for name in NAMES:
-        values = [cells[name] for cells in table]
-        if name in TEXT_COLUMNS:
-            columns[name] = ("string", [as_text(value) for value in values])
-        else:
-            columns[name] = ("float64" if name in REAL_COLUMNS else "int64", values)
-    columns["record"] = ("string", [row.record.to_json() for row in rows])
-    return columns
-
-
-def as_text(value: object) -> str | None:
-    """A field as text; a list as it is written in options."""
-    if value is None:
-        return None
-    return "-".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    """The columns of `cells`, and the whole record as JSON in the last one."""
+    table = list(map(cells, rows))
+    origin = {name: ("string", [as_text(row[name]) for row in table]) for name in ORIGIN}
+    return {**typed(table), **origin, "record": ("string", [row.record.to_json() for row in rows])}
 
 
 FORMATS: dict[str, Callable[[Sequence[StoredRow], Path], None]] = {
-    ".csv": lambda rows, path: write_text(path, csv_of(rows)),
+    ".csv": lambda rows, path: write_text(path, csv_of_rows(rows)),
     ".jsonl": lambda rows, path: write_text(path, to_jsonl(row.record for row in rows)),
     ".parquet": lambda rows, path: write_parquet(_columns(rows), path),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,12 @@ import msgspec
 
 from analyzer.architecture.network import trace
 from analyzer.errors import UsageError
+from analyzer.limits import Limit, own_limits
 from analyzer.reading import family
 from analyzer.reading.peak import training_peak
 from analyzer.records import Record
-from analyzer.reporting.against import compare_reports, own_limits
-from analyzer.reporting.data import ReportData, ReportLimit, TimelineStep, now, timeline_of
+from analyzer.reporting.against import compare_reports
+from analyzer.reporting.data import ReportData, TimelineStep, now, timeline_of
 from analyzer.reporting.page import read_report
 from analyzer.sweeping.database import NAME, Database
 from analyzer.sweeping.run import pareto_names, subject_of
@@ -30,7 +31,7 @@ class ReportPlan:
     """
 
     results: tuple[Path, ...]
-    limits: Mapping[str, int]
+    limits: Sequence[Limit]
     subject: str | None
     command: tuple[str, ...]
 
@@ -70,7 +71,7 @@ def _records_at(path: Path, warn: Callable[[str], None]) -> list[Record]:
 
 def report_data(
     records: Sequence[Record],
-    limits: Mapping[str, int],
+    limits: Sequence[Limit],
     *,
     command: Sequence[str],
     subject: str | None = None,
@@ -79,7 +80,7 @@ def report_data(
     """A report on records, the baseline first; `searched` where they are a search's finds.
 
     The verdict is on the record named `subject` (default: the article's network, else the first variant) under the
-    limits by figure (default: the baseline's own figures).
+    limits (default: the baseline's own figures).
     """
     baseline, judged = records[0], subject_of(records, subject)
     detailed = {row.target.name: _with_layers(row) for row in (baseline, judged) if row is not None}
@@ -90,7 +91,7 @@ def report_data(
         records=tuple(detailed.get(row.target.name, row) for row in records),
         baseline=detailed[baseline.target.name],
         subject=detailed[judged.target.name] if judged else None,
-        limits=asked_limits(limits) or own_limits(baseline, f"{baseline.target.shown}'s own"),
+        limits=tuple(limits) or own_limits(baseline, f"{baseline.target.shown}'s own"),
         front=pareto_names(records),
         environment=measured.environment if measured else None,
         generated=now(),
@@ -105,14 +106,6 @@ def _timeline(row: Record | None) -> tuple[TimelineStep, ...] | None:
         return None
     step = training_peak(trace(row.target.variant), row.batch, timeline=True)
     return timeline_of(step.moments)
-
-
-def asked_limits(limits: Mapping[str, int]) -> tuple[ReportLimit, ...]:
-    """Limits by figure as the report's own."""
-    return tuple(
-        ReportLimit(figure=figure, maximum=limit, source=f"--max-{figure.removesuffix('_bytes').replace('_', '-')}")
-        for figure, limit in limits.items()
-    )
 
 
 def _title(records: Sequence[Record]) -> str:

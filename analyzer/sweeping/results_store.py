@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 
 from analyzer.errors import UsageError
+from analyzer.measurements import Measurement
 from analyzer.measuring.environment import package_version
-from analyzer.records import Measurement, Record
+from analyzer.records import Record
 from analyzer.sweeping.database import NAME, DamagedError, Database, made_here, reason_of
 from analyzer.sweeping.store import MemoryStore, Setting, Store, keep_aside
 

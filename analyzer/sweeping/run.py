@@ -14,9 +14,11 @@ import numpy as np
 from analyzer.architecture.network import densenet121_like
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, MeasureError, UsageError, did_you_mean
+from analyzer.limits import Limit
+from analyzer.measurements import Measurement
 from analyzer.reading.family import baseline_for, failed, records, target
 from analyzer.reading.latency import Profile
-from analyzer.records import Measurement, Record, Remark, devices_of, read_record, variant_of
+from analyzer.records import Record, Remark, devices_of, read_record, variant_of
 from analyzer.space.grid import BadVariant, Grid, Listed
 from analyzer.space.pareto import front
 from analyzer.sweeping.executors import Executor, Processes, result_of
@@ -37,13 +39,13 @@ NOT_MEASURED = "not measured: "
 @dataclass(frozen=True)
 class SweepFiles:
     """What a sweep leaves in `folder` (None: nothing): results.db, with `resume` beside what it already has, and a
-    `report` (None: report.html there) under `limits` by figure, which names the `command` that asked for it.
+    `report` (None: report.html there) under `limits`, which names the `command` that asked for it.
     """
 
     folder: Path | None = None
     resume: bool = True
     report: Path | None = None
-    limits: Mapping[str, int] = field(default_factory=dict)
+    limits: Sequence[Limit] = ()
     command: tuple[str, ...] = ()
 
 

@@ -10,10 +10,10 @@ from typing import IO, Protocol
 
 import msgspec
 
-from analyzer.architecture.axes import FIELDS
 from analyzer.errors import UsageError
-from analyzer.files import csv_text, write_text
-from analyzer.records import FIGURES, Measurement, Record, fields_of, read_record
+from analyzer.files import write_text
+from analyzer.measurements import Measurement
+from analyzer.records import Record, read_record
 from analyzer.seals import DamagedRowError
 
 
@@ -160,38 +160,3 @@ def read_jsonl(path: Path) -> tuple[list[Record], list[str]]:
             continue
         records[record.target.name] = record
     return list(records.values()), warnings
-
-
-COLUMNS = ("name", "label", "batch", "flops", *FIGURES, "param_bytes", "buffer_bytes")
-VARIANT_COLUMNS = FIELDS
-MEASURED_COLUMNS = (
-    "batch",
-    "measured_latency_s",
-    "measured_images_per_s",
-    "ratio",
-    "ratio_low",
-    "ratio_high",
-    "baseline",
-)
-
-
-PREDICTED_COLUMNS = ("predicted_latency_s", "predicted_latency_batch", "predicted_latency_mean_error")
-
-
-def to_csv(records: Iterable[Record]) -> str:
-    """One row a record: figures as raw integers, the variant's fields, what was measured, the error."""
-    measured = [f"measured.{name}" for name in MEASURED_COLUMNS]
-    headings = [*COLUMNS, *VARIANT_COLUMNS, *measured, "device", *PREDICTED_COLUMNS, "error"]
-    return csv_text(headings, map(_csv_row, records))
-
-
-def _csv_row(record: Record) -> list[object]:
-    variant, measured, predicted = fields_of(record), record.measured, record.predicted
-    return [
-        *(getattr(record.target if name in ("name", "label") else record, name) for name in COLUMNS),
-        *(variant.get(name) for name in VARIANT_COLUMNS),
-        *(getattr(measured, name, None) for name in MEASURED_COLUMNS),
-        measured.environment.device_name if measured else None,
-        *((predicted.latency_s, predicted.batch, predicted.mean_error) if predicted else (None, None, None)),
-        f"{record.error.where}: {record.error.what}" if record.error else None,
-    ]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from analyzer.architecture.variant import Variant
-from analyzer.records import Measurement
+from analyzer.measurements import Measurement
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from analyzer.architecture.variant import Variant
@@ -10,8 +10,9 @@ from analyzer.errors import UsageError
 from analyzer.reading import family
 from analyzer.reading.peak import Training
 from analyzer.records import Record
+from analyzer.targets.inputs import as_tensors, named_tensors, tensors
 from analyzer.targets.isolation import SECONDS, isolated
-from analyzer.targets.loading import load, tensors
+from analyzer.targets.loading import load
 from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, named
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ def analyze(
 ) -> Record:
     """Every static figure of a variant, a preset's or variant's name, or any torch module.
 
-    A module takes `inputs`: a shape such as `(1, 3, 224, 224)`, a tensor, or a sequence of either, and keyword
-    inputs in `kwargs`; it is counted on the meta device and left as it was. `batch` is for a variant's saved bytes.
+    A module takes `inputs`: a shape such as `(1, 3, 224, 224)`, a tensor, or a sequence of either (`()` for none), and
+    keyword inputs in `kwargs`, as they are but for a `Shape`; it is counted on the meta device and left as it was.
+    `batch` is for a variant's saved bytes.
     Raises an AnalyzerError that says what, where and how to fix it.
     """
     if isinstance(target, str):
@@ -55,28 +57,9 @@ def refuse_inputs(inputs: Any, kwargs: Mapping[str, Any] | None) -> None:
 
 def inputs_of(inputs: Any, kwargs: Mapping[str, Any] | None) -> tuple[list[Any], dict[str, Any]]:
     """A module's inputs as tensors. Raises UsageError where there are none."""
-    if inputs is None:
+    if inputs is None and kwargs is None:
         raise UsageError("a module needs its inputs", where="inputs", fix="such as inputs=(1, 3, 224, 224)")
-    return as_tensors(inputs), {name: _tensor(value) for name, value in (kwargs or {}).items()}
-
-
-def as_tensors(inputs: Any) -> list[Any]:
-    """A shape, a tensor, or a sequence of either, as tensors; shapes become ones on meta."""
-    import torch
-
-    if isinstance(inputs, torch.Tensor) or _is_shape(inputs):
-        return [_tensor(inputs)]
-    return [_tensor(value) for value in inputs]
-
-
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, Sequence) and all(isinstance(size, int) for size in value)
-
-
-def _tensor(value: Any) -> Any:
-    import torch
-
-    return torch.empty(tuple(value), device="meta") if _is_shape(value) else value
+    return as_tensors(inputs), named_tensors(kwargs)
 
 
 def analyze_target(

@@ -19,7 +19,7 @@ import msgspec
 
 from analyzer import processes
 from analyzer.errors import AnalyzerError, CountError, TargetError, UsageError, words_of
-from analyzer.records import Frozen
+from analyzer.structs import Frozen
 from analyzer.targets.resolving import ModuleTarget
 
 T = TypeVar("T")

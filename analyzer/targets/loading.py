@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, TargetError, did_you_mean, words_of
-from analyzer.records import Input
+from analyzer.targets.cures import cure_of
 from analyzer.targets.resolving import ModuleTarget
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 
@@ -79,13 +78,13 @@ def _construct(factory: Any, target: ModuleTarget, device: str) -> Any:
             return factory(**kwargs)
     except (Exception, SystemExit) as first:
         if device == "cpu":
-            raise _failed("can't be constructed", target, first) from first
+            raise _failed("can't be constructed", target, first, factory) from first
     # Some constructors look at values (`.item()` in a drop-path schedule), which meta tensors have not.
     try:
         with torch.device("cpu"):
             return factory(**kwargs)
     except (Exception, SystemExit) as second:
-        raise _failed("can't be constructed", target, second) from second
+        raise _failed("can't be constructed", target, second, factory) from second
 
 
 @contextlib.contextmanager
@@ -187,7 +186,7 @@ def _attribute(module: ModuleType, target: ModuleTarget) -> Any:
     return value
 
 
-def _failed(what: str, target: ModuleTarget, error: BaseException) -> AnalyzerError:
+def _failed(what: str, target: ModuleTarget, error: BaseException, factory: Any = None) -> AnalyzerError:
     """A TargetError that shows the user's own line, not ours."""
     if isinstance(error, AnalyzerError):
         return error
@@ -203,18 +202,4 @@ def _failed(what: str, target: ModuleTarget, error: BaseException) -> AnalyzerEr
                 f" ({frames[-1].line})" if frames[-1].line else ""
             )
     text = words_of(error)
-    needs_arguments = isinstance(error, TypeError) and "argument" in text
-    fix = "make it import and construct on its own first"
-    if needs_arguments:
-        fix = "pass its arguments with --kwarg name=value"
-    elif "CUDA" in text:
-        fix = "leave the device to whoever uses the model (no .cuda() in it): counting needs no GPU"
-    return TargetError(f"{what}: {text}{place}", where=target.name, fix=fix)
-
-
-def tensors(inputs: Sequence[Input], device: str = "meta") -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
-    """Positional and keyword tensors of the inputs, zeros (nothing is allocated on meta)."""
-    import torch
-
-    made = [(i.name, torch.zeros(i.shape, dtype=getattr(torch, i.dtype), device=device)) for i in inputs]
-    return [t for name, t in made if name is None], {name: t for name, t in made if name is not None}
+    return TargetError(f"{what}: {text}{place}", where=target.name, fix=cure_of(error, text, target, factory))

@@ -18,13 +18,7 @@ from analyzer.architecture.values import Each
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.records import Input
-
-MAX_RANK = 16
-_INPUT = re.compile(r"(?:([A-Za-z_][A-Za-z0-9_]*)=)?([0-9]+(?:,[0-9]+)*|scalar)(?::([a-z0-9_]+))?")
-_DTYPES = (
-    "float32", "float64", "float16", "bfloat16", "complex64", "complex128",
-    "int64", "int32", "int16", "int8", "uint8", "bool",
-)  # fmt: skip
+from analyzer.targets.inputs import parse_input
 
 
 @dataclass(frozen=True)
@@ -135,19 +129,3 @@ def parse_kwargs(texts: Sequence[str]) -> tuple[tuple[str, Any], ...]:
         except (ValueError, RecursionError):
             parsed[name] = {"True": True, "False": False, "None": None}.get(value, value)
     return tuple(parsed.items())
-
-
-def parse_input(text: str) -> Input:
-    """An input from `[name=]shape[:dtype]`: `1,3,224,224`, `ids=1,7:int64`. Raises UsageError."""
-    match = _INPUT.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(
-            f"{text[:80]!r} is not an input", where="--input", fix="write it as 1,3,224,224 or ids=1,7:int64"
-        )
-    name, sizes, dtype = match[1], match[2], match[3] or "float32"
-    if dtype not in _DTYPES:
-        raise UsageError(f"unknown dtype {dtype!r}", where="--input", fix=did_you_mean(dtype, _DTYPES))
-    shape = () if sizes == "scalar" else tuple(int(size) for size in sizes.split(",") if len(size) < 13)
-    if len(shape) > MAX_RANK or (sizes != "scalar" and len(shape) != sizes.count(",") + 1):
-        raise UsageError(f"{text[:80]!r} is no shape a tensor can have", where="--input", fix="use up to 16 sizes")
-    return Input(shape=shape, dtype=dtype, name=name)

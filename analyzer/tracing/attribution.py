@@ -53,7 +53,7 @@ class Modules:
         self.rows: dict[str, ModuleTally] = {}
         self.outputs: dict[str, Shape | None] = {}
         self.failed: Failed | None = None
-        self.leaving: Callable[[Any], None] = lambda result: None
+        self.leaving: Callable[[Any], None] = ignore
         self.elsewhere: dict[str, None] = {}
         self._thread = threading.get_ident()
         for path, module in self.by_path.items():
@@ -100,6 +100,10 @@ class Modules:
 
         # A scripted module has no forward of its own to replace: its operators are its caller's.
         vars(module)["forward"] = attributed
+
+
+def ignore(_result: Any) -> None:
+    """What is done as a module is left, where nothing is to be done."""
 
 
 def result_shape(result: Any) -> Shape | None:

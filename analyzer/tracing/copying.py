@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
@@ -39,6 +40,21 @@ def to_cpu(tensor: Tensor) -> Tensor:
     else:
         made = tensor.detach().to("cpu", copy=True)
     return made.requires_grad_(tensor.requires_grad)
+
+
+class Fakes:
+    """Tensors on meta that say that they are on the CPU, so that autocast sees them."""
+
+    def __init__(self) -> None:
+        from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+        self.mode: Any = FakeTensorMode(allow_non_fake_inputs=True)
+        self._kind: Any = FakeTensor
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        """A copy of a tensor."""
+        made: Tensor = self._kind(self.mode, to_meta(tensor).detach(), torch.device("cpu"))
+        return made.requires_grad_(tensor.requires_grad)
 
 
 class _Converting(TorchFunctionMode):
@@ -144,18 +160,37 @@ def _converted(tensor: Tensor, convert: Convert) -> Tensor:
 
 
 def _uncopyable(model: nn.Module) -> list[Any]:
-    """Attributes of modules that `deepcopy` refuses: locks, files, generators."""
-    values = []
-    for module in model.modules():
-        for name, value in vars(module).items():
-            if name in ("_parameters", "_buffers", "_modules") or isinstance(value, Tensor):
-                continue
-            try:
-                with _Converting(to_meta):
-                    copy.deepcopy(value, {id(m): m for m in model.modules()})
-            except Exception:
-                values.append(value)
-    return values
+    """What `deepcopy` refuses in the attributes of modules: locks, files, generators; the innermost of each."""
+    memo: dict[int, Any] = {id(module): module for module in model.modules()}
+    found: list[Any] = []
+    with _Converting(to_meta):
+        for module in model.modules():
+            for name, value in vars(module).items():
+                if name not in ("_parameters", "_buffers", "_modules") and not isinstance(value, _COPYABLE):
+                    _refused(value, memo, found)
+    return found
+
+
+_COPYABLE = (bool, int, float, str, bytes, type(None), Tensor)
+
+
+def _refused(value: Any, memo: dict[int, Any], found: list[Any]) -> None:
+    try:
+        copy.deepcopy(value, memo)
+    except Exception:
+        memo[id(value)] = value
+        parts: list[Any] = []
+        if isinstance(value, dict):
+            parts = list(value.values())
+        elif isinstance(value, (list, tuple, set)):
+            parts = list(value)
+        elif hasattr(value, "__dict__") and not isinstance(value, type):
+            parts = list(vars(value).values())
+        before = len(found)
+        for part in parts:
+            _refused(part, memo, found)
+        if len(found) == before:
+            found.append(value)
 
 
 def copy_inputs(inputs: Any, convert: Convert) -> Any:
@@ -170,6 +205,11 @@ def copy_inputs(inputs: Any, convert: Convert) -> Any:
             if id(leaf) not in memo:
                 memo[id(leaf)] = convert(leaf)
             return memo[id(leaf)]
+        if isinstance(leaf, PackedSequence):  # its batches' sizes are no data: a kernel reads them
+            order, back = (
+                None if part is None else once(part) for part in (leaf.sorted_indices, leaf.unsorted_indices)
+            )
+            return PackedSequence(once(leaf.data), leaf.batch_sizes.clone(), order, back)
         if isinstance(leaf, (str, bytes, int, float, complex, type(None), torch.dtype, torch.device)):
             return leaf
         with _Converting(convert):
@@ -182,4 +222,4 @@ def copy_inputs(inputs: Any, convert: Convert) -> Any:
                     fix="give tensors, or objects that survive copy.deepcopy",
                 ) from error
 
-    return tree_map(once, inputs)
+    return tree_map(once, inputs, is_leaf=lambda value: isinstance(value, PackedSequence))

@@ -65,11 +65,11 @@ def diagnose(error: Exception, failed: Failed | None, root: str) -> CountError:
 def needs_values(error: Exception) -> bool:
     """Whether an error comes from a tensor's having no values, and not from the model or its input."""
     text = str(error).lower()
-    return isinstance(error, NotImplementedError) or any(
-        word in text for word in ("meta", "data-dependent", "unallocated storage")
-    )
+    of_fakes = type(error).__module__.startswith("torch._subclasses")
+    return isinstance(error, NotImplementedError) or of_fakes or any(word in text for word in _VALUELESS)
 
 
+_VALUELESS = ("meta", "data-dependent", "unallocated storage", "no fake impl")
 NEEDS_NO_GPU = "leave the device to whoever uses the model (no .cuda() in it): counting needs no GPU"
 _FIX = "give inputs of the shape and dtype that the model takes (--input)"
 

@@ -105,6 +105,33 @@ class _Notices(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+def _run_at_once(task: Callable[..., Any], args: Any, kwargs: Any) -> concurrent.futures.Future[Any]:
+    """A pool's task run in this thread."""
+    future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+    future.set_running_or_notify_cancel()
+    try:
+        with torch.enable_grad():  # a thread has its own grad mode, which is on
+            future.set_result(task(*args, **kwargs))
+    except Exception as error:
+        future.set_exception(error)
+    return future
+
+
+def _refused(*_: Any, **__: Any) -> Any:
+    raise CountError(
+        "the forward hands work to other processes or a multiprocessing pool, where operators can't be seen",
+        fix="run it in the forward's own thread, or in a ThreadPoolExecutor, for the count",
+    )
+
+
+_REFUSED = (
+    (concurrent.futures.ProcessPoolExecutor, "submit"),
+    (multiprocessing.process.BaseProcess, "start"),
+    *((multiprocessing.pool.Pool, verb) for verb in ("apply_async", "_map_async", "imap", "imap_unordered")),
+)
+"""Ways to other processes."""
+
+
 @contextlib.contextmanager
 def threads_seen() -> Iterator[dict[str, None]]:
     """Tasks of thread pools run in this thread, where they are seen; the names of other threads that run operators.
@@ -113,18 +140,11 @@ def threads_seen() -> Iterator[dict[str, None]]:
     """
     found: dict[str, None] = {}
     here = threading.get_ident()
+    submitted, started = concurrent.futures.ThreadPoolExecutor.submit, threading.Thread.start
 
     def submit(pool: Any, task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        if threading.get_ident() != here:
-            return originals[concurrent.futures.ThreadPoolExecutor, "submit"](pool, task, *args, **kwargs)
-        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
-        future.set_running_or_notify_cancel()
-        try:
-            with torch.enable_grad():  # a thread has its own grad mode, which is on
-                future.set_result(task(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
+        own = threading.get_ident() == here
+        return _run_at_once(task, args, kwargs) if own else submitted(pool, task, *args, **kwargs)
 
     def start(thread: threading.Thread) -> None:
         if threading.get_ident() == here:
@@ -135,26 +155,13 @@ def threads_seen() -> Iterator[dict[str, None]]:
                     run()
 
             thread.run = noticed  # type: ignore[method-assign]
-        originals[threading.Thread, "start"](thread)
+        started(thread)
 
-    def refused(*_: Any, **__: Any) -> Any:
-        raise CountError(
-            "the forward hands work to other processes or a multiprocessing pool, where operators can't be seen",
-            fix="run it in the forward's own thread, or in a ThreadPoolExecutor, for the count",
-        )
-
-    changes: dict[tuple[Any, str], Any] = {
-        (concurrent.futures.ThreadPoolExecutor, "submit"): submit,
-        (threading.Thread, "start"): start,
-        (concurrent.futures.ProcessPoolExecutor, "submit"): refused,
-        (multiprocessing.process.BaseProcess, "start"): refused,
-    }
-    for verb in ("apply_async", "_map_async", "imap", "imap_unordered"):
-        changes[multiprocessing.pool.Pool, verb] = refused
-    originals = {(kind, name): getattr(kind, name) for kind, name in changes}
     with contextlib.ExitStack() as stack:
-        for (kind, name), change in changes.items():
-            stack.enter_context(replaced(kind, name, change))
+        stack.enter_context(replaced(concurrent.futures.ThreadPoolExecutor, "submit", submit))
+        stack.enter_context(replaced(threading.Thread, "start", start))
+        for kind, name in _REFUSED:
+            stack.enter_context(replaced(kind, name, _refused))
         yield found
 
 
@@ -170,6 +177,26 @@ def replaced(kind: Any, name: str, value: Any) -> Iterator[None]:
             delattr(kind, name)
         else:
             setattr(kind, name, own)
+
+
+# -- autocast ----------------------------------------------------------------------------------------------------
+
+
+class AutocastError(Exception):
+    """The forward turns autocast on, which passes tensors on meta by."""
+
+
+@contextlib.contextmanager
+def autocast_seen(entered: Callable[..., None]) -> Iterator[None]:
+    """Calls `entered` with the device of each autocast that the forward enters, and whether it is `on`."""
+    enter = torch.autocast.__enter__
+
+    def entering(context: Any) -> Any:
+        entered(context.device, on=context._enabled)
+        return enter(context)  # type: ignore[no-untyped-call]
+
+    with replaced(torch.autocast, "__enter__", entering):
+        yield
 
 
 # -- numpy -------------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from torch import Tensor
 from torch._ops import HigherOrderOperator, OpOverload
 from torch.utils.flop_counter import flop_registry
 
+from analyzer.tracing.origins import stored_parts
+
 Macs = Callable[..., int]
 """Called with the operator's output, then its own positional arguments."""
 
@@ -74,9 +76,40 @@ def _registered(key: Any) -> Formula:
 
 def _product(out: Tensor, a: Tensor, b: Tensor) -> int:
     """(…, m, k) @ (k, n) or (…, k, n); of a sparse matrix only the stored entries multiply."""
-    if a.layout != torch.strided:
-        return int(a._nnz()) * (b.shape[-1] if b.dim() > 1 else 1)
-    return out.numel() * a.shape[-1]
+    if a.layout == b.layout == torch.strided:
+        return out.numel() * a.shape[-1]
+    if b.layout == torch.strided:
+        return _stored(a) * int(b.shape[-1] if b.dim() > 1 else 1)
+    if a.layout == torch.strided:
+        return _stored(b) * (a.numel() // int(a.shape[-1]))
+    if a.device.type == "meta" or b.device.type == "meta":
+        raise NotImplementedError(
+            "a product of two sparse matrices needs the values of their indices, which are on meta"
+        )
+    columns = torch.bincount(a.to_sparse_coo().coalesce().indices()[1], minlength=int(a.shape[-1]))  # type: ignore[no-untyped-call]
+    rows = torch.bincount(b.to_sparse_coo().coalesce().indices()[0], minlength=int(b.shape[0]))  # type: ignore[no-untyped-call]
+    return int((columns * rows).sum())
+
+
+def _stored(sparse: Tensor) -> int:
+    """Entries that a sparse tensor stores, in whole blocks where it is made of blocks."""
+    return int(stored_parts(sparse)[-1].numel())
+
+
+@_formula("product", "_foreach_mm")
+def _foreach_mm(out: Sequence[Tensor], a: Sequence[Tensor], b: Sequence[Tensor], *_: Any) -> int:
+    return sum(_product(*one) for one in zip(out, a, b, strict=True))
+
+
+@_formula("product", "_sparse_sparse_matmul", "_sparse_mm_reduce_impl", "hspmm")
+def _sparse_matmul(out: Any, a: Tensor, b: Tensor, *_: Any, **__: Any) -> int:
+    return _product(out, a, b)
+
+
+@_formula("product", "sparse_sampled_addmm", addend=True)
+def _sampled(_out: Tensor, sampled: Tensor, a: Tensor, *_: Any, **__: Any) -> int:
+    """Only the entries that the sparse addend stores are computed."""
+    return _stored(sampled) * int(a.shape[-1])
 
 
 @_formula("product", "mm", "bmm", "mv", "_int_mm", "_scaled_mm", "_scaled_mm_v2", "_weight_int8pack_mm")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch._ops import OpOverload
 
+from analyzer.tracing.formulas import FORMULAS
+
 _COPIES = """
     alias cat stack _stack _chunk_cat copy copy_ contiguous _copy_from _lazy_clone lift lift_fresh _to_copy
     _reshape_copy _unsafe_view _mkldnn_reshape _mkldnn_transpose to_mkldnn _to_dense _to_sparse _to_sparse_csr
@@ -110,7 +112,7 @@ def is_free(operator: OpOverload) -> bool:
     return (
         any(tag in operator.tags for tag in _FREE_TAGS)
         or any(result.alias_info is not None and not result.alias_info.is_write for result in schema.returns)
-        or base.startswith("_foreach_")
+        or (base.startswith("_foreach_") and f"aten::{base.removeprefix('_foreach_').rstrip('_')}" not in FORMULAS)
         or any(name in FREE for name in _stems(base))
     )
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -24,14 +23,15 @@ from analyzer.errors import CountError
 from analyzer.reading.heap import Moment
 from analyzer.reading.peak import DEFAULT, Peak, Training
 from analyzer.tracing.attribution import Modules, tensors_in
-from analyzer.tracing.copying import copy_inputs, copy_model, to_meta
+from analyzer.tracing.copying import Fakes, copy_inputs, copy_model, to_meta
 from analyzer.tracing.diagnosis import diagnose, needs_values
 from analyzer.tracing.elsewhere import drained
-from analyzer.tracing.origins import storage_key
+from analyzer.tracing.origins import storage_key, stored_parts, wrapped_parts
 from analyzer.tracing.randomness import PASSES, Generators, unseeded_numpy, varies
-from analyzer.tracing.running import plain_kernels, untouched, watched
+from analyzer.tracing.running import FlexError, plain_kernels, untouched, watched
 from analyzer.tracing.surroundings import Surroundings
 from analyzer.tracing.tracer import READS
+from analyzer.tracing.training_step import autocast, train
 
 _META = torch.device("meta")
 _PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.bmm.default}
@@ -41,8 +41,8 @@ _NORMS = {"native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_l
 _RECURRENT = "recurrent layers are torch's own CPU kernels, without oneDNN, whose workspace comes on top"
 
 
-class _WrittenOutError(Exception):
-    """Attention ran as its products on meta: the peak is to be that of the kernel that a device has."""
+class _NotOnMetaError(Exception):
+    """The forward runs attention, or autocast, which a CPU has another kernel for than meta."""
 
 
 def flash_scratch(query: Tensor, key: Tensor) -> int:
@@ -72,7 +72,7 @@ class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.read_values = False
         self.scratch: list[str] = []
         self._product: int | None = None
-        self._unsettled = False
+        self._unsettled = 0
         self._known: dict[int, weakref.ref[Any]] = {}
 
     def begin(self, phase: str) -> None:
@@ -99,16 +99,20 @@ class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for leaf in tree_leaves(out):
             if isinstance(leaf, Tensor):
                 self.see(leaf, in_place=self.phase == "backward" and func is torch.ops.aten.add.Tensor, quiet=quiet)
-        high = self.live
+        self._mark(self.live - self._unsettled)
+        return out
+
+    def _mark(self, high: int) -> None:
         if self.moments and self.moments[-1][:2] == (self.phase, self.modules.path):
             high = max(high, self.moments.pop().live_bytes)
         self.moments.append(Moment(self.phase, self.modules.path, high))
-        return out
 
     def _settle(self) -> None:
+        """What was made quietly lives beside the rest if it still does so as the next operator runs."""
         if self._unsettled:
             self.peak, self.least = max(self.peak, self.live), max(self.least, self.live)
-        self._unsettled = False
+            self._mark(self.live)
+        self._unsettled = 0
 
     def _adds_bias(self, func: Any, args: Any, out: Any) -> bool:
         """Whether this is a linear layer's bias, added to its product: out of place only because a mode watches."""
@@ -119,7 +123,7 @@ class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _see_attention(self, func: Any, args: Any) -> None:
         if func is torch.ops.aten._safe_softmax.default and self.device == "meta":
-            raise _WrittenOutError  # which a CPU would have fused
+            raise _NotOnMetaError
         if func is torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default:
             size = flash_scratch(args[0], args[1])
             self.scratch = [
@@ -131,6 +135,11 @@ class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self.valueless is None and needs_values(error):
             self.valueless = error
 
+    def autocasts(self, device: str, *, on: bool) -> None:
+        """The forward enters autocast."""
+        if on and self.device == "meta":
+            raise _NotOnMetaError
+
     def leaves(self, tensor: Tensor, where: str) -> None:
         """What leaves torch isn't torch's memory."""
 
@@ -140,7 +149,11 @@ class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
         `in_place` says that torch may have added into an operand where no mode watches: `least` leaves that sum out.
         """
-        if tensor.device.type != self.device or tensor.layout != torch.strided:
+        if tensor.layout != torch.strided:
+            for part in stored_parts(tensor):
+                self.see(part, in_place=in_place, quiet=quiet)
+            return
+        if tensor.device.type != self.device:
             return
         if self.phase == "optimizer" and tensor.dim() == 0 and self.device == "cpu":
             return  # a step counter: on the CPU wherever the parameters are
@@ -150,7 +163,7 @@ class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._known[key] = weakref.ref(storage, functools.partial(self._freed, key, size))
             self.live += size
             if quiet:
-                self._unsettled = True
+                self._unsettled = size
                 return
             self.peak = max(self.peak, self.live)
             self.least = max(self.least, self.live - size if in_place else self.live)
@@ -217,13 +230,18 @@ class _Runs:
 
     def _once(self, *, trains: bool, seed: int = 0) -> tuple[Peak, list[str], bool]:
         try:
-            return self._on(_Fakes() if self._on_cpu or self.training.autocast != "none" else None, trains, seed)
-        except _WrittenOutError:
+            return self._on(Fakes() if self._on_cpu or self.training.autocast != "none" else None, trains, seed)
+        except FlexError:
+            return self._once(trains=trains, seed=seed)
+        except _NotOnMetaError:
             self._on_cpu = True
             return self._once(trains=trains, seed=seed)
 
-    def _on(self, fakes: _Fakes | None, trains: bool, seed: int) -> tuple[Peak, list[str], bool]:
-        convert = fakes.make if fakes else to_meta
+    def _on(self, fakes: Fakes | None, trains: bool, seed: int) -> tuple[Peak, list[str], bool]:
+        convert = fakes or to_meta
+        for tensor in (*self.model.parameters(), *self.model.buffers()):
+            if wrapped_parts(tensor) is not None:
+                raise CountError(f"the peak isn't known: what {type(tensor).__name__} makes of itself isn't seen")
         copied = copy_model(self.model, convert)
         modules = Modules(copied.module.train(trains))
         lifetimes = Lifetimes(modules, "cpu" if fakes else "meta")
@@ -245,7 +263,7 @@ class _Runs:
                 notes = _run(copied.module, args, kwargs, self.training, lifetimes, trains=trains)
             if lifetimes.valueless is not None:
                 raise lifetimes.valueless  # which the model swallowed
-        except _WrittenOutError:
+        except (_NotOnMetaError, FlexError):
             raise
         except Exception as error:
             told = diagnose(error, modules.failed, type(self.model).__name__)
@@ -275,100 +293,3 @@ def _run(
             "gradients that meet are added in place where torch can, and never while storages are tracked"
         )
     return notes
-
-
-class _Fakes:
-    """Tensors on meta that say that they are on the CPU, so that autocast sees them."""
-
-    def __init__(self) -> None:
-        from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-
-        self.mode: Any = FakeTensorMode(allow_non_fake_inputs=True)
-        self._kind: Any = FakeTensor
-
-    def make(self, tensor: Tensor) -> Tensor:
-        """A copy of a tensor."""
-        made: Tensor = self._kind(self.mode, to_meta(tensor).detach(), torch.device("cpu"))
-        return made.requires_grad_(tensor.requires_grad)
-
-
-def autocast(training: Training) -> contextlib.AbstractContextManager[Any]:
-    """torch's context of a Training's autocast; none where it has none."""
-    if training.autocast == "none":
-        return contextlib.nullcontext()
-    return torch.autocast("cpu", dtype=getattr(torch, training.autocast))
-
-
-def train(model: nn.Module, args: Any, kwargs: Any, training: Training, lifetimes: Lifetimes) -> list[str]:
-    """Two steps as peak.py describes them; the second is steady. Returns what is to be said of the loss."""
-    optimizer = make_optimizer([p for p in model.parameters() if p.requires_grad], training)
-    targets: list[Tensor] = []
-    for _ in range(2):
-        lifetimes.begin("optimizer")  # its zero_grad
-        _step(model, args, kwargs, training, lifetimes, optimizer, targets)
-    return [] if targets else ["the training peak is with the sum of what the model returns as its loss"]
-
-
-def _step(
-    model: nn.Module, args: Any, kwargs: Any, training: Training, lifetimes: Lifetimes, optimizer: Any, targets: Any
-) -> None:
-    if training.zero_grad == "before_forward":
-        optimizer.zero_grad()
-    for _ in range(training.accumulate):
-        lifetimes.phase = "forward"
-        with autocast(training):
-            out = drained(model(*args, **kwargs))
-            if training.zero_grad == "after_forward":
-                optimizer.zero_grad()
-            lifetimes.phase = "loss"
-            loss = _loss(out, targets)
-        lifetimes.phase = "backward"
-        loss.backward()  # type: ignore[no-untyped-call]
-    lifetimes.phase = "optimizer"
-    optimizer.step()
-
-
-def _loss(out: Any, targets: list[Tensor]) -> Tensor:
-    if isinstance(out, Tensor) and out.dim() == 2 and out.is_floating_point():
-        if not targets:
-            targets.append(torch.empty(out.shape[0], dtype=torch.long, device=out.device))
-        return F.cross_entropy(out, targets[0])
-    outputs = [tensor for tensor in tensors_in(out) if tensor.requires_grad]
-    if not outputs:
-        raise CountError("no output needs a gradient, so there is no training step")
-    return torch.stack([tensor.sum() for tensor in outputs]).sum()
-
-
-class _FusedState:
-    """What torch's fused optimizers hold and do: their state beside the parameters, and a step without a transient.
-
-    torch itself refuses them on meta.
-    """
-
-    def __init__(self, parameters: list[Tensor], training: Training) -> None:
-        adam = training.optimizer in ("adam", "adamw")
-        copies = 2 if adam else int(training.optimizer == "sgd_momentum")
-        self.parameters = parameters
-        self.state = [torch.empty_like(p) for p in parameters for _ in range(copies)]
-        self.state += [torch.empty((), device=p.device) for p in parameters if adam]
-
-    def zero_grad(self) -> None:
-        """Drops the gradients."""
-        for parameter in self.parameters:
-            parameter.grad = None
-
-    def step(self) -> None:
-        """Changes everything in place."""
-
-
-def make_optimizer(parameters: list[Tensor], training: Training) -> Any:
-    """torch's optimizer of a Training."""
-    if training.form == "fused":
-        return _FusedState(parameters, training)
-    decay = 0.01 if training.weight_decay else 0.0
-    foreach = training.form == "foreach"
-    if training.optimizer in ("adam", "adamw"):
-        make = torch.optim.Adam if training.optimizer == "adam" else torch.optim.AdamW
-        return make(parameters, weight_decay=decay, foreach=foreach)
-    momentum = 0.9 if training.optimizer == "sgd_momentum" else 0.0
-    return torch.optim.SGD(parameters, momentum=momentum, weight_decay=decay, foreach=foreach)

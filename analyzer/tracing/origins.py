@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._ops import OpOverload
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+from torch.utils._pytree import tree_leaves
 
 
 class Origin(IntEnum):
@@ -141,6 +143,16 @@ def storage_keys(tensor: Tensor) -> tuple[int, ...]:
         key = storage_key(tensor)
         return () if key is None else (key,)
     return tuple(key for part in stored_parts(tensor)[-1:] if (key := storage_key(part)) is not None)
+
+
+def wrapped_parts(tensor: Tensor) -> list[Any] | None:
+    """What a wrapper subclass (one without data of its own) holds; None for any other tensor."""
+    if type(tensor) in (Tensor, nn.Parameter) or not torch._C._dispatch_keys(tensor).has(torch._C.DispatchKey.Python):
+        return None
+    if is_traceable_wrapper_subclass(tensor):
+        names, _ = tensor.__tensor_flatten__()
+        return [getattr(tensor, name) for name in names]
+    return list(tree_leaves(list(vars(tensor).values())))
 
 
 def stored_parts(tensor: Tensor) -> tuple[Tensor, ...]:

@@ -8,7 +8,7 @@ from analyzer.errors import CountError
 from analyzer.records import LayerRow, Record, Remark, Target
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 def count_parameters(model: nn.Module, *, name: str) -> Record:
@@ -32,20 +32,40 @@ def count_parameters(model: nn.Module, *, name: str) -> Record:
             conv_activations=None, saved_bytes=None,
         ))  # fmt: skip
     parameters, buffers = list(model.parameters()), list(model.buffers())
+    unknown = sorted({type(tensor).__name__ for tensor in (*parameters, *buffers) if held_bytes(tensor) is None})
+    texts = [f"param_bytes and buffer_bytes can't be said: {name} doesn't tell what it holds" for name in unknown]
+    remarks = [Remark(kind="unseen", text=text, figure="param_bytes") for text in texts]
     return Record(
         target=Target(name=name),
         params=sum(p.numel() for p in parameters),
         trainable_params=sum(p.numel() for p in parameters if p.requires_grad),
-        param_bytes=sum(p.numel() * p.element_size() for p in parameters),
-        buffer_bytes=sum(b.numel() * b.element_size() for b in buffers),
+        param_bytes=None if unknown else sum(held_bytes(p) or 0 for p in parameters),
+        buffer_bytes=None if unknown else sum(held_bytes(b) or 0 for b in buffers),
         layers=tuple(rows),
         remarks=(
             Remark(
                 kind="no-input",
                 text="MACs, activations and saved bytes need an input: give --input, such as --input 1,3,224,224",
             ),
+            *remarks,
         ),
     )
+
+
+def held_bytes(tensor: Tensor) -> int | None:
+    """Bytes of what a tensor holds: a sparse one's values and indices, a wrapper's own tensors.
+
+    None for a wrapper that doesn't say.
+    """
+    from torch import Tensor
+
+    from analyzer.tracing.origins import stored_parts, wrapped_parts
+
+    parts = wrapped_parts(tensor)
+    if parts is None:
+        return sum(part.numel() * part.element_size() for part in stored_parts(tensor))
+    sizes = [held_bytes(part) for part in parts if isinstance(part, Tensor)]
+    return None if not sizes or None in sizes else sum(size or 0 for size in sizes)
 
 
 def require_known(parameter: object, path: str, module: nn.Module) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from analyzer.errors import UsageError
+from analyzer.errors import CountError, UsageError
 from analyzer.reading import peak
 from analyzer.reading.peak import DEFAULT, Training
-from analyzer.reading.prediction import MemoryPrediction, place
+from analyzer.reading.prediction import MemoryPrediction, no_peaks, place
 from analyzer.records import Record, Remark
 from analyzer.tracing.lifetimes import module_peaks
 
@@ -40,8 +40,11 @@ def predict_module(model: Any, args: Any, kwargs: Any, record: Record, training:
 
 
 def with_peaks(record: Record, model: Any, args: Any, kwargs: Any) -> Record:
-    """The record of a model of one's own with its peaks in the default training. Raises CountError."""
-    predicted = predict_module(model, args, kwargs, record, DEFAULT)
+    """The record of a model of one's own with its peaks in the default training, or with a remark that says why not."""
+    try:
+        predicted = predict_module(model, args, kwargs, record, DEFAULT)
+    except CountError as error:
+        return record.remarked(no_peaks(error))
     return msgspec.structs.replace(
         record,
         peak_training_bytes=predicted.peak_training_bytes,

@@ -21,7 +21,10 @@ class Generators:
     """Python's, numpy's and torch's generator, and those that a model holds in its own attributes."""
 
     def __init__(self, model: nn.Module) -> None:
-        self._own = [value for module in model.modules() for value in vars(module).values() if _is_generator(value)]
+        numpy = sys.modules.get("numpy")
+        kinds = {random.Random, torch.Generator}
+        kinds |= set() if numpy is None else {numpy.random.Generator, numpy.random.RandomState}
+        self._own = [value for module in model.modules() for value in vars(module).values() if type(value) in kinds]
         self._before: list[Any] = []
         self._after: list[Any] = []
 
@@ -63,12 +66,6 @@ def seed_all(seed: int) -> None:
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed(seed)
-
-
-def _is_generator(value: Any) -> bool:
-    numpy = sys.modules.get("numpy")
-    numpys = () if numpy is None else (numpy.random.Generator, numpy.random.RandomState)
-    return isinstance(value, (random.Random, torch.Generator, *numpys))
 
 
 def _seed(generator: Any, seed: int) -> None:

@@ -23,7 +23,7 @@ STEPS = 3
 
 def steps_of(args: Any) -> int:
     """How many steps a call's input has; 0 where that isn't told (a packed sequence)."""
-    return int(args[0].shape[1 if args[-1] else 0]) if len(args) == 9 and isinstance(args[-1], bool) else 0
+    return int(args[0].shape[1 if args[-1] else 0]) if len(args) == 9 and isinstance(args[3], bool) else 0
 
 
 def run_shortened(tracer: Tracer, func: Callable[..., Any], args: Any) -> Any:

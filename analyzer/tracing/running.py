@@ -2,6 +2,7 @@
 
 1. On meta, with every tensor that the forward makes put there too.
 2. On meta, where tensors that the forward makes without naming meta are real: it may read their values.
+   Under autocast, which passes meta by, both are on torch's fake tensors, which say that they are on the CPU.
 3. On CPU, on the given values or zeros, fused kernels off. This and the second see one path of the control flow.
 """
 
@@ -19,11 +20,12 @@ from torch import Tensor, nn
 
 from analyzer.errors import CountError
 from analyzer.records import Remark
-from analyzer.tracing.attribution import Modules, ModuleTally, Shape, tensors_in
+from analyzer.tracing.attribution import Modules, ModuleTally, Shape, ignore, tensors_in
 from analyzer.tracing.calls import Calls
-from analyzer.tracing.copying import Convert, ModelCopy, copy_inputs, copy_model, to_cpu, to_meta
+from analyzer.tracing.copying import Convert, Fakes, ModelCopy, copy_inputs, copy_model, to_cpu, to_meta
 from analyzer.tracing.diagnosis import diagnose, needs_values
-from analyzer.tracing.elsewhere import drained, exports_seen, threads_seen
+from analyzer.tracing.elsewhere import AutocastError, autocast_seen, drained, exports_seen, threads_seen
+from analyzer.tracing.higher_order import FLEX, written_out
 from analyzer.tracing.origins import Origins
 from analyzer.tracing.randomness import Generators, unseeded_numpy
 from analyzer.tracing.saved import SavedBytes
@@ -31,6 +33,8 @@ from analyzer.tracing.shapes import Shapes
 from analyzer.tracing.surroundings import Surroundings, require_gone
 from analyzer.tracing.tracer import Tracer
 
+NESTING = 6_000
+"""Calls within calls, at most: a copy of a module within 240 others takes more than Python's own 1,000."""
 Inputs = tuple[Sequence[Any], Mapping[str, Any]]
 
 
@@ -41,7 +45,8 @@ class Pass:
     `by_operator` has MACs and `uncounted` has calls, both by module and operator.
     `wrote_out_attention` says that scaled_dot_product_attention ran as the products it is made of. `depth` is that of
     the result: convolutions and products with a weight on the longest path to it. `unregistered` are the sizes of the
-    parameters that the model reaches and does not own. `chose` says that random numbers may have chosen the path.
+    parameters that the model reaches and does not own. `chose` says that random numbers may have chosen the path;
+    `notes` say what could not be seen.
     """
 
     rows: dict[str, ModuleTally]
@@ -54,6 +59,7 @@ class Pass:
     depth: int
     unregistered: tuple[int, ...]
     chose: bool
+    notes: tuple[str, ...]
 
     @property
     def macs(self) -> int:
@@ -63,17 +69,18 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One way to run: how tensors are copied, and whether those that the forward makes are put on meta."""
+    """One way to run: how tensors are copied, and where those that the forward makes are put (None: where it says)."""
 
     convert: Convert
-    redirect: bool
+    home: torch.device | None
     told: str
 
 
+META = torch.device("meta")
 RUNGS = (
-    Rung(to_meta, True, "on meta"),
-    Rung(to_meta, False, "on meta, but for the tensors that the forward makes"),
-    Rung(to_cpu, False, "on CPU"),
+    Rung(to_meta, META, "on meta"),
+    Rung(to_meta, None, "on meta, but for the tensors that the forward makes"),
+    Rung(to_cpu, None, "on CPU"),
 )
 
 
@@ -89,6 +96,7 @@ class Ladder:
         self.model, self.inputs, self.rebuild = model, inputs, rebuild
         self.notes: list[Remark] = []
         self._rung = 0
+        self._autocasts = False
         self._shapes = Shapes()
         self.types: dict[str, type[nn.Module]] = {}
         self._modules: Modules | None = None
@@ -102,13 +110,17 @@ class Ladder:
         while True:
             try:
                 return self._run_once(training, backward, seed)
+            except AutocastError:
+                self._autocasts = True
+            except FlexError:
+                continue
             except Exception as error:
                 failed = self._modules.failed if self._modules else None
                 failed = failed if failed and failed.error is error else None
                 told = diagnose(error, failed, type(self.model).__name__)
                 if self._rung + 1 == len(RUNGS) or isinstance(error, CountError) or not needs_values(error):
                     raise told from error
-                self._climb_to(self._rung + 1, f"{told.where}: {told.what}")
+                self._climb_to(len(RUNGS) - 1 if self._autocasts else self._rung + 1, f"{told.where}: {told.what}")
 
     def _climb_to(self, rung: int, reason: str) -> None:
         self._rung = rung
@@ -119,11 +131,14 @@ class Ladder:
         self.notes = [Remark(kind="one-path", text=f"counted on one path, {told}: {reason}")]
 
     def _run_once(self, training: bool, backward: bool, seed: int) -> Pass:
+        rung = RUNGS[self._rung]
+        if self._autocasts and rung.convert is to_meta:
+            rung = Rung(Fakes(), torch.device("cpu"), "on fake tensors")
         with torch.inference_mode(False), torch.enable_grad():
-            copied = copy_model(self._original(), RUNGS[self._rung].convert)
+            copied = copy_model(self._original(), rung.convert)
             self._modules = Modules(copied.module.train(training))
             try:
-                found, made = self._run_on(copied, self._modules, backward, seed)
+                found, made = self._run_on(copied, self._modules, rung, backward, seed)
             finally:
                 self._surroundings.restore()
         self.types = {path: type(module) for path, module in self._modules.by_path.items()}
@@ -132,53 +147,72 @@ class Ladder:
         require_gone(made)
         return found
 
-    def _run_on(self, copied: ModelCopy, modules: Modules, backward: bool, seed: int) -> tuple[Pass, list[Any]]:
+    def _run_on(
+        self, copied: ModelCopy, modules: Modules, rung: Rung, backward: bool, seed: int
+    ) -> tuple[Pass, list[Any]]:
         """The pass, and what it made."""
-        rung = RUNGS[self._rung]
         args, kwargs = copy_inputs(self.inputs, rung.convert)
         known = [*modules.parameters, *modules.buffers, *copied.held]
         origins = Origins(known, tensors_in((args, kwargs)))
-        tracer = Tracer(modules, origins, self._untouchable, self._shapes if rung.redirect else None)
-        tracer.goes_back = backward
-        saved = SavedBytes(modules, known) if copied.module.training else contextlib.nullcontext()
+        tracer = Tracer(modules, origins, self._untouchable, rung.home, self._shapes if rung.home == META else None)
+        tracer.goes_back, tracer.on_meta = backward, rung.convert is to_meta
+        saved = SavedBytes(modules, known)
+        modules.leaving = saved.look if copied.module.training else ignore
         generators = Generators(copied.module)
         generators.begin(seed)
+        fakes = rung.convert.mode if isinstance(rung.convert, Fakes) else contextlib.nullcontext()
         with (
             tracer.outside_restored(),
             plain_kernels(),
+            fakes,
             watched(tracer, modules),
             unseeded_numpy(seed) as unseeded,
             tracer,
             Calls(tracer),
         ):
-            with saved:
+            with saved if copied.module.training else contextlib.nullcontext():
                 result = drained(copied.module(*args, **kwargs))
+            modules.leaving(result)
             generators.end()
-            read_values = tracer.read_values
+            chose = generators.chose(read_values=tracer.read_values)
             depth = origins.depth(tensors_in(result))
             tracer.finish(result)
+            modules.leaving = ignore
+            saved.forget()
             if backward:
                 _backward(result)
+        if tracer.passed_by:
+            raise AutocastError
         if tracer.valueless is not None and self._rung + 1 < len(RUNGS):
             raise tracer.valueless  # which the model swallowed
-        unregistered = (p.numel() for p in (*copied.held, *origins.strays.values()) if isinstance(p, nn.Parameter))
-        return Pass(
-            rows=modules.rows,
-            outputs=modules.outputs,
-            by_operator=dict(tracer.by_operator),
-            uncounted=dict(tracer.uncounted),
-            conventions=tuple(tracer.conventions),
-            backward_macs=tracer.backward_macs,
-            wrote_out_attention=tracer.wrote_out_attention,
-            depth=depth,
-            unregistered=tuple(unregistered),
-            chose=generators.chose(read_values=read_values) or bool(unseeded),
-        ), tracer.made
+        held = (*copied.held, *origins.strays.values())
+        return _pass_of(modules, tracer, depth, held, chose or bool(unseeded)), tracer.made
 
     def _original(self) -> nn.Module:
         on_meta = any(tensor.device.type == "meta" for tensor in (*self.model.parameters(), *self.model.buffers()))
         last = self._rung + 1 == len(RUNGS)
         return self.rebuild() if last and on_meta and self.rebuild is not None else self.model
+
+
+def _pass_of(modules: Modules, tracer: Tracer, depth: int, held: Sequence[Tensor], chose: bool) -> Pass:
+    """What a tracer saw of a forward; `held` are the tensors that it reached and that no module owns."""
+    return Pass(
+        rows=modules.rows,
+        outputs=modules.outputs,
+        by_operator=dict(tracer.by_operator),
+        uncounted=dict(tracer.uncounted),
+        conventions=tuple(tracer.conventions),
+        backward_macs=tracer.backward_macs,
+        wrote_out_attention=tracer.wrote_out_attention,
+        depth=depth,
+        unregistered=tuple(tensor.numel() for tensor in held if isinstance(tensor, nn.Parameter)),
+        notes=tuple(tracer.notes),
+        chose=chose,
+    )
+
+
+class FlexError(Exception):
+    """The forward imported flex attention, which is to be written out from the start."""
 
 
 class Watcher(Protocol):
@@ -190,12 +224,24 @@ class Watcher(Protocol):
     def note_valueless(self, error: Exception) -> None:
         """An error that the model may swallow."""
 
+    def autocasts(self, device: str, *, on: bool) -> None:
+        """The forward enters autocast."""
+
 
 @contextlib.contextmanager
 def watched(tracer: Watcher, modules: Modules) -> Iterator[None]:
     """What a forward runs where the tracer can't see is brought there, or named. CountError where threads hide it."""
-    with threads_seen() as threads, exports_seen(tracer.leaves, tracer.note_valueless):
-        yield
+    seen = exports_seen(tracer.leaves, tracer.note_valueless)
+    known = FLEX in sys.modules
+    try:
+        with threads_seen() as threads, seen, autocast_seen(tracer.autocasts), written_out():
+            yield
+    except Exception:
+        if not known and FLEX in sys.modules:
+            raise FlexError from None
+        raise
+    if not known and FLEX in sys.modules:
+        raise FlexError
     hidden = {**threads, **modules.elsewhere}
     if hidden:
         raise CountError(
@@ -239,11 +285,12 @@ def plain_kernels(*, fused_attention: bool = False) -> Iterator[None]:
 
 @contextlib.contextmanager
 def untouched() -> Iterator[None]:
-    """Random states, grad mode and the default dtype are afterwards as they were."""
+    """Random states, grad mode and the default dtype are afterwards as they were; nesting may be deep meanwhile."""
     numpy = sys.modules.get("numpy")
     numpy_state = None if numpy is None else numpy.random.get_state()
     torch_state, python_state, dtype = torch.get_rng_state(), random.getstate(), torch.get_default_dtype()
-    grads = torch.is_grad_enabled()
+    grads, deep = torch.is_grad_enabled(), sys.getrecursionlimit()
+    sys.setrecursionlimit(max(deep, NESTING))
     try:
         yield
     finally:
@@ -251,5 +298,6 @@ def untouched() -> Iterator[None]:
         random.setstate(python_state)
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(grads)
+        sys.setrecursionlimit(deep)
         if numpy is not None:
             numpy.random.set_state(numpy_state)

@@ -1,7 +1,4 @@
-"""What autograd keeps of a forward for its backward pass: each storage once, in the module that keeps it first.
-
-What a custom autograd.Function hangs on its context itself, past save_for_backward, is not seen.
-"""
+"""What autograd keeps of a forward for its backward pass: each storage once, in the module that keeps it first."""
 
 from __future__ import annotations
 
@@ -9,26 +6,53 @@ from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import saved_tensors_hooks
 
-from analyzer.tracing.attribution import Modules
+from analyzer.tracing.attribution import Modules, tensors_in
 from analyzer.tracing.origins import storage_key, stored_parts
 
 
 class SavedBytes(saved_tensors_hooks):
-    """Saved-tensor hooks that add to the rows of the modules that run; `excluded` are parameters and buffers."""
+    """Saved-tensor hooks that add to the rows of the modules that run; `excluded` are parameters and buffers.
+
+    What a custom autograd.Function hangs on its context itself, past save_for_backward, is found by `look`.
+    """
 
     def __init__(self, modules: Modules, excluded: Iterable[Tensor]) -> None:
-        kept: dict[int | None, Any] = {storage_key(tensor): None for tensor in excluded}
+        self.modules = modules
+        self._kept: dict[int | None, Any] = {storage_key(tensor): None for tensor in excluded}
+        self._nodes: dict[int, Any] = {}
 
         def pack(tensor: Tensor) -> Tensor:
-            for part in stored_parts(tensor):
-                key = storage_key(part)
-                if key not in kept:
-                    storage = part.untyped_storage()
-                    kept[key] = storage  # kept alive: a storage's key is its address
-                    modules.row.saved_bytes += storage.nbytes()
+            self._keep(tensor)
             # An operator's own result, handed back itself, would keep its graph alive for ever; a leaf is no result.
             return tensor if tensor.is_leaf else tensor.detach()
 
         super().__init__(pack, lambda tensor: tensor)
+
+    def _keep(self, tensor: Tensor) -> None:
+        for part in stored_parts(tensor):
+            key = storage_key(part)
+            if key not in self._kept:
+                storage = part.untyped_storage()
+                self._kept[key] = storage  # kept alive: a storage's key is its address
+                self.modules.row.saved_bytes += storage.nbytes()
+
+    def look(self, result: Any) -> None:
+        """Adds what contexts in the graph of a module's result hold, of nodes that were not seen before."""
+        ahead = [tensor.grad_fn for tensor in tensors_in(result) if tensor.grad_fn is not None]
+        while ahead:
+            node = ahead.pop()
+            if id(node) in self._nodes:
+                continue
+            self._nodes[id(node)] = node
+            if isinstance(node, BackwardCFunction):
+                for tensor in tensors_in(list(vars(node).values())):
+                    self._keep(tensor)
+            ahead += [before for before, _ in node.next_functions if before is not None]
+
+    def forget(self) -> None:
+        """Lets the graph go."""
+        self._nodes.clear()
+        self._kept.clear()

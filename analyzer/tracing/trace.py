@@ -64,13 +64,14 @@ def count_module(
         saved_bytes=None if training is None else sum(row.saved_bytes for row in training.rows.values()),
         layers=layers,
         uncounted=uncounted,
-        remarks=(*on_the_way, *notes),
+        remarks=(*on_the_way, *notes, *base.remarks[1:]),
     )
 
 
 def _training(ladder: Ladder, forward: Pass, backward: bool) -> tuple[Pass | None, list[Remark]]:
     """The pass in training mode, None where there is none; and what is to be said of both passes."""
-    notes = [_remark("convention", f"by convention: {convention}") for convention in forward.conventions]
+    notes = [_remark("unseen", note) for note in forward.notes]
+    notes += [_remark("convention", f"by convention: {convention}") for convention in forward.conventions]
     if forward.unregistered:
         text = (
             f"{len(forward.unregistered):,} parameters ({sum(forward.unregistered):,} elements) are not registered: "

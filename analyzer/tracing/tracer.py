@@ -18,13 +18,15 @@ from torch.utils._pytree import tree_any, tree_leaves, tree_map_only
 from analyzer.errors import CountError
 from analyzer.tracing.attribution import Failed, Modules, tensors_in
 from analyzer.tracing.diagnosis import needs_values
-from analyzer.tracing.elsewhere import functions_in
+from analyzer.tracing.elsewhere import AutocastError, functions_in
 from analyzer.tracing.formulas import Formula, formula_of, higher_order_formula
 from analyzer.tracing.free_operators import is_free
 from analyzer.tracing.origins import Origin, Origins, storage_key, tensors_of, written
 from analyzer.tracing.shapes import Shapes
 
 _META = torch.device("meta")
+_PLAIN = Tensor.__torch_dispatch__
+_CONVOLVES_BACK = {torch.ops.aten.convolution_backward.default}
 READS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default, torch.ops.aten.equal.default}
 """Operators that hand a tensor's values to Python."""
 BACKWARD = "backward pass"
@@ -57,20 +59,26 @@ def _look_up(operator: OpOverload) -> _Known:
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts MACs, conv activations and uncounted operators of what runs inside, module by module.
 
-    With `shapes` all runs on meta, and tensors that a forward makes are put there whatever device it names. `origins`
-    knows weights from data. `untouchable` are the original's tensors, which no operator may reach. In the backward pass
-    (`backward` is true) only `backward_macs` grows. `made` are the tensors that operators made; `valueless` is an error
-    of a tensor's having no values, which the model may have swallowed; `read_values` says whether it read any.
+    Tensors that a forward makes are put on the device `home` whatever device it names; `shapes` remembers meta's.
+    `origins` knows weights from data. `untouchable` are the original's tensors, which no operator may reach. In the
+    backward pass (`backward` is true) only `backward_macs` grows. `made` are the tensors that operators made;
+    `valueless` is an error of a tensor's having no values, which the model may have swallowed; `read_values` says
+    whether it read any.
     """
 
     supports_higher_order_operators = True
 
     def __init__(
-        self, modules: Modules, origins: Origins, untouchable: Iterable[Tensor], shapes: Shapes | None
+        self,
+        modules: Modules,
+        origins: Origins,
+        untouchable: Iterable[Tensor],
+        home: torch.device | None = None,
+        shapes: Shapes | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.modules = modules
-        self.shapes = shapes
+        self.shapes, self.home = shapes, home
         self.origins = origins
         self.untouchable = {storage_key(tensor) for tensor in untouchable} - {None}
         self.by_operator: Counter[tuple[str, str]] = Counter()
@@ -79,7 +87,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.wrote_out_attention = False
         self.backward = False
         self.backward_macs = 0
-        self.goes_back = False
+        self.goes_back = self.one_of_three = False
+        self._repeats: set[Any] = set()
+        self.on_meta = self.passed_by = False
+        self.notes: dict[str, None] = {}
         self.valueless: Exception | None = None
         self.read_values = False
         self.made: list[weakref.ref[Tensor]] = []
@@ -90,6 +101,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if isinstance(func, HigherOrderOperator):
             return self._run_higher_order(func, args, kwargs)
+        if any(kind.__torch_dispatch__ is not _PLAIN and kind.__name__ != "FakeTensor" for kind in types):
+            return NotImplemented  # a subclass takes it apart into operators on what it holds
+        if func is torch.ops.prim.device.default:  # a fake tensor tells its device by it
+            return func(*args, **kwargs)
         known = _look_up(func)
         if known.composite:
             with self:
@@ -97,8 +112,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if parts is not NotImplemented:
                 return parts
         self._guard(args)
-        if self.shapes is not None and "device" in kwargs:
-            kwargs = {**kwargs, "device": _META, **({"pin_memory": False} if kwargs.get("pin_memory") else {})}
+        if self.home is not None and "device" in kwargs:
+            kwargs = {**kwargs, "device": self.home, **({"pin_memory": False} if kwargs.get("pin_memory") else {})}
         if func._schema.is_mutable:
             self._keep_outside(written(func, args, kwargs))
         try:
@@ -113,7 +128,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             operands = tensors_of((*args, *kwargs.values()))
             depth = self.origins.depth(operands) + self._count(func, known, args, kwargs, out)
             changed = written(func, args, kwargs) if func._schema.is_mutable else []
-            results = tensors_of(out if isinstance(out, (list, tuple)) else (out,))
+            results = tensors_of(out if _is_list(out) else (out,))
             self.made += [weakref.ref(result) for result in results if not any(result is o for o in operands)]
             self.origins.follow(func, operands, (*results, *changed), depth)
         return out
@@ -141,6 +156,24 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for tensor, before in self._outside.values():
                 tensor.detach().copy_(before)
 
+    @contextlib.contextmanager
+    def as_one_convolution(self) -> Iterator[None]:
+        """A complex convolution, of which torch makes three real ones: the first counts."""
+        self.one_of_three, self._found = True, False
+        try:
+            yield
+        finally:
+            self.one_of_three = False
+
+    def is_repeated(self, weight: Any) -> bool:
+        """Whether a convolution is the second or third of a complex one."""
+        if not self.one_of_three:
+            return False
+        if self._found:
+            self._repeats.add(_place(weight))
+        self._found, found = True, self._found
+        return found
+
     def finish(self, result: Any) -> None:
         """The forward is over: names what it would do later, and what follows is its backward pass.
 
@@ -156,6 +189,14 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for name in later:
             self.uncounted[self.modules.path, f"function {name}, which is returned"] += 1
         self.backward = True
+
+    def autocasts(self, device: str, *, on: bool) -> None:
+        """The forward enters autocast. Raises AutocastError where its tensors are on meta, which it passes by."""
+        if not on and device != "cpu":
+            self.notes[f"autocast for {device} is off where there is none, and left out"] = None
+        if on and self.on_meta:
+            self.passed_by = True
+            raise AutocastError
 
     def leaves(self, tensor: Tensor, where: str) -> None:
         """Names data that is handed to code whose work isn't seen (numpy)."""
@@ -185,13 +226,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
 
     def _run_higher_order(self, func: HigherOrderOperator, args: Any, kwargs: Any) -> Any:
-        """An operator that takes functions: the branch that is taken, a formula, or uncounted."""
-        if func is torch.ops.higher_order.cond:
-            predicate, if_true, if_false, operands = args
-            if isinstance(predicate, Tensor) and predicate.device.type == "meta":
-                raise NotImplementedError("torch.cond needs the value of its predicate, which is on meta")
-            with self:
-                return (if_true if predicate else if_false)(*operands)
+        """An operator that takes functions and was not written out: a formula, or uncounted."""
         formula = higher_order_formula(func)
         if formula is None:
             self.uncounted[BACKWARD if self.backward else self.modules.path, f"higher_order::{func._name}"] += 1
@@ -213,26 +248,28 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             elif func is torch.ops.aten._safe_softmax.default:
                 self.wrote_out_attention = True
             return False
+        if formula.kind == "convolution" and self.is_repeated(args[1]):
+            return False
         macs = formula.macs(out, *args, **kwargs)
         row.macs += macs
         self.by_operator[self.modules.path, func._schema.name] += macs
         self._note(formula, args)
         layer = self._is_layer(formula, args)
         if layer:
-            row.conv_activations += out.numel()
+            row.conv_activations += sum(result.numel() for result in tensors_of(out if _is_list(out) else (out,)))
         return layer
 
     def _count_backward(self, func: OpOverload, known: _Known, args: Any, kwargs: Any, out: Any) -> None:
-        if known.formula is not None:
+        if known.formula is not None and not (func in _CONVOLVES_BACK and _place(args[2]) in self._repeats):
             self.backward_macs += known.formula.macs(out, *args, **kwargs)
             self._note(known.formula, args)
-        elif not known.free:
+        elif known.formula is None and not known.free:
             self.uncounted[BACKWARD, func._schema.name] += 1
 
     def _note(self, formula: Formula, args: Any) -> None:
         if formula.convention is not None:
             self.conventions[formula.convention] = None
-        elif formula.kind == "product" and args[0].is_complex():
+        elif self.one_of_three or (formula.kind == "product" and any(t.is_complex() for t in tensors_of(args[:2]))):
             self.conventions["complex products: a complex multiply-accumulate counts as one"] = None
 
     def _is_layer(self, formula: Formula, args: Any) -> bool:
@@ -241,6 +278,14 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         factors = tensors_of(args[formula.addend : formula.addend + formula.factors])
         origins = {self.origins.of(factor) for factor in factors}
         return Origin.DATA in origins and (formula.kind == "convolution" or Origin.WEIGHT in origins)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def _place(tensor: Tensor) -> tuple[int | None, int]:
+    return storage_key(tensor), int(tensor.storage_offset())
 
 
 def _is_real(value: Any) -> bool:

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from analyzer.errors import CountError, words_of
-from analyzer.records import Frozen, Record
+from analyzer.records import Record
+from analyzer.structs import Frozen
 from analyzer.tracing.copying import Convert, copy_inputs, copy_model, to_cpu, to_meta
 from analyzer.tracing.formulas import FORMULAS
 from analyzer.tracing.running import Ladder, Pass, untouched

@@ -24,7 +24,7 @@ from gate import gate
 from analyzer.architecture.network import PRESETS, Columns, trace
 from analyzer.reading.exact import total
 from analyzer.reading.family import records
-from analyzer.reading.vector import CHUNK, count_columns
+from analyzer.reading.vector import CHUNK, COUNTED, count_columns
 from analyzer.searching.engine import search
 from analyzer.searching.query import Query
 from analyzer.space.space import Space
@@ -80,7 +80,7 @@ def counting() -> Iterator[dict[str, object]]:
     chunks = [random_columns(seed) for seed in range(4)]
     contestants: dict[str, Callable[[], object]] = {
         "array": lambda: [count_columns(chunk) for chunk in chunks],
-        "array_with_saved": lambda: [count_columns(chunk, 1, ["saved_bytes"]) for chunk in chunks],
+        "array_with_saved": lambda: [count_columns(chunk, 1, [*COUNTED, "saved_bytes"]) for chunk in chunks],
         "scalar": lambda: total(trace(PRESETS["densenet121"])),
         "torchinfo": torchinfo_run(),
         "fvcore": fvcore_run(),
@@ -201,7 +201,7 @@ def peaks() -> Iterator[dict[str, object]]:
         yield entry(f"peak.{name}_ms", [1000 * s for s in own], "ms")
         yield entry(f"peak.{name}_vs_tracker", ratios, "x")
     chunk = random_columns(0)
-    rates = [CHUNK / seconds(lambda: count_columns(chunk, 32, ["peak_training_bytes"])) for _ in range(3)]
+    rates = [CHUNK / seconds(lambda: count_columns(chunk, 32, [*COUNTED, "peak_training_bytes"])) for _ in range(3)]
     yield entry("peak.variants_per_s", rates, "variants/s")
 
 

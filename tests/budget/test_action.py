@@ -139,6 +139,7 @@ def test_inputs_are_arguments_and_never_shell(runner: Runner, repository: Path) 
     assert not (repository / "owned").exists()
 
 
+@pytest.mark.slow
 def test_the_install_step_installs_this_checkout(tmp_path: Path, repository: Path) -> None:
     home = tmp_path / "venv"
     venv.create(home, with_pip=True)

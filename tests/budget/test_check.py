@@ -538,6 +538,7 @@ def test_outputs_to_files_alone_still_say_what_failed(project: Project) -> None:
     assert "did you mean 'json'" in project.run("check", "--output", "jsn").stderr
 
 
+@pytest.mark.slow
 def test_checks_at_once_agree(project: Project) -> None:
     grow(project)
     commands = [("check",), ("check", "--against", "main", "--rebuild"), ("check", "--against", "main", "--rebuild")]
@@ -569,6 +570,7 @@ def test_a_model_that_ends_its_process_fails_the_check(project: Project, line: s
     assert project.run("lock").returncode == 3
 
 
+@pytest.mark.slow
 def test_what_a_model_prints_sets_and_starts_stays_with_it(project: Project) -> None:
     project.write(
         "transformer.py",

@@ -16,8 +16,10 @@ import msgspec
 import pytest
 
 from analyzer.errors import UsageError
+from analyzer.measurements import Environment, Measurement
 from analyzer.reading.family import failed
-from analyzer.records import Environment, Measurement, Record, read_record
+from analyzer.reading.flat import COLUMNS
+from analyzer.records import Record, read_record
 from analyzer.sweeping import export
 from analyzer.sweeping.database import Database, StoredRow, made_here
 
@@ -143,15 +145,18 @@ def test_exports_hold_the_same_rows(analyze, swept: Path, tmp_path: Path) -> Non
     assert [row["macs"] for row in parquet] == [row.record.macs for row in rows]
     assert [read_record(row["record"]) for row in parquet] == [row.record for row in rows]
     assert [str(row["params"]) for row in parquet] == [row["params"] for row in table]
-    assert parquet[1]["measured.ratio"] == 2.0
+    assert parquet[1]["measured_ratio"] == 2.0
+
+
+NAMES = [*COLUMNS, *export.ORIGIN]
 
 
 def test_an_export_has_its_columns_also_without_rows(tmp_path: Path) -> None:
     export.export([], tmp_path / "none.csv")
-    assert (tmp_path / "none.csv").read_text().splitlines() == [",".join(export.NAMES)]
+    assert (tmp_path / "none.csv").read_text().splitlines() == [",".join(NAMES)]
     pq = pytest.importorskip("pyarrow.parquet")
     export.export([], tmp_path / "none.parquet")
-    assert pq.read_table(tmp_path / "none.parquet").column_names == [*export.NAMES, "record"]
+    assert pq.read_table(tmp_path / "none.parquet").column_names == [*NAMES, "record"]
 
 
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ from analyzer.errors import ArchitectureError
 from analyzer.reading import peak
 from analyzer.reading.peak import Peak, Training, inference_peak, training_peak
 from analyzer.reading.saved import saved_bytes
-from analyzer.tracing import lifetimes
+from analyzer.tracing import training_step
 from analyzer.tracing.attribution import Modules
 from analyzer.tracing.lifetimes import Lifetimes, module_peaks
 from analyzer.tracing.saved import SavedBytes
@@ -203,10 +203,10 @@ def on_real_tensors(variant: Variant, batch: int, training: Training) -> Peak:
     for tensor in (*modules.parameters, *modules.buffers, images, *targets):
         tracker.see(tensor)
     with tracker:
-        optimizer = lifetimes.make_optimizer(list(model.parameters()), training)
+        optimizer = training_step.make_optimizer(list(model.parameters()), training)
         for _ in range(2):
             tracker.begin("optimizer")
-            lifetimes._step(model, [images], {}, training, tracker, optimizer, targets)
+            training_step._step(model, [images], {}, training, tracker, optimizer, targets)
     return Peak(tracker.peak, tuple(tracker.moments))
 
 
@@ -250,6 +250,6 @@ def test_what_the_replay_keeps_is_what_autograd_packs(variant: Variant, batch: i
     modules = Modules(build(variant))
     modules.begin()
     images = torch.randn(batch, 3, variant.image, variant.image)
-    with SavedBytes(modules, [*modules.parameters, *modules.buffers]), lifetimes.autocast(training):
+    with SavedBytes(modules, [*modules.parameters, *modules.buffers]), training_step.autocast(training):
         modules.by_path[""](images)
     assert kept == sum(row.saved_bytes for row in modules.rows.values())

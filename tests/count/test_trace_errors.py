@@ -116,3 +116,11 @@ def test_a_model_that_can_not_be_copied():
 
     with pytest.raises(CountError, match=r"can't be copied.*one of a kind"):
         count(Fixed(), meta(2, 8))
+
+
+def test_one_line_says_what_could_not_be_seen():
+    assert count(nn.Linear(4, 4), meta(2, 4)).unseen == ""
+    record = count(Call(lambda layers, x: layers[0](x) @ x.inverse(), nn.Linear(4, 4)), meta(4, 4))
+    assert record.unseen == "what these do: aten::linalg_inv_ex"
+    path = count(Call(lambda layers, x: layers[0](x) if x.sum() == 0 else x, nn.Linear(4, 4)), meta(2, 4))
+    assert path.unseen.startswith("counted on one path")

@@ -22,11 +22,11 @@ from in_process import in_this_process
 from analyzer.architecture.network import PRESETS, densenet121_like
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError
+from analyzer.measurements import Conditions
 from analyzer.measuring.calibration import calibrate
 from analyzer.measuring.environment import environment
 from analyzer.measuring.measure import measure_all, measure_memory, record_of, subject_of
 from analyzer.measuring.protocol import Protocol
-from analyzer.records import Conditions
 
 BATCHES = (1, 8, 32, 128)
 BUDGET_S = 400

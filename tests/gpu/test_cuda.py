@@ -15,10 +15,10 @@ from analyzer.architecture.network import PRESETS, densenet121_like
 from analyzer.architecture.variant import Variant
 from analyzer.building.modules import build
 from analyzer.errors import MeasureError
+from analyzer.measurements import Conditions
 from analyzer.measuring.environment import environment, pick_device
 from analyzer.measuring.measure import best_batch, measure_all, measure_memory, subject_of
 from analyzer.measuring.protocol import Protocol
-from analyzer.records import Conditions
 
 pytestmark = [
     pytest.mark.cuda,

@@ -88,9 +88,9 @@ def test_no_place_for_the_lock(tmp_path: Path) -> None:
 
 
 def test_a_measuring_process_holds_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from analyzer.measurements import Conditions
     from analyzer.measuring import protocol
     from analyzer.measuring.job import Job, Subject
-    from analyzer.records import Conditions
 
     held = []
 

@@ -13,6 +13,7 @@ import pytest
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError, UsageError
+from analyzer.measurements import Environment
 from analyzer.measuring.calibration import PROCESSES, calibrate, calibration_variants, operator_of
 from analyzer.measuring.environment import environment, pick_device
 from analyzer.measuring.job import Operator, OperatorSurvey, Survey, Times
@@ -29,7 +30,6 @@ from analyzer.reading.latency import (
     write_profile,
 )
 from analyzer.reading.work import Work, operators, work
-from analyzer.records import Environment
 
 LAW = np.array([3e-12, 9e-12, 0.0, 4e-11, 1.5e-9, 7e-5])
 """A made-up device's seconds per unit of each part of Work."""

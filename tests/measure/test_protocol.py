@@ -18,6 +18,7 @@ import torch
 from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError, UsageError
+from analyzer.measurements import Conditions
 from analyzer.measuring import measure
 from analyzer.measuring import protocol as room
 from analyzer.measuring.allocations import Allocations
@@ -43,7 +44,7 @@ from analyzer.measuring.statistics import (
 from analyzer.processes import Ended
 from analyzer.reading.peak import Training
 from analyzer.reading.prediction import predict_memory
-from analyzer.records import Conditions, read_record
+from analyzer.records import read_record
 from analyzer.targets.resolving import resolve
 from analyzer.units import mib
 
@@ -203,6 +204,7 @@ def test_a_process_counts_once_by_the_median_of_its_pairs() -> None:
     assert process_ratios([1, 2, 9, 4, 4, 4], [1, 1, 1, 2, 2, 1], 3) == [2, 2]
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_in_93_to_97_of_100_series() -> None:
     """1,000 series under the whole protocol: processes differ, skewed or heavy-tailed, and rounds stop when narrow."""
     random = np.random.default_rng(2)

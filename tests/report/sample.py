@@ -7,9 +7,11 @@ from typing import Any
 import msgspec
 
 from analyzer.architecture.variant import Variant
+from analyzer.limits import Limit
+from analyzer.measurements import Environment, Measurement
 from analyzer.reading import family
-from analyzer.records import Environment, Failure, Input, LayerRow, Measurement, Record, Remark, Target, Uncounted
-from analyzer.reporting.data import ReportData, ReportLimit, TimelineStep, WitnessFigure
+from analyzer.records import Failure, Input, LayerRow, Record, Remark, Target, Uncounted
+from analyzer.reporting.data import ReportData, TimelineStep, WitnessFigure
 from analyzer.space.grid import BadVariant, Grid
 from analyzer.sweeping.run import pareto_names
 
@@ -47,10 +49,10 @@ def measurement(seconds: tuple[float, ...], base: tuple[float, ...], baseline: s
     return Measurement(**{**values, **more})
 
 
-def limits_of(baseline: Record) -> tuple[ReportLimit, ...]:
+def limits_of(baseline: Record) -> tuple[Limit, ...]:
     """The baseline's own figures as limits."""
     return tuple(
-        ReportLimit(figure=name, maximum=getattr(baseline, name), source="DenseNet121's own")
+        Limit(figure=name, bound=getattr(baseline, name), source="DenseNet121's own")
         for name in ("params", "macs", "saved_bytes")
     )
 
@@ -188,9 +190,7 @@ def hostile_report() -> ReportData:
         records=rows,
         baseline=baseline,
         subject=subject,
-        limits=tuple(
-            ReportLimit(figure=name, maximum=500, source=attack(i)) for i, name in enumerate(("params", "macs"))
-        ),
+        limits=tuple(Limit(figure=name, bound=500, source=attack(i)) for i, name in enumerate(("params", "macs"))),
         front=(baseline.target.name,),
         environment=device,
         generated=attack(1),

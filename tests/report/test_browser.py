@@ -18,12 +18,13 @@ import pytest
 from browser import Watched
 from sample import ATTACKS, sweep_report
 
+from analyzer.figures import known
 from analyzer.records import Record
 from analyzer.reporting import page as module
 from analyzer.reporting.data import ReportData
-from analyzer.reporting.figures import known, times
+from analyzer.reporting.text import times
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 Open = Callable[..., Watched]
 
 

@@ -14,7 +14,7 @@ from analyzer.budget.outputs import write
 from analyzer.budget.verdict import Budgeted, Finding, ModelVerdict, Payer, Verdict
 from analyzer.reading import family
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def grown() -> Verdict:

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from sample import ATTACKS, sweep_report
 
 from analyzer.architecture.variant import Variant
+from analyzer.figures import SHARED
+from analyzer.limits import Limit
 from analyzer.records import LayerRow, Record, Remark, Target
 from analyzer.reporting import page as module
-from analyzer.reporting.data import ReportData, ReportLimit
-from analyzer.reporting.figures import LAYERED
+from analyzer.reporting.data import ReportData
 from analyzer.reporting.interactive import plotly_script, sweep_figure
 from analyzer.reporting.markdown import render_markdown
 from analyzer.reporting.page import read_report, render, write_report
@@ -148,7 +149,7 @@ def boxes(drawing: str) -> list[tuple[str, float, float, float]]:
 
 def test_icicle_is_to_scale(sweep: ReportData) -> None:
     assert sweep.subject is not None
-    for figure in LAYERED:
+    for figure in SHARED:
         total = getattr(sweep.subject, figure.name)
         drawn = boxes(str(icicle(sweep.subject, figure)))
         assert drawn[0][3] == pytest.approx(ICICLE_HEIGHT, abs=1)
@@ -162,7 +163,7 @@ def test_icicle_is_to_scale(sweep: ReportData) -> None:
 
 def test_modules_of_the_icicle_lie_inside_their_parents(sweep: ReportData) -> None:
     assert sweep.subject is not None
-    for figure in LAYERED:
+    for figure in SHARED:
         places = {title.split(":")[0]: (y, height) for title, _, y, height in boxes(str(icicle(sweep.subject, figure)))}
         below: dict[str, list[tuple[float, float]]] = {}
         for path, place in places.items():
@@ -301,7 +302,7 @@ def test_any_names_leave_the_page_well_formed(words: list[str]) -> None:
         records=rows,
         baseline=rows[0],
         subject=rows[1],
-        limits=(ReportLimit(figure="params", maximum=1, source=words[2]),),
+        limits=(Limit(figure="params", bound=1, source=words[2]),),
         front=(),
         environment=None,
         generated=words[3],

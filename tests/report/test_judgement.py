@@ -10,20 +10,27 @@ from hypothesis import strategies as st
 from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError
+from analyzer.figures import SHARED, known
+from analyzer.limits import Limit, hold_all, state_of
 from analyzer.reading import family
 from analyzer.records import Failure, Record, Target
 from analyzer.reporting.changes import module_changes, stages, waterfall
-from analyzer.reporting.data import ReportData, ReportLimit
-from analyzer.reporting.figures import LAYERED, known, times, visible
+from analyzer.reporting.data import ReportData
 from analyzer.reporting.findings import findings
 from analyzer.reporting.heat import heat_map
-from analyzer.reporting.judge import judge, state
+from analyzer.reporting.judge import judge
 from analyzer.reporting.tables import _quantile, measured_lines, trust
+from analyzer.reporting.text import times
 from analyzer.reporting.variants import differences, varying
+from analyzer.shown import visible
 
 
-def limit(figure: str, maximum: int) -> ReportLimit:
-    return ReportLimit(figure=figure, maximum=maximum, source="test")
+def state(record: Record, limits: list[Limit]) -> str:
+    return state_of(hold_all(record, limits))
+
+
+def limit(figure: str, maximum: int) -> Limit:
+    return Limit(figure=figure, bound=maximum, source="test")
 
 
 @pytest.mark.parametrize(("maximum", "expected"), [(99, "over"), (100, "within"), (101, "within"), (0, "over")])
@@ -106,7 +113,7 @@ def test_varying_leaves_out_what_the_block_implies(sweep: ReportData) -> None:
 
 def test_waterfall_of_the_article_against_densenet121(sweep: ReportData) -> None:
     assert sweep.subject is not None
-    steps = waterfall(sweep.baseline, sweep.subject, LAYERED[0])
+    steps = waterfall(sweep.baseline, sweep.subject, SHARED[0])
     by_name = {step.label: step for step in steps}
     assert by_name["stem"].difference == 0
     # DenseNet121: 256 -> 128 channels; the article: 64 -> 128 -> 256 -> 128: the same transition
@@ -141,7 +148,7 @@ def test_stages_of_networks_of_two_families() -> None:
 def test_stages_are_compared_by_modules_where_one_network_says_no_parts() -> None:
     ours = family.record(PRESETS["densenet121"])
     theirs = partless(ours)
-    steps = waterfall(ours, theirs, LAYERED[0])
+    steps = waterfall(ours, theirs, SHARED[0])
     assert "denseblock1" in [step.label for step in steps]
     assert all(step.before == step.after for step in steps)
 
@@ -173,7 +180,7 @@ def test_stages_and_differences_add_up(first: Variant, second: Variant) -> None:
         before, after = family.record(first), family.record(second)
     except AnalyzerError:
         return
-    for figure in LAYERED:
+    for figure in SHARED:
         for record in (before, after):
             assert sum(part.totals[figure.name] or 0 for part in stages(record)) == getattr(record, figure.name)
         steps = waterfall(before, after, figure, most=5)

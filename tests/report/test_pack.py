@@ -16,8 +16,9 @@ from sample import sweep_report
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
+from analyzer.limits import Limit
 from analyzer.records import Failure, Record, Remark, Target
-from analyzer.reporting.data import ReportData, ReportLimit, now
+from analyzer.reporting.data import ReportData, now
 from analyzer.reporting.pack import embed, pack, read_report, unpack
 from analyzer.reporting.page import write_report
 
@@ -46,7 +47,7 @@ reports = st.builds(
         records=tuple(rows),
         baseline=extra,
         subject=rows[pick % len(rows)] if rows and pick else None,
-        limits=(ReportLimit(figure="params", maximum=1, source="x"),),
+        limits=(Limit(figure="params", bound=1, source="x"),),
         front=(),
         environment=None,
         generated="now",
@@ -98,10 +99,10 @@ def page_with(content: bytes) -> str:
         ("<html></html>", "holds no report data"),
         (page_with(b"") * 2, "holds no report data"),
         (page_with(b"no gzip"), "damaged"),
-        (page_with(gzip.compress(b'{"format": 1}', mtime=0)[:-9]), "damaged"),
+        (page_with(gzip.compress(b'{"format": 2}', mtime=0)[:-9]), "damaged"),
         (page_with(gzip.compress(b"not json", mtime=0)), "damaged"),
-        (page_with(gzip.compress(b'{"format": 1}', mtime=0)), "damaged"),
-        (page_with(gzip.compress(b'{"format": 1, "total": -1, "columns": []}', mtime=0)), "damaged"),
+        (page_with(gzip.compress(b'{"format": 2}', mtime=0)), "damaged"),
+        (page_with(gzip.compress(b'{"format": 2, "total": -1, "columns": []}', mtime=0)), "damaged"),
         (page_with(gzip.compress(b'{"format": 99}', mtime=0)), "another version"),
         (page_with(gzip.compress(b"[1]", mtime=0)), "another version"),
         ('<script type="application/gzip" id="report-data">A</script>', "damaged"),

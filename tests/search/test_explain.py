@@ -20,6 +20,7 @@ from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.building.modules import build
 from analyzer.errors import ArchitectureError
+from analyzer.limits import at_most
 from analyzer.reading.family import record
 from analyzer.searching.explain import cheapest, elasticities, levers, shares
 from analyzer.tracing.trace import count_module
@@ -91,6 +92,7 @@ def places(variant: Variant, field: str) -> tuple[Any, ...]:
 UNEVEN = Variant(block="add", block_config=(1, 1), growth=(1, 2), ratio=0.25, init=4, kernel=1)
 
 
+@pytest.mark.slow
 @given(variants(buildable=True))
 # One step makes these the same in every stage: one number.
 @example(UNEVEN)
@@ -144,7 +146,7 @@ def test_what_was_found_by_hand() -> None:
 
 def test_the_mildest_change_is_just_under_the_budget() -> None:
     limit = 6_955_906
-    for change in cheapest(ARTICLE, {"params": limit}):
+    for change in cheapest(ARTICLE, at_most({"params": limit})):
         assert change.record.params <= limit
         if change.axis in ("init", "growth"):
             field = {change.axis: change.value + 1}
@@ -154,7 +156,7 @@ def test_the_mildest_change_is_just_under_the_budget() -> None:
 def test_changes_of_what_is_said_a_stage() -> None:
     variant = Variant(block_config=(2, 2), growth=(64, 128), ratio=(0.5, 0.25), compression=(0.75,), init=32)
     base = record(variant, layers=False)
-    found = {change.axis: change for change in cheapest(variant, {"params": base.params * 3 // 4})}
+    found = {change.axis: change for change in cheapest(variant, at_most({"params": base.params * 3 // 4}))}
     for name in ("growth", "ratio"):
         values, own = found[name].value, getattr(variant, name)
         shares = {round(after / before, 1) for after, before in zip(values, own, strict=True)}
@@ -179,16 +181,17 @@ def test_a_change_that_is_the_same_in_every_stage_is_one_number(field: str, unev
 
 
 def test_the_command(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "analyzer", "explain", "article"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    def explain(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "analyzer", "explain", *words]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    done = explain("article")
     assert done.returncode == 0, done.stderr
     for said in ("Doubling growth is the cause", "is not a memory budget", "compression 0.25", "4,611,522"):
         assert said in done.stdout
-    done = subprocess.run([*command, "--format", "json"], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    data = json.loads(done.stdout)
+    data = json.loads(explain("article", "--format", "json", "--max-params", "149M").stdout)
     assert sum(stage["params"] for stage in data["stages"]) == data["params"] == 149_871_874
-    done = subprocess.run(
-        [*command, "--max-params", "10"], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    assert "no single change" in done.stderr
+    assert {change["axis"] for change in data["cheapest"]} >= {"growth", "init", "ratio"}
+    small = ("--block", "dense", "--blocks", "1", "--growth", "4", "--init", "8", "--image", "32")
+    assert "no single change" in explain(*small, "--max-params", "10").stderr

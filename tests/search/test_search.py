@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, UsageError
+from analyzer.limits import Limit
 from analyzer.reading.family import record
 from analyzer.searching import engine, results
 from analyzer.searching.engine import Task, run_task, search
-from analyzer.searching.query import FIGURES, Constraint, Objective, Query, merged
+from analyzer.searching.query import FIGURES, Objective, Query, merged
 from analyzer.searching.results import finds
 from analyzer.space.space import Space
 
@@ -85,22 +86,25 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "MERGE", 3)
 
 
-def constraint_of(chance: random.Random, table: dict[Variant, tuple[int, ...]]) -> Constraint:
+def constraints_of(chance: random.Random, table: dict[Variant, tuple[int, ...]]) -> list[Limit]:
     """On any figure, from above, below or both, that some variants meet and some miss."""
     figure = chance.choice(FIGURES)
     values = sorted(row[FIGURES.index(figure)] for row in table.values())
     low, high = values[len(values) // 5], values[len(values) * 4 // 5]
     side = chance.randrange(3)
-    return Constraint(figure, low if side else None, high if side != 1 else None, source="--limit")
+    both = [
+        Limit(figure=figure, bound=low, side="least", source="--limit"),
+        Limit(figure=figure, bound=high, side="most", source="--limit"),
+    ]
+    return both[1:] if side == 0 else both[:1] if side == 1 else both
 
 
-def meets(constraint: Constraint, row: tuple[int, ...]) -> bool:
-    value = row[FIGURES.index(constraint.figure)]
-    return (constraint.minimum is None or value >= constraint.minimum) and (
-        constraint.maximum is None or value <= constraint.maximum
-    )
+def meets(limit: Limit, row: tuple[int, ...]) -> bool:
+    value = row[FIGURES.index(limit.figure)]
+    return value >= limit.bound if limit.side == "least" else value <= limit.bound
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_front_and_the_best_equal_brute_force(small_chunks: None, seed: int) -> None:
@@ -109,7 +113,7 @@ def test_the_front_and_the_best_equal_brute_force(small_chunks: None, seed: int)
     table = every(space, 2)
     assume(table)
     goals = tuple(Objective(f, chance.random() < 0.3) for f in chance.sample(FIGURES, chance.randint(1, 4)))
-    constraints = tuple(constraint_of(chance, table) for _ in range(chance.randrange(3)))
+    constraints = tuple(limit for _ in range(chance.randrange(3)) for limit in constraints_of(chance, table))
     fitting = {v: row for v, row in table.items() if all(meets(c, row) for c in constraints)}
     query = Query(goals, constraints, batch=2, best=3)
     if not fitting:
@@ -180,8 +184,8 @@ def test_finds_merge_in_any_order() -> None:
 
 def test_the_constraint_that_excludes_all_is_named_with_the_nearest_miss() -> None:
     space = Space(growth=range(4, 20))
-    fine = Constraint("macs", maximum=10**12, source="--max-macs")
-    impossible = Constraint("params", maximum=1000, source="--max-params")
+    fine = Limit(figure="macs", bound=10**12, source="--max-macs")
+    impossible = Limit(figure="params", bound=1000, source="--max-params")
     with pytest.raises(UsageError, match="--max-params alone excludes all 16") as caught:
         search(space, Query(constraints=(fine, impossible)))
     smallest = record(Variant(growth=4), layers=False)
@@ -194,8 +198,8 @@ def test_constraints_that_only_together_exclude_all() -> None:
     middle = record(Variant(growth=12), layers=False).params
     query = Query(
         constraints=(
-            Constraint("params", maximum=middle, source="a"),
-            Constraint("params", minimum=middle + 1, source="b"),
+            Limit(figure="params", bound=middle, source="a"),
+            Limit(figure="params", bound=middle + 1, side="least", source="b"),
         )
     )
     with pytest.raises(UsageError, match=r"together; alone each leaves: a \d, b \d"):
@@ -232,7 +236,8 @@ def test_no_variant_stands_in_a_space_twice() -> None:
 
 def test_limits_are_inclusive() -> None:
     article = record(PRESETS["article"], layers=False)
-    query = Query(constraints=(Constraint("params", minimum=article.params, maximum=article.params, source="x"),))
+    most, least = (Limit(figure="params", bound=article.params, side=side, source="x") for side in ("most", "least"))
+    query = Query(constraints=(most, least))
     assert search(Space(), query).finds.fitting == 1
 
 
@@ -392,6 +397,12 @@ def test_from_python_the_front_is_a_data_frame() -> None:
             an.search(space, **wrong)
     with pytest.raises(UsageError, match="is no Space"):
         an.search([1])
+    with pytest.raises(UsageError, match=r"at_least\['params'\] is above limits\['params'\]"):
+        an.search(space, limits={"params": "1M"}, at_least={"params": "2M"})
+    with pytest.raises(UsageError, match="both minimised and maximised"):
+        an.search(space, minimize="saved", maximize="saved_bytes")
+    with pytest.raises(UsageError, match="is for measuring"):
+        an.search(space, trials=3)
     assert front.attrs["share"] == 1.0
     assert front["front"].any()
     assert (front["params"] <= 7_978_856).all()

@@ -21,14 +21,15 @@ import pytest
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, ArchitectureError, MeasureError, UsageError
+from analyzer.limits import Limit
+from analyzer.measurements import Environment, Measurement
 from analyzer.measuring.measure import SWEEP
 from analyzer.measuring.protocol import described
 from analyzer.reading.family import record
-from analyzer.records import Environment, Measurement
 from analyzer.searching import study
 from analyzer.searching.candidates import Coding, evenly, fitting
 from analyzer.searching.engine import search
-from analyzer.searching.query import Constraint, Objective, Query
+from analyzer.searching.query import Objective, Query
 from analyzer.searching.results import finds
 from analyzer.searching.study import Question, StudyResult, run_study
 from analyzer.space.space import Space
@@ -45,7 +46,7 @@ SPACE = Space(
     init=[8, 16], image=[32],
 )  # fmt: skip
 LIMIT = 9_000
-QUERY = Query((Objective("params"), Objective("macs")), (Constraint("params", maximum=LIMIT, source="--max-params"),))
+QUERY = Query((Objective("params"), Objective("macs")), (Limit(figure="params", bound=LIMIT, source="--max-params"),))
 
 
 class Here(Processes):
@@ -150,6 +151,7 @@ def test_it_begins_with_the_static_front_and_prunes_the_rest_before_it_is_built(
     assert all(record(variant, layers=False).params <= LIMIT for variant in measurer.seen)
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_ended_and_measures_nothing_twice(tmp_path: Path) -> None:
     first, second, third = Measurer(), Measurer(), Measurer()
     run(first, tmp_path, trials=5)
@@ -287,6 +289,7 @@ print("end", flush=True)
 """
 
 
+@pytest.mark.slow
 def test_kill_9_loses_and_doubles_nothing(tmp_path: Path) -> None:
     chance = random.Random(3)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -354,7 +357,7 @@ def test_bad_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="did you mean 'measured_latency_s'"):
         run(Measurer(), measured=("measured_latncy_s",))
     with pytest.raises(UsageError, match="alone excludes all"):
-        run(Measurer(), query=Query(constraints=(Constraint("params", maximum=1, source="--max-params"),)))
+        run(Measurer(), query=Query(constraints=(Limit(figure="params", bound=1, source="--max-params"),)))
 
     class Unlike(Processes):
         def devices(self) -> tuple[Device, ...]:
@@ -384,6 +387,7 @@ def test_two_processes_are_kept_apart(tmp_path: Path) -> None:
 # -- on real networks ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_on_small_networks(tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "analyzer", "search", "--block", "dense", "--blocks", "1,1", "--growth", "4:12:4",

@@ -40,7 +40,7 @@ def _numbers(number: Any) -> list[Any]:
 
 def small(axis: Axis) -> dict[str, Any]:
     """Fields of a small network of a block that has the axis."""
-    block = next(name for name in ("dense", *BLOCKS) if axis.had_by(BLOCKS[name]))
+    block = next(name for name in ("dense", *BLOCKS) if axis.had_by is None or axis.had_by(BLOCKS[name]))
     return {"block": block, "block_config": (1, 1), "growth": 8, "image": 64}
 
 

@@ -13,6 +13,7 @@ from axes_of_the_table import small, working
 from analyzer import cli
 from analyzer.architecture.axes import AXES, Axis, alternatives
 from analyzer.architecture.variant import Variant
+from analyzer.limits import Limit
 from analyzer.reading.family import record, records
 from analyzer.records import read_record
 from analyzer.reporting.variants import differences, label, varying
@@ -81,7 +82,7 @@ def test_it_is_explained(axis: Axis, capsys: pytest.CaptureFixture[str]) -> None
     stepped = axis.step is not None and not all(isinstance(getattr(v, axis.field), str) for v in variants)
     changes, steps = set(), set()
     for variant in variants:
-        budget = {"params": (record(variant, layers=False).params or 0) - 1}
+        budget = [Limit(figure="params", bound=(record(variant, layers=False).params or 0) - 1)]
         changes |= {(c.axis, c.kind) for c in (*levers(variant), *cheapest(variant, budget))}
         steps |= {each.axis.partition(",")[0] for each in elasticities(variant)}
     assert ((axis.option, axis.change) in changes) == bool(axis.change)

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from analyzer.records import Environment, Measurement
+from analyzer.measurements import Environment, Measurement
 from analyzer.sweeping.run import Timing
 
 LOG = "ANALYZER_TEST_LOG"

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.errors import UsageError
-from analyzer.records import Environment, Failure, Measurement, Record, Remark, Target
+from analyzer.measurements import Environment, Measurement
+from analyzer.records import Failure, Record, Remark, Target
 from analyzer.seals import checksum
 from analyzer.sweeping import database, results_store
 from analyzer.sweeping.database import COLUMNS, Database, made_here, merge_into

@@ -13,8 +13,9 @@ from fakes import measurement
 
 import analyzer
 from analyzer.errors import MeasureError, UsageError
+from analyzer.measurements import Measurement
 from analyzer.measuring import environment
-from analyzer.records import Measurement, devices_of
+from analyzer.records import devices_of
 from analyzer.space.grid import Grid
 from analyzer.sweeping import executors, run
 from analyzer.sweeping.executors import Device, Processes, places_of

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import psutil
+import pytest
 
 from analyzer.sweeping.database import ALL, Database
 from analyzer.sweeping.store import read_jsonl
@@ -68,6 +69,7 @@ def kill_somewhere(folder: Path, chance: random.Random) -> list[str]:
     return [name for line in said if line.startswith("put") for name in line.split()[1:]]
 
 
+@pytest.mark.slow
 def test_a_hundred_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     chance = random.Random(20260131)
     expected = [f"{block}.{i}" for block in range(BLOCKS) for i in range(SIZE)]
@@ -87,6 +89,7 @@ def test_a_hundred_kills_lose_and_double_nothing(tmp_path: Path) -> None:
         assert names_in(path) == expected
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_resumes_to_what_an_uninterrupted_one_gives(tmp_path: Path) -> None:
     grid = ["--block", "dense", "--growth", "4:400", "--compression", "0.1:0.9:0.1", "--image", "32,64"]
     command = [sys.executable, "-m", "analyzer", "sweep", "--measure", "none", *grid, "--out"]

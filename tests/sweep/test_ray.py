@@ -29,6 +29,7 @@ from analyzer.sweeping.results_store import open_store
 from analyzer.sweeping.store import read_jsonl
 
 ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 SOON = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 500, "health_check_failure_threshold": 2}
 GRID = Grid(block=["dense"], blocks=[(1, 1)], growth=list(range(4, 14)), image=32, compression=[0.25, 0.5])

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 import analyzer
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError
+from analyzer.measurements import Environment, Measurement
 from analyzer.measuring.measure import SWEEP
 from analyzer.measuring.protocol import described
 from analyzer.reading.latency import Profile
-from analyzer.records import Environment, Measurement, Record
+from analyzer.records import Record
 from analyzer.space.grid import Grid
 from analyzer.sweeping import run
 from analyzer.sweeping.database import Database

@@ -6,8 +6,8 @@ import pytest
 
 from analyzer.architecture.network import PRESETS, densenet121_like
 from analyzer.errors import MeasureError, UsageError
+from analyzer.measurements import Environment, Measurement
 from analyzer.reading.family import record
-from analyzer.records import Environment, Measurement
 from analyzer.space.grid import Grid
 from analyzer.sweeping import run
 from analyzer.sweeping.executors import Processes

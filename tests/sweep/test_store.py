@@ -17,8 +17,9 @@ from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
 from analyzer.reading.family import failed, record
+from analyzer.reading.flat import to_csv
 from analyzer.records import Record, Remark, Target, read_record
-from analyzer.sweeping.store import JsonlStore, MemoryStore, read_jsonl, to_csv
+from analyzer.sweeping.store import JsonlStore, MemoryStore, read_jsonl
 
 ROWS = [record(PRESETS[name], layers=False) for name in ("article", "densenet121", "resnet50")]
 

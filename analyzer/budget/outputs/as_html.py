@@ -7,10 +7,11 @@ from markupsafe import Markup
 
 from analyzer.budget.outputs import facts
 from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
+from analyzer.figures import FIGURES
+from analyzer.limits import Limit
 from analyzer.records import Failure, Record, Target
 from analyzer.reporting.against import against
-from analyzer.reporting.data import ReportData, ReportLimit
-from analyzer.reporting.figures import BY_NAME
+from analyzer.reporting.data import ReportData
 from analyzer.reporting.page import render as render_page
 from analyzer.shown import plain
 
@@ -26,13 +27,13 @@ def render(verdict: Verdict) -> str:
 def _report(verdict: Verdict) -> ReportData:
     model = _shown(verdict)
     subject = _named(model.record, model, model.name)
-    known = [b for b in model.figures if b.limit is not None and b.group is None and b.figure in BY_NAME]
+    known = [b for b in model.figures if b.limit is not None and b.group is None and b.figure in FIGURES]
     return against(
         _named(model.before, model, f"{model.name} in {verdict.baseline}") if model.before else subject,
         subject,
         command=verdict.command or ("analyze", "check"),
         generated=verdict.generated,
-        limits=[ReportLimit(figure=b.figure, maximum=b.limit or 0, source=verdict.configuration) for b in known],
+        limits=[Limit(figure=b.figure, bound=b.limit or 0, source=verdict.configuration) for b in known],
     )
 
 

@@ -7,8 +7,9 @@ import os
 from collections import Counter
 from pathlib import Path
 
+from analyzer import units
 from analyzer.budget.verdict import Budgeted, Finding, ModelVerdict, Payer, Verdict
-from analyzer.reporting.figures import Figure, known
+from analyzer.figures import Figure, known
 from analyzer.shown import plain
 
 SHOWN_CHANGES = 5
@@ -53,11 +54,10 @@ def grown(value: int | None, base: int | None) -> int | None:
 
 def growth(figure: Figure, value: int | None, base: int | None) -> str:
     """`+9,600 (+5.0 %)` of the baseline; a dash where either is not known."""
-    delta = grown(value, base)
-    if delta is None:
+    if value is None or base is None:
         return "–"
-    share = f" ({100 * delta / base:+.1f} %)".replace("-", "−") if base else ""
-    return figure.signed(delta) + share
+    share = units.change(value, base)
+    return figure.signed(value - base) + (f" ({share})" if share else "")
 
 
 def change(finding: Finding, paying: Payer) -> str:

@@ -29,22 +29,28 @@ async function inflate(id) {
 let report = null;
 const columns = new Map();
 
-function column(name) {
-  if (!columns.has(name)) {
-    const stored = report.columns[name] ?? { all: null };
-    const values = stored.each ?? new Array(report.total).fill('all' in stored ? stored.all : stored.most);
-    for (const [i, value] of Object.entries(stored.but ?? {})) values[i] = value;
-    columns.set(name, values);
-  }
-  return columns.get(name);
+// By its path in a record, `measured.ratio`: stored as it is, or a part of what is.
+function column(path) {
+  if (!columns.has(path)) columns.set(path, path in report.columns || !path.includes('.') ? stored(path) : part(path));
+  return columns.get(path);
 }
-const variantOf = (i, field) => (column('target.variant')[i] ? column('target.variant')[i][field] : column(`variant.${field}`)[i]) ?? null;
+function stored(name) {
+  const { each, all, most, but } = report.columns[name] ?? {};
+  const values = each ?? new Array(report.total).fill(all ?? most ?? null);
+  for (const [i, value] of Object.entries(but ?? {})) values[i] = value;
+  return values;
+}
+function part(path) {
+  const variant = path.replace('target.variant.', 'variant.'); // the fields of regular variants are columns
+  if (variant in report.columns) return column(variant);
+  const at = path.lastIndexOf('.');
+  return column(path.slice(0, at)).map((whole) => whole?.[path.slice(at + 1)] ?? null);
+}
+const variantOf = (i, field) => column(`target.variant.${field}`)[i];
 const nameOf = (i) => column('target.name')[i];
 const shownOf = (i) => column('target.label')[i] || nameOf(i);
-function valueOf(i, figure) {
-  if (figure === 'measured_images_per_s') return column('measured')[i]?.measured_images_per_s ?? null;
-  return column(figure)[i];
-}
+let paths = new Map(); // of the flat row's columns, by name
+const valueOf = (i, name) => column(paths.get(name) ?? name)[i];
 // Digits in full: numbers beyond 2^53 are kept as text beside the columns.
 const digitsOf = (i, figure) => report.view.huge[figure]?.[i] ?? String(valueOf(i, figure) ?? '');
 
@@ -55,11 +61,12 @@ function mibText(bytes) {
   const mib = bytes / 2 ** 20;
   return `${mib >= 1 || bytes === 0 ? decimals(mib, 2) : Number(mib.toPrecision(3))} MiB`;
 }
+const secondsText = (value) => (value < 1 ? `${(value * 1000).toFixed(2)} ms` : `${value.toFixed(2)} s`);
 function figureText(i, figure) {
   const value = valueOf(i, figure.name);
   if (value === null) return '–';
-  if (figure.unit === 'bytes') return mibText(value);
-  return figure.unit === 'rate' ? `${decimals(value, 1)} images/s` : grouped(digitsOf(i, figure.name));
+  if (figure.unit === 'count') return grouped(digitsOf(i, figure.name));
+  return figure.unit === 'rate' ? `${decimals(value, 1)} images/s` : shortText(value, figure.unit);
 }
 function timesText(value, base) {
   if (value === null || !base) return '–';
@@ -72,6 +79,8 @@ function fieldText(value) {
 }
 function shortText(value, unit) {
   if (unit === 'bytes') return mibText(value);
+  if (unit === 'seconds') return secondsText(value);
+  if (unit === 'ratio') return timesText(value, 1);
   if (unit === 'rate') return decimals(value, 1);
   for (const [power, suffix] of [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']]) {
     if (value >= power) return `${(value / power).toFixed(2)} ${suffix}`;

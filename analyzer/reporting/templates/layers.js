@@ -112,7 +112,7 @@ function setUpLayers() {
   }
   byId('layer-depth').addEventListener('change', (event) => openTo(Number(event.target.value)));
   byId('layer-copy').addEventListener('click', async () => {
-    const heads = ['path', 'type', 'output', 'params', 'macs', 'saved_bytes'];
+    const heads = ['path', 'type', 'output', ...[...table.tHead.querySelectorAll('[data-figure]')].map((cell) => cell.dataset.figure)];
     const lines = rows.map((item) => [item.row.dataset.path, item.row.cells[1].textContent, item.row.cells[2].textContent,
       ...[...item.row.querySelectorAll('td[data-v]')].map((cell) => (cell.dataset.v === '' ? null : BigInt(cell.dataset.v)))]);
     await navigator.clipboard.writeText(csvText([heads, ...lines]));

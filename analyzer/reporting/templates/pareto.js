@@ -76,12 +76,12 @@ function setUpPareto() {
     layout.font.color = ink;
     data[2].marker.color = data[2].line.color = css.getPropertyValue('--down').trim();
     for (const [axis, shown] of [[layout.xaxis, x], [layout.yaxis, y]]) {
-      axis.title.text = shown.label + (shown.unit === 'bytes' ? ' (bytes)' : shown.unit === 'rate' ? ' (images/s)' : '');
+      axis.title.text = shown.label + ({ bytes: ' (bytes)', rate: ' (images/s)', seconds: ' (s)' }[shown.unit] ?? '');
       axis.gridcolor = grid;
     }
     layout.shapes = report.limits.flatMap((limit) => [
-      ...(limit.figure === x.name ? [{ type: 'line', xref: 'x', yref: 'paper', x0: limit.maximum, x1: limit.maximum, y0: 0, y1: 1 }] : []),
-      ...(limit.figure === y.name ? [{ type: 'line', xref: 'paper', yref: 'y', x0: 0, x1: 1, y0: limit.maximum, y1: limit.maximum }] : []),
+      ...(limit.figure === x.name ? [{ type: 'line', xref: 'x', yref: 'paper', x0: limit.bound, x1: limit.bound, y0: 0, y1: 1 }] : []),
+      ...(limit.figure === y.name ? [{ type: 'line', xref: 'paper', yref: 'y', x0: 0, x1: 1, y0: limit.bound, y1: limit.bound }] : []),
     ]).map((shape) => ({ ...shape, line: { dash: 'dash', width: 1.5, color: css.getPropertyValue('--up').trim() } }));
     return [data.filter((trace, k) => trace.x.length || k === 0), layout, config];
   }

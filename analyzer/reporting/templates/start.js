@@ -1,14 +1,15 @@
 // What the page does once it stands. Without DecompressionStream everything but the layer table stays static.
 function setUpDownloads(text) {
-  const figures = ['params', 'macs', 'flops', 'conv_activations', 'saved_bytes', 'peak_training_bytes', 'peak_inference_bytes', 'measured_images_per_s'];
+  const { columns: flat } = report.view; // the same as in results.csv
   byId('get-json')?.addEventListener('click', () => download('report.json', 'application/json', text));
   byId('get-csv')?.addEventListener('click', () => {
-    const fields = Object.keys(report.columns).filter((name) => name.startsWith('variant.'));
-    const rows = Array.from({ length: report.rows }, (_, i) => [nameOf(i), column('target.label')[i], marksOf(i),
-      ...fields.map((name) => (Array.isArray(column(name)[i]) ? column(name)[i].join('-') : column(name)[i])),
-      ...figures.map((name) => (valueOf(i, name) === null ? null : Number.isInteger(valueOf(i, name)) ? BigInt(digitsOf(i, name)) : valueOf(i, name))),
-      column('error')[i]?.what ?? null]);
-    download('report.csv', 'text/csv', csvText([['name', 'label', 'is', ...fields.map((name) => name.slice(8)), ...figures, 'error'], ...rows]));
+    const cell = (i, name) => {
+      const value = valueOf(i, name);
+      if (Array.isArray(value)) return value.join('-');
+      return Number.isInteger(value) ? BigInt(digitsOf(i, name)) : value;
+    };
+    const rows = Array.from({ length: report.rows }, (_, i) => [...flat.map(({ name }) => cell(i, name)), marksOf(i)]);
+    download('report.csv', 'text/csv', csvText([[...flat.map(({ name }) => name), 'is'], ...rows]));
   });
 }
 
@@ -19,6 +20,7 @@ async function start() {
   if (typeof DecompressionStream === 'undefined') return;
   const text = await inflate('report-data');
   report = JSON.parse(text);
+  paths = new Map(report.view.columns.map(({ name, path }) => [name, path]));
   const failed = column('error');
   good = Array.from({ length: report.rows }, (_, i) => i).filter((i) => failed[i] === null);
   const names = new Set(report.front);

@@ -9,8 +9,9 @@ const followers = []; // called after every change of `chosen`
 function budgetOf(i) {
   if (!report.limits.length) return 'none';
   const states = report.limits.map((limit) => {
-    const value = limit.figure in report.columns ? column(limit.figure)[i] : null;
-    return value === null ? 'unknown' : value <= limit.maximum ? 'within' : 'over';
+    const value = valueOf(i, limit.figure);
+    if (value === null) return 'unknown';
+    return (limit.side === 'most' ? value <= limit.bound : value >= limit.bound) ? 'within' : 'over';
   });
   return ['over', 'unknown', 'within'].find((state) => states.includes(state));
 }

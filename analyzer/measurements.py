@@ -1,0 +1,114 @@
+"""What was measured or predicted of a model's times, and where: the parts of a record that are not counts."""
+
+from __future__ import annotations
+
+import msgspec
+
+from analyzer.structs import Frozen, Positive, Seconds, Whole
+
+
+class Environment(Frozen, frozen=True, kw_only=True):
+    """Where a figure was measured."""
+
+    device: str
+    device_name: str
+    python: str
+    torch: str
+    analyzer: str
+    platform: str
+    threads: int
+    cpu_count: int
+    cuda: str | None = None
+    cudnn: int | None = None
+    driver: str | None = None
+    dtype: str = "float32"
+    commit: str | None = None
+    governor: str | None = None
+    processes_on_gpu: int | None = None
+    environment_variables: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class Conditions(Frozen, frozen=True, kw_only=True):
+    """How models were run. They move a ratio more than noise does, so they belong to the figure.
+
+    `mode` is `inference` (a forward in eval mode) or `training` (forward, backward, step of Adam). `autocast` is the
+    dtype that torch.autocast computes in (`none`: without it), `dtype` that of the parameters. `malloc` `tuned` keeps
+    freed memory (glibc's mmap and trim thresholds raised). `threads` of None are torch's own choice. `flush_l2` empties
+    CUDA's L2 cache before each time.
+    """
+
+    mode: str = "inference"
+    dtype: str = "float32"
+    autocast: str = "none"
+    channels_last: bool = False
+    compile: bool = False
+    threads: int | None = None
+    malloc: str = "default"
+    flush_l2: bool = False
+
+
+class Caveat(Frozen, frozen=True, kw_only=True):
+    """Why a measured figure may mislead: a kind (`noisy`), what was seen, and what to do."""
+
+    kind: str
+    what: str
+    fix: str
+
+
+class Measurement(Frozen, frozen=True, kw_only=True):
+    """Times on a device, in interleaved pairs with a baseline, over fresh processes; every raw time is kept.
+
+    `seconds_per_batch` and `baseline_seconds_per_batch` hold the pairs' times in order, as many a process as
+    `pairs_per_process`. A process's ratio is the median of its pairs' (above 1: slower than the baseline); `ratio` is
+    the median over processes, `ratio_low` and `ratio_high` the ends of what `interval` says: `bootstrap95`, the 95 %
+    bootstrap interval over processes, or `range`, the least and largest, where there are too few for one.
+    `latency_s` are single forwards at batch 1. `clock_mhz` and `celsius` are the GPU's, before and after each process's
+    times, where NVML tells them.
+    """
+
+    protocol: str
+    environment: Environment
+    batch: int
+    asked_batch: int
+    seconds_per_batch: tuple[Seconds, ...]
+    baseline_seconds_per_batch: tuple[Seconds, ...]
+    measured_latency_s: Seconds
+    measured_images_per_s: Positive
+    ratio: Positive
+    ratio_low: Positive
+    ratio_high: Positive
+    baseline: str
+    time: str
+    pairs_per_process: int = 1
+    interval: str = "range"
+    conditions: Conditions = Conditions()
+    caveats: tuple[Caveat, ...] = ()
+    latency_s: tuple[Seconds, ...] = ()
+    clock_mhz: tuple[int, ...] = ()
+    celsius: tuple[int, ...] = ()
+    measured_peak_bytes: Whole | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def processes(self) -> int:
+        """How many processes measured."""
+        return max(len(self.seconds_per_batch) // self.pairs_per_process, 1)
+
+    @property
+    def verdict(self) -> str:
+        """`slower`, `faster`, or `not told apart` where the interval includes 1, or there is none."""
+        if self.interval != "bootstrap95" or self.ratio_low <= 1 <= self.ratio_high:
+            return "not told apart"
+        return "slower" if self.ratio > 1 else "faster"
+
+
+class PredictedLatency(Frozen, frozen=True, kw_only=True):
+    """A forward's time as a device's profile predicts it, at the profile's batch. `mean_error` is relative, on variants
+    that were left out of the fit.
+    """
+
+    latency_s: float
+    batch: int
+    device_name: str
+    dtype: str
+    mean_error: float

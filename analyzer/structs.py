@@ -1,0 +1,16 @@
+"""What records are made of: frozen structs, and numbers that can be."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A count or bytes: never negative, and no more than torch itself can count."""
+Seconds = Annotated[float, msgspec.Meta(gt=0, lt=1e9)]
+Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e18)]
+
+
+class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of the records: frozen, unknown fields refused. Subclasses say frozen and kw_only for their own fields."""
