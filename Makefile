@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 OUT ?= reports/sweep-$(shell date -u +%Y%m%dT%H%M%SZ)
 
-.PHONY: help sweep check test test-slow test-kinds test-deep lint types budgets bench bench-measure zoo gpu wheel-check clean
+.PHONY: help sweep check test test-slow test-kinds test-deep lint types budgets bench bench-measure soak zoo gpu wheel-check clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -58,6 +58,11 @@ bench: .venv/.dev  ## speed, one JSON line a figure
 
 bench-measure: .venv/.dev  ## whether the measuring protocol is honest: a model against itself, 20 times (minutes)
 	@$(BIN)/python tests/bench/bench_measure.py
+
+N ?= 25
+SEED ?= 0
+soak: .venv/.dev  ## kills, damages and fuzzing, N of each (minutes): one line a kind; ONLY=lock for some
+	@$(BIN)/python tests/soak/soak.py $(N) $(SEED) $(ONLY)
 
 zoo: .venv/.dev  ## every counter on the model zoo, as reports/reference/zoo.md
 	$(BIN)/python tests/zoo/table.py

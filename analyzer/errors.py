@@ -81,6 +81,10 @@ def words_of(error: BaseException) -> str:
     return ": ".join([type(error).__name__, *lines_of(error)[:1]])
 
 
+class DamageWarning(UserWarning):
+    """A stored row that is damaged, and was left out."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean 'x'?` for the nearest known word, else the list of known words."""
     known = sorted(known)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from analyzer.errors import UsageError
@@ -20,7 +22,7 @@ def write_text(path: Path, text: str) -> None:
     """Writes a file whole or not at all, its folder made where it is missing. Raises UsageError where it can't be."""
     if not path.name:
         raise UsageError("names a folder, not a file", where=str(path), fix="name a file in it")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("w", encoding="utf-8", newline="") as file:
@@ -32,6 +34,32 @@ def write_text(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise UsageError(f"can't be written: {error.strerror}", where=str(path), fix="choose another place") from error
+
+
+def temporary_of(path: Path) -> Path:
+    """Where a file is written before it takes its place; what killed processes left of it there is removed."""
+    with contextlib.suppress(OSError):
+        sweep(path.parent.glob(f".{glob.escape(path.name)}.*.tmp"), lambda name: name.split(".")[-2])
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def sweep(paths: Iterable[Path], process_of: Callable[[str], str]) -> None:
+    """Removes what processes of this machine that are no more have left; `process_of` finds the pid in a name."""
+    for path in paths:
+        pid = process_of(path.name)
+        if pid.isdecimal() and not _is_alive(int(pid)):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def csv_text(headings: Iterable[object], rows: Iterable[Iterable[object]]) -> str:

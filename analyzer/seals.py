@@ -16,10 +16,6 @@ class DamagedRowError(UsageError):
     """A stored row or file whose checksum is another's (exit 2)."""
 
 
-class DamageWarning(UserWarning):
-    """A stored row that is damaged, and was left out."""
-
-
 def checksum(*parts: object) -> str:
     """Of JSON-ready values: 16 hexadecimal digits over their JSON without spaces, keys in their own order."""
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]

@@ -55,7 +55,7 @@ def _stale(held: Held, base: Locked, grows: bool, baseline: Baseline) -> Finding
 def _missing(held: Held, growing: Sequence[BudgetLimit], baseline: Baseline) -> Finding:
     """A figure that is bounded otherwise may be new in a branch; one that only growth holds is not held at all."""
     new = baseline.is_base and bool(baseline.models) and baseline.problem is None
-    unheld = [g.figure for g in growing if not (new and (g.maximum is not None or g.ratio is not None))]
+    unheld = [g.figure for g in growing if not (new and (g.max is not None or g.max_ratio is not None))]
     what = f"is new since {baseline.label}" if new else f"has no baseline in {baseline.label}"
     if unheld:
         what += f", so nothing holds the growth of {', '.join(dict.fromkeys(unheld))}"

@@ -54,8 +54,9 @@ def _numbers(model: Model) -> dict[Key, Any]:
     numbers: dict[Key, Any] = {}
     for limit in limits(model):
         values = {
-            "max": limit.maximum, "min": limit.minimum, "growth": limit.growth, "growth-min": limit.growth_min or None,
-            "max-ratio": limit.ratio, "of": limit.of or None, "level": limit.level if limit.level != "error" else None,
+            "max": limit.max, "min": limit.min, "growth": limit.growth, "growth-min": limit.growth_min or None,
+            "max-ratio": limit.max_ratio, "of": limit.of or None,
+            "level": limit.level if limit.level != "error" else None,
         }  # fmt: skip
         numbers.update({(limit.group or "", limit.figure, word): v for word, v in values.items() if v is not None})
     return numbers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from analyzer.budget.untrusted_files import MOST_BYTES, decoded, too_large
 from analyzer.errors import BaselineError, UsageError
+from analyzer.files import sweep
 from analyzer.git_calls import SECONDS, git
 
 
@@ -110,9 +112,11 @@ class Repository:
     @contextlib.contextmanager
     def worktree(self, commit: str) -> Iterator[Path]:
         """The files of a commit in a folder of their own, for as long as it is open."""
-        with tempfile.TemporaryDirectory(prefix="analyzer-") as made:
+        sweep(Path(tempfile.gettempdir()).glob("analyzer-tree-*"), lambda name: name.split("-")[2])
+        with tempfile.TemporaryDirectory(prefix=f"analyzer-tree-{os.getpid()}-") as made:
             folder = Path(made).resolve() / "tree"
             with _ending_in_order():
+                self._run("worktree", "prune")
                 self._text("worktree", "add", "--quiet", "--detach", str(folder), commit)
                 try:
                     yield folder

@@ -21,11 +21,11 @@ class BudgetLimit(Frozen, frozen=True, kw_only=True):
 
     figure: str
     group: str | None
-    maximum: int | None
-    minimum: int | None
+    max: int | None
+    min: int | None
     growth: Fraction | None
     growth_min: int
-    ratio: Fraction | None
+    max_ratio: Fraction | None
     of: str
     level: Literal["error", "warning"]
     message: str | None
@@ -63,9 +63,9 @@ def _limit(figure: str, group: str | None, budget: Budget, where: str) -> Budget
     if most is not None and least is not None and least > most:
         raise UsageError(f"min {least:,} is above max {most:,}", where=where, fix="exchange them")
     return BudgetLimit(
-        figure=figure, group=group, maximum=most, minimum=least, growth=_growth(budget.growth, f"{where}.growth"),
+        figure=figure, group=group, max=most, min=least, growth=_growth(budget.growth, f"{where}.growth"),
         growth_min=_number(budget.growth_min, figure, f"{where}.growth-min") or 0,
-        ratio=_ratio(budget.max_ratio, f"{where}.max-ratio"), of=budget.of or "", level=budget.level,
+        max_ratio=_ratio(budget.max_ratio, f"{where}.max-ratio"), of=budget.of or "", level=budget.level,
         message=budget.message, where=where,
     )  # fmt: skip
 

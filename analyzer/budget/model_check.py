@@ -140,15 +140,15 @@ def _bounds(limit: BudgetLimit, base: int | None, reference: Reference) -> Itera
     def at(bound: int, words: str, side: Literal["most", "least"] = "most") -> Limit:
         return Limit(figure=limit.figure, bound=bound, side=side, source=words)
 
-    if limit.maximum is not None:
-        yield _Bound("excess", at(limit.maximum, f"above the limit {figure.exact(limit.maximum)}"))
-    if limit.minimum is not None:
-        words = f"below the least allowed, {figure.exact(limit.minimum)}"
-        yield _Bound("below", at(limit.minimum, words, "least"))
-    if limit.ratio is not None:
+    if limit.max is not None:
+        yield _Bound("excess", at(limit.max, f"above the limit {figure.exact(limit.max)}"))
+    if limit.min is not None:
+        words = f"below the least allowed, {figure.exact(limit.min)}"
+        yield _Bound("below", at(limit.min, words, "least"))
+    if limit.max_ratio is not None:
         own = reference(limit.of, limit.figure)
-        words = f"above {float(limit.ratio):g} x {limit.of}'s {figure.exact(own)}"
-        yield _Bound("ratio", at(int(own * limit.ratio), words))
+        words = f"above {float(limit.max_ratio):g} x {limit.of}'s {figure.exact(own)}"
+        yield _Bound("ratio", at(int(own * limit.max_ratio), words))
     if limit.growth is not None and base is not None:
         least = f", at least {figure.exact(limit.growth_min)}" if limit.growth_min else ""
         allowed = f"{float(limit.growth * 100):g} %{least}"
@@ -307,7 +307,7 @@ def _changed(held: Held, line: Budgeted, limits: Sequence[BudgetLimit]) -> Itera
     # Who shrank most stands first.
     facts["changes"] = tuple(reversed(held.payers(line.figure, line.group)))
     own = [limit for limit in limits if (limit.figure, limit.group) == (line.figure, line.group)]
-    tighten = [f"tighten max to {line.value:,}" for limit in own if limit.maximum is not None]
+    tighten = [f"tighten max to {line.value:,}" for limit in own if limit.max is not None]
     relock = ["`analyze lock` holds growth to what it is now"] if any(limit.growth is not None for limit in own) else []
     yield held.found("improved", "note", f"{name} shrank, {moved}", fix="; ".join([*tighten, *relock]), **facts)
 

@@ -15,8 +15,7 @@ from typing import Any
 import click
 
 from analyzer.cli.streams import OutputLostError, drop_stdout, guarded, standing, tell
-from analyzer.errors import AnalyzerError, UsageError, did_you_mean, words_of
-from analyzer.seals import DamageWarning
+from analyzer.errors import AnalyzerError, DamageWarning, UsageError, did_you_mean, words_of
 
 INTERRUPTED, DEFECT = 130, 70
 

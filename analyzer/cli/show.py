@@ -88,10 +88,7 @@ def command(
     if memory is not None and training == DEFAULT:
         peaks = (memory.peak_training_bytes, memory.peak_inference_bytes)
         record = msgspec.structs.replace(record, peak_training_bytes=peaks[0], peak_inference_bytes=peaks[1])
-    for note in (*record.notes, *(memory.notes if memory else ())):
-        say(f"note: {note}")
-    if isinstance(resolved, ModuleTarget):
-        _say_unseen(record)
+    _tell_notes(resolved, record, memory)
     seen = witnesses_of(resolved, record, seconds=seconds) if wanted else ()
     if format_ == "json":
         text.show_json(_json(record, seen if wanted else None, memory))
@@ -105,8 +102,11 @@ def command(
         _write_report(record, baseline, seen, report, memory or _default_memory(resolved, record))
 
 
-def _say_unseen(record: Record) -> None:
-    say(f"what could not be seen: {record.unseen or 'nothing'}")
+def _tell_notes(resolved: Resolved, record: Record, memory: MemoryPrediction | None) -> None:
+    for note in (*record.notes, *(memory.notes if memory else ())):
+        say(f"note: {note}")
+    if isinstance(resolved, ModuleTarget):
+        say(f"what could not be seen: {record.unseen or 'nothing'}")
     if record.uncounted:
         calls = ", ".join(f"{u.operator} in {u.module or 'the root'} ({u.calls}x)" for u in record.uncounted[:8])
         warn(f"not counted, so MACs are a lower bound: {calls}")

@@ -9,12 +9,16 @@ pooling (the convention of the ResNet and DenseNet papers and of torchvision). F
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from analyzer.architecture.dims import INT64_MAX, Dim, is_array
-from analyzer.architecture.facts import FLOAT, INDEX, Op
-from analyzer.architecture.net import Net
+from analyzer.architecture.dims import INT64_MAX, is_array
+from analyzer.architecture.facts import FLOAT, INDEX
 from analyzer.errors import ArchitectureError
+
+if TYPE_CHECKING:
+    from analyzer.architecture.dims import Dim
+    from analyzer.architecture.facts import Op
+    from analyzer.architecture.net import Net
 
 
 class Cost(NamedTuple):

@@ -9,12 +9,16 @@ many ops keep it: by the op that keeps it first. Parameters and buffers are not 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from analyzer.architecture.dims import Dim, Truth, is_array
-from analyzer.architecture.facts import FLOAT, Op, Scope, Value
-from analyzer.architecture.net import Net
+from analyzer.architecture.dims import is_array
+from analyzer.architecture.facts import FLOAT
 from analyzer.errors import ArchitectureError
+
+if TYPE_CHECKING:
+    from analyzer.architecture.dims import Dim, Truth
+    from analyzer.architecture.facts import Op, Scope, Value
+    from analyzer.architecture.net import Net
 
 
 def saved(net: Net, batch: int) -> Iterator[tuple[Scope, Op, Dim]]:

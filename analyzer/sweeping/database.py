@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
+import shutil
 import sqlite3
+import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -14,10 +17,10 @@ from typing import Annotated
 
 import msgspec
 
-from analyzer.errors import UsageError
+from analyzer.errors import DamageWarning, UsageError
 from analyzer.measuring.environment import commit, package_version
 from analyzer.records import Record, read_record
-from analyzer.seals import DamageWarning, checksum
+from analyzer.seals import checksum
 from analyzer.sweeping.store import COUNTED, setting_of
 
 NAME = "results.db"
@@ -107,8 +110,12 @@ class Database:
         self._damaged: list[int] = []
         if not create and not path.is_file():
             raise UsageError("is not there", where=str(path), fix=f"name a {NAME} that a sweep wrote, or its folder")
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
         with self._told():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if create:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            elif not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+                path = self._copied(path)
             self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
             self._db.create_function("seal", len(COLUMNS), checksum, deterministic=True)
         try:
@@ -117,6 +124,15 @@ class Database:
         except BaseException:
             self._db.close()
             raise
+
+    def _copied(self, path: Path) -> Path:
+        """A copy of what lies where nothing can be written, with what its last writer left beside it: to be read."""
+        self._copy = tempfile.TemporaryDirectory(prefix="analyzer-")
+        for suffix in ("", "-wal"):
+            beside = path.with_name(path.name + suffix)
+            if beside.exists():
+                shutil.copy(beside, self._copy.name)
+        return Path(self._copy.name) / path.name
 
     def _prepare(self) -> None:
         """Refuses a foreign file before anything is written to it, then brings the schema up to date."""
@@ -146,7 +162,7 @@ class Database:
         return bool(self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
 
     def _migrate(self) -> None:
-        with self.transaction():
+        with self.transaction(migrating=True):
             version = int(self._pragma("user_version"))  # again, under the lock: another process may have migrated
             if version >= len(MIGRATIONS):
                 return
@@ -175,8 +191,10 @@ class Database:
             ) from error
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, migrating: bool = False) -> Iterator[None]:
         """All of what is written inside, or nothing; durable at its end."""
+        if self._copy is not None and not migrating:
+            raise UsageError("lies where nothing can be written", where=str(self.path), fix="copy its folder elsewhere")
         with self._told():
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -244,6 +262,8 @@ class Database:
     def close(self) -> None:
         """Ends the use of the file; the last process to do so leaves a single file."""
         self._db.close()
+        if self._copy is not None:
+            self._copy.cleanup()
 
 
 class Merged(msgspec.Struct, frozen=True):

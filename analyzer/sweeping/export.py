@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from analyzer.distribution import installing
 from analyzer.errors import UsageError
-from analyzer.files import write_text
+from analyzer.files import temporary_of, write_text
 from analyzer.reading.flat import as_text, csv_of, flat, to_csv, typed
 from analyzer.records import Record
 from analyzer.sweeping.database import StoredRow
@@ -65,7 +64,7 @@ def write_parquet(columns: Mapping[str, tuple[str, list[Any]]], path: Path) -> N
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.table({name: pa.array(v, kind) for name, (kind, v) in columns.items()}), temporary)

@@ -64,7 +64,7 @@ def diagnose(error: Exception, failed: Failed | None, root: str) -> CountError:
 
 def needs_values(error: Exception) -> bool:
     """Whether an error comes from a tensor's having no values, and not from the model or its input."""
-    text = str(error).lower()
+    text = "\n".join(lines_of(error)).lower()
     of_fakes = type(error).__module__.startswith("torch._subclasses")
     return isinstance(error, NotImplementedError) or of_fakes or any(word in text for word in _VALUELESS)
 

@@ -222,6 +222,9 @@ def exports_seen(left: Callable[[Tensor, str], None], failed: Callable[[Exceptio
 
         return watched
 
+    # torch imports it at some operators, and it keeps for ever the methods that it finds on Tensor then: not ours.
+    import torch._dynamo  # noqa: F401
+
     with contextlib.ExitStack() as stack:
         for name in ("numpy", "tolist", "__dlpack__"):
             stack.enter_context(replaced(Tensor, name, watching(name, getattr(Tensor, name))))

@@ -159,7 +159,7 @@ def test_another_target_kwargs_or_input_is_stale(project: Project, old: str, new
 def test_another_schema_an_edited_line_and_a_merge_mark_are_no_baseline(project: Project) -> None:
     text = project.read("analyzer.lock")
     for wrong in (
-        text.replace('{"schema":1', '{"schema":2', 1),
+        text.replace('{"schema":2', '{"schema":3', 1),
         text.replace('"params":147456', '"params":999999', 1),
         text.replace("\n", "\n<<<<<<< ours\n", 1),
         text + text.splitlines()[-1] + "\n",

@@ -46,12 +46,12 @@ def test_numbers_are_exact_and_of_their_own_unit() -> None:
     configuration = parse(text, "analyzer.toml")
     assert configuration is not None
     params, macs, saved, flops, group = limits(configuration.models["m"])
-    assert (params.maximum, params.minimum, params.growth_min) == (2_000_000, 1000, 1000)
+    assert (params.max, params.min, params.growth_min) == (2_000_000, 1000, 1000)
     assert params.most_grown(288_746) == 288_746 + 7218  # floor of 7,218.65
     assert params.most_grown(100) == 1100
-    assert (macs.maximum, saved.maximum, group.maximum) == (2_830_000_000, 32 * 2**20, 1500)
-    assert flops.ratio is not None
-    assert int(10 * flops.ratio) == 11  # 1.1 as written, not the float below it
+    assert (macs.max, saved.max, group.max) == (2_830_000_000, 32 * 2**20, 1500)
+    assert flops.max_ratio is not None
+    assert int(10 * flops.max_ratio) == 11  # 1.1 as written, not the float below it
     assert (group.group, group.figure) == ("features.**", "params")
 
 

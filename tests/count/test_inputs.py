@@ -12,7 +12,8 @@ from analyzer.budget.counting import input_text
 from analyzer.errors import AnalyzerError, TargetError, UsageError
 from analyzer.targets.analysis import analyze_target
 from analyzer.targets.inputs import parse_input, tensors
-from analyzer.targets.resolving import load, resolve
+from analyzer.targets.loading import load
+from analyzer.targets.resolving import resolve
 from analyzer.tracing.trace import count_module
 
 pytestmark = pytest.mark.filterwarnings("ignore")

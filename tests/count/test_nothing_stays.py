@@ -4,13 +4,13 @@ import gc
 
 import pytest
 import torch
-from analyzer.count.lifetimes import module_peaks
-from analyzer.count.peak import Training
-from analyzer.count.trace import count_module
-from analyzer.count.witnesses import witnesses
 from torch import nn
 
 from analyzer import analyze
+from analyzer.reading.peak import Training
+from analyzer.tracing.lifetimes import module_peaks
+from analyzer.tracing.trace import count_module
+from analyzer.tracing.witnesses import witnesses
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -25,7 +25,7 @@ from analyzer.reading.cuda_allocator import CudaHeap
 from analyzer.reading.family import columns_of, record
 from analyzer.reading.peak import Training, inference_peak, training_peak
 from analyzer.reading.prediction import fitting_batches, largest_batch, predict_memory, smaller_growth, ways_to_fit
-from analyzer.tracing import lifetimes
+from analyzer.tracing import training_step
 from analyzer.tracing.lifetimes import module_peaks
 
 MIB = 2**20
@@ -130,7 +130,7 @@ def allow_fused_on_meta(monkeypatch: pytest.MonkeyPatch) -> None:
         make = torch.optim.Adam if training.optimizer == "adam" else torch.optim.AdamW
         return make(parameters, weight_decay=0.01 if training.weight_decay else 0.0, fused=True)
 
-    monkeypatch.setattr(lifetimes, "make_optimizer", fused)
+    monkeypatch.setattr(training_step, "make_optimizer", fused)
 
 
 def test_what_a_linear_model_needs_by_hand() -> None:

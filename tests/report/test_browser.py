@@ -46,7 +46,7 @@ def good(data: ReportData) -> list[Record]:
 def expected_row(record: Record, data: ReportData) -> list[str]:
     """A variant's figures as the page must write them."""
     base = data.baseline
-    over = any(getattr(record, limit.figure) > limit.maximum for limit in data.limits)
+    over = any(getattr(record, limit.figure) > limit.bound for limit in data.limits)
     return [
         record.target.label or record.target.name,
         f"{record.params:,}",

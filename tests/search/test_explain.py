@@ -20,7 +20,7 @@ from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.building.modules import build
 from analyzer.errors import ArchitectureError
-from analyzer.limits import at_most
+from analyzer.limits import Limit, at_most
 from analyzer.reading.family import record
 from analyzer.searching.explain import cheapest, elasticities, levers, shares
 from analyzer.tracing.trace import count_module
@@ -174,7 +174,9 @@ def test_a_change_that_is_the_same_in_every_stage_is_one_number(field: str, unev
     """As the variant that it makes has it, and as a name says it. By hand: 30/32, 28/32 of each, rounded, are equal."""
     variant = Variant(**({"block_config": (1, 1, 1), "growth": 16, "ratio": 1.0, "init": 500_000} | {field: uneven}))
     limit = record(replace(variant, **{field: even}), layers=False).params
-    found = {change.axis: change for change in (*levers(variant), *cheapest(variant, {"params": limit}))}
+    found = {
+        change.axis: change for change in (*levers(variant), *cheapest(variant, [Limit(figure="params", bound=limit)]))
+    }
     assert (found[field].value, found[field].said) == (even, f"{field} {even}")
     for change in found.values():
         assert change.value == getattr(Variant.parse(change.record.target.name), axis(change.axis).field)

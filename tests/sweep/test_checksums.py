@@ -12,9 +12,9 @@ import pytest
 
 from analyzer.cli import cli
 from analyzer.cli.base import run as run_command
-from analyzer.errors import UsageError
+from analyzer.errors import DamageWarning, UsageError
 from analyzer.records import Record, Target
-from analyzer.seals import DamageWarning, sealed, unsealed
+from analyzer.seals import sealed, unsealed
 from analyzer.space.grid import Grid
 from analyzer.sweeping import run
 from analyzer.sweeping.database import Database

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from analyzer.errors import UsageError
+from analyzer.files import write_text
 from analyzer.records import Record, Remark, Target
 from analyzer.sweeping import database
 from analyzer.sweeping.database import Database
@@ -124,6 +125,7 @@ FILL = """
 import sys
 from pathlib import Path
 from analyzer.errors import UsageError
+from analyzer.files import write_text
 from analyzer.records import Record, Remark, Target
 from analyzer.sweeping.results_store import open_store
 store = open_store(Path(sys.argv[1]))
@@ -163,3 +165,54 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=os.strerror(errno.ENOTDIR)):
         open_store(tmp_path / "file" / "out")
+
+
+# -- places that can't be written, and what killed processes left ----------------------------------------------
+
+READ_ONLY = """
+mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" || exit 77
+"$1" -m analyzer results list "$0" --format json && "$1" -m analyzer report "$0" --format md && exit 0
+exit 1
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts are Linux's")
+def test_results_on_a_read_only_mount_are_read(tmp_path: Path) -> None:
+    with closing(open_store(tmp_path / "kept")) as store:
+        store.put([Record(target=Target(name=name), params=12345, macs=1) for name in ("base", "one")])
+        # What a writer that still runs, or was killed, has beside the file belongs to it.
+        command = ["unshare", "-rm", "bash", "-c", READ_ONLY, str(tmp_path / "kept"), sys.executable]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("no mounts here")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("12345") + done.stdout.count("12,345") >= 2
+
+
+def test_a_database_that_can_not_be_written_is_read_and_not_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(open_store(tmp_path)) as store:
+        store.put(ROWS)
+    with closing(sqlite3.connect(tmp_path / "results.db")) as raw, raw:
+        raw.execute("ALTER TABLE rows DROP COLUMN checksum")
+        raw.execute("PRAGMA user_version = 1")
+    before = (tmp_path / "results.db").read_bytes()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with closing(Database(tmp_path / "results.db")) as opened:
+        assert [row.record for row in opened.rows()] == ROWS
+        with pytest.raises(UsageError, match="nothing can be written"):
+            opened.remove(lambda row: True)
+    assert (tmp_path / "results.db").read_bytes() == before
+
+
+def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = tmp_path / f".report.html.{ended.pid}.tmp"
+    mine, others = tmp_path / f".report.html.{os.getppid()}.tmp", tmp_path / f".other.html.{ended.pid}.tmp"
+    for path in (left, mine, others):
+        path.write_text("half")
+    write_text(tmp_path / "report.html", "whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["report.html", mine.name, others.name])
