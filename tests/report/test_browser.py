@@ -113,7 +113,7 @@ def test_the_script_writes_numbers_as_python_does(opened: Open, sweep: ReportDat
         "values => values.map(v => [mibText(v), timesText(v, 6955906), shortText(v, 'count'), grouped(String(v))])",
         values,
     )
-    expected = [[known("saved_bytes").text(v), times(v, 6_955_906), known("params").short(v), f"{v:,}"] for v in values]
+    expected = [[known("saved_bytes").text(v), times(v, 6_955_906), known("params").brief(v), f"{v:,}"] for v in values]
     assert [row for row, v in zip(texts, values, strict=True) if v > 999] == expected[3:]
     assert texts[0][0] == expected[0][0] == "0.00 MiB"
 

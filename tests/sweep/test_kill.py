@@ -24,7 +24,7 @@ BLOCKS, SIZE = 60, 5
 SWEEP = f"""
 import sys
 from pathlib import Path
-from analyzer.records import Record, Target
+from analyzer.records import Record, Remark, Target
 from analyzer.sweeping.results_store import open_store
 
 store = open_store(Path(sys.argv[1]))
