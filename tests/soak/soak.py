@@ -57,8 +57,9 @@ def killed(kind: str, *more: str, longest: float) -> Trial:
             said.clear()
         process = start(kind, place, *more)
         assert process.stdout is not None
-        if chance.random() < 0.7:
-            said.update(line_of(process.stdout.readline()))
+        if chance.random() < 0.8:  # else while it starts
+            for _ in range(chance.randint(1, 12)):
+                said.update(line_of(process.stdout.readline()))
         time.sleep(chance.uniform(0, longest))
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
