@@ -68,12 +68,7 @@ class Figure:
 
     def of(self, holder: Any) -> Any:
         """A record's value (of a figure that is `summed`, also a layer's row's); None where it is not known."""
-        value = holder
-        for part in (self.path or self.name).split("."):
-            value = getattr(value, part, None)
-            if value is None:
-                return None
-        return value
+        return value_at(holder, (self.path or self.name).split("."))
 
     def text(self, value: int | float | None) -> str:
         """For people, in full: `149,871,874`, `100.25 MiB`, `12.34 ms`; a dash where it is not known."""
@@ -217,6 +212,16 @@ SHARED = tuple(figure for figure in LAYERED if figure.place == "headline")
 """Those of them that a page shows of every module."""
 LIMITED = tuple(figure for figure in _ROWS if figure.searched and figure.static)
 """Those that a variant may be limited by before it is built."""
+
+
+def value_at(holder: Any, path: Iterable[str]) -> Any:
+    """What stands in a record at a path of attributes; None where any of them is not known."""
+    value = holder
+    for part in path:
+        value = getattr(value, part, None)
+        if value is None:
+            return None
+    return value
 
 
 def known(name: str) -> Figure:

@@ -1,21 +1,17 @@
 """Processes that end: a worker with the one that started it, and whatever a worker left behind with the worker.
 
 Linux tells a process of its parent's end, and hands a keeper the orphans of those it keeps. Elsewhere a thread looks.
+What the help does not need is imported where it is used: the command begins here.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import selectors
 import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 LOOK_S = 0.5
@@ -56,6 +52,8 @@ def as_worker() -> None:
 
 def end_with_parent() -> None:
     """Has this process killed when its parent has ended."""
+    import threading
+
     parent = os.getppid()
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     threading.Thread(target=_outlive_nobody, args=(parent,), daemon=True).start()
@@ -69,6 +67,8 @@ def _outlive_nobody(parent: int) -> None:
 
 def _prctl(option: int, value: int) -> None:
     if sys.platform == "linux":
+        import ctypes
+
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
@@ -125,6 +125,8 @@ def _reap(ended: dict[int, int]) -> bool:
 
 
 def _children() -> Iterator[int]:
+    from pathlib import Path
+
     me = str(os.getpid())
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -204,6 +206,8 @@ def _say(work: Callable[[], bytes], pipe: int) -> NoReturn:
 
 def _heard(told: int, life: int, seconds: float) -> bytes | None:
     """What is said until the keeper has ended; None where its time is up."""
+    import selectors
+
     end, parts, over = time.monotonic() + seconds, [], False
     with selectors.DefaultSelector() as selector:
         selector.register(told, selectors.EVENT_READ)
@@ -246,6 +250,8 @@ def run(
 
     All that it started is ended at its end.
     """
+    import subprocess
+
     with subprocess.Popen(
         [*command, str(os.getpid())], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=variables, pass_fds=descriptors, start_new_session=True,

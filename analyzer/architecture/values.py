@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from analyzer.errors import VariantError, did_you_mean
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
-_DECIMAL = re.compile(r"[+-]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})(e[+-]?[0-9]{1,2})?", re.IGNORECASE)
+DECIMAL = re.compile(r"[+-]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})(e[+-]?[0-9]{1,2})?", re.IGNORECASE)
 _NAMED_WHOLE = re.compile(r"[0-9]{1,12}")
 _NAMED_DECIMAL = re.compile(r"[0-9]{1,20}(\.[0-9]{1,30})?")
 
@@ -124,7 +124,7 @@ class Real:
 
     def read(self, text: str) -> float:
         """`0.25`, `1e-2`."""
-        if not _DECIMAL.fullmatch(text):
+        if not DECIMAL.fullmatch(text):
             raise ValueError("is not a number")
         return float(text)
 

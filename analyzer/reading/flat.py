@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from analyzer.architecture.axes import FIELDS
-from analyzer.figures import FIGURES
+from analyzer.figures import FIGURES, value_at
 from analyzer.files import csv_text
 from analyzer.records import Record
 
@@ -49,15 +49,7 @@ _PATHS = [(column.name, tuple(column.path.split("."))) for column in COLUMNS.val
 
 def flat(record: Record) -> dict[str, Any]:
     """A record's values by column; None where one is not known, the axes as they are in the variant."""
-    row: dict[str, Any] = {}
-    for name, path in _PATHS:
-        value: Any = record
-        for part in path:
-            value = getattr(value, part, None)
-            if value is None:
-                break
-        row[name] = value
-    return row
+    return {name: value_at(record, path) for name, path in _PATHS}
 
 
 def to_csv(records: Iterable[Record]) -> str:

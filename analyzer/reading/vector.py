@@ -73,7 +73,7 @@ def _parts(value: Any) -> tuple[Any, ...]:
 def count_columns(
     columns: Columns, batch: int = 1, figures: Collection[str] = COUNTED, latency: Callable[[Net], Any] | None = None
 ) -> ColumnCounts:
-    """ColumnCounts the figures that are wanted of every variant of the columns, those of memory at `batch`.
+    """Counts the figures that are wanted of every variant of the columns, those of memory at `batch`.
 
     `latency` gives a trace's seconds, where they are wanted (see latency.py).
     """

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from analyzer.architecture.axes import Axis
-from analyzer.architecture.values import Each
+from analyzer.architecture.values import DECIMAL, Each
 from analyzer.errors import UsageError
 
 MAX_VALUES = 1_000_000
 """Values of one axis: a range beyond this is a slip of the keyboard."""
-
-_DECIMAL = re.compile(r"[+-]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})(e[+-]?[0-9]{1,2})?", re.IGNORECASE)
 
 
 def many(axis: Axis, texts: Iterable[str]) -> tuple[Any, ...]:
@@ -54,7 +51,7 @@ def _range(axis: Axis, text: str) -> list[Any]:
     if not axis.values.ranges:
         raise UsageError(f"{text[:80]!r} is a range", where=where, fix="list the values with commas")
     try:
-        parts = [Decimal(part) for part in text.split(":") if _DECIMAL.fullmatch(part.strip())]
+        parts = [Decimal(part) for part in text.split(":") if DECIMAL.fullmatch(part.strip())]
     except InvalidOperation:
         parts = []
     if len(parts) != text.count(":") + 1 or not 2 <= len(parts) <= 3:

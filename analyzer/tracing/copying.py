@@ -23,6 +23,12 @@ from torch.utils._pytree import tree_map
 from analyzer.errors import CountError, words_of
 
 Convert = Callable[[Tensor], Tensor]
+META = torch.device("meta")
+
+
+def placed(kwargs: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """A factory's keywords, with its result on another device; what is not on the CPU can't be pinned."""
+    return {**kwargs, "device": device, **({"pin_memory": False} if kwargs.get("pin_memory") else {})}
 
 
 def to_meta(tensor: Tensor) -> Tensor:
@@ -217,7 +223,7 @@ def copy_inputs(inputs: Any, convert: Convert) -> Any:
                 return copy.deepcopy(leaf, memo)
             except Exception as error:
                 raise CountError(
-                    f"an input of type {type(leaf).__name__} can't be copied: {type(error).__name__}: {error}",
+                    f"an input of type {type(leaf).__name__} can't be copied: {words_of(error)}",
                     where="inputs",
                     fix="give tensors, or objects that survive copy.deepcopy",
                 ) from error

@@ -23,7 +23,7 @@ from analyzer.errors import CountError
 from analyzer.reading.heap import Moment
 from analyzer.reading.peak import DEFAULT, Peak, Training
 from analyzer.tracing.attribution import Modules, tensors_in
-from analyzer.tracing.copying import Fakes, copy_inputs, copy_model, to_meta
+from analyzer.tracing.copying import META, Fakes, copy_inputs, copy_model, placed, to_meta
 from analyzer.tracing.diagnosis import diagnose, needs_values
 from analyzer.tracing.elsewhere import drained
 from analyzer.tracing.origins import storage_key, stored_parts, wrapped_parts
@@ -33,7 +33,6 @@ from analyzer.tracing.surroundings import Surroundings
 from analyzer.tracing.tracer import READS
 from analyzer.tracing.training_step import autocast, train
 
-_META = torch.device("meta")
 _PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.bmm.default}
 _NORMS = {"native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training"}
 
@@ -83,7 +82,7 @@ class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Runs the operator, and counts what it made."""
         kwargs = kwargs or {}
         if kwargs.get("device") is not None and self.device == "meta":
-            kwargs = {**kwargs, "device": _META, **({"pin_memory": False} if kwargs.get("pin_memory") else {})}
+            kwargs = placed(kwargs, META)
         self.modules.failed = None  # the code goes on: it has handled what failed, and we hold no traceback's frames
         try:
             out = func(*args, **kwargs)
@@ -217,14 +216,15 @@ class _Runs:
 
     def __init__(self, model: nn.Module, inputs: Any, training: Training) -> None:
         self.model, self.inputs, self.training = model, inputs, training
-        self._on_cpu = any(isinstance(module, nn.RNNBase) for module in model.modules())
+        self._recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
+        self._on_cpu = self._recurrent
         self._surroundings = Surroundings(model)
 
     def all(self, *, trains: bool) -> tuple[Peak, list[str]]:
         """The peak, and what is to be said of it; where random numbers choose the path, of passes under other seeds."""
         found, notes, chose = self._once(trains=trains)
-        if self._on_cpu:
-            notes += [_RECURRENT] if any(isinstance(module, nn.RNNBase) for module in self.model.modules()) else []
+        if self._recurrent:
+            notes.append(_RECURRENT)
         peaks = [found] + [self._once(trains=trains, seed=n)[0] for n in range(1, PASSES if chose else 1)]
         name = "peak_training_bytes" if trains else "peak_inference_bytes"
         return found, [*notes, *(remark.text for remark in varies(name, [int(peak.bytes) for peak in peaks]))]

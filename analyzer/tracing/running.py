@@ -22,7 +22,7 @@ from analyzer.errors import CountError
 from analyzer.records import Remark
 from analyzer.tracing.attribution import Modules, ModuleTally, Shape, ignore, tensors_in
 from analyzer.tracing.calls import ComplexCalls, recurrent_calls
-from analyzer.tracing.copying import Convert, Fakes, ModelCopy, copy_inputs, copy_model, to_cpu, to_meta
+from analyzer.tracing.copying import META, Convert, Fakes, ModelCopy, copy_inputs, copy_model, to_cpu, to_meta
 from analyzer.tracing.diagnosis import diagnose, needs_values
 from analyzer.tracing.elsewhere import AutocastError, autocast_seen, drained, exports_seen, threads_seen
 from analyzer.tracing.higher_order import FLEX, written_out
@@ -76,7 +76,6 @@ class Rung:
     told: str
 
 
-META = torch.device("meta")
 RUNGS = (
     Rung(to_meta, META, "on meta"),
     Rung(to_meta, None, "on meta, but for the tensors that the forward makes"),

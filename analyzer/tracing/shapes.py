@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch.utils._pytree import tree_leaves
 
-_META = torch.device("meta")
+from analyzer.tracing.copying import META
+
 _Made = tuple[tuple[torch.Size, tuple[int, ...], torch.dtype], ...]
 
 
@@ -29,7 +30,7 @@ class Shapes:
 
     def run(self, operator: OpOverload, args: Any, kwargs: Any) -> Any:
         """The operator's result; computed by torch the first time."""
-        if operator is torch.ops.aten.native_batch_norm.default and args[0].device == _META:
+        if operator is torch.ops.aten.native_batch_norm.default and args[0].device == META:
             return batch_norm(*args)
         try:
             key = (operator, _key(args), _key(tuple(kwargs.items())))
@@ -50,7 +51,7 @@ def _key(value: Any) -> Any:
     """What of an argument a result depends on. Raises _UnknownError where that isn't its shape or plain value."""
     kind = type(value)
     if kind is Tensor or kind is nn.Parameter:
-        if value.device != _META or value.layout != torch.strided or value.is_complex():
+        if value.device != META or value.layout != torch.strided or value.is_complex():
             raise _UnknownError
         return value.shape, value.stride(), value.dtype
     if kind is list or kind is tuple:
@@ -64,7 +65,7 @@ _PLAIN = {int, float, bool, str, torch.dtype, torch.device, torch.layout, torch.
 
 
 def _make(size: torch.Size, stride: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    return torch.empty_strided(size, stride, dtype=dtype, device=_META)
+    return torch.empty_strided(size, stride, dtype=dtype, device=META)
 
 
 def _described(operator: OpOverload, args: Any, out: Any) -> tuple[type, _Made] | None:
@@ -73,7 +74,7 @@ def _described(operator: OpOverload, args: Any, out: Any) -> tuple[type, _Made] 
     if schema.is_mutable or any(result.alias_info is not None for result in schema.returns):
         return None
     parts = (out,) if type(out) is Tensor else out
-    if not isinstance(parts, (list, tuple)) or not all(type(p) is Tensor and p.device == _META for p in parts):
+    if not isinstance(parts, (list, tuple)) or not all(type(p) is Tensor and p.device == META for p in parts):
         return None
     if any(part.layout != torch.strided or part.is_complex() for part in parts):
         return None
@@ -96,6 +97,6 @@ def batch_norm(
     kept = x.shape[1] if training else 0
     return (
         torch.empty_like(x),
-        torch.empty(kept, dtype=precision, device=_META),
-        torch.empty(kept, dtype=precision, device=_META),
+        torch.empty(kept, dtype=precision, device=META),
+        torch.empty(kept, dtype=precision, device=META),
     )

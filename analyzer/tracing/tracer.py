@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_any, tree_leaves, tree_map_only
 
 from analyzer.errors import CountError
 from analyzer.tracing.attribution import Failed, Modules, tensors_in
+from analyzer.tracing.copying import META, placed
 from analyzer.tracing.diagnosis import needs_values
 from analyzer.tracing.elsewhere import AutocastError, functions_in
 from analyzer.tracing.formulas import Formula, formula_of, higher_order_formula
@@ -24,7 +25,6 @@ from analyzer.tracing.free_operators import is_free
 from analyzer.tracing.origins import Origin, Origins, storage_key, tensors_of, written
 from analyzer.tracing.shapes import Shapes
 
-_META = torch.device("meta")
 _PLAIN = Tensor.__torch_dispatch__
 _CONVOLVES_BACK = {torch.ops.aten.convolution_backward.default}
 READS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default, torch.ops.aten.equal.default}
@@ -114,7 +114,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return parts
         self._guard(args)
         if self.home is not None and "device" in kwargs:
-            kwargs = {**kwargs, "device": self.home, **({"pin_memory": False} if kwargs.get("pin_memory") else {})}
+            kwargs = placed(kwargs, self.home)
         if func._schema.is_mutable:
             self._keep_outside(written(func, args, kwargs))
         try:
@@ -146,7 +146,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _keep_outside(self, changed: list[Tensor]) -> None:
         """Remembers the values of tensors that are not the copy's and are about to be written to (a global counter)."""
         for tensor in changed:
-            if not self.origins.knows(tensor) and tensor.device != _META and id(tensor) not in self._outside:
+            if not self.origins.knows(tensor) and tensor.device != META and id(tensor) not in self._outside:
                 self._outside[id(tensor)] = tensor, tensor.detach().clone()
 
     @contextlib.contextmanager

@@ -17,10 +17,6 @@ from analyzer.tracing.elsewhere import drained
 if TYPE_CHECKING:
     from analyzer.tracing.lifetimes import Lifetimes
 
-_META = torch.device("meta")
-_PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.bmm.default}
-_NORMS = {"native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training"}
-
 
 def autocast(training: Training) -> contextlib.AbstractContextManager[Any]:
     """torch's context of a Training's autocast; none where it has none."""

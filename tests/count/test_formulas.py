@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from counted import meta
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -22,10 +23,6 @@ class Call(nn.Module):
 
     def forward(self, *args):
         return self.function(*args)
-
-
-def meta(*shape, dtype=torch.float32):
-    return torch.empty(shape, dtype=dtype, device="meta")
 
 
 def macs(function, *inputs):

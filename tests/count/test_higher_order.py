@@ -2,29 +2,14 @@
 
 import pytest
 import torch
+from counted import Call, count
 from torch import nn
 
 from analyzer.errors import CountError
 from analyzer.tracing.lifetimes import module_peaks
-from analyzer.tracing.trace import count_module
 from analyzer.tracing.witnesses import witnesses
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-class Call(nn.Module):
-    """A model that is one function of its layers and inputs."""
-
-    def __init__(self, function, *layers):
-        super().__init__()
-        self.function, self.layers = function, nn.ModuleList(layers)
-
-    def forward(self, *args):
-        return self.function(self.layers, *args)
-
-
-def count(model, *args, **options):
-    return count_module(model, args, name="model", **options)
 
 
 def conditional(layers, x):

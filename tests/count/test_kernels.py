@@ -5,28 +5,13 @@ run.
 import pytest
 import torch
 import torch.nn.functional as F
+from counted import Call, count
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from analyzer.tracing.lifetimes import module_peaks
-from analyzer.tracing.trace import count_module
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-class Call(nn.Module):
-    """A model that is one function of its layers, and inputs."""
-
-    def __init__(self, function, *layers):
-        super().__init__()
-        self.function, self.layers = function, nn.ModuleList(layers)
-
-    def forward(self, *args):
-        return self.function(self.layers, *args)
-
-
-def count(model, *args, **options):
-    return count_module(model, args, name="model", **options)
 
 
 def kept_by_torch(model, *args):

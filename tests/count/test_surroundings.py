@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from counted import count, meta
 from torch import nn
 
 from analyzer.errors import CountError
-from analyzer.tracing.trace import count_module
 from analyzer.tracing.witnesses import witnesses
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -31,14 +31,6 @@ class Call(nn.Module):
 
     def forward(self, *args, **kwargs):
         return self.function(self, *args, **kwargs)
-
-
-def meta(*shape):
-    return torch.empty(shape, device="meta")
-
-
-def count(model, *args, **options):
-    return count_module(model, args, name="model", **options)
 
 
 ONE = 2 * 8 * 8  # the MACs of a layer, for two rows

@@ -3,12 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from counted import count
 from torch import nn
 from torch.utils._pytree import tree_map_only
 
 from analyzer.errors import CountError
 from analyzer.tracing.lifetimes import module_peaks
-from analyzer.tracing.trace import count_module
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -26,10 +26,6 @@ class Holds(nn.Module):
 
     def forward(self, *args):
         return self.function(self.w, *args)
-
-
-def count(model, *args, **options):
-    return count_module(model, args, name="model", **options)
 
 
 # -- complex -----------------------------------------------------------------------------------------------------

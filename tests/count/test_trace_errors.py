@@ -2,31 +2,12 @@
 
 import pytest
 import torch
+from counted import Call, count, meta
 from torch import nn
 
 from analyzer.errors import CountError
-from analyzer.tracing.trace import count_module
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-class Call(nn.Module):
-    """A model that is one function of its layers and inputs."""
-
-    def __init__(self, function, *layers):
-        super().__init__()
-        self.function, self.layers = function, nn.ModuleList(layers)
-
-    def forward(self, *args):
-        return self.function(self.layers, *args)
-
-
-def meta(*shape):
-    return torch.empty(shape, device="meta")
-
-
-def count(model, *args, **options):
-    return count_module(model, args, name="model", **options)
 
 
 # -- what can't be counted -------------------------------------------------------------------------------------

@@ -6,31 +6,13 @@ from dataclasses import dataclass
 import pytest
 import torch
 import torch.nn.functional as F
+from counted import Call, count, meta
 from torch import nn
 
 from analyzer.tracing.shapes import Shapes, batch_norm
 from analyzer.tracing.trace import count_module
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-class Call(nn.Module):
-    """A model that is one function of its layers and inputs."""
-
-    def __init__(self, function, *layers):
-        super().__init__()
-        self.function, self.layers = function, nn.ModuleList(layers)
-
-    def forward(self, *args, **kwargs):
-        return self.function(self.layers, *args, **kwargs)
-
-
-def meta(*shape, dtype=torch.float32):
-    return torch.empty(shape, dtype=dtype, device="meta")
-
-
-def count(model, *args, **options):
-    return count_module(model, args, name="model", **options)
 
 
 def rows(record):

@@ -3,10 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from counted import count, meta
 from torch import nn
 from torch.nn.utils import parametrizations, prune
-
-from analyzer.tracing.trace import count_module
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 STRAY = nn.Parameter(torch.zeros(6, 5))
@@ -26,14 +25,6 @@ class Holds(nn.Module):
 
     def forward(self, *args):
         return self.function(self, *args)
-
-
-def meta(*shape, dtype=torch.float32):
-    return torch.empty(shape, dtype=dtype, device="meta")
-
-
-def count(model, *args):
-    return count_module(model, args, name="model")
 
 
 def pruned():
