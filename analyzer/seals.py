@@ -16,9 +16,14 @@ class DamagedRowError(UsageError):
     """A stored row or file whose checksum is another's (exit 2)."""
 
 
+def digest(value: object, digits: int) -> str:
+    """So many hexadecimal digits over a value's JSON without spaces, keys in their own order (SHA-256)."""
+    return hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:digits]
+
+
 def checksum(*parts: object) -> str:
-    """Of JSON-ready values: 16 hexadecimal digits over their JSON without spaces, keys in their own order."""
-    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
+    """Of JSON-ready values: 16 digits."""
+    return digest(parts, 16)
 
 
 def sealed(data: dict[str, Any]) -> dict[str, Any]:

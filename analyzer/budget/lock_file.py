@@ -8,7 +8,6 @@ unseen. Figures that add up over modules must: a merge that kept a module of eit
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -23,6 +22,7 @@ from analyzer.errors import BaselineError
 from analyzer.figures import known
 from analyzer.files import write_text
 from analyzer.records import LayerRow, Record, Target
+from analyzer.seals import digest
 from analyzer.structs import Frozen
 
 SCHEMA = 2
@@ -87,7 +87,7 @@ def natural(path: str) -> tuple[tuple[int, int, str], ...]:
 def structure_hash(row: LayerRow) -> str:
     """What is the same for modules of one type, output and figures, whatever they are called."""
     facts = (row.type, row.output, row.params, row.macs, row.conv_activations, row.saved_bytes)
-    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:12]
+    return digest(facts, 12)
 
 
 # -- lines -----------------------------------------------------------------------------------------------------
@@ -160,8 +160,7 @@ def _sealed(line: _Line) -> str:
 
 def _digest(line: _Line) -> str:
     """Of all that a line says but its digest."""
-    text = msgspec.json.encode(msgspec.structs.replace(line, digest=None))
-    return hashlib.sha256(text).hexdigest()[:8]
+    return digest(msgspec.structs.replace(line, digest=None), 8)
 
 
 def from_text(text: str, where: str) -> Lock:

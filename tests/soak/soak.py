@@ -86,7 +86,7 @@ def start(kind: str, folder: Path, *more: str) -> subprocess.Popen[str]:
 
 
 def line_of(line: str) -> list[str]:
-    return line.split()[1:] if line.startswith("put") and line.endswith(("\n", "")) else []
+    return line.split()[1:] if line.startswith("put") else []
 
 
 def measured_in(folder: Path) -> list[Record]:
