@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 SECONDS = 120.0
+GRACE_S = 5.0
+"""What git has for taking back what it was writing, before it is killed."""
 _OPTIONS = ("--no-pager", "--literal-pathspecs")
 """Of every call: a path is a path."""
 _SETTINGS = {
@@ -49,10 +53,27 @@ def _no_filters(folder: Path, seconds: float) -> dict[str, str]:
 def _run(
     arguments: Sequence[str], folder: Path, seconds: float, settings: Mapping[str, str]
 ) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        ["git", *_OPTIONS, *arguments], cwd=folder, env=_environment(settings), capture_output=True,
-        stdin=subprocess.DEVNULL, timeout=seconds, check=False,
-    )  # fmt: skip
+    command = ["git", *_OPTIONS, *arguments]
+    with subprocess.Popen(
+        command, cwd=folder, env=_environment(settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL, process_group=0,
+    ) as process:  # fmt: skip
+        try:
+            said, told = process.communicate(timeout=seconds)
+        except BaseException:
+            _end(process)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, said, told)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends git, and the gits that it has started, as they wish to be ended: killed ones leave half a worktree."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:

@@ -36,6 +36,24 @@ def end_in_order() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Has Ctrl-C and an order to end this process wait until what is inside is done: taking back what was made."""
+    waiting: list[int] = []
+    before = {}
+    with contextlib.suppress(ValueError):  # not the main thread, which alone is interrupted
+        for number in _ENDING:
+            if callable(signal.getsignal(number)) or signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.signal(number, lambda number, _: waiting.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in waiting[:1]:
+            signal.raise_signal(number)
+
+
 # -- ends with its parent --------------------------------------------------------------------------------------
 
 

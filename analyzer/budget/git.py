@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from analyzer.budget.untrusted_files import MOST_BYTES, decoded, too_large
 from analyzer.errors import BaselineError, UsageError
 from analyzer.files import sweep
 from analyzer.git_calls import SECONDS, git
+from analyzer.processes import undisturbed
 
 
 @dataclass(frozen=True)
@@ -113,15 +112,17 @@ class Repository:
     def worktree(self, commit: str) -> Iterator[Path]:
         """The files of a commit in a folder of their own, for as long as it is open."""
         sweep(Path(tempfile.gettempdir()).glob("analyzer-tree-*"), lambda name: name.split("-")[2])
-        with tempfile.TemporaryDirectory(prefix=f"analyzer-tree-{os.getpid()}-") as made:
-            folder = Path(made).resolve() / "tree"
-            with _ending_in_order():
+        made = tempfile.mkdtemp(prefix=f"analyzer-tree-{os.getpid()}-")
+        folder = Path(made).resolve() / "tree"
+        try:
+            self._run("worktree", "prune")
+            self._text("worktree", "add", "--quiet", "--detach", str(folder), commit)
+            yield folder
+        finally:
+            with undisturbed():  # twice forced: also where the interrupt came while it was being made, which locks it
+                self._run("worktree", "remove", "--force", "--force", str(folder))
+                shutil.rmtree(made, ignore_errors=True)
                 self._run("worktree", "prune")
-                self._text("worktree", "add", "--quiet", "--detach", str(folder), commit)
-                try:
-                    yield folder
-                finally:
-                    self._run("worktree", "remove", "--force", str(folder))
 
     def _text(self, *arguments: str, failed: str = "") -> str:
         return self._bytes(*arguments, failed=failed).decode("utf-8", "replace").strip()
@@ -146,18 +147,3 @@ class Repository:
             raise UsageError(
                 f"git can't be run: {error.strerror}", where=self.where, fix="see that the folder is there"
             ) from error
-
-
-@contextlib.contextmanager
-def _ending_in_order() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the program as Ctrl-C does, so that what is open is closed: CI services send them."""
-    names = ("SIGTERM", "SIGHUP")
-    signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    if threading.current_thread() is not threading.main_thread():
-        signals = []
-    before = {number: signal.signal(number, signal.default_int_handler) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -608,20 +608,25 @@ def test_outputs_never_replace_what_the_check_reads(project: Project) -> None:
     assert {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()} == before
 
 
-def test_a_terminated_rebuild_leaves_no_worktree(project: Project) -> None:
+@pytest.mark.parametrize("files", [0, 3000], ids=["while it counts", "while its files are written"])
+def test_a_terminated_rebuild_leaves_no_worktree(project: Project, tmp_path: Path, files: int) -> None:
     project.edit("cnn.py", "def build", "import time\n\ntime.sleep(60)\n\ndef build")
+    for number in range(files):
+        (project.folder / f"data_{number}").write_text("x" * 2000)
     project.commit("Slow")
     command = [sys.executable, "-P", "-m", "analyzer", "check", "--against", "main", "--rebuild"]
-    process = subprocess.Popen(
-        command, cwd=project.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
-    )
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
+    process = subprocess.Popen(command, cwd=project.folder, env=environment, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 300
-    while project.git("worktree", "list").count("\n") == 0 and time.monotonic() < deadline:
-        time.sleep(0.1)
+    while not list(temporary.glob("analyzer-tree-*/tree/*")) and time.monotonic() < deadline:
+        time.sleep(0.001)
     process.terminate()
     _, told = process.communicate(timeout=300)
     assert process.returncode == 130, told
     assert project.git("worktree", "list").count("\n") == 0
+    assert not list(temporary.glob("analyzer-tree-*"))
 
 
 def test_a_model_counted_as_a_reference_first_still_has_its_peaks(project: Project) -> None:
