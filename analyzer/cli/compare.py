@@ -11,7 +11,7 @@ import click
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
-from analyzer.cli.options import TargetName, batch_option, family_options, family_values, format_option
+from analyzer.cli.options import TargetName, batch_option, family_options, family_values, format_option, input_option
 from analyzer.errors import UsageError
 from analyzer.figures import FIGURES, Figure, figure_named
 from analyzer.reading.comparison import LayerChange, compare_records
@@ -24,9 +24,7 @@ from analyzer.targets.resolving import resolve
 @click.argument("targets", nargs=-1, required=True, type=TargetName())
 @family_options(many=False)
 @batch_option
-@click.option(
-    "--input", "inputs", multiple=True, metavar="SPEC", help="Input of models of your own: [name=]1,3,224,224[:dtype]."
-)
+@input_option
 @click.option(
     "--by", "by", default="params", show_default=True, metavar="FIGURE", help="The figure whose layers are compared."
 )

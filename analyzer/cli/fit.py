@@ -21,6 +21,7 @@ from analyzer.cli.options import (
     family_options,
     family_values,
     format_option,
+    model_options,
     training_of,
     training_options,
 )
@@ -40,8 +41,7 @@ MOST_OF_A_MODULE = 4096
 @click.option("--batch", type=Batch(), metavar="N", help="The batch that should train.  [default: 32]")
 @training_options
 @family_options(many=False)
-@click.option("--input", "inputs", multiple=True, metavar="SPEC", help="A model's input: [name=]1,3,224,224[:dtype].")
-@click.option("--kwarg", "kwargs", multiple=True, metavar="K=V", help="An argument of a model's factory.")
+@model_options
 @format_option("table", "json", "md")
 def command(
     target: str | None, memory: int, batch: int | None, inputs: tuple[str, ...], kwargs: tuple[str, ...],

@@ -20,6 +20,7 @@ from analyzer.cli.options import (
     family_options,
     family_values,
     format_option,
+    model_options,
     seconds_type,
     wait_option,
 )
@@ -67,8 +68,7 @@ HEADINGS = (
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Where each row goes as soon as it is made, every raw time in it (JSON lines).  "
                    "[default: reports/measure-TIME.jsonl]")  # fmt: skip
-@click.option("--input", "inputs", multiple=True, metavar="SPEC", help="Input of models of your own: 8,3,224,224.")
-@click.option("--kwarg", "kwargs", multiple=True, metavar="K=V", help="An argument of your models' factories.")
+@model_options
 @family_options(many=False)
 @format_option("table", "json", "jsonl", "md")
 def command(targets: tuple[str, ...], format_: str, out: Path | None, **options: Any) -> int:

@@ -134,6 +134,18 @@ def batch_option(function: F) -> F:
     )
 
 
+def input_option(function: F) -> F:
+    """`--input`, of a model of the user's own."""
+    words = "Input of a model of your own: [name=]1,3,224,224[:dtype], a tuple (1,3;1,4), packed(5,3;8), or JSON."
+    return click.option("--input", "inputs", multiple=True, metavar="SPEC", help=words)(function)
+
+
+def model_options(function: F) -> F:
+    """`--input` and `--kwarg`, of a model of the user's own."""
+    words = "An argument of your model's factory."
+    return input_option(click.option("--kwarg", "kwargs", multiple=True, metavar="K=V", help=words)(function))
+
+
 def training_options(function: F) -> F:
     """How a step trains: `--dtype`, `--optimizer` and what else decides its memory."""
     options = [

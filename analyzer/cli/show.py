@@ -21,6 +21,7 @@ from analyzer.cli.options import (
     family_options,
     family_values,
     format_option,
+    model_options,
     timeout_option,
     training_of,
     training_options,
@@ -49,8 +50,7 @@ ALWAYS = ("macs", "saved_bytes")
 @click.argument("target", required=False, type=TargetName())
 @family_options(many=False)
 @batch_option
-@click.option("--input", "inputs", multiple=True, metavar="SPEC", help="A model's input: [name=]1,3,224,224[:dtype].")
-@click.option("--kwarg", "kwargs", multiple=True, metavar="K=V", help="An argument of a model's factory.")
+@model_options
 @click.option(
     "--depth", type=click.IntRange(0), default=3, show_default=True, help="Levels of the layer tree to print."
 )

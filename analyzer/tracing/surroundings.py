@@ -16,6 +16,7 @@ import types
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import Any
 
 from torch import Tensor, nn
@@ -129,7 +130,31 @@ class Surroundings:
 
 def _is_users(value: Any) -> bool:
     home = getattr(value, "__module__", None)
-    return isinstance(home, str) and home.partition(".")[0] not in _NOT_USERS
+    return isinstance(home, str) and _may_hold_tensors(home.partition(".")[0], len(sys.modules))
+
+
+@functools.lru_cache(1024)
+def _may_hold_tensors(package: str, _: int) -> bool:
+    """Whether a package is a model's code: one that is installed and has nothing of torch's is not (a test runner).
+
+    The second argument is the number of modules: another may have been imported since.
+    """
+    if package in _NOT_USERS:
+        return False
+    origin = getattr(getattr(sys.modules.get(package), "__spec__", None), "origin", None) or ""
+    if not {"site-packages", "dist-packages"} & set(PurePath(origin).parts):
+        return True
+    inner = [module for name, module in list(sys.modules.items()) if name.partition(".")[0] == package]
+    return any(_is_of_torch(value) for module in inner for value in list(getattr(module, "__dict__", {}).values()))
+
+
+def _is_of_torch(value: Any) -> bool:
+    """Whether a module, a class or an object's class is torch's (torch puts functions of its own into `inspect`)."""
+    if isinstance(value, types.ModuleType):
+        home = value.__name__
+    else:
+        home = getattr(value if isinstance(value, type) else type(value), "__module__", None)
+    return isinstance(home, str) and home.partition(".")[0] == "torch"
 
 
 def _reset_mapping(value: dict[Any, Any], before: dict[Any, Any]) -> None:
