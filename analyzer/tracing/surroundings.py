@@ -150,10 +150,9 @@ def _may_hold_tensors(package: str, _: int) -> bool:
 
 def _is_of_torch(value: Any) -> bool:
     """Whether a module, a class or an object's class is torch's (torch puts functions of its own into `inspect`)."""
+    home = getattr(value if isinstance(value, type) else type(value), "__module__", None)
     if isinstance(value, types.ModuleType):
         home = value.__name__
-    else:
-        home = getattr(value if isinstance(value, type) else type(value), "__module__", None)
     return isinstance(home, str) and home.partition(".")[0] == "torch"
 
 
