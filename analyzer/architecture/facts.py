@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from analyzer.architecture.dims import is_array
 
 if TYPE_CHECKING:
-    from analyzer.architecture.dims import Dim
+    from analyzer.architecture.dims import Dim, Run
 
 FLOAT, INDEX = 4, 8
 """Bytes of an fp32 number, and of an index or counter (int64)."""
@@ -286,3 +286,22 @@ class Scope:
     def path_of(self, op: Op) -> str:
         """The dotted module path of one of this scope's own ops; a functional op belongs to the scope itself."""
         return ".".join(part for part in (self.path, op.name) if part)
+
+
+@dataclass(slots=True)
+class Repetition(Scope):
+    """Steps that are recorded once for all layers of a run: each layer reads what the one before it gives.
+
+    The first of them gets `enters` and the last gives `leaves`; recorded are `x` and `gives` of every layer.
+    """
+
+    run: Run = field(kw_only=True)
+    enters: Value = field(kw_only=True)
+    x: Value = field(kw_only=True)
+    gives: Value = field(kw_only=True)
+    leaves: Value = field(kw_only=True)
+
+    @property
+    def output(self) -> Value:
+        """What the last layer gives."""
+        return self.leaves

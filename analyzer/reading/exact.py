@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from analyzer.architecture.dims import INT64_MAX, is_array
+from analyzer.architecture.dims import INT64_MAX, Series, is_array, is_one, larger
 from analyzer.architecture.facts import FLOAT, INDEX
 from analyzer.errors import ArchitectureError
 
 if TYPE_CHECKING:
-    from analyzer.architecture.dims import Dim
+    from analyzer.architecture.dims import Dim, Run
     from analyzer.architecture.facts import Op
     from analyzer.architecture.net import Net
 
@@ -41,13 +41,21 @@ def cost(op: Op) -> Cost:
     return Cost(params, op.macs(parameters), op.output.elements if op.is_layer else 0)
 
 
+def over(amount: Any, count: Dim) -> Any:
+    """An amount of each of `count` equal ops; of a series its own sum over the layers, `count` times."""
+    if isinstance(amount, Series):
+        amount = amount.total
+    return amount if is_one(count) else amount * count
+
+
 def total(net: Net) -> Cost:
     """The network's own figures. In scalar form a total beyond int64 raises ArchitectureError."""
     sums: list[Any] = [0, 0, 0]
-    for op, times in _distinct(net):
+    for op, times, run in _distinct(net):
         for i, part in enumerate(cost(op)):
             if is_array(part) or part:
-                sums[i] = sums[i] + (part * times if times > 1 else part)
+                count = times if run is None or isinstance(part, Series) else times * run.count
+                sums[i] = sums[i] + over(part, count)
     result = Cost(*sums)
     for name, value in result._asdict().items():
         if isinstance(value, int) and value > INT64_MAX:
@@ -57,31 +65,54 @@ def total(net: Net) -> Cost:
     return result
 
 
-def _distinct(net: Net) -> list[tuple[Op, int]]:
-    """Ops that cost something, with how often one of the very same dimensions occurs: each is costed once."""
-    seen: dict[tuple[object, ...], tuple[Op, int]] = {}
+def _distinct(net: Net) -> list[tuple[Op, Dim, Run | None]]:
+    """Ops that cost something, each costed once: with how often one of the very same dimensions occurs.
+
+    One that has a series among its dimensions occurs in the run that is named with it, and counts once for all layers.
+    """
+    seen: dict[tuple[object, ...], tuple[Op, Dim, Run | None]] = {}
     for _, op in net.ops():
         if not op.weightless:
+            repetition = net.repetition_of(op)
+            times: Dim = 1 if repetition is None else repetition.run.count
+            run = None
+            if repetition is not None and any(isinstance(x.channels, Series) for x in (*op.inputs, op.output)):
+                run, times = repetition.run, 1
             key = op.signature
-            seen[key] = (seen[key][0], seen[key][1] + 1) if key in seen else (op, 1)
+            seen[key] = (op, seen[key][1] + times, run) if key in seen else (op, times, run)
     return list(seen.values())
 
 
-def depth(net: Net) -> int:
+def depth(net: Net) -> Dim:
     """Convolutions and linear layers on the longest path from input to output: ResNet-50 has 50 (He et al. 2016)."""
-    longest: dict[int, int] = {}
+    longest: dict[int, Any] = {}
     for _, op in net.ops():
-        before = max((longest.get(x.id, 0) for x in op.inputs), default=0)
+        repetition = net.repetition_of(op)
+        if repetition is not None and repetition.x.id not in longest:
+            longest[repetition.x.id] = 0
+        before: Any = 0
+        for x in op.inputs:
+            before = larger(before, longest.get(x.id, 0))
         longest[op.output.id] = before + op.is_layer
+        if repetition is not None and op.output is repetition.gives:
+            through = longest[op.output.id] * repetition.run.count
+            longest[repetition.leaves.id] = longest.get(repetition.enters.id, 0) + through
     return longest[net.output_tensor.id]
 
 
-def norm_channels(net: Net) -> tuple[Dim, int]:
+def norm_channels(net: Net) -> tuple[Dim, Dim]:
     """Channels of all batch normalisations together, and how many there are."""
-    channels = [normalised for _, op in net.ops() if (normalised := op.normalised) is not None]
-    return sum(channels), len(channels)
+    channels: Any = 0
+    norms: Any = 0
+    for _, op in net.ops():
+        if (normalised := op.normalised) is not None:
+            repetition = net.repetition_of(op)
+            count: Dim = 1 if repetition is None else repetition.run.count
+            channels = channels + over(normalised, 1 if isinstance(normalised, Series) else count)
+            norms = norms + count
+    return channels, norms
 
 
-def buffer_bytes(channels: Dim, norms: int) -> Dim:
+def buffer_bytes(channels: Dim, norms: Dim) -> Dim:
     """Bytes of BN's running mean and variance (fp32, two a channel) and its step counter (int64, one a norm)."""
     return 2 * FLOAT * channels + INDEX * norms

@@ -6,9 +6,9 @@ Sizes are ints (one network) or int64 arrays (one entry a variant): what is allo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from analyzer.architecture.dims import Dim, is_array
+from analyzer.architecture.dims import Dim, larger
 
 
 class Moment(NamedTuple):
@@ -70,12 +70,3 @@ class HeapStorage:
 
     def __del__(self) -> None:
         self.heap.free(self)
-
-
-def larger(a: Dim, b: Dim) -> Any:
-    """The larger of two sizes, entry by entry."""
-    if is_array(a) or is_array(b):
-        import numpy as np
-
-        return np.maximum(a, b)
-    return a if a > b else b

@@ -48,6 +48,18 @@ class ColumnCounts:
     untrainable: Mask | None = None
     latency_s: npt.NDArray[np.float64] | None = None
 
+    def with_rows(self, rows: Ints, others: ColumnCounts) -> ColumnCounts:
+        """These counts with those of some rows from elsewhere."""
+
+        def joined(mine: Any, theirs: Any) -> Any:
+            mine = mine.copy()
+            mine[rows] = theirs
+            return mine
+
+        figures = {name: joined(column, others.figures[name]) for name, column in self.figures.items()}
+        untrainable = None if self.untrainable is None else joined(self.untrainable, others.untrainable)
+        return replace(self, figures=figures, invalid=joined(self.invalid, others.invalid), untrainable=untrainable)
+
 
 def length(columns: Columns) -> int:
     """How many variants the columns hold (1 where every field is a scalar)."""
@@ -81,18 +93,49 @@ def count_columns(
     init: Any = np.broadcast_to(np.asarray(columns.init, np.int64), size)
     columns = replace(columns, init=init)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        if latency is None and not any(FIGURES[name].standing == "replayed" for name in figures):
+            return _short_or_long(columns, size, batch, figures)
         counts, net = _count(columns, size, batch, figures)
         if latency is None:
             return counts
         return replace(counts, latency_s=np.broadcast_to(np.asarray(latency(net), np.float64), size))
 
 
-def _count(columns: Columns, size: int, batch: int, figures: Collection[str]) -> tuple[ColumnCounts, Net]:
-    net = trace(columns)
+def _short_or_long(columns: Columns, size: int, batch: int, figures: Collection[str]) -> ColumnCounts:
+    """Counts the variants whose stages go on evenly the short way, the others layer by layer."""
+    try:
+        counts, net = _count(columns, size, batch, figures, short=True)
+    except Exception:  # what a layer can't do with a series, it does with numbers; a defect of its own is met again
+        return _count(columns, size, batch, figures)[0]
+    regular = np.broadcast_to(np.asarray(net.regular, bool), size)
+    if regular.all():
+        return counts
+    if not regular.any():
+        return _count(columns, size, batch, figures)[0]
+    rows = np.flatnonzero(~regular)
+    others = _count(_rows(columns, rows), len(rows), batch, figures)[0]
+    return counts.with_rows(rows, others)
+
+
+def _rows(columns: Columns, rows: Ints) -> Columns:
+    """Some of the columns' variants."""
+
+    def chosen(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(chosen(part) for part in value)
+        return value[rows] if isinstance(value, np.ndarray) and value.ndim else value
+
+    return Columns(**{name: chosen(getattr(columns, name)) for name in FIELDS})
+
+
+def _count(
+    columns: Columns, size: int, batch: int, figures: Collection[str], *, short: bool = False
+) -> tuple[ColumnCounts, Net]:
+    net = trace(columns, short=short)
     invalid = np.broadcast_to(np.asarray(net.invalid, bool), size).copy()
     if _bound(net, batch, figures) > INT64_MAX:
-        invalid |= _overflows(columns, size, batch, figures)
-        net = trace(_arrays(columns, size, np.int64))
+        invalid |= _overflows(columns, size, batch, figures, short)
+        net = trace(_arrays(columns, size, np.int64), short=short)
     read = Reading(net, batch)
     trains = any(FIGURES[name].training for name in figures)
     untrainable = np.broadcast_to(~np.asarray(saved.trainable(net, batch)), size) if trains else None
@@ -112,13 +155,14 @@ def _bound(net: Net, batch: int, figures: Collection[str]) -> int:
     return 64 * batch * net.high_elements + 4 * counts
 
 
-def _overflows(columns: Columns, size: int, batch: int, figures: Collection[str]) -> Mask:
+def _overflows(columns: Columns, size: int, batch: int, figures: Collection[str], short: bool) -> Mask:
     """Which variants have a figure beyond int64: by float64, exactly by Python ints where that is too close."""
-    read = Reading(trace(_arrays(columns, size, np.float64)), batch)
+    read = Reading(trace(_arrays(columns, size, np.float64), short=short), batch)
     values = [*read.cost, *(read.figure(name) for name in figures)]
     largest = np.broadcast_to(np.max([np.broadcast_to(f, size) for f in values], axis=0), size)
-    risky = ~(largest < _SAFELY_BELOW)  # NaN is risky too
-    close = risky & (largest < 4 * _SAFELY_BELOW)
+    unknown = ~np.broadcast_to(np.asarray(read.net.regular, bool), size)
+    risky = ~(largest < _SAFELY_BELOW) | unknown  # NaN is risky too
+    close = risky & ((largest < 4 * _SAFELY_BELOW) | unknown)
     for index in np.flatnonzero(close):
         risky[index] = not _fits(at(columns, int(index)), batch, figures)
     return risky
