@@ -113,16 +113,31 @@ class Run:
 class Series:
     """A quantity of each layer of a run: Newton's forward differences in the layer's number, times `scale`.
 
-    `differences` are its value in the first layer, the step to the next, the step of the steps. What can be asked of it
-    holds exactly at every layer, or is refused: by Python (a TypeError), an IrregularError, a mark in `run.regular`.
+    What can be asked of it holds exactly at every layer, or is refused: by Python (a TypeError), an IrregularError, a
+    mark in `run.regular`.
     """
 
-    __slots__ = ("_sum", "differences", "run", "scale")
+    __slots__ = ("_differences", "_sum", "_total", "run", "scale", "shifted")
     __array_ufunc__ = None  # NumPy leaves arrays' operators to this class
 
-    def __init__(self, run: Run, *differences: Dim, scale: Any = None, like: Series | None = None) -> None:
-        self.run, self.differences, self.scale = run, differences, scale
+    def __init__(
+        self, run: Run, *differences: Dim, scale: Any = None, like: Series | None = None, shifted: Any = None
+    ) -> None:
+        self.run, self.scale = run, scale
+        self._differences = differences
+        self._total: Any = None
         self._sum: list[Any] = [] if like is None else like._sum  # one for all multiples of a series
+        self.shifted: tuple[Series, Any] | None = shifted
+        """Another one and what was added to it, which is done once it is asked for."""
+
+    @property
+    def differences(self) -> tuple[Any, ...]:
+        """Its value in the first layer, the step to the next, the step of the steps."""
+        if self.shifted is not None and not self._differences:
+            series, more = self.shifted
+            first, *others = series._own()
+            self._differences = (first + more, *others)
+        return self._differences
 
     @property
     def first(self) -> Any:
@@ -139,17 +154,20 @@ class Series:
     @property
     def total(self) -> Any:
         """The sum over the layers of the run."""
+        if self._total is not None:
+            return self._total
         if not self._sum:
             parts: list[Any] = [d * n for d, n in zip(self.differences, self.run.sums, strict=False)]
             self._sum.append(sum(parts[1:], start=parts[0]))
-        return self._sum[0] if self.scale is None else self._sum[0] * self.scale
+        self._total = self._sum[0] if self.scale is None else self._sum[0] * self.scale
+        return self._total
 
     def _own(self) -> tuple[Any, ...]:
         return self.differences if self.scale is None else tuple(d * self.scale for d in self.differences)
 
     def __add__(self, other: Any) -> Series:
         if not isinstance(other, Series):
-            return Series(self.run, self.first + other, *self._own()[1:])
+            return Series(self.run, shifted=(self, other))
         if other._sum is self._sum:
             mine, theirs = (1 if each.scale is None else each.scale for each in (self, other))
             return Series(self.run, *self.differences, scale=mine + theirs, like=self)

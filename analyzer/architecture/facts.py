@@ -157,6 +157,12 @@ class Op(ABC):
     def macs(self, parameters: tuple[Dim, ...]) -> Dim:
         """Multiply-accumulates of one sample. `parameters` are its own, as MACs are made from their products."""
 
+    def macs_each(self, parameters: tuple[Dim, ...]) -> Dim | None:
+        """Multiply-accumulates at each position of the result, where there are as many at all, so that a search counts
+        them apart from the image. None: nothing is known of that.
+        """
+        return None
+
     @property
     @abstractmethod
     def is_layer(self) -> bool:

@@ -91,7 +91,8 @@ class Net(Repeater):
     def concat(self, *xs: Value) -> Value:
         """Concatenation along channels; all must have one image size."""
         self._one_size(*xs)
-        channels = sum((x.channels for x in xs[1:]), start=xs[0].channels)
+        more = sum((x.channels for x in xs[2:]), start=xs[1].channels) if len(xs) > 1 else 0
+        channels = self._grown(xs[0].channels, more)
         return self._record(ops.Concat("", xs, self._tensor(channels, xs[0].size, high=sum(x.high for x in xs))))
 
     def add(self, x: Value, y: Value, *, inplace: bool = True) -> Value:

@@ -36,6 +36,7 @@ class Recorder:
         self._names: list[set[str]] = [set()]
         self._bounds: dict[int, tuple[Array, int, int]] = {}  # by an array's id, which it keeps alive
         self._areas: dict[int, tuple[Array, Array]] = {}
+        self._increments: dict[int, tuple[Dim, Dim, Dim]] = {}  # by a width's id: it, what it was, what came to it
         self._part: Part | None = None
         self._parts: dict[int, Part | None] = {}
         self._runs: list[Run] = []
@@ -77,6 +78,11 @@ class Recorder:
     def repetition_of(self, op: Op) -> Repetition | None:
         """The repetition whose layers' ops an op stands for; None: it is one op."""
         return self._repetitions.get(op.output.id)
+
+    def run_of(self, op: Op) -> Run | None:
+        """The run whose layers each have such an op; None: it is one op."""
+        repetition = self._repetitions.get(op.output.id)
+        return None if repetition is None else repetition.run
 
     def close(self) -> None:
         """Ends the recording. ArchitectureError where a result but the last is read by nothing: it would be counted."""
@@ -154,6 +160,13 @@ class Recorder:
             raise ArchitectureError(f"{what} {dim}, no whole number", where=self.path(name), fix="use // or scaled")
         if self.bounds(dim)[0] < 1:
             self.require(dim >= 1, name, lambda: f"{what} {dim}", fix)
+
+    def _grown(self, channels: Dim, more: Dim) -> Dim:
+        """A width and what is put beside it; how it came about is remembered."""
+        sum_ = channels + more
+        if is_array(sum_):
+            self._increments[id(sum_)] = (sum_, channels, more)
+        return sum_
 
     def _divides(self, groups: Dim, channels: Dim, name: str) -> None:
         if is_array(groups) or groups != 1:

@@ -58,8 +58,8 @@ class Repeater(Recorder):
 
     def _others(self, x: Value, first: Value, run: Run, layer: LayerFunction) -> Value:
         """The layers after the first: they add what the first one did, or nothing."""
-        steps: list[Any] = [0] if first.channels is x.channels else [first.channels - x.channels, 0]
-        for step in steps:
+        _, before, step = self._increments.get(id(first.channels), (None, None, 0))
+        for step in [step, 0] if before is x.channels else [0]:
             try:
                 with self._attempt(run):
                     return self._recorded_once(first, step, run, layer)
@@ -88,7 +88,8 @@ class Repeater(Recorder):
     def _recorded_once(self, first: Value, step: Dim, run: Run, layer: LayerFunction) -> Value:
         grows = is_array(step) or step != 0
         channels: Any = Series(run, first.channels, step) if grows else first.channels
-        x = self._stands_for(first, channels)
+        high = first.high + run.most * max(self.bounds(step)[1], 0)
+        x = self._stands_for(first, channels, high)
         parent = self._stack[-1]
         scope = Repetition("", parent.kind, parent.path, run=run, enters=first, x=x, gives=x, leaves=x)
         self._stack.append(scope)
@@ -103,7 +104,7 @@ class Repeater(Recorder):
         parent.steps.append(scope)
         self._unread.pop(gives.id, None)
         self._run = None
-        scope.leaves = self._stands_for(gives, first.channels + run.count * step if grows else first.channels)
+        scope.leaves = self._stands_for(gives, first.channels + run.count * step if grows else first.channels, high)
         self._repetitions.update(dict.fromkeys(own, scope))
         return scope.leaves
 
@@ -112,21 +113,24 @@ class Repeater(Recorder):
         if gives.size is not x.size:
             run.require(self.size(gives) == self.size(x))
         if isinstance(channels, Series):
-            if not isinstance(gives.channels, Series) or gives.channels.run is not run:
+            if not isinstance(gives.channels, Series) or gives.channels.shifted is None:
                 raise IrregularError
-            run.require(gives.channels.step == channels.step)
-            run.require(gives.channels.first == channels.first + channels.step)
+            before, more = gives.channels.shifted
+            if before is not channels:
+                raise IrregularError
+            if more is not channels.step:
+                run.require(more == channels.step)
         elif isinstance(gives.channels, Series):
             raise IrregularError
-        else:
+        elif gives.channels is not channels:
             run.require(gives.channels == channels)
         if not everywhere(run.regular) and not run.regular.any():
             raise IrregularError
 
-    def _stands_for(self, value: Value, channels: Any) -> Value:
+    def _stands_for(self, value: Value, channels: Any, high: int) -> Value:
         """A value with what the recorder knows of another: who has read it, and whether its producer keeps it."""
         self._unread.pop(value.id, None)
-        new = self._tensor(channels, value.size)
+        new = self._tensor(channels, value.size, high=high)
         for known in (self._consumed, self._kept):
             if value.id in known:
                 known.add(new.id)

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from analyzer.architecture.dims import INT64_MAX, Series, is_array, is_one, larger
+from analyzer.architecture.dims import INT64_MAX, larger
 from analyzer.architecture.facts import FLOAT, INDEX
 from analyzer.errors import ArchitectureError
+from analyzer.reading.tally import Tally
 
 if TYPE_CHECKING:
     from analyzer.architecture.dims import Dim, Run
@@ -41,22 +42,21 @@ def cost(op: Op) -> Cost:
     return Cost(params, op.macs(parameters), op.output.elements if op.is_layer else 0)
 
 
-def over(amount: Any, count: Dim) -> Any:
-    """An amount of each of `count` equal ops; of a series its own sum over the layers, `count` times."""
-    if isinstance(amount, Series):
-        amount = amount.total
-    return amount if is_one(count) else amount * count
-
-
 def total(net: Net) -> Cost:
     """The network's own figures. In scalar form a total beyond int64 raises ArchitectureError."""
-    sums: list[Any] = [0, 0, 0]
+    params, macs, activations = Tally(), Tally(), Tally()
     for op, times, run in _distinct(net):
-        for i, part in enumerate(cost(op)):
-            if is_array(part) or part:
-                count = times if run is None or isinstance(part, Series) else times * run.count
-                sums[i] = sums[i] + over(part, count)
-    result = Cost(*sums)
+        parameters = op.parameters
+        for elements in parameters:
+            params.add(elements, times, run)
+        each = op.macs_each(parameters)
+        if each is None:
+            macs.add(op.macs(parameters), times, run)
+        else:
+            macs.add(each, times, run, op.output.area)
+        if op.is_layer:
+            activations.add(op.output.channels, times, run, op.output.area)
+    result = Cost(params.total, macs.total, activations.total)
     for name, value in result._asdict().items():
         if isinstance(value, int) and value > INT64_MAX:
             raise ArchitectureError(
@@ -65,21 +65,14 @@ def total(net: Net) -> Cost:
     return result
 
 
-def _distinct(net: Net) -> list[tuple[Op, Dim, Run | None]]:
-    """Ops that cost something, each costed once: with how often one of the very same dimensions occurs.
-
-    One that has a series among its dimensions occurs in the run that is named with it, and counts once for all layers.
-    """
-    seen: dict[tuple[object, ...], tuple[Op, Dim, Run | None]] = {}
+def _distinct(net: Net) -> list[tuple[Op, int, Run | None]]:
+    """Ops that cost something, those of the very same dimensions once: how many they are, and in each layer of what."""
+    seen: dict[tuple[object, ...], tuple[Op, int, Run | None]] = {}
     for _, op in net.ops():
         if not op.weightless:
-            repetition = net.repetition_of(op)
-            times: Dim = 1 if repetition is None else repetition.run.count
-            run = None
-            if repetition is not None and any(isinstance(x.channels, Series) for x in (*op.inputs, op.output)):
-                run, times = repetition.run, 1
-            key = op.signature
-            seen[key] = (op, seen[key][1] + times, run) if key in seen else (op, times, run)
+            run = net.run_of(op)
+            key = (id(run), *op.signature)
+            seen[key] = (op, seen[key][1] + 1, run) if key in seen else (op, 1, run)
     return list(seen.values())
 
 
@@ -102,15 +95,12 @@ def depth(net: Net) -> Dim:
 
 def norm_channels(net: Net) -> tuple[Dim, Dim]:
     """Channels of all batch normalisations together, and how many there are."""
-    channels: Any = 0
-    norms: Any = 0
+    channels, norms = Tally(), Tally()
     for _, op in net.ops():
         if (normalised := op.normalised) is not None:
-            repetition = net.repetition_of(op)
-            count: Dim = 1 if repetition is None else repetition.run.count
-            channels = channels + over(normalised, 1 if isinstance(normalised, Series) else count)
-            norms = norms + count
-    return channels, norms
+            channels.add(normalised, run=net.run_of(op))
+            norms.add(1, run=net.run_of(op))
+    return channels.total, norms.total
 
 
 def buffer_bytes(channels: Dim, norms: Dim) -> Dim:

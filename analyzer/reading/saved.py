@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from analyzer.architecture.dims import IrregularError, Series, is_array
+from analyzer.architecture.dims import IrregularError
 from analyzer.architecture.facts import FLOAT
 from analyzer.errors import ArchitectureError
-from analyzer.reading.exact import over
+from analyzer.reading.tally import Tally
 
 if TYPE_CHECKING:
     from analyzer.architecture.dims import Dim, Truth
@@ -24,16 +24,22 @@ if TYPE_CHECKING:
 
 def saved(net: Net, batch: int) -> Iterator[tuple[Scope, Op, Dim]]:
     """Each op in execution order with the bytes that it is the first to keep."""
+    for scope, op, owners in _kept(net):
+        beside = op.beside
+        size = 0 if beside is None else beside.bytes(batch, FLOAT)
+        for owner in owners:
+            size = size + FLOAT * batch * owner.elements
+        yield scope, op, size
+
+
+def _kept(net: Net) -> Iterator[tuple[Scope, Op, list[Value]]]:
+    """Each op with the values whose storages it is the first to keep; each is all of its storage."""
     keeping = _Keeping()
     for scope, op in net.ops():
         repetition = net.repetition_of(op)
         if repetition is not None:
             keeping.enter(repetition)
-        beside = op.beside
-        size = 0 if beside is None else beside.bytes(batch, FLOAT)
-        for owner in keeping.newly_kept(op):
-            size = size + FLOAT * batch * owner.elements
-        yield scope, op, size
+        yield scope, op, list(keeping.newly_kept(op))
         if repetition is not None and op.output is repetition.gives:
             keeping.leave(repetition)
 
@@ -73,12 +79,13 @@ class _Keeping:
 
 def saved_bytes(net: Net, batch: int) -> Dim:
     """Bytes that autograd keeps for the backward pass of one forward at `batch` (no loss)."""
-    total: Any = 0
-    for _, op, size in saved(net, batch):
-        if is_array(size) or size:
-            repetition = net.repetition_of(op)
-            once = repetition is None or isinstance(size, Series)
-            total = total + over(size, 1 if once or repetition is None else repetition.run.count)
+    elements, bytes_ = Tally(), Tally()
+    for _, op, owners in _kept(net):
+        for owner in owners:
+            elements.add(owner.channels, run=net.run_of(op), area=owner.area)
+        if op.beside is not None:
+            bytes_.add(op.beside.bytes(batch, FLOAT), run=net.run_of(op))
+    total: Dim = FLOAT * batch * elements.total + bytes_.total
     return total
 
 
@@ -88,8 +95,8 @@ def trainable(net: Net, batch: int) -> Truth:
     for _, op in net.ops():
         if op.normalised is not None:
             values: Any = batch * op.x.area
-            repetition = net.repetition_of(op)
-            absent = False if repetition is None else repetition.run.count < 1
+            run = net.run_of(op)
+            absent = run is not None and run.count < 1
             ok = ok & ((values > 1) | absent)
     return ok
 
