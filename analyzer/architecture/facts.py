@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from analyzer.architecture.dims import is_array
-
 if TYPE_CHECKING:
     from analyzer.architecture.dims import Dim, Run
 
+PLAIN = (int, bool, float, str, type(None))
 FLOAT, INDEX = 4, 8
 """Bytes of an fp32 number, and of an index or counter (int64)."""
 
@@ -132,14 +131,17 @@ class Op(ABC):
         return {"inputs": self.inputs, "result": (self.output,), "nothing": ()}[self.keeps]
 
     @property
-    def signature(self) -> tuple[object, ...]:
-        """All that its figures follow from: ops of one signature cost the same. An array counts as itself."""
-        x, y = self.inputs[0], self.output
-        dims: list[Any] = [x.channels, x.area, y.channels, y.area]
-        for other in self.inputs[1:]:
-            dims += other.channels, other.area
-        dims += [getattr(self, name) for name in type(self).__slots__]
-        return (type(self), *[dim if type(dim) is int or not is_array(dim) else id(dim) for dim in dims])
+    def widths(self) -> tuple[object, ...]:
+        """All that its parameters follow from: ops of the same have as many. An array counts as itself."""
+        dims: list[Any] = [self.output.channels, *[getattr(self, name) for name in type(self).__slots__]]
+        dims += [x.channels for x in self.inputs]
+        return (type(self), *[dim if type(dim) in PLAIN else id(dim) for dim in dims])
+
+    @property
+    def areas(self) -> tuple[object, ...]:
+        """What beside its widths its figures follow from."""
+        dims = [self.output.area, *[x.area for x in self.inputs]]
+        return tuple([dim if type(dim) is int else id(dim) for dim in dims])
 
     # what it costs: see reading/exact.py
 

@@ -45,12 +45,13 @@ def _at(value: Any, stage: int) -> Any:
 def _densenet(net: Net, x: Value, v: Variant | Columns, block: BlockType) -> None:
     """Huang et al. 2017: stem, dense blocks with transitions between, BN, ReLU, global pool, classifier."""
     inplace = block.inplace
+    alike = None if v.bn_size is None or isinstance(v.growth, (str, tuple)) else v.bn_size * v.growth
     with net.scope("features", "Sequential"):
         with net.part("stem"):
             x = STEMS[v.stem](net, x, v.init, StemNames("conv0", "norm0", "relu0", "pool0"), inplace=inplace)
         for stage, depth in enumerate(v.block_config):
             with net.part("stage", stage + 1), net.scope(f"denseblock{stage + 1}", "DenseBlock"):
-                x = block.stage(net, x, depth, _dense_layers(v, stage), block)
+                x = block.stage(net, x, depth, _dense_layers(v, stage, alike), block)
             if stage + 1 < len(v.block_config):
                 with net.part("transition", stage + 1), net.scope(f"transition{stage + 1}", "Transition"):
                     x = transition(net, x, scaled(x.channels, _at(v.compression, stage)), inplace=inplace)
@@ -60,11 +61,16 @@ def _densenet(net: Net, x: Value, v: Variant | Columns, block: BlockType) -> Non
         net.linear("classifier", net.flatten(net.global_pool(x, window=block.window_pool)), v.classes)
 
 
-def _dense_layers(v: Variant | Columns, stage: int) -> LayerAt:
-    """What the variant says about a dense stage's layers. Widths that are one for the stage are computed once."""
+def _dense_layers(v: Variant | Columns, stage: int, alike: Dim | None) -> LayerAt:
+    """What the variant says about a dense stage's layers. Widths that are one for the stage are computed once.
+
+    `alike` is the hidden width where it is one for all stages.
+    """
     growth, ratio = _at(v.growth, stage), _at(v.ratio, stage)
     bn_size: Dim | None = v.bn_size
-    fixed: Dim | None = None if bn_size is None or isinstance(growth, str) else bn_size * growth
+    fixed = alike
+    if alike is None and bn_size is not None and not isinstance(growth, str):
+        fixed = bn_size * growth
 
     def layer_at(x: Value, i: LayerNumber | int) -> Layer:
         grow: Dim = x.channels if isinstance(growth, str) else growth

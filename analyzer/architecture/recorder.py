@@ -113,6 +113,8 @@ class Recorder:
 
     def bounds(self, dim: Dim) -> tuple[int, int]:
         """The least and the largest entry, as ints; an array's are computed once."""
+        if type(dim) is int:
+            return dim, dim
         if not is_array(dim):
             return int(dim), int(dim)
         known = self._bounds.get(id(dim))

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from analyzer.architecture.dims import INT64_MAX, larger
+from analyzer.architecture.dims import INT64_MAX, Series, larger
 from analyzer.architecture.facts import FLOAT, INDEX
 from analyzer.errors import ArchitectureError
 from analyzer.reading.tally import Tally
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from analyzer.architecture.dims import Dim, Run
     from analyzer.architecture.facts import Op
     from analyzer.architecture.net import Net
@@ -45,17 +47,18 @@ def cost(op: Op) -> Cost:
 def total(net: Net) -> Cost:
     """The network's own figures. In scalar form a total beyond int64 raises ArchitectureError."""
     params, macs, activations = Tally(), Tally(), Tally()
-    for op, times, run in _distinct(net):
-        parameters = op.parameters
+    for run, places in _alike(net):
+        parameters = places[0][0].parameters
         for elements in parameters:
-            params.add(elements, times, run)
-        each = op.macs_each(parameters)
-        if each is None:
-            macs.add(op.macs(parameters), times, run)
-        else:
-            macs.add(each, times, run, op.output.area)
-        if op.is_layer:
-            activations.add(op.output.channels, times, run, op.output.area)
+            params.add(elements, sum(times for _, times in places), run)
+        for op, times in places:
+            each = op.macs_each(parameters)
+            if each is None:
+                macs.add(op.macs(parameters), times, run)
+            else:
+                macs.add(each, times, run, op.output.area)
+            if op.is_layer:
+                activations.add(op.output.channels, times, run, op.output.area)
     result = Cost(params.total, macs.total, activations.total)
     for name, value in result._asdict().items():
         if isinstance(value, int) and value > INT64_MAX:
@@ -65,15 +68,23 @@ def total(net: Net) -> Cost:
     return result
 
 
-def _distinct(net: Net) -> list[tuple[Op, int, Run | None]]:
-    """Ops that cost something, those of the very same dimensions once: how many they are, and in each layer of what."""
-    seen: dict[tuple[object, ...], tuple[Op, int, Run | None]] = {}
+def _alike(net: Net) -> Iterator[tuple[Run | None, list[tuple[Op, Dim]]]]:
+    """Ops that cost something and have the same parameters: one for each image that they meet, and how many do.
+
+    Ops of a series come with its run: they are so many in each of its layers.
+    """
+    seen: dict[tuple[object, ...], tuple[Run | None, dict[tuple[object, ...], tuple[Op, Dim]]]] = {}
     for _, op in net.ops():
         if not op.weightless:
             run = net.run_of(op)
-            key = (id(run), *op.signature)
-            seen[key] = (op, seen[key][1] + 1, run) if key in seen else (op, 1, run)
-    return list(seen.values())
+            times: Dim = 1
+            if run is not None and not any(isinstance(x.channels, Series) for x in (*op.inputs, op.output)):
+                run, times = None, run.count
+            _, places = seen.setdefault(op.widths, (run, {}))
+            key = op.areas
+            places[key] = (op, places[key][1] + times) if key in places else (op, times)
+    for run, places in seen.values():
+        yield run, list(places.values())
 
 
 def depth(net: Net) -> Dim:
