@@ -24,7 +24,7 @@ COUNTED = [figure.name for figure in FIGURES.values() if figure.arrays and figur
 
 
 def long_way(columns: Columns, batch: int) -> ColumnCounts:
-    size = vector.length(columns)
+    size = vector.shape(columns)
     with np.errstate(all="ignore"):
         return vector._count(columns, size, batch, COUNTED)[0]
 
