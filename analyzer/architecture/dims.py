@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from analyzer.errors import ArchitectureError
@@ -49,6 +48,11 @@ def larger(a: Dim, b: Dim) -> Any:
 
         return np.maximum(a, b)
     return a if a > b else b
+
+
+def anywhere(truth: Truth) -> bool:
+    """Whether something holds for any variant."""
+    return truth if isinstance(truth, bool) else bool(truth.any())
 
 
 def bounds_of(dim: Array | Series) -> tuple[int, int]:
@@ -232,7 +236,7 @@ class Series:
         """
         step = self.step * factor
         last = self.first + abs(self.step) * self.run.count
-        exact: Truth = (factor * 2**20 % 1 == 0) & (factor <= 2**7) & (last < 2**26) & (step % 1 == 0)
+        exact: Any = (factor * 2**20 % 1 == 0) & (factor <= 2**7) & (last < 2**26) & (step % 1 == 0)
         self.run.require(exact if is_array(exact) else bool(exact))
         return Series(self.run, scaled(self.first, factor), scaled(self.step, factor))
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from analyzer.architecture.dims import IrregularError, LayerNumber, Run, Series, Truth, everywhere, is_array
+from analyzer.architecture.dims import IrregularError, LayerNumber, Run, Series, Truth, anywhere, is_array
 from analyzer.architecture.facts import Repetition, Value
 from analyzer.architecture.recorder import Recorder
 
@@ -58,8 +58,8 @@ class Repeater(Recorder):
 
     def _others(self, x: Value, first: Value, run: Run, layer: LayerFunction) -> Value:
         """The layers after the first: they add what the first one did, or nothing."""
-        _, before, step = self._increments.get(id(first.channels), (None, None, 0))
-        for step in [step, 0] if before is x.channels else [0]:
+        _, before, more = self._increments.get(id(first.channels), (None, None, 0))
+        for step in [more, 0] if before is x.channels else [0]:
             try:
                 with self._attempt(run):
                     return self._recorded_once(first, step, run, layer)
@@ -124,7 +124,7 @@ class Repeater(Recorder):
             raise IrregularError
         elif gives.channels is not channels:
             run.require(gives.channels == channels)
-        if not everywhere(run.regular) and not run.regular.any():
+        if not anywhere(run.regular):
             raise IrregularError
 
     def _stands_for(self, value: Value, channels: Any, high: int) -> Value:

@@ -76,15 +76,19 @@ def _alike(net: Net) -> Iterator[tuple[Run | None, list[tuple[Op, Dim]]]]:
     seen: dict[tuple[object, ...], tuple[Run | None, dict[tuple[object, ...], tuple[Op, Dim]]]] = {}
     for _, op in net.ops():
         if not op.weightless:
-            run = net.run_of(op)
-            times: Dim = 1
-            if run is not None and not any(isinstance(x.channels, Series) for x in (*op.inputs, op.output)):
-                run, times = None, run.count
+            run, times = _layers(net.run_of(op), op)
             _, places = seen.setdefault(op.widths, (run, {}))
             key = op.areas
             places[key] = (op, places[key][1] + times) if key in places else (op, times)
     for run, places in seen.values():
         yield run, list(places.values())
+
+
+def _layers(run: Run | None, op: Op) -> tuple[Run | None, Dim]:
+    """The run of an op that is another one in each layer, and 1; or else None, and how many of it there are."""
+    if run is None or any(isinstance(x.channels, Series) for x in (*op.inputs, op.output)):
+        return run, 1
+    return None, run.count
 
 
 def depth(net: Net) -> Dim:
@@ -99,9 +103,10 @@ def depth(net: Net) -> Dim:
             before = larger(before, longest.get(x.id, 0))
         longest[op.output.id] = before + op.is_layer
         if repetition is not None and op.output is repetition.gives:
-            through = longest[op.output.id] * repetition.run.count
-            longest[repetition.leaves.id] = longest.get(repetition.enters.id, 0) + through
-    return longest[net.output_tensor.id]
+            all_layers = longest[op.output.id] * repetition.run.count
+            longest[repetition.leaves.id] = longest.get(repetition.enters.id, 0) + all_layers
+    through: Dim = longest[net.output_tensor.id]
+    return through
 
 
 def norm_channels(net: Net) -> tuple[Dim, Dim]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from analyzer.architecture.dims import Dim, larger
+from analyzer.architecture.dims import Dim, is_array, larger
 
 
 class Moment(NamedTuple):
@@ -24,10 +24,15 @@ class Heap:
 
     def __init__(self, *, timeline: bool = False) -> None:
         self.live: Dim = 0
-        self.peak: Dim = 0
+        self._peak: Dim = 0
         self._high: Dim = 0
         self.moments: list[Moment] | None = [] if timeline else None
         self.phase = ""
+
+    @property
+    def peak(self) -> Dim:
+        """The most bytes that were alive."""
+        return self._peak
 
     def allocate(self, size: Dim) -> HeapStorage:
         """A storage of `size` bytes, alive for as long as it is referred to."""
@@ -55,7 +60,7 @@ class Heap:
 
     def _grow(self, size: Dim) -> None:
         self.live = self.live + size
-        self.peak = larger(self.peak, self.live)
+        self._peak = larger(self._peak, self.live)
         if self.moments is not None:
             self._high = larger(self._high, self.live)
 
@@ -70,3 +75,62 @@ class HeapStorage:
 
     def __del__(self) -> None:
         self.heap.free(self)
+
+
+class ArrayHeap(Heap):
+    """A heap of many variants, which adds up as few arrays as it can.
+
+    The most is alive where something is freed after something was allocated: at a top. Changes are kept as how many of
+    each size came and went, by the very array, so that what comes and goes costs nothing; and of two tops that follow
+    each other, the one that is seen to be below in every variant (nothing but came, nothing but went) is passed over.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sizes: dict[int, Dim] = {}  # by the array's id; 0: bytes that are the same for all
+        self._to_top: dict[int, int] = {}  # from what `live` holds to the top that is looked at
+        self._since: dict[int, int] = {}
+        self._rising = False
+
+    @property
+    def peak(self) -> Dim:
+        """The most bytes that were alive."""
+        self._at_top()
+        self._add_up()
+        return self._peak
+
+    def free(self, storage: HeapStorage) -> None:
+        """What a storage does when nothing refers to it."""
+        if self._rising:
+            self._at_top()
+        self._change(storage.size, -1)
+
+    def _grow(self, size: Dim) -> None:
+        self._rising = True
+        self._change(size, 1)
+
+    def _change(self, size: Dim, by: int) -> None:
+        key, number = (id(size), by) if is_array(size) else (0, by * int(size))
+        self._sizes[key] = size if key else 1
+        self._since[key] = self._since.get(key, 0) + number
+        if not self._since[key]:
+            del self._since[key]
+
+    def _at_top(self) -> None:
+        self._rising = False
+        if min(self._since.values(), default=0) >= 0:
+            for key, number in self._since.items():
+                self._to_top[key] = self._to_top.get(key, 0) + number
+        elif max(self._since.values()) <= 0:
+            return
+        else:
+            self._add_up()
+            self._to_top = self._since
+        self._since = {}
+
+    def _add_up(self) -> None:
+        for key, number in self._to_top.items():
+            if number:
+                self.live = self.live + (self._sizes[key] if number == 1 else self._sizes[key] * number)
+        self._to_top = {}
+        self._peak = larger(self._peak, self.live)

@@ -57,12 +57,28 @@ class Replay:
         self._needs_grad: set[int] = set()
         self._region: CheckpointRegion | None = None
         self._casts: dict[tuple[int, int], HeapStorage] = {}  # autocast's cache
+        self._sizes: dict[tuple[object, ...], Dim] = {}
         if low is not None:
             require_autocast(net)
 
     def size(self, tensor: Value, itemsize: int | None = None) -> Dim:
-        """A value's bytes; the image's are its own, at the network's `itemsize`."""
-        return self.batch * (itemsize or self.activation) * tensor.elements
+        """A value's bytes; the image's are its own, at the network's `itemsize`. Of equal shapes the very same array."""
+        each = itemsize or self.activation
+        if not self.net.vector:
+            return self.batch * each * tensor.elements
+        key = (id(tensor.channels), id(tensor.area), each)
+        if key not in self._sizes:
+            self._sizes[key] = self.batch * each * tensor.elements
+        return self._sizes[key]
+
+    def _parameter_sizes(self, op: Op, itemsize: int) -> list[Dim]:
+        """The bytes of an op's parameters. Of equal widths the very same arrays."""
+        if not self.net.vector:
+            return [itemsize * count for count in op.parameters]
+        sizes: list[Dim] = []
+        for i, count in enumerate(op.parameters):
+            sizes.append(self._sizes.setdefault((*op.widths, i, itemsize), itemsize * count))
+        return sizes
 
     def _new(self, size: Dim) -> HeapValue:
         return HeapValue(self.heap.allocate(size), size)
@@ -221,8 +237,9 @@ class Replay:
         if node.region is not None and not node.region.again and keeps(node.op):
             self._run_again(node.region)
         made = list(self._input_gradients(node.op, grad))
-        counts, cast = node.op.parameters, self._autocasts(node.op)
-        own = [self.heap.allocate((self.activation if cast else self.itemsize) * count) for count in counts]
+        cast = self._autocasts(node.op)
+        sizes = self._parameter_sizes(node.op, self.activation if cast else self.itemsize)
+        own = [self.heap.allocate(size) for size in sizes]
         del grad
         if node.region is not None:
             node.saved.clear()  # what is run again goes as it is read, what was kept once its node is through
@@ -234,10 +251,10 @@ class Replay:
         while made:
             self._hand_on(*made.pop())
         own.reverse()
-        for i, count in enumerate(counts):
+        for i, size in enumerate(self._parameter_sizes(node.op, self.itemsize)):
             storage = own.pop()
             if cast:
-                storage = self.heap.allocate(self.itemsize * count)
+                storage = self.heap.allocate(size)
             # The first gradient is taken over, a later one is added into it and goes.
             self.gradients.setdefault((node.op.output.id, i), storage)
 

@@ -109,7 +109,7 @@ def count_columns(
 
 def _array(value: Any, dtype: type, size: Shape) -> Any:
     """A dimension as an array: one that all variants share has one entry."""
-    array = np.asarray(value, dtype)
+    array: npt.NDArray[Any] = np.asarray(value, dtype)
     return array if array.ndim else array.reshape([1] * len(size))
 
 
@@ -179,7 +179,7 @@ def _overflows(columns: Columns, size: Shape, batch: int, figures: Collection[st
     values = [*read.cost, *(read.figure(name) for name in figures)]
     largest = np.max([_spread(value, np.float64, size) for value in values], axis=0)
     unknown = ~_spread(read.net.regular, bool, size)
-    risky = ~(largest < _SAFELY_BELOW) | unknown  # NaN is risky too
+    risky: Mask = ~(largest < _SAFELY_BELOW) | unknown  # NaN is risky too
     close = risky & ((largest < 4 * _SAFELY_BELOW) | unknown)
     for index in np.flatnonzero(close):
         risky[index] = not _fits(at(columns, int(index)), batch, figures)

@@ -118,7 +118,7 @@ class Standing:
         """Takes in the front of some finds."""
         points = np.concatenate([self.points, goals(self.query, finds.points)])
         self.points = points[front(points)]
-        self.few = spread(self.points)
+        self.few = np.asarray(spread(self.points), np.int64)
 
 
 def judge(standing_: Standing, counts: ColumnCounts, part: int, indices: Ints) -> Finds:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,11 +60,12 @@ def _strongest(points: Points) -> Points:
     """A few rows that are small in all columns together."""
     if len(points) < 4 * STRONG:
         return points[:0]
-    score: Any = 0
-    for column in points.T:
-        low, high = float(column.min()), float(column.max())
-        score = score + (column - low) / max(high - low, 1.0)
-    return points[np.argpartition(score, STRONG)[:STRONG]]
+    score = np.zeros(len(points))
+    for column in points.T.astype(np.float64):
+        low, high = column.min(), column.max()
+        score += (column - low) / (high - low if high > low else 1)
+    strong: Points = points[np.argpartition(score, STRONG)[:STRONG]]
+    return strong
 
 
 def spread(points: Points) -> Points:
@@ -73,7 +73,8 @@ def spread(points: Points) -> Points:
     if len(points) <= STRONG:
         return points
     order = np.argsort(points[:, 0])
-    return points[order[np.linspace(0, len(order) - 1, STRONG).astype(int)]]
+    few: Points = points[order[np.linspace(0, len(order) - 1, STRONG).astype(int)]]
+    return few
 
 
 def _two(rows: Points) -> Mask:

@@ -62,7 +62,9 @@ class SpacePart:
         """
         whole = 1
         free = len(self.axes)
-        while free and start % (whole * len(self.axes[free - 1][1])) == 0 and whole * len(self.axes[free - 1][1]) <= most:
+        while (
+            free and start % (whole * len(self.axes[free - 1][1])) == 0 and whole * len(self.axes[free - 1][1]) <= most
+        ):
             free -= 1
             whole *= len(self.axes[free][1])
         digits = self.digits(start)

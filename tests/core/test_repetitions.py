@@ -6,18 +6,16 @@ import random
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_arrays import random_like
-from variants import BUILT_IN, variants
+from variants import variants
 
-from analyzer.architecture.blocks import BLOCKS, block
-from analyzer.architecture.network import Columns, trace
+from analyzer.architecture.network import Columns
 from analyzer.architecture.variant import Variant
 from analyzer.figures import FIGURES
 from analyzer.reading import vector
-from analyzer.reading.family import _groups, columns_of, record
+from analyzer.reading.family import _groups, columns_of
 from analyzer.reading.vector import ColumnCounts, count_columns
 
 COUNTED = [figure.name for figure in FIGURES.values() if figure.arrays and figure.standing == "exact"]
