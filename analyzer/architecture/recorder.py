@@ -37,6 +37,7 @@ class Recorder:
         self._bounds: dict[int, tuple[Array, int, int]] = {}  # by an array's id, which it keeps alive
         self._areas: dict[int, tuple[Array, Array]] = {}
         self._increments: dict[int, tuple[Dim, Dim, Dim]] = {}  # by a width's id: it, what it was, what came to it
+        self._parameters: dict[int, tuple[Dim, ...]] = {}
         self._part: Part | None = None
         self._parts: dict[int, Part | None] = {}
         self._runs: list[Run] = []
@@ -83,6 +84,13 @@ class Recorder:
         """The run whose layers each have such an op; None: it is one op."""
         repetition = self._repetitions.get(op.output.id)
         return None if repetition is None else repetition.run
+
+    def parameters_of(self, op: Op) -> tuple[Dim, ...]:
+        """An op's parameters, computed once."""
+        known = self._parameters.get(op.output.id)
+        if known is None:
+            known = self._parameters[op.output.id] = op.parameters
+        return known
 
     def close(self) -> None:
         """Ends the recording. ArchitectureError where a result but the last is read by nothing: it would be counted."""

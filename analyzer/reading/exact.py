@@ -48,7 +48,7 @@ def total(net: Net) -> Cost:
     """The network's own figures. In scalar form a total beyond int64 raises ArchitectureError."""
     params, macs, activations = Tally(), Tally(), Tally()
     for run, places in _alike(net):
-        parameters = places[0][0].parameters
+        parameters = net.parameters_of(places[0][0])
         for elements in parameters:
             params.add(elements, sum(times for _, times in places), run)
         for op, times in places:

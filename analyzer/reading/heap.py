@@ -6,9 +6,12 @@ Sizes are ints (one network) or int64 arrays (one entry a variant): what is allo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from analyzer.architecture.dims import Dim, is_array, larger
+import numpy as np
+
+from analyzer.architecture.dims import Array, Dim, is_array, larger
+from analyzer.reading.tally import plus
 
 
 class Moment(NamedTuple):
@@ -77,6 +80,13 @@ class HeapStorage:
         self.heap.free(self)
 
 
+class Many(NamedTuple):
+    """A size in an array heap: `times` the amounts of an array."""
+
+    amount: Array
+    times: int
+
+
 class ArrayHeap(Heap):
     """A heap of many variants, which adds up as few arrays as it can.
 
@@ -87,10 +97,11 @@ class ArrayHeap(Heap):
 
     def __init__(self) -> None:
         super().__init__()
-        self._sizes: dict[int, Dim] = {}  # by the array's id; 0: bytes that are the same for all
-        self._to_top: dict[int, int] = {}  # from what `live` holds to the top that is looked at
+        self._sizes: dict[int, Dim] = {}  # by the array's id; 0: bytes that all have
+        self._to_top: dict[int, int] = {}  # from the `_level` that was added up to the top that is looked at
         self._since: dict[int, int] = {}
         self._rising = False
+        self._level: Any = np.zeros(1, np.int64)
 
     @property
     def peak(self) -> Dim:
@@ -110,8 +121,10 @@ class ArrayHeap(Heap):
         self._change(size, 1)
 
     def _change(self, size: Dim, by: int) -> None:
+        if isinstance(size, Many):
+            size, by = size.amount, size.times * by
         key, number = (id(size), by) if is_array(size) else (0, by * int(size))
-        self._sizes[key] = size if key else 1
+        self._sizes[key] = size
         self._since[key] = self._since.get(key, 0) + number
         if not self._since[key]:
             del self._since[key]
@@ -130,7 +143,9 @@ class ArrayHeap(Heap):
 
     def _add_up(self) -> None:
         for key, number in self._to_top.items():
-            if number:
-                self.live = self.live + (self._sizes[key] if number == 1 else self._sizes[key] * number)
+            if key == 0:
+                self._level += number
+            elif number:
+                self._level = plus(self._level, self._sizes[key], number)
         self._to_top = {}
-        self._peak = larger(self._peak, self.live)
+        self._peak = larger(self._peak, self._level)

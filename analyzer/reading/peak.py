@@ -117,7 +117,7 @@ class Peak:
 
 def parameter_counts(net: Net) -> list[Dim]:
     """Elements of each parameter, in the order of `model.parameters()`."""
-    return [count for _, op in net.ops() for count in op.parameters]
+    return [count for _, op in net.ops() for count in net.parameters_of(op)]
 
 
 def _counts(net: Net, training: Training) -> list[Dim]:

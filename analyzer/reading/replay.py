@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from analyzer.architecture.dims import is_array
 from analyzer.architecture.facts import CONVOLUTIONS, Scope
 from analyzer.architecture.schedule import plan
 from analyzer.errors import UsageError
+from analyzer.reading.heap import Many
 from analyzer.reading.tape import CheckpointRegion, HeapValue, KeptAllError, TapeEntry, alone, keeps
 
 if TYPE_CHECKING:
@@ -57,28 +59,26 @@ class Replay:
         self._needs_grad: set[int] = set()
         self._region: CheckpointRegion | None = None
         self._casts: dict[tuple[int, int], HeapStorage] = {}  # autocast's cache
-        self._sizes: dict[tuple[object, ...], Dim] = {}
+        self._elements: dict[tuple[int, int], Dim] = {}
         if low is not None:
             require_autocast(net)
 
-    def size(self, tensor: Value, itemsize: int | None = None) -> Dim:
-        """A value's bytes; the image's are its own, at the network's `itemsize`. Of equal shapes the very same array."""
-        each = itemsize or self.activation
+    def size(self, tensor: Value, itemsize: int | None = None) -> Any:
+        """A value's bytes; the image's are its own, at the network's `itemsize`."""
+        each = self.batch * (itemsize or self.activation)
         if not self.net.vector:
-            return self.batch * each * tensor.elements
-        key = (id(tensor.channels), id(tensor.area), each)
-        if key not in self._sizes:
-            self._sizes[key] = self.batch * each * tensor.elements
-        return self._sizes[key]
+            return each * tensor.elements
+        if not is_array(tensor.area):
+            return Many(tensor.channels, each * tensor.area)
+        key = id(tensor.channels), id(tensor.area)
+        if key not in self._elements:
+            self._elements[key] = tensor.elements
+        return Many(self._elements[key], each)
 
-    def _parameter_sizes(self, op: Op, itemsize: int) -> list[Dim]:
-        """The bytes of an op's parameters. Of equal widths the very same arrays."""
-        if not self.net.vector:
-            return [itemsize * count for count in op.parameters]
-        sizes: list[Dim] = []
-        for i, count in enumerate(op.parameters):
-            sizes.append(self._sizes.setdefault((*op.widths, i, itemsize), itemsize * count))
-        return sizes
+    def _parameter_sizes(self, op: Op, itemsize: int) -> list[Any]:
+        """The bytes of an op's parameters."""
+        counts = self.net.parameters_of(op)
+        return [Many(count, itemsize) for count in counts] if self.net.vector else [itemsize * each for each in counts]
 
     def _new(self, size: Dim) -> HeapValue:
         return HeapValue(self.heap.allocate(size), size)

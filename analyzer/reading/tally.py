@@ -44,12 +44,12 @@ class Tally:
         for area, amounts in self._areas.values():
             sum_: Any = None
             for amount, times in amounts.values():
-                sum_ = _plus(sum_, amount, times)
-            total = _plus(total, sum_, area)
+                sum_ = plus(sum_, amount, times)
+            total = plus(total, sum_, area)
         return self._plain if total is None else total + self._plain if self._plain else total
 
 
-def _plus(total: Any, amount: Any, times: Any) -> Any:
+def plus(total: Any, amount: Any, times: Any) -> Any:
     """total + amount x times, in the total's own memory where it has the room; an amount itself stays as it is."""
     product = amount if not is_array(times) and times == 1 else amount * times
     if total is None:
