@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from analyzer.architecture.dims import is_array
 from analyzer.architecture.facts import CONVOLUTIONS, Scope
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from analyzer.architecture.net import Net
     from analyzer.architecture.schedule import Call, ModulePlan
     from analyzer.reading.heap import Heap, HeapStorage
+
+_PLANS: WeakKeyDictionary[Net, ModulePlan] = WeakKeyDictionary()
+"""Those of networks that are replayed again and again, at one batch after the other."""
 
 
 class Replay:
@@ -52,7 +56,7 @@ class Replay:
         self.net, self.heap, self.batch, self.itemsize = net, heap, batch, itemsize
         self.training, self.checkpoint, self.accumulates_in_place = training, checkpoint, accumulates_in_place
         self.low, self.activation = low, low or itemsize
-        self.plan = plan(net)
+        self.plan = _PLANS.get(net) or _PLANS.setdefault(net, plan(net))
         self.tape: list[TapeEntry] = []
         self.gradients: dict[tuple[int, int], HeapStorage] = {}
         self.recomputed: list[Op] = []
