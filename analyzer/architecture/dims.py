@@ -237,7 +237,7 @@ class Series:
         step = self.step * factor
         last = self.first + abs(self.step) * self.run.count
         exact: Any = (factor * 2**20 % 1 == 0) & (factor <= 2**7) & (last < 2**26) & (step % 1 == 0)
-        self.run.require(exact if is_array(exact) else bool(exact))
+        self.run.require(exact)
         return Series(self.run, scaled(self.first, factor), scaled(self.step, factor))
 
 

@@ -45,16 +45,15 @@ class Repeater(Recorder):
 
         It must follow from `x` and `i` alone, as it is not called for every layer where one can stand for others.
         """
+        most = self.bounds(depth)[1]
+        if self.short and (is_array(depth) or depth >= WORTH):
+            first = layer(x, 0)
+            return first if most == 1 else self._others(x, first, Run(depth - 1, most - 1), layer)
         if is_array(depth):
-            most = self.bounds(depth)[1]
-        elif self.short and depth >= WORTH:
-            most = depth
-        else:
-            for i in range(depth):
-                x = layer(x, i)
-            return x
-        first = layer(x, 0)
-        return first if most == 1 else self._others(x, first, Run(depth - 1, most - 1), layer)
+            raise IrregularError
+        for i in range(most):
+            x = layer(x, i)
+        return x
 
     def _others(self, x: Value, first: Value, run: Run, layer: LayerFunction) -> Value:
         """The layers after the first: they add what the first one did, or nothing."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from analyzer.architecture.dims import Array, Dim, is_array, larger
+from analyzer.architecture.dims import Dim, is_array, larger
 from analyzer.reading.tally import plus
 
 
@@ -83,8 +83,8 @@ class HeapStorage:
 class Many(NamedTuple):
     """A size in an array heap: `times` the amounts of an array."""
 
-    amount: Array
-    times: int
+    amount: Dim
+    times: Any
 
 
 class ArrayHeap(Heap):

@@ -61,7 +61,10 @@ class ColumnCounts:
             return mine
 
         figures = {name: joined(column, others.figures[name]) for name, column in self.figures.items()}
-        untrainable = None if self.untrainable is None else joined(self.untrainable, others.untrainable)
+        untrainable = others.untrainable
+        if untrainable is not None:
+            before = np.zeros(len(self.invalid), bool) if self.untrainable is None else self.untrainable
+            untrainable = joined(before, untrainable)
         return replace(self, figures=figures, invalid=joined(self.invalid, others.invalid), untrainable=untrainable)
 
 
@@ -123,15 +126,27 @@ def _short_or_long(columns: Columns, size: Shape, batch: int, figures: Collectio
     try:
         counts, net = _count(columns, size, batch, figures, short=True)
     except Exception:  # what a layer can't do with a series, it does with numbers; a defect of its own is met again
-        return _count(columns, size, batch, figures)[0]
+        return _long(columns, size, batch, figures)
     regular = _spread(net.regular, bool, size)
     if regular.all():
         return counts
-    if not regular.any():
-        return _count(columns, size, batch, figures)[0]
     rows = np.flatnonzero(~regular)
-    others = _count(_rows(columns, rows, size), (len(rows),), batch, figures)[0]
-    return counts.with_rows(rows, others)
+    if len(rows) == len(regular):
+        return _long(columns, size, batch, figures)
+    return counts.with_rows(rows, _long(_rows(columns, rows, size), (len(rows),), batch, figures))
+
+
+def _long(columns: Columns, size: Shape, batch: int, figures: Collection[str]) -> ColumnCounts:
+    """Counts layer by layer; of unlike depths, those of equal ones together."""
+    if not any(isinstance(depth, np.ndarray) for depth in columns.block_config):
+        return _count(columns, size, batch, figures)[0]
+    depths = np.column_stack([_spread(depth, np.int64, size) for depth in columns.block_config])
+    counts = ColumnCounts({name: np.zeros(len(depths), np.int64) for name in figures}, np.zeros(len(depths), bool))
+    for each in np.unique(depths, axis=0):
+        rows = np.flatnonzero((depths == each).all(axis=1))
+        alike = replace(_rows(columns, rows, size), block_config=tuple(each.tolist()))
+        counts = counts.with_rows(rows, _count(alike, (len(rows),), batch, figures)[0])
+    return counts
 
 
 def _rows(columns: Columns, rows: Ints, size: Shape) -> Columns:
