@@ -15,7 +15,7 @@ from analyzer.architecture.variant import Variant
 class Columns(VariantFields):
     """Many variants of one structure: where Variant has a number, an int64 (float64) array of variants may stand.
 
-    Arrays have one axis, or each an axis of its own along which it varies, and NumPy spreads them over all combinations.
+    Arrays have one axis, or each one of its own along which it varies, and NumPy spreads them over all combinations.
     `init` is an array; where it is none, the columns are one variant. What `Axis.structure` says of a value is one for
     all; but depths may be arrays too where figures are counted, not replayed. Nothing is validated.
     """

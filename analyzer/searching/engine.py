@@ -18,11 +18,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analyzer import units
 from analyzer.architecture.network import Columns
 from analyzer.errors import UsageError
 from analyzer.processes import as_worker
 from analyzer.reading.vector import CHUNK, count_columns
-from analyzer.searching.query import COLUMN, Finds, Ints, Query, Standing, figures_of, judge, merged
+from analyzer.searching.query import COLUMN, FIGURES, Finds, Ints, Query, Standing, figures_of, judge, merged
 from analyzer.space.space import Space, SpacePart
 
 TASK = 4 * CHUNK
@@ -30,6 +31,10 @@ TASK = 4 * CHUNK
 IN_PROCESS = 4 * TASK
 """Spaces up to this are searched in this process: starting others takes longer."""
 CALIBRATED = 8
+PROCESS_BYTES = 256 * 2**20
+"""What a process that counts takes, at most (measured; a network as deep as DenseNet121, replayed for its peaks)."""
+FOUND_BYTES = 4 * 8 * (len(FIGURES) + 2)
+"""What a variant on the front takes: its figures and its place, and copies of both while fronts are merged."""
 MERGE = 20_000
 """Points that are found before they are merged into the running front; more when the front itself is larger."""
 
@@ -94,14 +99,17 @@ def search(
     seconds: float = 60.0,
     jobs: int | None = None,
     seed: int = 0,
+    max_memory: int | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Result:
     """Searches a space. On Ctrl-C what was found so far comes back, marked `interrupted`.
 
-    Raises UsageError where no variant meets the constraints, naming the one that excludes all, or the nearest miss.
+    `max_memory` bounds the bytes of all processes together: fewer of them are started. Raises UsageError where no
+    variant meets the constraints, naming the one that excludes all, or the nearest miss; and where the front outgrows
+    the memory.
     """
     begin = time.monotonic()
-    jobs = jobs or os.cpu_count() or 1
+    jobs, room = _within(max_memory, jobs or os.cpu_count() or 1)
     tasks, planned = plan(space, query, seconds, jobs, seed)
     done: list[Finds] = []
     interrupted = False
@@ -109,6 +117,7 @@ def search(
     try:
         for finds in _run(space, query, tasks, jobs if planned > IN_PROCESS else 1):
             done.append(finds)
+            _require_room(room, sum(len(f.points) for f in (running, *done)))
             if sum(len(f.points) for f in done) > max(MERGE, len(running.points)):
                 running = merged(query, [running, *done])
                 done = []
@@ -121,6 +130,24 @@ def search(
     if not finds.fitting and not interrupted:
         raise nothing_fits(result)
     return result
+
+
+def _within(max_memory: int | None, jobs: int) -> tuple[int, int | None]:
+    """How many processes a memory has room for, and the points of a front beside them (None: any number)."""
+    if max_memory is None:
+        return jobs, None
+    if max_memory < 2 * PROCESS_BYTES:
+        what = f"{max_memory:,} bytes are too few to search in"
+        raise UsageError(what, where="--max-memory", fix=f"give {units.mib(2 * PROCESS_BYTES)} or more")
+    # One more than count: the one that gathers what they find.
+    jobs = min(jobs, max_memory // PROCESS_BYTES - 1)
+    return jobs, (max_memory - (jobs + 1) * PROCESS_BYTES + PROCESS_BYTES // 2) // FOUND_BYTES
+
+
+def _require_room(room: int | None, points: int) -> None:
+    if room is not None and points > room:
+        what = f"{points:,} variants stand on fronts, more than there is memory for"
+        raise UsageError(what, where="--max-memory", fix="raise it, or use fewer objectives, or a constraint")
 
 
 def plan(space: Space, query: Query, seconds: float, jobs: int, seed: int) -> tuple[Iterator[Task], int]:

@@ -84,7 +84,7 @@ def test_every_block_short_is_every_variant_alone(name: str) -> None:
         trains = not counts.untrainable[i]
         assert trains is (alone.saved_bytes is not None)
         for figure in EXACT:
-            assert not trains and FIGURES[figure].training or counts.figures[figure][i] == getattr(alone, figure)
+            assert (not trains and FIGURES[figure].training) or counts.figures[figure][i] == getattr(alone, figure)
 
 
 def ops_of(*variants_: Variant, short: bool) -> int:
@@ -94,9 +94,7 @@ def ops_of(*variants_: Variant, short: bool) -> int:
 @pytest.mark.parametrize("name", [name for name in BUILT_IN if name not in ("logdense", "harmonic")])
 def test_a_stage_as_deep_as_can_be_is_a_few_ops(name: str) -> None:
     like = {"block": name, "growth": 16} | ({"ratio": 0.25} if BLOCKS[name].has_hidden else {})
-    few, many = (
-        [Variant(**like, block_config=(depth,), init=init) for init in (16, 32)] for depth in (5, 1000)
-    )
+    few, many = ([Variant(**like, block_config=(depth,), init=init) for init in (16, 32)] for depth in (5, 1000))
     assert ops_of(*few, short=True) == ops_of(*many, short=True) < ops_of(*few, short=False)
 
 
