@@ -136,7 +136,7 @@ ODDITIES = {
     "core.quotePath": ["false"], "log.follow": ["true"], "diff.renames": ["copies"], "diff.noprefix": ["true"],
     "core.abbrev": ["4"], "log.excludeDecoration": ["*"], "core.autocrlf": ["true", "input"], "core.eol": ["crlf"],
     "core.bare": ["false"], "core.safecrlf": ["true"], "checkout.guess": ["false"], "advice.detachedHead": ["true"],
-    "core.sparseCheckout": ["true"], "core.worktree": ["."], "extensions.worktreeConfig": ["false"],
+    "core.sparseCheckout": ["true"], "extensions.worktreeConfig": ["false"],
     "submodule.recurse": ["true"], "core.logAllRefUpdates": ["always"], "status.showUntrackedFiles": ["all"],
     "filter.evil.required": ["true"], "transfer.fsckObjects": ["true"],
 }  # fmt: skip

@@ -149,8 +149,8 @@ def left(mark: str) -> list[int]:
     return found
 
 
-def signalled(chance: random.Random, folder: Path) -> float:
-    """A command ended by a signal at any moment: seconds until it and all that it started are gone."""
+def signalled(chance: random.Random, folder: Path) -> dict[str, float] | None:
+    """A command ended by a signal at any moment: seconds until all that it started is gone, and until it is."""
     verb = chance.choice(list(COMMANDS))
     number = chance.choice([signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
     (folder / "net.py").write_text(NET.format(seconds=chance.choice([0, 600])))
@@ -162,17 +162,19 @@ def signalled(chance: random.Random, folder: Path) -> float:
         time.sleep(0.01)
     begin, over = time.monotonic(), process.poll() is not None
     process.send_signal(number)
+    children = command = 0.0
     while (there := left(mark)) and time.monotonic() < begin + 60:
-        process.poll()
+        now = time.monotonic() - begin
+        children = now if set(there) - {process.pid} else children
+        command = now if process.poll() is None else command
         time.sleep(0.005)
-    seconds = time.monotonic() - begin
     errors = process.communicate(timeout=60)[1]
     assert not there, f"{verb}, {number.name}: {len(there)} processes are left"
     assert "Traceback" not in errors, errors[-500:]
     if not over:
         code = -number if number == signal.SIGKILL else 130
         assert process.returncode == code, f"{verb}, {number.name}: ended with {process.returncode}: {errors[-500:]}"
-    return seconds
+    return None if over else {"signal to the end of every child": children, "to that of the command": command}
 
 
 def killed_command() -> Trial:

@@ -19,13 +19,13 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
 import damages  # noqa: E402
 import hostile  # noqa: E402
 import kills  # noqa: E402
-from trial import Trial  # noqa: E402
+from trial import Told, Trial  # noqa: E402
 
 
 def soaked(kind: str, trial: Trial, number: int, seed: int) -> int:
     """Tries a kind, and prints its line."""
     failures: list[str] = []
-    told: list[str | float | None] = []
+    told: list[Told] = []
     with tempfile.TemporaryDirectory(prefix="soak-") as made:
         for i in range(number):
             folder = Path(made) / str(i)
@@ -40,12 +40,13 @@ def soaked(kind: str, trial: Trial, number: int, seed: int) -> int:
     return len(failures)
 
 
-def _also(told: list[str | float | None]) -> str:
+def _also(told: list[Told]) -> str:
     """What trials said beside that they went well."""
     words = [f"{many:,} {word}" for word, many in sorted(Counter(w for w in told if isinstance(w, str)).items())]
-    if seconds := [s for s in told if isinstance(s, float)]:
-        median, most = statistics.median(seconds), max(seconds)
-        words.append(f"from the signal to the end of every process {median:.2f} s in the median, {most:.2f} s at most")
+    times = [each for each in told if isinstance(each, dict)]
+    for name in times[0] if times else ():
+        seconds = [each[name] for each in times]
+        words.append(f"{name} {statistics.median(seconds):.2f} s in the median, {max(seconds):.2f} s at most")
     return "".join(f"; {each}" for each in words)
 
 

@@ -13,5 +13,6 @@ ENVIRONMENT = {
     **os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)]), "RAY_USAGE_STATS_ENABLED": "0",
 }  # fmt: skip
 
-Trial = Callable[[random.Random, Path], str | float | None]
-"""Fails by raising; gives a word on what was tried, or the seconds that it took, to be told with its kind."""
+Told = str | dict[str, float] | None
+Trial = Callable[[random.Random, Path], Told]
+"""Fails by raising; gives a word on what was tried, or the seconds of what it did, to be told with its kind."""
