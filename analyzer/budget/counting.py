@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from analyzer.architecture.axes import axis
@@ -86,7 +87,7 @@ def count(
 
 
 def _count_module(target: ModuleTarget, root: Path, peaks: bool, not_from: Path | None) -> Counted:
-    with contextlib.chdir(root):
+    with contextlib.chdir(root), _without_code_of(not_from):
         made = load(target)
         if not_from is not None:
             _require_elsewhere(not_from, target)
@@ -125,20 +126,47 @@ def _factory(target: ModuleTarget) -> Any:
     return maker
 
 
+@contextlib.contextmanager
+def _without_code_of(folder: Path | None) -> Iterator[None]:
+    """Nothing that was imported from a folder is there for as long as this lasts, and nothing is found in it."""
+    if folder is None:
+        yield
+        return
+    loaded, path = _loaded_from(folder), list(sys.path)
+    for name in loaded:
+        del sys.modules[name]
+    sys.path[:] = [place for place in path if place and not _is_code_in(Path(place), folder)]
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        sys.modules.update(loaded)
+
+
+def _loaded_from(folder: Path) -> dict[str, ModuleType]:
+    """Modules of the project's own that were imported from a folder."""
+    return {
+        name: module
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] not in ("analyzer", "__main__")
+        and isinstance(file := getattr(module, "__file__", None), str)
+        and _is_code_in(Path(file), folder)
+    }
+
+
+def _is_code_in(path: Path, folder: Path) -> bool:
+    path = path.resolve()
+    installed = {"site-packages", "dist-packages"} & set(path.parts) or path.is_relative_to(Path(sys.prefix).resolve())
+    return path.is_relative_to(folder) and not installed
+
+
 def _require_elsewhere(folder: Path, target: ModuleTarget) -> None:
     """TargetError where code in `folder` was imported: it is another commit's than the one that is to be counted."""
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if not isinstance(file, str) or name.partition(".")[0] in ("analyzer", "__main__"):
-            continue
-        path = Path(file).resolve()
-        if path.is_relative_to(folder) and not {"site-packages", "dist-packages"} & set(path.parts):
-            raise TargetError(
-                f"{name} is imported from {folder}, whatever commit is checked out",
-                where=target.name,
-                fix="leave out --rebuild (the lock file at the base needs no import), "
-                "or uninstall the editable package",
-            )
+    for name in _loaded_from(folder):
+        raise TargetError(
+            f"{name} is imported from {folder}, whatever commit is checked out", where=target.name,
+            fix="uninstall the editable package, or compare with the lock alone: --no-rebuild",
+        )  # fmt: skip
 
 
 def input_text(given: Input) -> str:

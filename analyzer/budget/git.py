@@ -82,6 +82,16 @@ class Repository:
             raise too_large(int(size), most, where)
         return decoded(self._bytes("cat-file", "blob", sha), where)
 
+    def has_file(self, commit: str, path: Path) -> bool:
+        """Whether a path is there at a commit."""
+        return bool(self._run("ls-tree", "-z", "--full-tree", commit, "--", self.relative(path)).stdout)
+
+    def files_named(self, commit: str, name: str) -> list[Path]:
+        """Where files of a name are at a commit, as they would lie in the working tree."""
+        listed = self._bytes("ls-tree", "-r", "-z", "--full-tree", "--name-only", commit)
+        paths = (self.top / path for path in listed.decode("utf-8", "surrogateescape").split("\0") if path)
+        return [path for path in paths if path.name == name]
+
     def relative(self, path: Path) -> str:
         """A path from the repository's top, with slashes; the file itself is not followed where it is a link."""
         return (path.parent.resolve() / path.name).relative_to(self.top).as_posix()

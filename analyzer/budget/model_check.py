@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -196,13 +197,29 @@ def _unmatched(held: Held, limit: BudgetLimit, matched: Sequence[LayerRow]) -> F
         first = f"{matched[0].path or 'the root'} ({matched[0].type})"
         what = f"the group {limit.group!r} has no {figure.label}: {first} has none"
     near = globs.nearest(held.now.rows, limit.group or "", figure.of)
+    renamed = _renamed(held, limit.group or "")
+    if renamed is not None:
+        old, new, _ = renamed
+        what = f"the group {limit.group!r} matches no layer: {old} was renamed to {new}"
     tops = sorted({row.path.split(".")[0] for row in held.now.rows if row.path})
     begin = f"the model's layers begin with: {', '.join(tops[:12])}" if tops else "it has no layers but itself"
     return Finding(
         kind="unmatched", level="error", model=held.name, what=what, figure=limit.figure, group=limit.group,
-        fix=f"did you mean `{near}`? {begin}" if near else begin,
+        fix=f"change the group to `{renamed[2]}`" if renamed else f"did you mean `{near}`? {begin}" if near else begin,
         file=held.config_place[0], line=held.config_place[1],
     )  # fmt: skip
+
+
+def _renamed(held: Held, group: str) -> tuple[str, str, str] | None:
+    """A container that the group named in the baseline: from, to, and the group as it would name it now."""
+    if held.base is None or not globs.matching(held.base.rows, group):
+        return None
+    for old, new, _ in held.alignment.moved:
+        place = re.search(rf"(?:^|\.)({re.escape(old)})(?:\.|$)", group)
+        now = group[: place.start(1)] + new + group[place.end(1) :] if place else group
+        if now != group and globs.matching(held.now.rows, now):
+            return old, new, now
+    return None
 
 
 def _unknown(held: Held, limit: BudgetLimit) -> Finding:
@@ -278,6 +295,9 @@ def remarks(
         for line in lines:
             if (line.figure, line.group) not in failed:
                 yield from _changed(held, line, limits)
+        was, now = held.base.identity.target, held.now.identity.target
+        if was != now:
+            yield held.found("moved", "note", f"the target moved from {was} to {now}, and its baseline with it")
         if moves := held.alignment.moved:
             listed = ", ".join(
                 f"{old} → {new}" + (f" ({n} modules)" if n > 1 else "") for old, new, n in moves[:SHOWN_MOVES]

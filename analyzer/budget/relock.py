@@ -33,7 +33,6 @@ def lock(
     config: str | Path | None = None,
     check: bool = False,
     timeout: float | None = None,
-    not_from: Path | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Relock:
     """Counts every configured model and writes analyzer.lock beside the configuration, whole or not at all.
@@ -43,7 +42,7 @@ def lock(
     fully counted. Counting runs the models' own code.
     """
     project = find(Path(folder), None if config is None else Path(config))
-    made = Relock(counted(project, timeout, not_from, progress), project.lock, ())
+    made = Relock(counted(project, timeout, progress), project.lock, ())
     differences = tuple(_differences(project, made.lock))
     if not check:
         write(made.lock, project.lock)
@@ -55,9 +54,8 @@ def lock(
 
 
 def counted(
-    project: Project, timeout: float | None = None, not_from: Path | None = None,
-    progress: Callable[[str], None] = lambda text: None,
-) -> Lock:  # fmt: skip
+    project: Project, timeout: float | None = None, progress: Callable[[str], None] = lambda text: None
+) -> Lock:
     """The configured models as a lock. Raises an AnalyzerError that names the model."""
     seconds = timeout or seconds_of(project.configuration)
     if not project.configuration.models:
@@ -68,7 +66,7 @@ def counted(
         progress(name)
         try:
             peaks = needs_peaks(limits(model))
-            made = count(model, project.root, peaks=peaks, not_from=not_from, seconds=seconds)
+            made = count(model, project.root, peaks=peaks, seconds=seconds)
             if made.record.uncounted:
                 names = made.record.uncounted_operators
                 raise CountError(

@@ -19,7 +19,8 @@ from analyzer.shown import plain
 @click.command("check", cls=Verb)
 @config_option
 @click.option("--against", metavar="REF", help="Compare with the lock at the merge base of HEAD and REF (origin/main).")
-@click.option("--rebuild", is_flag=True, help="Count the merge base's models anew, in a git worktree.")
+@click.option("--rebuild/--no-rebuild", default=None,
+              help="Count the merge base's models anew, in a git worktree.  [default: what grew too much]")  # fmt: skip
 @click.option("--budget-from", type=click.Choice(BUDGETS_FROM), default="head", show_default=True,
               help="`base`: the merge base's budgets hold, so that a branch can't raise its own.")  # fmt: skip
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Check this model alone; repeatable.")
@@ -28,13 +29,14 @@ from analyzer.shown import plain
               help=f"Write the verdict as {', '.join(FORMATS)}; repeatable.  [default: table]")  # fmt: skip
 @click.option("--exit-zero", is_flag=True, help="End with 0 whatever was found.")
 def command(
-    config: Path | None, against: str | None, rebuild: bool, budget_from: str, models: tuple[str, ...],
+    config: Path | None, against: str | None, rebuild: bool | None, budget_from: str, models: tuple[str, ...],
     timeout: float | None, outputs: tuple[str, ...], exit_zero: bool,
 ) -> int:  # fmt: skip
     """Hold every configured model to its budgets: what grew, by how much, where, who pays, and how to mend it.
 
     Compares with analyzer.lock, or with --against REF at the commit where this branch left REF. It writes nothing but
-    the outputs. Counting runs the models' own code with your rights.
+    the outputs. Counting runs the models' own code with your rights, and where one grew too much that of the merge base
+    too, for its lock may be behind.
 
     Ends with 0 within budget, 1 over it, 2 a wrong configuration or a budget that matches nothing, 3 a model that can't
     be loaded or fully counted, 4 no or a stale baseline; whatever happens to stdout, which alone is 74 when full.

@@ -22,8 +22,7 @@ from analyzer.shown import plain
 @timeout_option
 @click.option("--check", is_flag=True, help="Write nothing; end with 4 where the lock is not what would be written.")
 @click.option("--output", type=click.Choice(["-"]), help="`-`: write to stdout, and leave the file as it is.")
-@click.option("--not-from", type=click.Path(path_type=Path), hidden=True, help="Refuse code imported from this folder.")
-def command(config: Path | None, timeout: float | None, check: bool, output: str | None, not_from: Path | None) -> None:
+def command(config: Path | None, timeout: float | None, check: bool, output: str | None) -> None:
     """Count every configured model and write analyzer.lock beside the configuration; commit it.
 
     `analyze check` holds growth against it. Counting runs the models' own code with your rights.
@@ -34,9 +33,9 @@ def command(config: Path | None, timeout: float | None, check: bool, output: str
             say(f"counting {plain(name)}")
 
     if output == "-":
-        text.show(to_text(counted(find(Path.cwd(), config), timeout, not_from, progress)).rstrip("\n"))
+        text.show(to_text(counted(find(Path.cwd(), config), timeout, progress)).rstrip("\n"))
         return
-    done = lock(Path.cwd(), config=config, check=check, timeout=timeout, not_from=not_from, progress=progress)
+    done = lock(Path.cwd(), config=config, check=check, timeout=timeout, progress=progress)
     _show(done.lock)
     for difference in done.differences:
         say(plain(difference))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
-from pathlib import Path
 
 from analyzer import units
 from analyzer.budget.verdict import Budgeted, Finding, ModelVerdict, Payer, Verdict
@@ -129,20 +127,8 @@ def place(finding: Finding) -> str:
 def location(verdict: Verdict, finding: Finding) -> tuple[str, int]:
     """File and line for formats that must have one: the configuration's first line where nothing nearer is known."""
     if file := plain(finding.file or ""):
-        return _from_checkout(file), max(finding.line or 1, 1)
-    return _from_checkout(plain(verdict.configuration) or "pyproject.toml"), 1
-
-
-def _from_checkout(file: str) -> str:
-    """The path as a CI service wants it: from the checkout's root, where the configuration stands in a folder below."""
-    checkout = os.environ.get("GITHUB_WORKSPACE") or os.environ.get("CI_PROJECT_DIR")
-    here = Path.cwd().resolve()
-    root = Path(checkout).resolve() if checkout else None
-    if root is None or os.path.exists(root / file) or not here.is_relative_to(root):
-        return file
-    folders = [folder for folder in (here, *here.parents) if folder.is_relative_to(root)]
-    below = next((folder for folder in folders if os.path.exists(folder / file)), here)
-    return (below.relative_to(root) / file).as_posix()
+        return file, max(finding.line or 1, 1)
+    return plain(verdict.configuration) or "pyproject.toml", 1
 
 
 def fingerprints(verdict: Verdict) -> list[str]:
