@@ -23,6 +23,10 @@ class MergeBase:
     commit: str
     root: Path
 
+    def text(self, file: str) -> str | None:
+        """A file of the project as it was; None where it was not there."""
+        return self.repository.file_at(self.commit, self.root / file)
+
 
 @dataclass(frozen=True)
 class Baseline:

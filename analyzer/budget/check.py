@@ -16,16 +16,19 @@ import msgspec
 from analyzer.budget import source
 from analyzer.budget.baseline import Baseline, from_lock_file, from_merge_base, read_lock
 from analyzer.budget.baseline_check import baseline_of, is_moved, standing_of
+from analyzer.budget.blame import arguments_changed
 from analyzer.budget.configuration import Project, find, line_of, seconds_of
 from analyzer.budget.counting import Counted, count, identity_of
 from analyzer.budget.edits import edits
 from analyzer.budget.figures import STATIC
 from analyzer.budget.limits import limits
 from analyzer.budget.lock_file import Locked, locked
-from analyzer.budget.model_check import Held, hold, needs_peaks, remarks, waive
+from analyzer.budget.model_check import Held, hold, needs_peaks, remarks
 from analyzer.budget.recount import counted_anew
 from analyzer.budget.schema import Configuration, Model
+from analyzer.budget.untrusted_files import read_text
 from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
+from analyzer.budget.waivers import waive
 from analyzer.errors import AnalyzerError, UsageError, did_you_mean
 from analyzer.figures import known
 from analyzer.reading import family
@@ -235,7 +238,22 @@ class _Check:
         base = baseline_of(name, identity, baseline)
         fits = base is not None and (base.identity == identity or is_moved(base.identity, identity, root))
         now_locked = locked(counted.record, identity)
-        return Held(name, now_locked, counted, base if fits else None, self._place(name), not baseline.is_base), base
+        place, is_base = self._place(name), baseline.is_base
+        held = Held(name, now_locked, counted, base if fits else None, place, not is_base)
+        held.arguments = lambda: self._arguments(held, baseline)
+        return held, base
+
+    def _arguments(self, held: Held, baseline: Baseline) -> list[str]:
+        """The numbers that differ between the merge base's source of the model's modules and today's."""
+        if baseline.merge_base is None:
+            return []
+        files = dict.fromkeys(file for file, _ in held.counted.places.values())
+        try:
+            before = {file: baseline.merge_base.text(file) for file in files}
+            after = {file: read_text(self.project.root / file) for file in files}
+        except AnalyzerError:
+            return []
+        return arguments_changed(*({f: t for f, t in each.items() if t is not None} for each in (before, after)))
 
     def _model(self, name: str, model: Model, baseline: Baseline, configuration: Configuration) -> ModelVerdict:
         held_to = limits(model, f"{self.project.file}: models.{name}")

@@ -82,6 +82,10 @@ class Repository:
             raise too_large(int(size), most, where)
         return decoded(self._bytes("cat-file", "blob", sha), where)
 
+    def user(self) -> str:
+        """Who commits here; empty where git is not told."""
+        return self._run("config", "user.name").stdout.decode("utf-8", "replace").strip()
+
     def has_file(self, commit: str, path: Path) -> bool:
         """Whether a path is there at a commit."""
         return bool(self._run("ls-tree", "-z", "--full-tree", commit, "--", self.relative(path)).stdout)

@@ -18,6 +18,7 @@ from analyzer.budget import lock_file
 from analyzer.budget.configuration import FILES, Project, parse
 from analyzer.budget.counting import count, identity_of
 from analyzer.budget.discovery import Candidate, candidates, files
+from analyzer.budget.limits import as_bound
 from analyzer.budget.lock_file import Lock, locked
 from analyzer.budget.schema import Model
 from analyzer.budget.source import place_of
@@ -221,18 +222,7 @@ def _shape(said: str) -> str:
 def _budget(record: Record | None, figure: str) -> str:
     growth = 'growth = "5%"' + (', growth-min = "1k"' if figure == "params" else "")
     value: int | None = getattr(record, figure) if record is not None else None
-    return f'{{ max = "{_rounded_up(value)}", {growth} }}' if value else f"{{ {growth} }}"
-
-
-def _rounded_up(value: int) -> str:
-    """A tenth more, in two or three digits: `320k` for 288,746."""
-    most = value * 11 // 10 + 1
-    for size, suffix in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if most >= size:
-            step = size // 10 if most < 10 * size else size
-            tenths = -(-most // step) * step * 10 // size
-            return (f"{tenths // 10}" if tenths % 10 == 0 else f"{tenths / 10}") + suffix
-    return str(most)
+    return f'{{ max = "{as_bound(value * 11 // 10 + 1)}", {growth} }}' if value else f"{{ {growth} }}"
 
 
 def _quoted(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from analyzer.budget.baseline import read_lock
@@ -20,11 +20,12 @@ from analyzer.targets.loading import forget
 
 @dataclass(frozen=True)
 class Relock:
-    """What was counted, and in words how it differs from the lock file that was there (empty: it doesn't)."""
+    """What was counted, and how it differs from the lock file that was there, in words (empty: it doesn't)."""
 
     lock: Lock
     path: Path
     differences: tuple[str, ...]
+    before: Lock = field(default_factory=lambda: Lock({}))
 
 
 def lock(
@@ -42,15 +43,15 @@ def lock(
     fully counted. Counting runs the models' own code.
     """
     project = find(Path(folder), None if config is None else Path(config))
-    made = Relock(counted(project, timeout, progress), project.lock, ())
-    differences = tuple(_differences(project, made.lock))
+    made = counted(project, timeout, progress)
+    before, differences = _before(project, made)
     if not check:
-        write(made.lock, project.lock)
+        write(made, project.lock)
     elif differences:
         raise BaselineError(
             "; ".join(differences), where=project.lock.name, fix="run `analyze lock` and commit what it writes"
         )
-    return Relock(made.lock, project.lock, differences)
+    return Relock(made, project.lock, tuple(differences), before)
 
 
 def counted(
@@ -79,14 +80,18 @@ def counted(
     return Lock(models)
 
 
-def _differences(project: Project, now: Lock) -> list[str]:
+def _before(project: Project, now: Lock) -> tuple[Lock, list[str]]:
     try:
         was = read_lock(project.lock)
     except BaselineError as error:
-        return [error.what]
+        return Lock({}), [error.what]
     if was is None:
-        return ["there is no lock file"]
-    told = [] if was.has_digests else ["it is of a form without digests"]
+        return Lock({}), ["there is no lock file"]
+    return was, _differences(was, now)
+
+
+def _differences(was: Lock, now: Lock) -> list[str]:
+    told = [] if was.has_digests else ["it is of an older form, without digests: `analyze lock` upgrades it"]
     told += [f"{name} is new" for name in now.models if name not in was.models]
     told += [f"{name} is no longer configured" for name in was.models if name not in now.models]
     for name in now.models:

@@ -126,6 +126,7 @@ class Verdict(Frozen, frozen=True, kw_only=True):
     configuration: str
     command: tuple[str, ...] = ()
     generated: str = ""
+    key: str = ""
 
     @property
     def exit_code(self) -> int:

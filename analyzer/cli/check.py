@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import getpass
+import re
 import sys
 from pathlib import Path
 
 import click
+import msgspec
 
 from analyzer.budget.check import BUDGETS_FROM, check
 from analyzer.budget.outputs import FORMATS, parse_output, write_each
 from analyzer.budget.outputs.facts import headline, title
+from analyzer.budget.verdict import Verdict
 from analyzer.cli.base import Verb, say
 from analyzer.cli.options import config_option, timeout_option
 from analyzer.cli.streams import standing
+from analyzer.errors import UsageError, did_you_mean
 from analyzer.shown import plain
+
+
+def _key(context: click.Context, option: click.Parameter, value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,60}", value):
+        raise click.BadParameter("is letters, digits, dots and dashes", context, option)
+    return value
 
 
 @click.command("check", cls=Verb)
@@ -27,10 +38,13 @@ from analyzer.shown import plain
 @timeout_option
 @click.option("--output", "outputs", multiple=True, metavar="FORMAT[=PATH]",
               help=f"Write the verdict as {', '.join(FORMATS)}; repeatable.  [default: table]")  # fmt: skip
+@click.option("--comment-key", default="", metavar="NAME", callback=_key,
+              help="Tells the comments of several jobs on one pull request apart.")  # fmt: skip
+@click.option("--update-budget", metavar="NAME", help="Ask whether to accept what this model is over, and write it.")
 @click.option("--exit-zero", is_flag=True, help="End with 0 whatever was found.")
 def command(
     config: Path | None, against: str | None, rebuild: bool | None, budget_from: str, models: tuple[str, ...],
-    timeout: float | None, outputs: tuple[str, ...], exit_zero: bool,
+    timeout: float | None, outputs: tuple[str, ...], comment_key: str, update_budget: str | None, exit_zero: bool,
 ) -> int:  # fmt: skip
     """Hold every configured model to its budgets: what grew, by how much, where, who pays, and how to mend it.
 
@@ -46,6 +60,7 @@ def command(
         Path.cwd(), config=config, against=against, rebuild=rebuild, budget_from=budget_from, models=models,
         timeout=timeout, command=("analyze", *sys.argv[1:]), progress=_progress,
     )  # fmt: skip
+    verdict = msgspec.structs.replace(verdict, key=comment_key)
     code = 0 if exit_zero else verdict.exit_code
     # Files first, so that a reader of stdout that goes away takes none with it.
     failed = write_each(verdict, [(format_, path) for format_, path in wanted if path != "-"])
@@ -57,7 +72,36 @@ def command(
         for finding in verdict.errors:
             say(f"error {title(finding)}: {plain(finding.what)}")
         say(f"{headline(verdict)}. {', '.join(path for _, path in wanted)}")
+    if update_budget is not None:
+        _update(config, verdict, update_budget)
     return code
+
+
+def _update(config: Path | None, verdict: Verdict, name: str) -> None:
+    """Writes what accepts a model's growth, once whoever sits there says yes."""
+    from datetime import UTC, datetime
+
+    from analyzer.budget.accepting import acceptance
+    from analyzer.budget.configuration import find
+    from analyzer.budget.git import Repository
+
+    project = find(Path.cwd(), config)
+    if name not in {model.name for model in verdict.models if model.figures}:
+        fix = did_you_mean(name, project.configuration.models)
+        raise UsageError(f"there is no model {name[:80]!r} that was counted", where="--update-budget", fix=fix)
+    try:
+        by = Repository(project.root).user() or getpass.getuser()
+    except UsageError:
+        by = getpass.getuser()
+    made = acceptance(project, verdict, name, by, datetime.now(UTC).date())
+    if not made.edits:
+        say(f"{plain(name)} is within its budget: there is nothing to accept")
+        return
+    for edit in made.edits:
+        say(plain(edit))
+    if click.confirm(f"write this to {project.path}", err=True):
+        made.write()
+        say("written; next: analyze lock, and commit both")
 
 
 def _progress(name: str) -> None:
