@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import ModuleType
@@ -18,9 +18,10 @@ from analyzer.budget.lock_file import Identity
 from analyzer.budget.schema import Model
 from analyzer.budget.source import Place
 from analyzer.budget.untrusted_files import contained
-from analyzer.errors import TargetError, UsageError
+from analyzer.errors import AnalyzerError, CountError, TargetError, UsageError
 from analyzer.reading import family
 from analyzer.records import Input, Record
+from analyzer.structs import Frozen
 from analyzer.targets.inputs import StructuredInput, tensors
 from analyzer.targets.isolation import SECONDS, isolated
 from analyzer.targets.loading import load
@@ -97,6 +98,48 @@ def _count_module(target: ModuleTarget, root: Path, peaks: bool, not_from: Path 
         place = source.places(made, _factory(target), root)
         paths = ["", *(row.path for row in record.layers or ())]
         return Counted(record, {path: at for path in paths if (at := place(path)) is not None})
+
+
+class Fitting(Frozen, frozen=True, kw_only=True):
+    """Which of several targets could be made, which of several inputs it took (None: none), and what it costs."""
+
+    model: int
+    input: int | None
+    record: Record
+
+
+def first_fitting(models: Sequence[Model], inputs: Sequence[Model], root: Path, seconds: float) -> Fitting:
+    """The first model that can be made, on the first input (each in a model of its own) that it is fully counted on.
+
+    All in one process. Raises the first AnalyzerError where none can be made.
+    """
+    targets = [resolved(model, root) for model in models]
+    given = [inputs_of(model) for model in inputs]
+    first = targets[0]
+    assert isinstance(first, ModuleTarget)
+    return isolated(lambda: _first_fitting(targets, given, root), Fitting, first, seconds=seconds)
+
+
+def _first_fitting(targets: Sequence[Resolved], given: Sequence[tuple[Input, ...]], root: Path) -> Fitting:
+    failed: AnalyzerError | None = None
+    with contextlib.chdir(root):
+        for number, target in enumerate(targets):
+            assert isinstance(target, ModuleTarget)
+            try:
+                made = load(target)
+            except AnalyzerError as error:
+                failed = failed or error
+                continue
+            if isinstance(made, Variant):
+                return Fitting(model=number, input=None, record=family.record(made, 1, label=target.name))
+            for place, inputs in enumerate(given):
+                with contextlib.suppress(CountError):
+                    record = _record(replace(target, inputs=inputs), made, False)
+                    if not record.uncounted:
+                        return Fitting(model=number, input=place, record=record)
+            return Fitting(model=number, input=None, record=_record(target, made, False))
+    assert failed is not None
+    raise failed
 
 
 def _record(target: ModuleTarget, model: nn.Module, peaks: bool) -> Record:

@@ -52,8 +52,9 @@ class Model(Frozen, frozen=True, kw_only=True, rename="kebab"):
     """A model: `target` is a preset, a variant's name, `path/file.py:attr` or `package.module:attr`.
 
     `variant` holds options of the family (`blocks`, `growth`, `classes`), alone or over the target's own. `kwargs` are
-    the arguments of one's own factory, `input` its input's shape (or text such as `ids=1,7:int64`, or a list of such),
-    `dtype` what its floating-point parameters and inputs are cast to. `groups` hold budgets by layers' glob.
+    the arguments of one's own factory; `{ from = "pkg.config:GPTConfig", n_layer = 4 }` there makes an object. `input`
+    is its input's shape (or text such as `ids=1,7:int64`, or a list of such), `dtype` what its floating-point
+    parameters and inputs are cast to. `groups` hold budgets by layers' glob.
     """
 
     target: str | None = None
