@@ -117,7 +117,10 @@ class ModelVerdict(Frozen, frozen=True, kw_only=True):
 
 
 class Verdict(Frozen, frozen=True, kw_only=True):
-    """A check's outcome over all models. `baseline` says what was compared with (`analyzer.lock`, `main at 1a2b3c`)."""
+    """A check's outcome over all models. `baseline` says what was compared with (`analyzer.lock`, `main at 1a2b3c`).
+
+    `key` tells the comments of several jobs apart; `badge` is the figure that a badge shows.
+    """
 
     schema: int = SCHEMA
     models: tuple[ModelVerdict, ...]
@@ -127,6 +130,7 @@ class Verdict(Frozen, frozen=True, kw_only=True):
     command: tuple[str, ...] = ()
     generated: str = ""
     key: str = ""
+    badge: str = ""
 
     @property
     def exit_code(self) -> int:
