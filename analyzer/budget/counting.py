@@ -16,7 +16,7 @@ from analyzer.budget import source
 from analyzer.budget.configuration import inputs_of
 from analyzer.budget.lock_file import Identity
 from analyzer.budget.schema import Model
-from analyzer.budget.source import Place
+from analyzer.budget.source import Place, within_repository
 from analyzer.budget.untrusted_files import contained
 from analyzer.errors import AnalyzerError, CountError, TargetError, UsageError
 from analyzer.reading import family
@@ -54,7 +54,12 @@ def resolved(model: Model, root: Path) -> Resolved:
         contained(root, target.location, f"target {model.target}")
         location = PurePosixPath(target.location.replace("\\", "/")).as_posix()
         target = replace(target, location=location, name=f"{location}:{target.attribute}")
-    return replace(target, kwargs=tuple(model.kwargs.items()), inputs=inputs_of(model), dtype=model.dtype)
+    for folder in model.pythonpath:
+        within_repository(root, folder)
+    return replace(
+        target, kwargs=tuple(model.kwargs.items()), inputs=inputs_of(model), dtype=model.dtype,
+        path=tuple(model.pythonpath),
+    )  # fmt: skip
 
 
 def _text(name: str, value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -26,6 +27,10 @@ class Commit:
     time: int
     author: str
     subject: str
+
+
+def _top_of(folder: Path) -> Path:
+    return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), folder)
 
 
 class Repository:
@@ -143,6 +148,10 @@ class Repository:
 
     def _bytes(self, *arguments: str, failed: str = "") -> bytes:
         done = self._run(*arguments)
+        if b"dubious ownership" in done.stderr:
+            what = f"git refuses {self.folder}, which is another user's, as in a container"
+            fix = f"git config --global --add safe.directory {shlex.quote(str(_top_of(self.folder)))}"
+            raise UsageError(what, where=self.where, fix=fix)
         if done.returncode:
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()
             told = said[0].removeprefix("fatal: ") if said else f"git {arguments[0]} failed"

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analyzer.errors import UsageError
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -79,6 +81,14 @@ def from_top(folder: Path) -> str:
     tops += [Path(checkout).resolve()] if checkout else []
     top = next((place for place in tops if folder.is_relative_to(place)), folder)
     return "" if top == folder else folder.relative_to(top).as_posix()
+
+
+def within_repository(root: Path, folder: str) -> None:
+    """Refuses a folder to import from that is absolute, or outside of the repository around `root`."""
+    path = (root / folder).resolve()
+    top = next((place for place in (root, *root.parents) if (place / ".git").exists()), None)
+    if Path(folder).is_absolute() or (top is not None and not path.is_relative_to(top.resolve())):
+        raise UsageError(f"{folder[:120]!r} leaves the repository", where="pythonpath", fix='such as ["..", "src"]')
 
 
 def is_gone(target: str, root: Path) -> bool:

@@ -116,7 +116,8 @@ def _code_of(target: ModuleTarget) -> Iterator[None]:
     """
     location, here = Path(target.location), Path.cwd()
     folders = [location.resolve().parent] if location.suffix == ".py" else []
-    folders += [folder for folder in (here, here / "src") if folder.is_dir() and folder not in folders]
+    others = (here, here / "src", *((here / folder).resolve() for folder in target.path))
+    folders += [folder for folder in dict.fromkeys(others) if folder.is_dir() and folder not in folders]
     forget(folders)
     there = set(sys.modules)
     sys.path[:0] = map(str, folders)
