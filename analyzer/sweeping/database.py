@@ -21,6 +21,7 @@ from analyzer.errors import DamageWarning, UsageError
 from analyzer.measuring.environment import commit, package_version
 from analyzer.records import Record, read_record
 from analyzer.seals import checksum
+from analyzer.shown import plain
 from analyzer.sweeping.store import COUNTED, setting_of
 
 NAME = "results.db"
@@ -284,7 +285,7 @@ def merge_into(path: Path, sources: Sequence[Path]) -> Merged:
             raise UsageError("can't be merged into itself", where=str(source), fix="choose another --out")
         with contextlib.closing(Database(source)) as database:
             stored = database.rows(ALL)
-        rows += [msgspec.structs.replace(row, source=row.source or str(source)) for row in stored]
+        rows += [msgspec.structs.replace(row, source=row.source or plain(source)) for row in stored]
     with contextlib.closing(Database(path, create=True)) as database:
         database.merge(rows)
         return Merged(len(rows), database.count())

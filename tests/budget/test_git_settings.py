@@ -47,6 +47,15 @@ def project(tmp_path: Path) -> Project:
     return made
 
 
+@pytest.mark.parametrize("elsewhere", [".", "/nowhere"])
+def test_a_work_tree_elsewhere_is_wrong_use(project: Project, elsewhere: str) -> None:
+    project.git("config", "core.worktree", elsewhere)
+    for words in (["check", "--against", "main"], ["history"]):
+        done = project.run(*words)
+        assert done.returncode == 2, (done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
+
+
 def test_git_runs_nothing_that_the_repository_names(project: Project, tmp_path: Path) -> None:
     assert [step.commit.subject for step in history(project.folder).steps] == ["Ünïcode"]
     for more in ([], ["--rebuild"]):
