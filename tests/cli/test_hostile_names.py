@@ -23,6 +23,7 @@ NAMES = (
     "::error::owned",
     "a\n::warning::owned",
     "##[error]owned",
+    "##vso[build]owned",
     "\r\x08\x7f",
     "\u202egnp",
 )
@@ -42,7 +43,7 @@ class Net(nn.Module):
         return x
 """
 CONFIG = '[models."\\u001b[31m::error::m"]\ntarget = "net.py:Net"\ninput = [1, 4]\nbudgets.params = { max = "1k" }\n'
-ORDERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]|^\s*::|##\[", re.MULTILINE)
+ORDERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]|^\s*::|##\w*\[", re.MULTILINE)
 
 
 @pytest.fixture
