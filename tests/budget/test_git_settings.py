@@ -37,6 +37,7 @@ def project(tmp_path: Path) -> Project:
     for name in ("post-checkout", "post-index-change", "reference-transaction"):
         (hooks / name).symlink_to(evil)
     settings = {"log.showSignature": "true", "i18n.logOutputEncoding": "UTF-16", "core.hooksPath": str(hooks)}
+    settings |= {"log.follow": "true", "log.showRoot": "false"}  # together they hide the first commit
     programs = (
         "gpg.program", "gpg.ssh.program", "core.fsmonitor", "core.pager", "core.editor", "core.askPass",
         "filter.evil.smudge", "filter.evil.clean", "filter.evil.process", "core.sshCommand", "diff.external",
