@@ -49,9 +49,9 @@ class SourceFile:
     stars: list[tuple[str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for node in self.tree.body:
-            if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
-                self.definitions[node.name] = Definition(self.file, node)
+        for statement in self.tree.body:
+            if isinstance(statement, (ast.ClassDef, ast.FunctionDef)):
+                self.definitions[statement.name] = Definition(self.file, statement)
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 for each in node.names:

@@ -161,7 +161,8 @@ def _by_size(models: SourceModels, of: Definition | str, kwargs: Mapping[str, An
 def tokens_of(models: SourceModels, of: Definition | str, kwargs: Mapping[str, Any]) -> int:
     """How many tokens a model of text is given: 128, or fewer where it takes fewer."""
     known = _known(models, of, kwargs)
-    return min([_TOKENS, *(known[name] for name in _LENGTHS if type(known.get(name)) is int and known[name] > 0)])
+    lengths = [int(known[name]) for name in _LENGTHS if type(known.get(name)) is int and known[name] > 0]
+    return min([_TOKENS, *lengths])
 
 
 def _by_first_layer(
