@@ -76,7 +76,7 @@ def init(
     """
     root = Path(folder).resolve()
     file = _place(root)
-    makers = imported(root, say) if by_import else found(root)
+    makers = imported(root, say) if by_import else found(root, say)
     if not makers:
         fix = 'say [tool.analyzer.models.NAME] by hand, with target = "path.py:attr"'
         raise UsageError("no class or function that makes an nn.Module was found", where=str(root), fix=fix)

@@ -109,12 +109,10 @@ def _examples(models: SourceModels, of: Definition) -> Iterator[str]:
             said = tensor_of(scope, node.value)
             if said:
                 yield said
-    for file, source in models.index.files.items():
-        for node in ast.walk(source.tree):
-            if isinstance(node, ast.Assign) and "dummy" in dotted_name(node.targets[0]).lower():
-                said = tensor_of(SourceScope(models.index, file), node.value)
-                if said:
-                    yield said
+    for file, value in models.dummies:
+        said = tensor_of(SourceScope(models.index, file), value)
+        if said:
+            yield said
 
 
 def _datasets(models: SourceModels, file: str) -> Iterator[str]:

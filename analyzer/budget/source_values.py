@@ -143,7 +143,11 @@ class SourceScope:
         if name in ("tuple", "list") and len(node.args) == 1:
             return self.value(node.args[0], depth + 1)
         if name.endswith(("parse_args", "parse_known_args")):
-            return {"from": "argparse:Namespace", **self._arguments()}
+            known = self.index.arguments
+            if self.file not in known:
+                known[self.file] = {}  # a default that is made of the arguments themselves ends here
+                known[self.file] = self._arguments()
+            return {"from": "argparse:Namespace", **known[self.file]}
         meaning = self.index.meaning(self.file, name) if name else None
         if isinstance(meaning, Definition) and isinstance(meaning.node, ast.ClassDef):
             return self._configuration(node, meaning, depth)
