@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import itertools
 import os
@@ -20,20 +21,73 @@ except ImportError:  # no flock on this system: nobody is kept off
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file whole or not at all, its folder made where it is missing. Raises UsageError where it can't be."""
-    if not path.name:
-        raise UsageError("names a folder, not a file", where=str(path), fix="name a file in it")
-    temporary = temporary_of(path)
+    with replaced(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Where to write what then takes the place of a file, if all goes well; its folder is made where it is missing.
+
+    Raises UsageError where it can't be written.
+    """
+    require_writable(path)
+    with _told(path):
+        temporary = temporary_of(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+def require_writable(path: Path) -> None:
+    """UsageError where a file can't be written, known before the work that it is to hold; nothing is left there."""
+    with _told(path):
+        _require_file(path)
+        folder, to_make = path.absolute().parent, [path.name]
+        while not _is_there(folder):
+            to_make.append(folder.name)
+            folder = folder.parent
+        longest = os.pathconf(folder, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
+        if any(len(os.fsencode(name)) > longest for name in to_make):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        probe = temporary_of(folder / path.name)
+        try:
+            probe.touch()
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+def _is_there(path: Path) -> bool:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _require_file(path: Path) -> None:
+    """UsageError for what a file can't take the place of: a folder, a device, a pipe."""
+    if not path.name or path.name == ".." or "\0" in str(path):
+        raise UsageError("names no file", where=str(path), fix="name a file")
+    if _is_there(path) and path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a device or a pipe"
+        raise UsageError(f"is {kind}, not a file", where=str(path), fix="name a file")
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise UsageError(f"can't be written: {error.strerror}", where=str(path), fix="choose another place") from error
+        what = f"can't be written: {error.strerror or error}"
+        raise UsageError(what, where=str(path), fix="choose another place") from error
 
 
 def temporary_of(path: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from analyzer.structs import Frozen, Positive, Seconds, Whole
+from analyzer.structs import Frozen, Positive, Seconds, Some, Span, Whole
 
 
 class Environment(Frozen, frozen=True, kw_only=True):
@@ -68,8 +68,8 @@ class Measurement(Frozen, frozen=True, kw_only=True):
 
     protocol: str
     environment: Environment
-    batch: int
-    asked_batch: int
+    batch: Some
+    asked_batch: Some
     seconds_per_batch: tuple[Seconds, ...]
     baseline_seconds_per_batch: tuple[Seconds, ...]
     measured_latency_s: Seconds
@@ -79,12 +79,12 @@ class Measurement(Frozen, frozen=True, kw_only=True):
     ratio_high: Positive
     baseline: str
     time: str
-    pairs_per_process: int = 1
+    pairs_per_process: Some = 1
     interval: str = "range"
     conditions: Conditions = Conditions()
     caveats: tuple[Caveat, ...] = ()
     latency_s: tuple[Seconds, ...] = ()
-    clock_mhz: tuple[int, ...] = ()
+    clock_mhz: tuple[Whole, ...] = ()
     celsius: tuple[int, ...] = ()
     measured_peak_bytes: Whole | None = None
     notes: tuple[str, ...] = ()
@@ -107,8 +107,8 @@ class PredictedLatency(Frozen, frozen=True, kw_only=True):
     that were left out of the fit.
     """
 
-    latency_s: float
-    batch: int
+    latency_s: Span
+    batch: Some
     device_name: str
     dtype: str
-    mean_error: float
+    mean_error: Span

@@ -1,6 +1,7 @@
 """Processes that end: a worker with the one that started it, and whatever a worker left behind with the worker.
 
-Linux tells a process of its parent's end, and hands a keeper the orphans of those it keeps. Elsewhere a thread looks.
+Linux tells a process of its parent's end, and hands a keeper the orphans of those it keeps. Everywhere a thread watches
+a pipe whose other end the parent alone has.
 What the help does not need is imported where it is used: the command begins here.
 """
 
@@ -14,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
-LOOK_S = 0.5
 GRACE_S = 0.7
 """What a keeper has for ending what it keeps, before it is killed."""
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
@@ -68,19 +68,35 @@ def as_worker() -> None:
     end_with_parent()
 
 
-def end_with_parent() -> None:
-    """Has this process killed when its parent has ended."""
+def end_with_parent(life: int | None = None) -> None:
+    """Has this process killed when its parent has ended: once a pipe ends, `life` or a pool's own to each worker."""
+    import multiprocessing
     import threading
 
-    parent = os.getppid()
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_outlive_nobody, args=(parent,), daemon=True).start()
+    parent = multiprocessing.parent_process()
+
+    def outlive_nobody() -> None:
+        if life is not None:
+            while os.read(life, 1):  # its parent writes nothing
+                pass
+        elif parent is not None:
+            parent.join()
+        os._exit(1)
+
+    if life is not None or parent is not None:
+        threading.Thread(target=outlive_nobody, daemon=True).start()
 
 
-def _outlive_nobody(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(LOOK_S)
-    os._exit(1)
+@contextlib.contextmanager
+def lifeline() -> Iterator[int]:
+    """The end to read of a pipe that ends with what is inside, or with this process."""
+    life, held = os.pipe()
+    try:
+        yield life
+    finally:
+        os.close(life)
+        os.close(held)
 
 
 def _prctl(option: int, value: int) -> None:
@@ -93,13 +109,16 @@ def _prctl(option: int, value: int) -> None:
 # -- kept ------------------------------------------------------------------------------------------------------
 
 
-def keep(parent: int) -> None:
+def keep(parent: int, life: int | None = None) -> None:
     """Goes on in a child of this process, which from now on keeps it: ends with it, or when told to, or with `parent`,
-    which started it, and ends all that the child left behind. Linux; elsewhere the process merely ends with its parent.
+    which started it, and ends all that the child left behind. Linux; elsewhere the process merely ends with its parent,
+    as the pipe `life` does.
     """
     if sys.platform != "linux":
-        end_with_parent()
+        end_with_parent(life)
         return
+    if life is not None:
+        os.close(life)
     with contextlib.suppress(PermissionError):  # that leads a session already
         os.setpgid(0, 0)
     signal.pthread_sigmask(signal.SIG_BLOCK, (*_ENDING, signal.SIGCHLD))
@@ -264,16 +283,19 @@ def run(
     variables: Mapping[str, str],
     descriptors: Sequence[int] = (),
 ) -> Ended:
-    """Runs a command that keeps itself (see `keep`; its last word is this process), told `said` on its stdin.
+    """Runs a command that keeps itself (see `keep`; its last words are this process and a pipe), told `said`.
 
     All that it started is ended at its end.
     """
     import subprocess
 
-    with subprocess.Popen(
-        [*command, str(os.getpid())], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=variables, pass_fds=descriptors, start_new_session=True,
-    ) as process:  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        lives = [stack.enter_context(lifeline())] if os.name == "posix" else []  # elsewhere none can be handed on
+        line = [*command, *map(str, (os.getpid(), *lives))]
+        process = stack.enter_context(subprocess.Popen(
+            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables,
+            pass_fds=(*descriptors, *lives), start_new_session=True,
+        ))  # fmt: skip
         try:
             out, words = process.communicate(said, timeout=seconds)
         except subprocess.TimeoutExpired:

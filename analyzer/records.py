@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from html import escape
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -16,8 +16,8 @@ from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, VariantError
 from analyzer.figures import FIGURES
 from analyzer.measurements import Measurement, PredictedLatency
-from analyzer.seals import DamagedRowError, line, unsealed
-from analyzer.structs import Frozen, Whole
+from analyzer.seals import DamagedRowError, decoded, line, unsealed
+from analyzer.structs import Frozen, Some, Whole
 
 SCHEMA = 2
 
@@ -41,7 +41,7 @@ class Target(Frozen, frozen=True, kw_only=True):
 class Input(Frozen, frozen=True, kw_only=True):
     """One input of the model: its keyword (None: positional), shape with batch, dtype (`float32`)."""
 
-    shape: tuple[int, ...]
+    shape: tuple[Whole, ...]
     dtype: str = "float32"
     name: str | None = None
 
@@ -54,7 +54,7 @@ class LayerRow(Frozen, frozen=True, kw_only=True):
 
     path: str
     type: str
-    output: tuple[int, ...] | None
+    output: tuple[Whole, ...] | None
     params: Whole
     macs: Whole | None
     conv_activations: Whole | None
@@ -72,7 +72,7 @@ class Uncounted(Frozen, frozen=True, kw_only=True):
 
     operator: str
     module: str
-    calls: int
+    calls: Some
 
 
 RemarkKind = Literal[
@@ -119,9 +119,9 @@ class Record(Frozen, frozen=True, kw_only=True):
 
     schema: int = SCHEMA
     target: Target
-    input: tuple[int, ...] | None = None
+    input: tuple[Whole, ...] | None = None
     inputs: tuple[Input, ...] = ()
-    batch: Annotated[int, msgspec.Meta(ge=1)] = 1
+    batch: Some = 1
     params: Whole | None = None
     trainable_params: Whole | None = None
     param_bytes: Whole | None = None
@@ -204,7 +204,7 @@ def read_record(text: str | bytes, *, where: str = "record") -> Record:
     checksum is another's.
     """
     try:
-        return to_record(unsealed(msgspec.json.decode(text), where))
+        return to_record(unsealed(decoded(text), where))
     except DamagedRowError:
         raise
     except (msgspec.MsgspecError, RecursionError, VariantError) as error:

@@ -26,6 +26,14 @@ def checksum(*parts: object) -> str:
     return digest(parts, 16)
 
 
+def decoded(text: str | bytes) -> Any:
+    """JSON's value. Raises msgspec.DecodeError also where it is no text."""
+    try:
+        return msgspec.json.decode(text)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"is no text: {error.reason}") from None
+
+
 def sealed(data: dict[str, Any]) -> dict[str, Any]:
     """An object with its checksum as its last field."""
     bare = {key: value for key, value in data.items() if key != FIELD}

@@ -9,6 +9,10 @@ import msgspec
 Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """A count or bytes: never negative, and no more than torch itself can count."""
 Seconds = Annotated[float, msgspec.Meta(gt=0, lt=1e9)]
+Span = Annotated[float, msgspec.Meta(ge=0, lt=1e9)]
+"""Seconds that may be none, or a relative error."""
+Some = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+"""How many there are, where there is one at least."""
 Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e18)]
 
 

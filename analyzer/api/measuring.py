@@ -14,7 +14,7 @@ from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.measurements import Conditions
 from analyzer.reading import prediction
-from analyzer.reading.latency import Profile, write_profile
+from analyzer.reading.latency import Profile
 from analyzer.reading.peak import Training
 from analyzer.reading.prediction import MemoryPrediction
 from analyzer.records import Record
@@ -80,7 +80,7 @@ def measure(
     Models are variants, or names. `against` of None is DenseNet121 at the first one's classes and image. `batch` "auto"
     is the one with the most images a second. `out` keeps each record (JSON lines) as soon as it is made, also where the
     run is interrupted. Progress goes to stderr unless `quiet`. Raises UsageError where the device isn't there or can't
-    do the dtype.
+    do the dtype, or `out` can't be written.
     """
     from analyzer.measuring.execution import MeasureWatch, execute, plan
     from analyzer.measuring.measure import SINGLES
@@ -93,10 +93,10 @@ def measure(
     say = _silent if quiet else _to_stderr
     asked = plan(
         [_family(model) for model in models], against=None if against is None else _family(against), device=device,
-        batch=batch, conditions=conditions, say=say,
+        batch=batch, conditions=conditions, say=say, out=None if out is None else Path(out),
         protocol=Protocol(seconds=seconds, target=precision, singles=SINGLES),
     )  # fmt: skip
-    with closing(MemoryStore() if out is None else JsonlStore(Path(out))) as store:
+    with closing(MemoryStore() if asked.out is None else JsonlStore(asked.out)) as store:
         done = execute(asked, MeasureWatch(say, lambda row: store.put([row])))
     if done.interrupted:
         raise KeyboardInterrupt
@@ -128,12 +128,10 @@ def calibrate(
     """Measures this device and fits the profile that predicts latency; `out` keeps it as a file.
 
     Progress goes to stderr unless `quiet`. Raises MeasureError where nothing runs, UsageError where the device isn't
-    there.
+    there, or `out` can't be written.
     """
     from analyzer.measuring.execution import CalibrationPlan, MeasureWatch, execute_calibration
 
-    plan = CalibrationPlan(device, batch, Conditions(dtype=dtype, threads=threads), per_op)
-    profile = execute_calibration(plan, MeasureWatch(_silent if quiet else _to_stderr))
-    if out is not None:
-        write_profile(profile, Path(out))
-    return profile
+    path = None if out is None else Path(out)
+    plan = CalibrationPlan(device, batch, Conditions(dtype=dtype, threads=threads), per_op, path)
+    return execute_calibration(plan, MeasureWatch(_silent if quiet else _to_stderr))

@@ -20,12 +20,13 @@ class Columns(VariantFields):
     """
 
 
-def trace(variant: Variant | Columns) -> Net:
+def trace(variant: Variant | Columns, *, short: bool = False) -> Net:
     """The network of one variant, or of a chunk of variants at once.
 
-    Raises ArchitectureError where a single variant makes no network; in array form see `Net.invalid`.
+    Raises ArchitectureError where a single variant makes no network; in array form see `Net.invalid`. With `short` a
+    repetition's layers may be recorded as one: see `Net.regular`, and an IrregularError where none can.
     """
-    net = Net(vector=is_array(variant.init))
+    net = Net(vector=is_array(variant.init), short=short)
     block = BLOCKS[variant.block]
     net.layer_kind = block.kind
     net.root.kind = block.family.kind

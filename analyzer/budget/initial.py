@@ -21,7 +21,7 @@ from analyzer.budget.lock_file import Lock, locked
 from analyzer.budget.schema import Model, schema_text
 from analyzer.budget.untrusted_files import read_text
 from analyzer.errors import AnalyzerError, UsageError
-from analyzer.files import write_text
+from analyzer.files import require_writable, write_text
 from analyzer.records import Record
 
 MOST_BUILT = 12
@@ -169,7 +169,7 @@ def _configured(file: Path, root: Path, proposals: Sequence[Proposal], schema: b
 
 
 def _place(root: Path) -> Path:
-    """The file to write to. Raises UsageError rather than touch what is configured."""
+    """The file to write to. UsageError rather than touch what is configured, or where nothing can be written."""
     if not root.is_dir():
         raise UsageError("there is no such folder", where=str(root), fix="name the folder of your package")
     for name in FILES:
@@ -181,7 +181,10 @@ def _place(root: Path) -> Path:
             )
     if (root / lock_file.FILE).exists():
         raise UsageError("is there already, and nothing is overwritten", where=lock_file.FILE, fix="remove it first")
-    return root / ("pyproject.toml" if (root / "pyproject.toml").exists() else "analyzer.toml")
+    file = root / ("pyproject.toml" if (root / "pyproject.toml").exists() else "analyzer.toml")
+    for path in (file, root / lock_file.FILE):
+        require_writable(path)
+    return file
 
 
 def _tool(text: str, name: str) -> dict[str, object]:

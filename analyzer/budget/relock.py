@@ -15,6 +15,7 @@ from analyzer.budget.lock_file import Lock, Locked, locked, write
 from analyzer.budget.model_check import needs_peaks
 from analyzer.errors import AnalyzerError, BaselineError, CountError, UsageError
 from analyzer.figures import known
+from analyzer.files import require_writable
 from analyzer.targets.loading import forget
 
 
@@ -43,6 +44,8 @@ def lock(
     fully counted. Counting runs the models' own code.
     """
     project = find(Path(folder), None if config is None else Path(config))
+    if not check:
+        require_writable(project.lock)
     made = counted(project, timeout, progress)
     before, differences = _before(project, made)
     if not check:

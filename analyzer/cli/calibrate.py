@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import click
@@ -10,9 +9,9 @@ import msgspec
 
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
-from analyzer.cli.options import Batch, device_option, format_option, wait_option
+from analyzer.cli.options import Batch, NewFile, device_option, format_option, wait_option
 from analyzer.measurements import Conditions
-from analyzer.reading.latency import Profile, write_profile
+from analyzer.reading.latency import Profile
 from analyzer.units import seconds
 
 PARTS = (
@@ -32,7 +31,7 @@ AIM = {False: 0.12, True: 0.09}
               help="Of parameters and activations.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [default: torch's own choice]")
 @click.option("--per-op", is_flag=True, help="A table of operators, measured one by one: longer, and closer.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+@click.option("--out", type=NewFile(), metavar="FILE",
               help="Where the profile goes.  [default: latency-DEVICE.json]")  # fmt: skip
 @format_option("table", "json")
 def command(
@@ -43,13 +42,11 @@ def command(
     Pass the profile to sweep and search with --profile: every variant then has its predicted latency, also those that
     are never built. The error said is that on variants left out of the fit.
     """
-    from analyzer.measuring.execution import CalibrationPlan, MeasureWatch, execute_calibration
+    from analyzer.measuring.execution import CalibrationPlan, MeasureWatch, execute_calibration, word_of
 
-    plan = CalibrationPlan(device, batch, Conditions(dtype=dtype, threads=threads), per_op)
+    path = out or Path(f"latency-{word_of(device)}.json")
+    plan = CalibrationPlan(device, batch, Conditions(dtype=dtype, threads=threads), per_op, path)
     profile = execute_calibration(plan, MeasureWatch(say))
-    name = re.sub(r"[^a-z0-9]+", "-", profile.environment.device_name.lower()).strip("-")
-    path = out or Path(f"latency-{name}.json")
-    write_profile(profile, path)
     if format_ == "json":
         text.show_json(msgspec.json.encode(profile).decode())
     else:

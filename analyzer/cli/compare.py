@@ -11,7 +11,15 @@ import click
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
-from analyzer.cli.options import TargetName, batch_option, family_options, family_values, format_option, input_option
+from analyzer.cli.options import (
+    NewFile,
+    TargetName,
+    batch_option,
+    family_options,
+    family_values,
+    format_option,
+    input_option,
+)
 from analyzer.errors import UsageError
 from analyzer.figures import FIGURES, Figure, figure_named
 from analyzer.reading.comparison import LayerChange, compare_records
@@ -33,7 +41,7 @@ from analyzer.targets.resolving import resolve
 )
 @click.option(
     "--report",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NewFile(),
     metavar="FILE",
     help="Write an HTML report on the second against the first.",
 )

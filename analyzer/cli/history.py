@@ -14,7 +14,7 @@ from analyzer.budget.figures import STATIC, TRACKED
 from analyzer.budget.history import MOST, History, HistoryEntry, history
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
-from analyzer.cli.options import config_option, format_option
+from analyzer.cli.options import NewFile, config_option, format_option
 from analyzer.figures import known
 from analyzer.files import csv_text, write_text
 from analyzer.shown import plain
@@ -29,9 +29,7 @@ _HEADINGS = ("commit", "day", "model")
               help=f"A figure to show; repeatable.  [default: {', '.join(TRACKED)}]")  # fmt: skip
 @click.option("--last", type=click.IntRange(1, 10_000), default=MOST, show_default=True, metavar="N",
               help="Commits to read, of those that changed the lock.")  # fmt: skip
-@click.option(
-    "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Draw them as a page too."
-)
+@click.option("--html", type=NewFile(), metavar="FILE", help="Draw them as a page too.")
 @format_option("table", "json", "jsonl", "csv", "md")
 def command(
     config: Path | None, models: tuple[str, ...], figures: tuple[str, ...], last: int, html: Path | None, format_: str

@@ -15,6 +15,7 @@ from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, say, warn
 from analyzer.cli.options import (
+    NewFile,
     TargetName,
     device_option,
     family_options,
@@ -65,7 +66,7 @@ HEADINGS = (
 @click.option("--precision", type=click.FloatRange(0.001, 1), default=0.03, show_default=True,
               help="The interval's half-width, relative, at which to stop.")  # fmt: skip
 @click.option("--memory", is_flag=True, help="What the allocator says, beside the prediction, in place of times.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+@click.option("--out", type=NewFile(), metavar="FILE",
               help="Where each row goes as soon as it is made, every raw time in it (JSON lines).  "
                    "[default: reports/measure-TIME.jsonl]")  # fmt: skip
 @model_options
@@ -88,11 +89,11 @@ def command(targets: tuple[str, ...], format_: str, out: Path | None, **options:
     )  # fmt: skip
     device, batch, memory = options.pop("device"), options.pop("batch"), options.pop("memory")
     conditions = Conditions(mode="training" if options.pop("training") else "inference", **options)
+    out = out or Path("reports") / datetime.now(UTC).strftime("measure-%Y%m%dT%H%M%SZ.jsonl")
     asked = plan(
         resolved, against=None if against is None else resolve(against, values), device=device, batch=batch,
-        conditions=conditions, protocol=protocol, say=say,
+        conditions=conditions, protocol=protocol, say=say, out=out,
     )  # fmt: skip
-    out = out or Path("reports") / datetime.now(UTC).strftime("measure-%Y%m%dT%H%M%SZ.jsonl")
     return _memory(asked, out, format_) if memory else _times(asked, out, format_)
 
 

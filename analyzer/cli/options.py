@@ -14,6 +14,7 @@ from analyzer.architecture.network import PRESETS
 from analyzer.distribution import NAME
 from analyzer.errors import UsageError
 from analyzer.figures import LIMITED, Figure
+from analyzer.files import require_writable
 from analyzer.limits import Limit
 from analyzer.measuring.exclusive import patience
 from analyzer.reading.peak import Autocast, Dtype, Form, Optimizer, Training, ZeroGrad
@@ -97,6 +98,23 @@ class Batch(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """A whole number from 1."""
         return parse_batch(value, where=_name(param))
+
+
+class NewFile(click.Path):
+    """A file to be written: one that can't be is refused before any work is done for it."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        path: Any = super().convert(value, param, ctx)
+        try:
+            require_writable(path)
+        except UsageError as error:
+            error.where = f"{_name(param)} {error.where}"
+            raise
+        return path
 
 
 class TargetName(click.ParamType[str]):

@@ -13,6 +13,7 @@ from analyzer.cli.base import say
 from analyzer.figures import FIGURES, HEADLINE
 from analyzer.measuring.exclusive import patience
 from analyzer.records import Record
+from analyzer.shown import plain
 from analyzer.sweeping.run import pareto_names
 
 SHOWN = 60
@@ -39,7 +40,7 @@ def _rate(row: Record) -> str:
     """Images a second: measured, or predicted and marked so."""
     if row.measured is not None:
         return f"{row.measured.measured_images_per_s:.1f}"
-    if row.predicted is not None:
+    if row.predicted is not None and row.predicted.latency_s:
         return f"~{row.predicted.batch / row.predicted.latency_s:.1f}"
     return "–"
 
@@ -84,7 +85,7 @@ class GrowingTable:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             console=Console(stderr=True),
             transient=True,
             redirect_stdout=sys.stdout.isatty(),
@@ -94,7 +95,7 @@ class GrowingTable:
         patience.tell = self._waiting
 
     def _waiting(self, text: str) -> None:
-        self.bar.update(self.task, description=text)
+        self.bar.update(self.task, description=plain(text))
         say(text)
 
     def doing(self, row: Record) -> None:

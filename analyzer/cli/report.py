@@ -10,7 +10,8 @@ import click
 
 from analyzer.cli import text
 from analyzer.cli.base import Verb, warn
-from analyzer.cli.options import limit_options, limits_of
+from analyzer.cli.options import NewFile, limit_options, limits_of
+from analyzer.files import require_writable
 from analyzer.reporting.page import write_report
 from analyzer.sweeping.report import ReportPlan, execute
 
@@ -19,7 +20,7 @@ from analyzer.sweeping.report import ReportPlan, execute
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NewFile(),
     metavar="FILE",
     help="Where the page goes.  [default: report.html beside]",
 )
@@ -42,13 +43,13 @@ def command(results: tuple[Path, ...], out: Path | None, subject: str | None, fo
     subject to the second's.
     """
     plan = ReportPlan(results, limits_of(options), subject, ("analyze", *sys.argv[1:]))
-    data = execute(plan, warn)
     if format_ == "md":
         from analyzer.reporting.markdown import render_markdown
 
-        text.show(render_markdown(data))
+        text.show(render_markdown(execute(plan, warn)))
         return
     first = results[0]
     target = out or (first if first.is_dir() else first.parent) / ("changes.html" if plan.of_changes else "report.html")
-    write_report(data, target)
+    require_writable(target)
+    write_report(execute(plan, warn), target)
     text.show(str(target))

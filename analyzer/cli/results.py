@@ -15,7 +15,7 @@ import msgspec
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
-from analyzer.cli.options import format_option
+from analyzer.cli.options import NewFile, format_option
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.figures import FIGURES
 from analyzer.files import csv_text
@@ -68,7 +68,7 @@ def show(path: Path, row: str, format_: str) -> None:
 @click.argument("path", type=path_type)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NewFile(),
     required=True,
     metavar="FILE",
     help="FILE.csv, FILE.jsonl or FILE.parquet (needs pyarrow).",
@@ -85,7 +85,7 @@ def export(path: Path, out: Path) -> None:
 @click.argument("sources", type=path_type, nargs=-1, required=True)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NewFile(),
     required=True,
     metavar="FILE",
     help="The database to merge into; made where it is missing.",

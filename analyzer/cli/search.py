@@ -16,6 +16,7 @@ from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, is_quiet, say
 from analyzer.cli.options import Count as CountType
 from analyzer.cli.options import (
+    NewFile,
     TargetName,
     batch_option,
     device_option,
@@ -120,13 +121,13 @@ def _bounds(function: Any) -> Any:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the sample, where one is drawn.")
 @click.option(
     "--report",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NewFile(),
     metavar="FILE",
     help="Write an HTML report on what was found.",
 )
 @click.option(
     "--export",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NewFile(),
     metavar="FILE",
     help="Write what was found as FILE.csv, FILE.jsonl or FILE.parquet (needs pyarrow).",
 )

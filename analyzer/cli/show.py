@@ -16,6 +16,7 @@ from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
 from analyzer.cli.memory import show_memory
 from analyzer.cli.options import (
+    NewFile,
     TargetName,
     batch_option,
     family_options,
@@ -56,9 +57,7 @@ ALWAYS = ("macs", "saved_bytes")
 )
 @click.option("--backward", is_flag=True, help="Count the backward pass too (a model of your own).")
 @click.option("--witnesses", is_flag=True, help="What torchinfo, fvcore and torch's counter say, and why they differ.")
-@click.option(
-    "--report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write an HTML report too."
-)
+@click.option("--report", type=NewFile(), metavar="FILE", help="Write an HTML report too.")
 @click.option("--peak", is_flag=True, help="Peak memory as these say, where it stands, and what is alive then:")
 @training_options
 @timeout_option

@@ -14,6 +14,7 @@ import click
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, say, warn
 from analyzer.cli.options import (
+    NewFile,
     TargetName,
     batch_option,
     device_option,
@@ -74,7 +75,7 @@ from analyzer.targets.resolving import named, override
 )
 @click.option(
     "--report",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NewFile(),
     metavar="FILE",
     help="Where the report goes.  [default: report.html there]",
 )

@@ -1,11 +1,11 @@
-"""`python -m analyzer.measuring PARENT`: a worker, kept before it imports anything heavy, so that it leaves nothing."""
+"""`python -m analyzer.measuring PARENT PIPE`: a worker, kept before it imports anything heavy: it leaves nothing."""
 
 import sys
 
 from analyzer.processes import keep
 
 if __name__ == "__main__":
-    keep(int(sys.argv[1]))
+    keep(*map(int, sys.argv[1:]))
     from analyzer.measuring.worker import main
 
     sys.exit(main())

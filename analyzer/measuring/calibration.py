@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
@@ -16,6 +15,7 @@ from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError
 from analyzer.measurements import Conditions, Environment
 from analyzer.measuring.environment import environment, pick_device
+from analyzer.measuring.exclusive import device_clock
 from analyzer.measuring.job import Operator, OperatorSurvey, Survey, Times
 from analyzer.measuring.measure import require_dtypes, subject_of
 from analyzer.measuring.protocol import ask
@@ -75,7 +75,7 @@ def calibrate(
     per_operator: bool = False,
     say: Callable[[str], None] = lambda _: None,
     worker: Ask = ask,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = device_clock,
 ) -> Profile:
     """Measures and fits; `per_operator` measures a table of operators too.
 

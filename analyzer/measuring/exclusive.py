@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -57,6 +58,38 @@ patience = Patience()
 """This process's."""
 
 
+class _Waiting:
+    """The time in which any thread of this process waits for a device, and a clock that stands then."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads, self._since, self._before = 0, 0.0, 0.0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._threads == 0:
+                self._since = time.monotonic()
+            self._threads += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._threads -= 1
+            if self._threads == 0:
+                self._before += time.monotonic() - self._since
+
+    def clock(self) -> float:
+        with self._lock:
+            return (self._since if self._threads else time.monotonic()) - self._before
+
+
+_waiting = _Waiting()
+
+
+def device_clock() -> float:
+    """Seconds of this process as time.monotonic's, without those in which it waited for another's measurement."""
+    return _waiting.clock()
+
+
 @contextlib.contextmanager
 def exclusive(device: str, folder: Path | None = None) -> Iterator[tuple[int, ...]]:
     """Waits until nobody else of this user measures on a device and keeps others off it; descriptors for the child.
@@ -68,7 +101,7 @@ def exclusive(device: str, folder: Path | None = None) -> Iterator[tuple[int, ..
     with contextlib.ExitStack() as stack:
         try:
             # The queue is held while one waits for the device: who has just measured stands behind who waits.
-            with _awaited(path.with_suffix(".queue"), path, device):
+            with _waiting, _awaited(path.with_suffix(".queue"), path, device):
                 descriptors = stack.enter_context(_awaited(path, path, device))
         except BusyError:
             raise

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from analyzer.architecture.network import densenet121_like
 from analyzer.errors import MeasureError
+from analyzer.files import require_writable
 from analyzer.measurements import Conditions
 from analyzer.measuring.calibration import BATCH, calibrate
-from analyzer.measuring.environment import pick_device
+from analyzer.measuring.environment import environment, pick_device
 from analyzer.measuring.job import Subject
 from analyzer.measuring.measure import (
     SINGLES,
@@ -23,7 +26,7 @@ from analyzer.measuring.measure import (
     subject_of,
 )
 from analyzer.measuring.protocol import Protocol
-from analyzer.reading.latency import Profile
+from analyzer.reading.latency import Profile, write_profile
 from analyzer.records import Record
 from analyzer.targets.resolving import FamilyTarget, Resolved, resolve
 from analyzer.units import parse_batch
@@ -49,7 +52,7 @@ class MeasureWatch:
 
 @dataclass(frozen=True)
 class MeasurePlan:
-    """What is measured: models against a baseline, at a batch (None: the device's usual), by a protocol."""
+    """What is measured: models against a baseline, at a batch (None: the device's usual), by a protocol, into `out`."""
 
     subjects: tuple[Subject, ...]
     baseline: Subject
@@ -57,6 +60,7 @@ class MeasurePlan:
     batch: int | None
     conditions: Conditions
     protocol: Protocol
+    out: Path | None = None
 
 
 def plan(
@@ -68,13 +72,16 @@ def plan(
     conditions: Conditions | None = None,
     protocol: Protocol | None = None,
     say: Callable[[str], None] = lambda _: None,
+    out: Path | None = None,
 ) -> MeasurePlan:
     """A plan for these models; with a `batch` of "auto" every model is tried first, to find the best.
 
     The baseline is `against`, by default DenseNet121 at the first variant's classes and image. A `batch` of None is
     that of a model's own input, where one has it. In training nothing is timed at batch 1. Raises UsageError where the
-    device isn't there or can't do the dtype.
+    device isn't there or can't do the dtype, or `out` can't be written.
     """
+    if out is not None:
+        require_writable(out)
     conditions, protocol = conditions or Conditions(), protocol or Protocol(singles=SINGLES)
     subjects = tuple(subject_of(target) for target in targets)
     baseline = _baseline(targets) if against is None else subject_of(against)
@@ -82,7 +89,7 @@ def plan(
     if conditions.mode == "training":
         protocol = replace(protocol, singles=0)
     return MeasurePlan(
-        subjects, baseline, device, _batch(batch, subjects, device, conditions, say), conditions, protocol
+        subjects, baseline, device, _batch(batch, subjects, device, conditions, say), conditions, protocol, out
     )
 
 
@@ -142,19 +149,34 @@ def execute_memory(plan: MeasurePlan, watch: MeasureWatch) -> list[MemoryMeasure
 
 @dataclass(frozen=True)
 class CalibrationPlan:
-    """What is calibrated: a device at a batch, with a table of operators where `per_operator`."""
+    """What is calibrated: a device at a batch, with a table of operators where `per_operator`; `out` is the profile's
+    file (None: none).
+
+    Raises UsageError where that can't be written.
+    """
 
     device: str = "auto"
     batch: int = BATCH
     conditions: Conditions = field(default_factory=Conditions)
     per_operator: bool = False
+    out: Path | None = None
 
     def __post_init__(self) -> None:
         parse_batch(self.batch, where="--batch")
+        if self.out is not None:
+            require_writable(self.out)
 
 
 def execute_calibration(plan: CalibrationPlan, watch: MeasureWatch) -> Profile:
-    """Measures the device and fits its profile. Raises MeasureError where nothing runs."""
-    return calibrate(
+    """Measures the device, fits its profile and keeps it. Raises MeasureError where nothing runs."""
+    profile = calibrate(
         plan.device, batch=plan.batch, conditions=plan.conditions, per_operator=plan.per_operator, say=watch.say
     )
+    if plan.out is not None:
+        write_profile(profile, plan.out)
+    return profile
+
+
+def word_of(device: str) -> str:
+    """A device's name as a word for files. Raises UsageError where it isn't there."""
+    return re.sub(r"[^a-z0-9]+", "-", environment(pick_device(device)).device_name.lower()).strip("-")

@@ -12,7 +12,6 @@ import os
 import signal
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,7 +24,7 @@ from analyzer import processes
 from analyzer.architecture.network import trace
 from analyzer.errors import MeasureError
 from analyzer.measurements import Caveat, Conditions, Environment, Measurement
-from analyzer.measuring.exclusive import exclusive
+from analyzer.measuring.exclusive import device_clock, exclusive
 from analyzer.measuring.job import WORKER_LIMIT_S, Answer, Job, OperatorSurvey, Subject, Survey
 from analyzer.measuring.statistics import Stopper, caveats_of, interval_of, process_ratios
 from analyzer.reading.peak import Training, inference_peak, training_peak
@@ -114,7 +113,7 @@ def rounds(
     conditions: Conditions,
     protocol: Protocol,
     worker: Worker = in_a_process,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = device_clock,
 ) -> Iterator[TimingSeries | MeasureError]:
     """Measures all subjects, their rounds interleaved, and hands on each as soon as it has enough.
 

@@ -1,4 +1,4 @@
-"""The process that times: `python -m analyzer.measuring PARENT` reads a Job on stdin and prints an Answer.
+"""The process that times: `python -m analyzer.measuring PARENT PIPE` reads a Job on stdin and prints an Answer.
 
 It is fresh for every round, because what differs between processes (memory layout, malloc, threads' placement) moves a
 ratio more than what differs within one.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -25,21 +25,25 @@ from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
 from analyzer.measurements import Environment, PredictedLatency
 from analyzer.reading.work import operators, work
-from analyzer.seals import sealed, unsealed
-from analyzer.structs import Frozen
+from analyzer.seals import decoded, sealed, unsealed
+from analyzer.structs import Frozen, Seconds, Some, Span
 
 SCHEMA = 1
 Floats = npt.NDArray[np.float64]
-Coefficients = tuple[float, float, float, float, float, float]
+Each = Annotated[float, msgspec.Meta(ge=0, le=1)]
+"""Seconds a unit of work: no device takes one for a MAC, a byte or a call."""
+Coefficients = tuple[Each, Each, Each, Each, Each, Each]
 """Seconds per unit of each part of Work."""
+Scale = Annotated[float, msgspec.Meta(ge=0, le=1000)]
+Correlation = Annotated[float, msgspec.Meta(ge=-1, le=1)]
 
 
 class Sample(Frozen, frozen=True, kw_only=True):
     """A calibration variant, its measured latency, and the one that the others alone predict (left out)."""
 
     variant: Variant
-    measured_s: float
-    left_out_s: float
+    measured_s: Seconds
+    left_out_s: Span
 
 
 class Profile(Frozen, frozen=True, kw_only=True):
@@ -51,16 +55,16 @@ class Profile(Frozen, frozen=True, kw_only=True):
 
     schema: int = SCHEMA
     environment: Environment
-    batch: int
+    batch: Some
     dtype: str
     coefficients: Coefficients
-    mean_error: float
-    spearman: float
+    mean_error: Span
+    spearman: Correlation
     samples: tuple[Sample, ...]
     time: str
     operators: dict[str, Coefficients] | None = None
-    scales: tuple[float, float] = (1.0, 1.0)
-    per_call: float = 0.0
+    scales: tuple[Scale, Scale] = (1.0, 1.0)
+    per_call: Each = 0.0
 
     def latency_s(self, variant: Variant) -> float:
         """Seconds of a forward at the profile's batch. Raises ArchitectureError where the variant makes no network."""
@@ -101,13 +105,17 @@ def tabled(net: Net, batch: int, table: Mapping[str, Sequence[float]]) -> tuple[
 
 
 def fit(rows: Sequence[Sequence[float]], seconds: Sequence[float]) -> Floats:
-    """Non-negative coefficients with the least relative squared error: the best of all subsets of factors."""
+    """Non-negative coefficients with the least relative squared error: the best of all subsets of factors.
+
+    That of a factor which is 0 in every row is 0.
+    """
     y = np.asarray(seconds, np.float64)
     a = np.asarray(rows, np.float64) / y[:, None]
-    scale = np.maximum(np.abs(a).max(axis=0), 1e-300)
+    scale = np.abs(a).max(axis=0)
+    there = np.flatnonzero(scale).tolist()
     best, least = np.zeros(a.shape[1]), np.inf
-    for size in range(1, a.shape[1] + 1):
-        for chosen in itertools.combinations(range(a.shape[1]), size):
+    for size in range(1, len(there) + 1):
+        for chosen in itertools.combinations(there, size):
             part, *_ = np.linalg.lstsq(a[:, chosen] / scale[list(chosen)], np.ones(len(y)), rcond=None)
             error = float(((a[:, chosen] / scale[list(chosen)] @ part - 1) ** 2).sum())
             if (part >= 0).all() and error < least:
@@ -139,7 +147,7 @@ def spearman(a: Sequence[float] | Floats, b: Sequence[float] | Floats) -> float:
         data = np.asarray(values, np.float64)
         return np.array([((data < v).sum() + (data <= v).sum() - 1) / 2 for v in data])
 
-    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
+    return float(np.clip(np.corrcoef(ranks(a), ranks(b))[0, 1], -1, 1))  # rounding goes beyond 1
 
 
 def write_profile(profile: Profile, path: Path) -> None:
@@ -156,7 +164,7 @@ def read_profile(path: Path, environment: Callable[[str], Environment] | None = 
     Raises UsageError that says what doesn't match.
     """
     try:
-        profile = msgspec.convert(unsealed(msgspec.json.decode(path.read_bytes()), str(path)), Profile)
+        profile = msgspec.convert(unsealed(decoded(path.read_bytes()), str(path)), Profile)
     except OSError as error:
         raise UsageError(f"can't be read: {error.strerror}", where=str(path), fix="run `analyze calibrate`") from None
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -165,9 +173,18 @@ def read_profile(path: Path, environment: Callable[[str], Environment] | None = 
         raise UsageError(
             f"has schema {profile.schema}, not {SCHEMA}", where=str(path), fix="run `analyze calibrate` again"
         )
+    _require_times(profile, str(path))
     if environment is not None:
         require_same(profile, environment(profile.environment.device), str(path))
     return profile
+
+
+def _require_times(profile: Profile, where: str) -> None:
+    """UsageError where a profile has no time for anything, or none for most operators."""
+    table = profile.operators
+    needed = [profile.coefficients] if table is None else [table.get("elementwise", ()), profile.scales]
+    if not all(map(any, needed)):
+        raise UsageError("predicts no times", where=where, fix="run `analyze calibrate` again")
 
 
 def require_same(profile: Profile, here: Environment, where: str) -> None:

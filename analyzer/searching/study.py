@@ -11,7 +11,6 @@ import hashlib
 import itertools
 import json
 import random
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from analyzer.architecture.variant import Variant
 from analyzer.errors import ArchitectureError, MeasureError, UsageError, did_you_mean
 from analyzer.figures import FIGURES
 from analyzer.measurements import Measurement
+from analyzer.measuring.exclusive import device_clock
 from analyzer.reading import family
 from analyzer.records import Record, Remark, variant_of
 from analyzer.searching import engine
@@ -133,7 +133,7 @@ def run_study(
     measure_one: MeasureOne = measure_timing,
     on_static: Callable[[engine.Result], None] = lambda _: None,
     starting: Callable[[Record], None] = lambda _: None,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = device_clock,
 ) -> StudyResult:
     """Searches; the study is kept at `path` (None: nowhere). On Ctrl-C what is measured comes back, `interrupted`.
 

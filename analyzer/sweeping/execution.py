@@ -8,10 +8,12 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from analyzer.files import write_text
+from analyzer.reading.flat import to_csv
 from analyzer.records import Record
 from analyzer.sweeping import run
 from analyzer.sweeping.executors import Executor
-from analyzer.sweeping.export import write_results
+from analyzer.sweeping.export import to_jsonl
 from analyzer.sweeping.results_store import store_at
 from analyzer.sweeping.run import SweepPlan
 from analyzer.sweeping.store import Store
@@ -77,12 +79,13 @@ def _write(plan: SweepPlan, records: Sequence[Record]) -> Path | None:
     files = plan.files
     if files.folder is None or not records:
         return None
-    write_results(files.folder, records)
+    lines, table, report = files.paths(files.folder)
+    write_text(lines, to_jsonl(records))
+    write_text(table, to_csv(records))
     if all(record.error for record in records):
         return None
     from analyzer.reporting.page import write_report
     from analyzer.sweeping.report import report_data
 
-    report = files.report or files.folder / "report.html"
     write_report(report_data(records, files.limits, command=files.command), report)
     return report

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from analyzer.distribution import installing
 from analyzer.errors import UsageError
-from analyzer.files import temporary_of, write_text
-from analyzer.reading.flat import as_text, csv_of, flat, to_csv, typed
+from analyzer.files import replaced, write_text
+from analyzer.reading.flat import as_text, csv_of, flat, typed
 from analyzer.records import Record
 from analyzer.sweeping.database import StoredRow
 
@@ -17,12 +17,6 @@ Form = TypeVar("Form")
 
 ORIGIN = ("host", "created", "analyzer", "commit", "source")
 """Columns of a stored row beside its record's."""
-
-
-def write_results(folder: Path, records: Sequence[Record]) -> None:
-    """A finished sweep's `results.jsonl` and `results.csv`. Raises UsageError where they can't be written."""
-    write_text(folder / "results.jsonl", to_jsonl(records))
-    write_text(folder / "results.csv", to_csv(records))
 
 
 def to_jsonl(records: Iterable[Record]) -> str:
@@ -64,16 +58,8 @@ def write_parquet(columns: Mapping[str, tuple[str, list[Any]]], path: Path) -> N
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    temporary = temporary_of(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replaced(path) as temporary:
         pq.write_table(pa.table({name: pa.array(v, kind) for name, (kind, v) in columns.items()}), temporary)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UsageError(
-            f"can't be written: {error.strerror or error}", where=str(path), fix="choose another place"
-        ) from error
 
 
 def require_pyarrow(path: Path) -> None:

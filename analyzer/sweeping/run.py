@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,8 +13,10 @@ import numpy as np
 from analyzer.architecture.network import densenet121_like
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, MeasureError, UsageError, did_you_mean
+from analyzer.files import require_writable
 from analyzer.limits import Limit
 from analyzer.measurements import Measurement
+from analyzer.measuring.exclusive import device_clock
 from analyzer.reading.family import baseline_for, failed, records, target
 from analyzer.reading.latency import Profile
 from analyzer.records import Record, Remark, devices_of, read_record, variant_of
@@ -47,6 +48,10 @@ class SweepFiles:
     report: Path | None = None
     limits: Sequence[Limit] = ()
     command: tuple[str, ...] = ()
+
+    def paths(self, folder: Path) -> tuple[Path, Path, Path]:
+        """The files in a sweep's folder that are written at its end: JSON lines, CSV, the report."""
+        return folder / "results.jsonl", folder / "results.csv", self.report or folder / "report.html"
 
 
 @dataclass(frozen=True)
@@ -91,10 +96,14 @@ def plan(
     """Lists a grid's variants; with a device's `profile`, every row gets its predicted latency.
 
     The baseline is DenseNet121 at the first variant's classes and image. A `batch` of None: rows are counted at 1, and
-    measured at the device's usual. Raises UsageError where there are no variants or too many.
+    measured at the device's usual. Raises UsageError where there are no variants or too many, or where the files can't
+    be written.
     """
     if batch is not None:
         parse_batch(batch, where="batch")
+    files = files or SweepFiles()
+    for path in () if files.folder is None else files.paths(files.folder):
+        require_writable(path)
     if measure not in get_args(Measure):
         raise UsageError(f"can't measure {measure!r}", where="measure", fix=did_you_mean(measure, get_args(Measure)))
     require_few(len(grid))
@@ -108,7 +117,7 @@ def plan(
     return SweepPlan(
         variants, bad, densenet121_like(variants[0]), batch or 1, measure, seconds, profile,
         measured_batch=batch, where=where if measure != "none" else replace(where, device=None),
-        files=files or SweepFiles(),
+        files=files,
     )  # fmt: skip
 
 
@@ -226,7 +235,7 @@ def measure(
     measure_one: MeasureOne = measure_timing,
     there: Mapping[str, Measurement] | None = None,
     starting: Callable[[Record], None] = lambda _: None,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = device_clock,
 ) -> Iterator[Record]:
     """Measures rows, one at a time on a device, and stores each as it is made; the rows left share the time left.
 

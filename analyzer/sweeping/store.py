@@ -11,7 +11,7 @@ from typing import IO, Protocol
 import msgspec
 
 from analyzer.errors import UsageError
-from analyzer.files import write_text
+from analyzer.files import require_writable, write_text
 from analyzer.measurements import Measurement
 from analyzer.records import Record, read_record
 from analyzer.seals import DamagedRowError
@@ -97,6 +97,7 @@ class JsonlStore(MemoryStore):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
+        require_writable(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():

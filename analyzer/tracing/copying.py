@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 from analyzer.errors import CountError, words_of
+from analyzer.tracing.randomness import global_generators, is_generator
 
 Convert = Callable[[Tensor], Tensor]
 META = torch.device("meta")
@@ -84,10 +85,13 @@ class _Converting(TorchFunctionMode):
 
 @dataclass(frozen=True, slots=True)
 class ModelCopy:
-    """A copy of a model, and the tensors that it holds without registering them (a plain list's, an attribute's)."""
+    """A copy of a model, the tensors that it holds without registering them (a plain list's, an attribute's), and the
+    random generators.
+    """
 
     module: nn.Module
     held: list[Tensor]
+    generators: list[Any]
 
 
 def copy_model(model: nn.Module, convert: Convert) -> ModelCopy:
@@ -98,6 +102,7 @@ def copy_model(model: nn.Module, convert: Convert) -> ModelCopy:
     """
     memo: dict[int, Any] = {id(tensor): _converted(tensor, convert) for tensor in _registered(model)}
     memo.update(_empty_hooks(model))
+    memo.update({id(value): value for value in global_generators()})
     try:
         return _deepcopy(model, memo, convert)
     except Exception:
@@ -122,7 +127,8 @@ def _deepcopy(model: nn.Module, memo: dict[int, Any], convert: Convert) -> Model
                 if isinstance(value, FunctionType) and value.__closure__:
                     holder[name] = _rebound(value, memo)
     registered = {id(tensor) for tensor in _registered(copied)}
-    return ModelCopy(copied, [t for t in memo.values() if isinstance(t, Tensor) and id(t) not in registered])
+    held = [value for value in memo.values() if isinstance(value, Tensor) and id(value) not in registered]
+    return ModelCopy(copied, held, [value for value in memo.values() if is_generator(value)])
 
 
 def _rebound(function: FunctionType, memo: dict[int, Any]) -> FunctionType:

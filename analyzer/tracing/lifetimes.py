@@ -8,6 +8,7 @@ meta by: under it the copy's are torch's fake tensors, which are on meta and say
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
 import weakref
 from collections.abc import Mapping, Sequence
@@ -249,7 +250,7 @@ class _Runs:
         args, kwargs = copy_inputs(self.inputs, convert)
         for tensor in (*modules.parameters, *modules.buffers, *copied.held, *tensors_in((args, kwargs))):
             lifetimes.see(tensor)
-        generators = Generators(copied.module)
+        generators = Generators([*copied.generators, *self._surroundings.generators])
         generators.begin(seed)
         try:
             with contextlib.ExitStack() as stack:
@@ -261,7 +262,8 @@ class _Runs:
                 ):
                     stack.enter_context(context or contextlib.nullcontext())
                 unseeded = stack.enter_context(unseeded_numpy(seed))
-                notes = _run(copied.module, args, kwargs, self.training, lifetimes, trains=trains)
+                run = functools.partial(_run, trains=trains)
+                notes = contextvars.copy_context().run(run, copied.module, args, kwargs, self.training, lifetimes)
             if lifetimes.valueless is not None:
                 raise lifetimes.valueless  # which the model swallowed
         except (_NotOnMetaError, FlexError):

@@ -6,11 +6,10 @@ import contextlib
 import pickle
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
 
 from analyzer.records import Remark
 
@@ -18,14 +17,30 @@ PASSES = 8
 """How many passes are made of a forward whose control flow is random, each under a seed of its own."""
 
 
-class Generators:
-    """Python's, numpy's and torch's generator, and those that a model holds in its own attributes."""
+def is_generator(value: Any) -> bool:
+    """Whether a value draws random numbers from a state of its own. What asks the system (SystemRandom) has none."""
+    return type(value) in _kinds()
 
-    def __init__(self, model: nn.Module) -> None:
-        numpy = sys.modules.get("numpy")
-        kinds = {random.Random, torch.Generator}
-        kinds |= set() if numpy is None else {numpy.random.Generator, numpy.random.RandomState}
-        self._own = [value for module in model.modules() for value in vars(module).values() if type(value) in kinds]
+
+def global_generators() -> list[Any]:
+    """Python's, numpy's and torch's: a pass seeds them, whatever draws from them."""
+    numpy = sys.modules.get("numpy")
+    return [random.random.__self__, torch.default_generator, *([] if numpy is None else [numpy.random.rand.__self__])]  # type: ignore[attr-defined]
+
+
+def _kinds() -> set[type]:
+    numpy = sys.modules.get("numpy")
+    return {random.Random, torch.Generator} | (
+        set() if numpy is None else {numpy.random.Generator, numpy.random.RandomState}
+    )
+
+
+class Generators:
+    """Python's, numpy's and torch's generator, and those of a model's own code."""
+
+    def __init__(self, own: Iterable[Any]) -> None:
+        known = {id(value) for value in global_generators()}
+        self._own = [value for value in own if id(value) not in known]
         self._before: list[Any] = []
         self._after: list[Any] = []
 
@@ -44,7 +59,7 @@ class Generators:
     def _states(self) -> list[Any]:
         numpy = sys.modules.get("numpy")
         globals_ = [random.getstate(), None if numpy is None else numpy.random.get_state(), torch.get_rng_state()]
-        return globals_ + [_state(own) for own in self._own]
+        return globals_ + [state_of(own) for own in self._own]
 
     def chose(self, *, read_values: bool) -> bool:
         """Whether random numbers may have chosen the path; to be asked where no mode watches.
@@ -82,10 +97,21 @@ def _seed(generator: Any, seed: int) -> None:
         generator.seed(seed)
 
 
-def _state(generator: Any) -> Any:
+def state_of(generator: Any) -> Any:
+    """The state of a generator, for `set_state`."""
     if isinstance(generator, random.Random):
         return generator.getstate()
     return generator.bit_generator.state if hasattr(generator, "bit_generator") else generator.get_state()
+
+
+def set_state(generator: Any, state: Any) -> None:
+    """Puts a generator into a state that it had."""
+    if isinstance(generator, random.Random):
+        generator.setstate(state)
+    elif hasattr(generator, "bit_generator"):
+        generator.bit_generator.state = state
+    else:
+        generator.set_state(state)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -139,7 +140,7 @@ class Ladder:
             copied = copy_model(self._original(), rung.convert)
             self._modules = Modules(copied.module.train(training))
             try:
-                found, made = self._run_on(copied, self._modules, rung, backward, seed)
+                found, made = contextvars.copy_context().run(self._run_on, copied, self._modules, rung, backward, seed)
             finally:
                 self._surroundings.restore()
         self.types = {path: type(module) for path, module in self._modules.by_path.items()}
@@ -159,7 +160,7 @@ class Ladder:
         tracer.goes_back, tracer.on_meta = backward, rung.convert is to_meta
         saved = SavedBytes(modules, known)
         modules.leaving = saved.look if copied.module.training else ignore
-        generators = Generators(copied.module)
+        generators = Generators([*copied.generators, *self._surroundings.generators])
         generators.begin(seed)
         fakes = rung.convert.mode if isinstance(rung.convert, Fakes) else contextlib.nullcontext()
         with (

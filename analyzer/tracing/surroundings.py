@@ -14,7 +14,7 @@ import sys
 import threading
 import types
 import weakref
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any
@@ -22,21 +22,23 @@ from typing import Any
 from torch import Tensor, nn
 
 from analyzer.errors import CountError
+from analyzer.tracing.randomness import is_generator, set_state, state_of
 
 _NOT_USERS = {*sys.stdlib_module_names, "torch", "numpy", "analyzer", "functorch", "torchgen"} - {"__main__"}
 _HOLDERS = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, threading.local, types.SimpleNamespace)
-_LEAVES = (str, bytes, int, float, complex, type(None), Tensor, types.ModuleType, types.BuiltinFunctionType)
+_LEAVES = (str, bytes, int, float, complex, type(None), Tensor, types.ModuleType)
 _CACHE = type(functools.lru_cache(int))
-_SHARED = (type, types.FunctionType, types.MethodType, functools.partial, _CACHE)
+_SHARED = (type, types.FunctionType, types.MethodType, types.BuiltinFunctionType, functools.partial, _CACHE)
 """What of a module's own attributes a deep copy shares with the original."""
 _MOST = 50_000
 """Objects that are looked at, at most: a model's own code is far smaller."""
 
 
 class Surroundings:
-    """The state around a model as it was found; `restore` puts it back."""
+    """The state around a model as it was found; `restore` puts it back. `generators` are the random ones in it."""
 
     def __init__(self, model: nn.Module) -> None:
+        self.generators: list[Any] = []
         self._undo: list[Callable[[], None]] = []
         self._seen: set[int] = set()
         self._kept: list[Any] = []  # an id is an object's for as long as it lives
@@ -44,10 +46,10 @@ class Surroundings:
         for module in model.modules():
             self._queue.append(type(module))
             for value in vars(module).values():
-                if isinstance(value, _SHARED):
-                    self._queue.append(value)
-                elif type(value) is OrderedDict and value:
-                    self._queue.extend(held for held in value.values() if isinstance(held, _SHARED))
+                parts = (
+                    value.values() if isinstance(value, dict) else value if type(value) in (list, tuple) else (value,)
+                )
+                self._queue.extend(held for held in parts if isinstance(held, _SHARED))
         self._seen = {id(module) for module in model.modules()}
         while self._queue and len(self._seen) < _MOST:
             self._look_at(self._queue.popleft())
@@ -58,13 +60,21 @@ class Surroundings:
             undo()
 
     def _look_at(self, value: Any) -> None:
+        if isinstance(value, types.BuiltinFunctionType):
+            value = value.__self__  # what it is a method of, where it is one
         if id(value) in self._seen or isinstance(value, _LEAVES):
             return
         self._seen.add(id(value))
         self._kept.append(value)
+        if is_generator(value):
+            self.generators.append(value)
+            self._undo.append(functools.partial(set_state, value, state_of(value)))
+            return
         if isinstance(value, type):
             self._look_at_class(value)
-        elif isinstance(value, (types.FunctionType, types.MethodType)):
+        elif isinstance(value, types.MethodType):
+            self._queue.extend((value.__func__, value.__self__))
+        elif isinstance(value, types.FunctionType):
             self._look_at_function(value)
         elif isinstance(value, _CACHE):
             self._look_at_cache(value)
@@ -97,7 +107,6 @@ class Surroundings:
                     self._queue.append(vars(module))
 
     def _look_at_function(self, function: Any) -> None:
-        function = getattr(function, "__func__", function)
         if not _is_users(function):
             return
         for cell in function.__closure__ or ():

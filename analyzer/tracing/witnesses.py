@@ -5,6 +5,7 @@ Each runs on a copy, so that it can't change the model; one that crashes or isn'
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import warnings
 from collections import Counter
@@ -113,10 +114,10 @@ def _on_a_copy(count: Callable[..., Counted], model: nn.Module, inputs: Any, own
     """The counter on meta; on CPU, as its users run it, where it can't be run there."""
     surroundings = Surroundings(model)
     try:
-        return count(*_copies(model, inputs, to_meta), own)
+        return contextvars.copy_context().run(count, *_copies(model, inputs, to_meta), own)
     except Exception:
         surroundings.restore()
-        return count(*_copies(model, inputs, to_cpu), own)
+        return contextvars.copy_context().run(count, *_copies(model, inputs, to_cpu), own)
     finally:
         surroundings.restore()
 

@@ -1,31 +1,64 @@
-"""The command as users run it: a subprocess; and in this process, for fuzzing."""
+"""The command as users run it: in this process, where torch is imported once for all tests; or in one of its own."""
 
 from __future__ import annotations
 
-import os
+import contextlib
+import io
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
+from commands import run_command
 
-ROOT = Path(__file__).parents[2]
+from analyzer.cli import cli
+from analyzer.cli.base import run as run_here
+from analyzer.measuring import exclusive, protocol, worker
+from analyzer.measuring.job import Job
+from analyzer.processes import Ended
+
+Analyze = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def analyze(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `python -m analyzer …` in an empty folder and returns what it printed and its exit code."""
+def analyze(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Analyze:
+    """Runs the command in an empty folder and returns what it printed and its exit code."""
 
     def run(*args: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "analyzer", *args],
-            cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        out, errors = io.StringIO(), io.StringIO()
+        with monkeypatch.context() as patched, contextlib.chdir(cwd):
+            for name, value in {"ANALYZER_DEBUG": "", **environment}.items():  # which --debug sets
+                patched.setenv(name, value)
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+                code = run_here(cli, list(args))
+        return subprocess.CompletedProcess(args, code, out.getvalue(), errors.getvalue())
 
     return run
+
+
+@pytest.fixture
+def analyze_apart(tmp_path: Path) -> Analyze:
+    """As `analyze`, in a process of its own."""
+
+    def run(*args: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
+        return run_command(*args, cwd=cwd, **environment)
+
+    return run
+
+
+@pytest.fixture
+def _measured_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Times are taken in this process, in one thread: no process starts, and no other's measurement is waited for."""
+    import torch
+
+    def run(command: object, said: bytes, **_: object) -> Ended:
+        return Ended(msgspec.json.encode(worker.work(msgspec.json.decode(said, type=Job))) + b"\n", b"", 0)
+
+    monkeypatch.setattr(protocol.processes, "run", run)
+    (tmp_path / "runtime").mkdir()
+    monkeypatch.setattr(exclusive, "runtime_folder", lambda: tmp_path / "runtime")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several spin where other programs have the cores
+    yield
+    torch.set_num_threads(threads)

@@ -131,7 +131,9 @@ def test_a_report_that_is_none(analyze, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["import", "constructor", "forward"])
-def test_a_model_that_exits_is_an_error_and_what_it_prints_is_not_our_data(analyze, tmp_path: Path, place: str) -> None:
+def test_a_model_that_exits_is_an_error_and_what_it_prints_is_not_our_data(
+    analyze_apart, tmp_path: Path, place: str
+) -> None:
     lines = {
         "import": "print('hello'); raise SystemExit(0)",
         "constructor": "print('hello'); raise SystemExit(0)",
@@ -143,7 +145,7 @@ def test_a_model_that_exits_is_an_error_and_what_it_prints_is_not_our_data(analy
     code += f"        {lines['constructor']}\n" if place == "constructor" else ""
     code += f"    def forward(self, x):\n        {lines['forward']}\n"
     (tmp_path / "exits.py").write_text(code)
-    done = analyze("show", "exits.py:Exits", "--input", "1,3", "--format", "json")
+    done = analyze_apart("show", "exits.py:Exits", "--input", "1,3", "--format", "json")
     assert done.returncode == 3
     assert done.stdout == ""
     assert "hello" in done.stderr
@@ -205,9 +207,9 @@ def test_show_of_a_model_that_ends_its_process_is_3_with_the_reason(tmp_path: Pa
     assert reason[name] in err.getvalue()
 
 
-def test_what_a_model_writes_and_a_fork_of_its_own_mix_with_no_data(tmp_path: Path, analyze) -> None:
+def test_what_a_model_writes_and_a_fork_of_its_own_mix_with_no_data(tmp_path: Path, analyze_apart) -> None:
     (tmp_path / "ends.py").write_text(ENDS)
-    done = analyze("show", "ends.py:talks", "--input", "1,4", "--format", "json")
+    done = analyze_apart("show", "ends.py:talks", "--input", "1,4", "--format", "json")
     assert (done.returncode, json.loads(done.stdout)["params"]) == (0, 20), done.stderr
     assert done.stderr.count("before the fork") == 1
     assert done.stderr.count("to the descriptor") == 1

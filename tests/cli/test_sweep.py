@@ -1,4 +1,4 @@
-"""`analyze sweep`, as a subprocess: rows, files, interruption, bad input."""
+"""`analyze sweep`: rows, files, interruption, bad input."""
 
 from __future__ import annotations
 
@@ -106,21 +106,43 @@ def test_another_batch_is_counted_beside_the_first(analyze, tmp_path: Path) -> N
     assert len(Database(tmp_path / "out" / "results.db").rows()) == 14
 
 
+SMALL = ("--blocks", "1,1", "--image", "32", "--init", "8", "--compression", "0.5", "--device", "cpu", "--out", "out")
+
+
+@pytest.mark.usefixtures("_measured_here")
 def test_measurements_are_not_made_again(analyze, tmp_path: Path) -> None:
-    small = ["--blocks", "1,1", "--growth", "4,8", "--image", "64", "--init", "8", "--compression", "0.5"]
-    command = ["sweep", *small, "--device", "cpu", "--batch", "2", "--time", "1s", "--out", "out"]
-    analyze(*command)
-    before = rows(tmp_path / "out")
-    done = analyze(*command, "--format", "jsonl")
-    measured = {row["target"]["name"]: row for row in before if row["measured"]}
-    chosen = done.stderr.count("measuring ") + len(measured)
-    assert f"{chosen} rows to measure, {len(measured)} already there" in done.stderr
-    after = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [row for row in after if row["target"]["name"] in measured] == list(measured.values())
-    assert after == rows(tmp_path / "out")
+    """Whatever the time, one row is always measured: with none at all, each run measures just one more."""
+    grid = ["--stem", "small", "--image", "16", "--blocks", "2,2", "--block", "dense", "--growth", "4,8,12"]
+    command = [
+        "sweep",
+        *grid,
+        "--compression",
+        "0.5",
+        "--device",
+        "cpu",
+        "--measure",
+        "all",
+        "--time",
+        "0s",
+        "--out",
+        "out",
+    ]
+    measured: list[dict] = []
+    for there in range(3):
+        done = analyze(*command, "--format", "jsonl")
+        after = [json.loads(line) for line in done.stdout.splitlines()]
+        assert after == rows(tmp_path / "out")
+        chosen = [row for row in after if row["measured"] or "were spent (--time)" in str(row["notes"])]
+        assert len(chosen) > there
+        assert (f"{len(chosen)} rows to measure, {there} already there" in done.stderr) == (there > 0)
+        assert done.stderr.count("measuring ") == 1
+        assert [row for row in after if row["measured"] and row in measured] == measured
+        measured = [row for row in after if row["measured"]]
+        assert len(measured) == there + 1
     assert "already there" not in analyze(*command, "--no-resume").stderr
 
 
+@pytest.mark.slow
 def test_two_sweeps_of_one_folder_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "analyzer", *STATIC, "--out", "out"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -147,7 +169,7 @@ def test_a_damaged_database_is_named_and_kept(analyze, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--growth", "1:900000", "--compression", "0.1:0.9:0.001"], "too many"),
+        (["--growth", "1:90000", "--compression", "0.1:0.9:0.001"], "too many"),
         (["--growth", "1:9e9"], "values"),
         (["--growth", "8:4"], "empty range"),
         (["--blocks", ""], "whole number"),
@@ -165,12 +187,12 @@ def test_bad_input(analyze, options: list[str], says: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.usefixtures("_measured_here")
 def test_measuring_the_front(analyze, tmp_path: Path) -> None:
-    small = ["--blocks", "1,1", "--growth", "4,8", "--image", "64", "--init", "8", "--time", "1s", "--out", "out"]
-    done = analyze("sweep", *small, "--device", "cpu", "--compression", "0.5")
+    done = analyze("sweep", *SMALL, "--growth", "4,8", "--time", "0s")
     assert done.returncode == 0, done.stderr
     measured = [row for row in rows(tmp_path / "out") if row["measured"]]
-    assert measured, "the baseline is always measured"
+    assert len(measured) == 1, "one row is always measured"
     for row in measured:
         times = row["measured"]
         assert len(times["seconds_per_batch"]) == len(times["baseline_seconds_per_batch"]) >= 3
@@ -179,6 +201,7 @@ def test_measuring_the_front(analyze, tmp_path: Path) -> None:
     assert len({row["target"]["name"] for row in rows(tmp_path / "out")}) == len(rows(tmp_path / "out"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished_and_exits_130(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "analyzer", "sweep", "--blocks", "2,4,3,2", "--time", "10m", "--out", "out"]
     process = subprocess.Popen(
@@ -199,7 +222,7 @@ def test_ctrl_c_keeps_what_is_finished_and_exits_130(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "analyzer", "sweep", "--measure", "none", "--growth", "4:300", "--format", "jsonl"]
+    command = [sys.executable, "-m", "analyzer", "sweep", "--measure", "none", "--growth", "4:60", "--format", "jsonl"]
     process = subprocess.Popen(
         [*command, "--out", "out"],
         cwd=tmp_path,
@@ -216,9 +239,10 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert process.wait(timeout=300) == 0
 
 
+@pytest.mark.usefixtures("_measured_here")
 def test_images_too_small_for_densenet121_are_still_swept_shown_and_explained(analyze, tmp_path: Path) -> None:
     small = ["--stem", "small", "--image", "16", "--blocks", "2,2", "--block", "dense"]
-    done = analyze("sweep", *small, "--growth", "4", "--compression", "0.5", "--time", "1s", "--out", "out")
+    done = analyze("sweep", *small, "--growth", "4", "--compression", "0.5", "--time", "0s", "--out", "out")
     assert done.returncode == 0, done.stderr
     assert "times are against" in done.stderr
     baseline, row = rows(tmp_path / "out")

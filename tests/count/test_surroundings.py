@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import multiprocessing.pool
 import random
@@ -167,16 +168,33 @@ DRAWS = {
     "torch's list": lambda m: torch.rand(1).tolist()[0],
     "the model's python": lambda m: m.python.random(),
     "the model's numpy": lambda m: m.numpy.random(),
+    "a method of python's": lambda m: m.methods[0](),
+    "a method of numpy's": lambda m: m.methods[1](),
+    "numpy's own method": lambda m: m.own_method(),
+    "a global's": lambda m: GENERATOR.random(),
+    "a closure's": (lambda generator: lambda m: torch.rand(1, generator=generator).item())(torch.Generator()),
 }
+GENERATOR = np.random.default_rng(3)
+
+
+def states(model):
+    return (
+        random.getstate(),
+        model.python.getstate(),
+        model.methods[0].__self__.getstate(),
+        str(GENERATOR.__getstate__()),
+    )
 
 
 @pytest.mark.parametrize("draw", DRAWS)
 def test_a_random_path_has_one_answer_and_is_said_to_vary(draw):
-    model = Call(dropping(DRAWS[draw]), python=random.Random(3), numpy=np.random.default_rng(3))
-    before = random.getstate(), model.python.getstate()
+    methods = [random.Random(3).random, np.random.default_rng(3).random]
+    own = {"python": random.Random(3), "numpy": np.random.default_rng(3), "methods": methods}
+    model = Call(dropping(DRAWS[draw]), **own, own_method=np.random.rand)
+    before = states(model)
     first, second = count(model, meta(2, 8)), count(model, meta(2, 8))
     assert first == second
-    assert before == (random.getstate(), model.python.getstate())
+    assert before == states(model)
     assert any(note.startswith("saved_bytes varies, from ") and "(8 passes)" in note for note in first.notes)
     assert first.macs == 4 * ONE
 
@@ -201,6 +219,7 @@ def test_each_pass_starts_from_the_model_as_given():
 # -- the model's surroundings ------------------------------------------------------------------------------------
 
 CACHE, LATEST, COUNTER, LOCAL = {}, None, torch.zeros(1), threading.local()
+CONTEXT = contextvars.ContextVar("CONTEXT", default=None)
 
 
 @functools.lru_cache(None)
@@ -256,6 +275,12 @@ def in_class(size):
     return Call.shared
 
 
+def in_context(size):
+    if CONTEXT.get() is None:
+        CONTEXT.set(torch.ones(size))
+    return CONTEXT.get()
+
+
 CACHES = {
     "lru_cache": table,
     "dictionary": lambda size: CACHE.setdefault(size, torch.ones(size)),
@@ -265,6 +290,7 @@ CACHES = {
     "slot": in_slot,
     "thread's": in_thread_local,
     "class": in_class,
+    "context": in_context,
 }
 
 

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import fcntl
+import inspect
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from fakes import measurement
 
 from analyzer.errors import MeasureError
-from analyzer.measuring.exclusive import BusyError, exclusive, holders, patience, runtime_folder
+from analyzer.measurements import Measurement
+from analyzer.measuring import exclusive as exclusive_module
+from analyzer.measuring.calibration import calibrate
+from analyzer.measuring.exclusive import BusyError, device_clock, exclusive, holders, patience, runtime_folder
+from analyzer.measuring.protocol import rounds
 from analyzer.processes import Ended
+from analyzer.searching.study import run_study
+from analyzer.space.grid import Grid
+from analyzer.sweeping import run
+from analyzer.sweeping.executors import Processes
+from analyzer.sweeping.store import MemoryStore
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -166,6 +179,74 @@ def test_who_has_measured_stands_behind_who_waits(tmp_path: Path, told: list[str
     last = len(names) - 1 - names[::-1].index(names[0])
     changes = sum(a != b for a, b in zip(names[first:last], names[first + 1 : last], strict=False))
     assert changes >= (last - first) // 2
+
+
+class FakeTime:
+    """Sleeping takes no time and moves the clock; once it is late, it ends who holds the device."""
+
+    def __init__(self, holder: subprocess.Popen[str]) -> None:
+        self.now, self.holder = 1000.0, holder
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, _: float) -> None:
+        self.now += 100.0
+        if self.now > 1500.0:
+            self.holder.kill()
+            self.holder.wait()
+
+
+def test_waiting_for_another_takes_none_of_the_time_for_measuring(
+    tmp_path: Path, holder: subprocess.Popen[str], told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeTime(holder)
+    monkeypatch.setattr(exclusive_module, "time", fake)
+    monkeypatch.setattr(patience, "seconds", 1e6)
+    plan = run.plan(Grid(blocks=[(1, 1)], growth=[4, 8], compression=[0.5], block=["dense"]), measure="all", seconds=60)
+    shares = []
+
+    def measure_one(timing: run.Timing, device: str) -> Measurement:
+        shares.append(timing.seconds)
+        with exclusive("cpu", tmp_path):
+            fake.now += 6.0
+        return measurement(1.0, timing.baseline.name)
+
+    store = MemoryStore()
+    rows = list(run.count(plan, store))
+    made = list(run.measure(plan, run.to_measure(plan, rows), store, Processes(), measure_one=measure_one))
+    assert len(told) == 1
+    assert fake.now > 1500  # far more than 60 s were waited for
+    assert [row.measured is not None for row in made] == [True] * 3
+    assert shares == [pytest.approx(60 / 3), pytest.approx(54 / 2), pytest.approx(48)]
+    for verb in (run.measure, rounds, calibrate, run_study):
+        assert inspect.signature(verb).parameters["clock"].default is device_clock
+
+
+def test_the_clock_stands_while_any_thread_waits(
+    tmp_path: Path, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = threading.Event()
+    monkeypatch.setattr(patience, "tell", lambda _: waits.set())
+
+    def turn() -> None:
+        with exclusive("cpu", tmp_path):
+            pass
+
+    threads = [threading.Thread(target=turn, daemon=True) for _ in range(2)]
+    start = device_clock()
+    threads[0].start()
+    assert waits.wait(60)
+    standing = device_clock()
+    threads[1].start()
+    time.sleep(0.02)
+    assert standing == device_clock() >= start
+    holder.kill()
+    for thread in threads:
+        thread.join(60)
+    later = device_clock()
+    time.sleep(0.002)
+    assert standing <= later < device_clock()
 
 
 def test_the_lock_lies_where_only_this_user_writes() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,11 @@ def operator_works(batch: int) -> dict[Operator, list[float]]:
     }
 
 
+@functools.cache
+def quiet(per_operator: bool = False) -> Profile:
+    return Device().calibrated(per_operator=per_operator)
+
+
 def test_work_by_hand() -> None:
     """A stem of 12 channels at 8 px: 3x3 conv without stride; one layer of growth 8; BN, ReLU, pool, classifier."""
     net = trace(Variant(block="basic", block_config=(1,), growth=8, init=12, stem="small", classes=3, image=8))
@@ -97,6 +104,17 @@ def test_coefficients_are_never_negative() -> None:
     assert found[1] > 0
 
 
+def test_what_no_sample_has_costs_nothing() -> None:
+    """A factor that is 0 in every row had a coefficient such as 1e284 where rounding made that fit the better."""
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        rows = random.uniform(1e3, 1e9, (12, 6))
+        rows[:, [1, 4]] = 0.0
+        found = fit(rows.tolist(), rows @ LAW * random.uniform(1.0, 1.1, 12))
+        assert found[[1, 4]].tolist() == [0.0, 0.0]
+        assert (found < 1).all()
+
+
 def test_left_out_does_not_see_what_it_predicts() -> None:
     rows = [[float(i)] for i in (1, 2, 3, 4)]
     assert left_out(rows, [1.0, 2.0, 3.0, 40.0])[3] == pytest.approx(4.0)
@@ -110,15 +128,15 @@ def test_spearman_and_mean_error_by_hand() -> None:
 
 @pytest.mark.parametrize("per_operator", [False, True])
 def test_a_quiet_device_is_predicted_and_a_noisy_one_says_its_error(per_operator: bool) -> None:
-    quiet = Device().calibrated(per_operator=per_operator)
+    profile = quiet(per_operator)
     # A table's ReLU is out of place, and the others of its size share its time.
-    assert quiet.mean_error < (0.05 if per_operator else 1e-6)
-    assert quiet.spearman > 0.99
+    assert profile.mean_error < (0.05 if per_operator else 1e-6)
+    assert profile.spearman > 0.99
     other = Variant(block="dense", block_config=(5, 2), growth=20, init=40, classes=10, image=160)
     expected = float(np.array(features(other, 8)) @ LAW)
-    assert quiet.latency_s(other) == pytest.approx(expected, rel=0.05 if per_operator else 1e-6)
+    assert profile.latency_s(other) == pytest.approx(expected, rel=0.05 if per_operator else 1e-6)
     noisy = Device(noise=1.0).calibrated(per_operator=per_operator)
-    assert noisy.mean_error > quiet.mean_error
+    assert noisy.mean_error > profile.mean_error
     assert (noisy.operators is not None) == per_operator
     assert all(sample.left_out_s > 0 for sample in noisy.samples)
 
@@ -173,7 +191,7 @@ def here(device: str) -> Environment:
 
 
 def test_a_profile_reads_back_and_holds_here(tmp_path: Path) -> None:
-    profile = Device().calibrated()
+    profile = quiet()
     write_profile(profile, tmp_path / "p.json")
     assert read_profile(tmp_path / "p.json", here) == profile
     assert (profile.environment.threads, profile.dtype, profile.environment.dtype) == (2, "float32", "float32")
@@ -181,12 +199,58 @@ def test_a_profile_reads_back_and_holds_here(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("field", ["device_name", "torch", "cpu_count"])
 def test_a_profile_of_another_machine_is_refused_with_what_differs(field: str, tmp_path: Path) -> None:
-    profile = Device().calibrated()
+    profile = quiet()
     other = msgspec.structs.replace(profile.environment, **{field: 999 if field == "cpu_count" else "other"})
     write_profile(msgspec.structs.replace(profile, environment=other), tmp_path / "p.json")
     with pytest.raises(UsageError, match=field.replace("_", " ")) as error:
         read_profile(tmp_path / "p.json", here)
     assert "calibrate" in error.value.fix
+
+
+@pytest.mark.parametrize("per_operator", [False, True])
+def test_every_changed_digit_of_a_profile_is_noticed(per_operator: bool, tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    write_profile(quiet(per_operator), path)
+    text = path.read_text()
+    places = [match.start() for match in re.finditer(r"\d", text)]
+    for place in places[:: len(places) // 100]:
+        changed = text[:place] + ("2" if text[place] == "1" else "1") + text[place + 1 :]
+        if json.loads(changed) == json.loads(text):  # a digit beyond a float's own
+            continue
+        path.write_text(changed)
+        with pytest.raises(UsageError, match="is damaged") as raised:
+            read_profile(path)
+        assert str(path) in raised.value.where
+
+
+NEGATIVE, HUGE = -1e-12, 1e300
+IMPOSSIBLE: list[dict[str, Any]] = [
+    *({"coefficients": [value] * 6} for value in (NEGATIVE, HUGE, 2.0, None, "1")), {"coefficients": [0.0] * 6},
+    {"coefficients": [1e-9] * 5}, {"operators": {"relu": [1e-9] * 6}}, {"operators": {}},
+    {"operators": {"elementwise": [NEGATIVE] * 6}}, {"operators": {"elementwise": [HUGE] * 6}},
+    {"operators": {"elementwise": [0.0] * 6}}, {"operators": {"elementwise": [1e-9] * 6}, "scales": [0.0, 0.0]},
+    *({"scales": [1.0, value]} for value in (-1.0, HUGE)), *({"per_call": value} for value in (-1.0, HUGE)),
+    *({"batch": value} for value in (0, -8, 2**70, 1.5)), *({"mean_error": value} for value in (-0.1, HUGE)),
+    *({"spearman": value} for value in (-1.5, 1.5)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", IMPOSSIBLE, ids=str)
+def test_a_profile_that_cannot_be_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    """Without a checksum, as of an earlier version, so that its values alone are judged."""
+    data = msgspec.to_builtins(quiet())
+    (tmp_path / "p.json").write_text(json.dumps(data))
+    assert read_profile(tmp_path / "p.json") == quiet()
+    (tmp_path / "p.json").write_text(json.dumps({**data, **change}))
+    with pytest.raises(UsageError, match=r"is no profile|predicts no times"):
+        read_profile(tmp_path / "p.json")
+
+
+@pytest.mark.parametrize("content", [b'{"time": "\xf4"}', b"\xff\xfe", b"", b"[" * 100_000, b"null", b"[]"])
+def test_a_profile_that_is_no_text_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_bytes(content)
+    with pytest.raises(UsageError, match="is no profile"):
+        read_profile(tmp_path / "p.json")
 
 
 def test_a_file_that_is_no_profile_is_refused(tmp_path: Path) -> None:
@@ -195,7 +259,7 @@ def test_a_file_that_is_no_profile_is_refused(tmp_path: Path) -> None:
         read_profile(tmp_path / "p.json")
     with pytest.raises(UsageError, match="can't be read"):
         read_profile(tmp_path / "none.json")
-    profile = msgspec.structs.replace(Device().calibrated(), schema=99)
+    profile = msgspec.structs.replace(quiet(), schema=99)
     write_profile(profile, tmp_path / "p.json")
     with pytest.raises(UsageError, match="schema 99"):
         read_profile(tmp_path / "p.json")

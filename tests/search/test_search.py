@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import run_command
 from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
@@ -242,14 +243,7 @@ def test_limits_are_inclusive() -> None:
 
 
 def analyze(tmp_path: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, "-m", "analyzer", "search", *args],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    return run_command("search", *args, cwd=tmp_path)
 
 
 def test_the_command_prints_the_front_and_marks_the_rest(tmp_path: Path) -> None:
@@ -359,10 +353,8 @@ def test_what_is_found_is_a_target(tmp_path: Path) -> None:
     done = analyze(tmp_path, "--growth", "8,16", "--block", "dense,csp", "--format", "jsonl", "--best", "4")
     names = [json.loads(line)["name"] for line in done.stdout.splitlines()]
     assert len(names) == 4
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for verb in (["show", names[0]], ["explain", names[1]], ["sweep", *names, "--measure", "none", "--out", "swept"]):
-        command = [sys.executable, "-m", "analyzer", *verb]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        done = run_command(*verb, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert verb[1] in done.stdout
     import analyzer as an

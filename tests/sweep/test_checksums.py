@@ -9,10 +9,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from fakes import measurement
 
 from analyzer.cli import cli
 from analyzer.cli.base import run as run_command
 from analyzer.errors import DamageWarning, UsageError
+from analyzer.measurements import PredictedLatency
 from analyzer.records import Record, Target
 from analyzer.seals import sealed, unsealed
 from analyzer.space.grid import Grid
@@ -117,6 +119,35 @@ def test_a_figure_that_can_not_be_is_refused(tmp_path: Path, figure: str, value:
         return
     row = Record(target=Target(name="a"), params=1, macs=1, saved_bytes=1, depth=1).to_dict()
     (tmp_path / "rows.jsonl").write_text(json.dumps({**row, figure: value}) + "\n")
+    with pytest.raises(UsageError, match="not a result"):
+        read_jsonl(tmp_path / "rows.jsonl")
+
+
+IMPOSSIBLE = [
+    ("measured", {"batch": 0}), ("measured", {"asked_batch": -1}), ("measured", {"pairs_per_process": 0}),
+    ("measured", {"pairs_per_process": -3}), ("measured", {"ratio": -1.0}), ("measured", {"measured_latency_s": 0.0}),
+    ("measured", {"seconds_per_batch": [1.0, -1.0]}), ("measured", {"clock_mhz": [-1]}),
+    ("predicted", {"latency_s": -1e-3}), ("predicted", {"latency_s": 1e300}), ("predicted", {"batch": 0}),
+    ("predicted", {"mean_error": -0.5}),
+    (None, {"input": [1, -3]}), (None, {"inputs": [{"shape": [-1]}]}),
+    (None, {"uncounted": [{"operator": "x", "module": "", "calls": -1}]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("part", "change"), IMPOSSIBLE, ids=str)
+def test_a_time_or_size_that_can_not_be_is_refused(tmp_path: Path, part: str | None, change: dict) -> None:
+    predicted = PredictedLatency(latency_s=1e-3, batch=8, device_name="Abacus", dtype="float32", mean_error=0.1)
+    row = Record(target=Target(name="a"), measured=measurement(1.5, "b"), predicted=predicted).to_dict()
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    assert len(read_jsonl(tmp_path / "rows.jsonl")[0]) == 1
+    changed = {**row, **change} if part is None else {**row, part: {**row[part], **change}}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(changed) + "\n")
+    with pytest.raises(UsageError, match="not a result"):
+        read_jsonl(tmp_path / "rows.jsonl")
+
+
+def test_a_line_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(b'{"target": {"name": "\xf4"}}\n')
     with pytest.raises(UsageError, match="not a result"):
         read_jsonl(tmp_path / "rows.jsonl")
 
