@@ -119,9 +119,9 @@ def _read(name: str, candidate: Candidate, root: Path) -> Proposal:
     """What reading alone gives."""
     kwargs = {key: _named_for(value, root) for key, value in candidate.kwargs.items()}
     model = Model(target=_targets(candidate.target, root)[0], kwargs=kwargs, input=_said(candidate.input))
-    problem = f"a part of {candidate.part_of}" if candidate.part_of else ""
-    if candidate.needs:
-        problem = f"needs kwargs: {', '.join(candidate.needs)}"
+    problem = f"needs kwargs: {', '.join(candidate.needs)}" if candidate.needs else ""
+    if candidate.part_of:
+        problem = f"a part of {candidate.part_of}"
     return Proposal(name, candidate, model, problem=problem)
 
 

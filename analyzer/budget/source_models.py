@@ -112,7 +112,9 @@ class SourceModels:
 
     def _body(self, definition: Definition) -> tuple[bool, list[tuple[str, ast.expr]], list[ast.expr]]:
         """Of a function: whether it does more than make a model, what it assigns calls to, what it returns."""
-        runs, assigned, returned = False, [], []
+        runs = False
+        assigned: list[tuple[str, ast.expr]] = []
+        returned: list[ast.expr] = []
         for part in ast.walk(definition.node):
             if isinstance(part, ast.Call):
                 runs = runs or dotted_name(part.func).rpartition(".")[2] in _RUNS
