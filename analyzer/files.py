@@ -78,7 +78,7 @@ def _require_file(path: Path) -> None:
         raise UsageError("names no file", where=str(path), fix="name a file")
     if _is_there(path) and path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "a device or a pipe"
-        raise UsageError(f"is {kind}, not a file", where=str(path), fix="name a file")
+        raise UsageError(f"can't be written: it is {kind}", where=str(path), fix="name a file")
 
 
 @contextlib.contextmanager

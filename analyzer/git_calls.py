@@ -25,6 +25,8 @@ _SETTINGS = {
     "maintenance.auto": "false",
     "submodule.recurse": "false",
     "log.showSignature": "false",
+    "log.showRoot": "true",
+    "log.follow": "false",
     "gpg.program": "false",
     "gpg.ssh.program": "false",
     "gpg.x509.program": "false",

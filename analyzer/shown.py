@@ -10,6 +10,7 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u20
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _BREAKS = re.compile(r"[\t\n\r\x0b\x0c\x85\u2028\u2029]+")
 _COMMAND = re.compile(r"^(\s*)::", re.MULTILINE)
+_BRACKETED = re.compile(r"##(?=\w*\[)")
 _NONCHARACTERS = re.compile("[\ufdd0-\ufdef\ufffe\uffff]")
 _CI = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD")
 
@@ -34,8 +35,10 @@ def cell(text: str) -> str:
 
 
 def inert(text: str) -> str:
-    """Lines for a CI service's log, which reads `::` at a line's start, and `##[` anywhere, as commands."""
-    return _COMMAND.sub(r"\1: :", text).replace("##[", "## [")
+    """Lines for a CI service's log, which reads `::` at a line's start, and `##[` or `##vso[` anywhere, as
+    commands.
+    """
+    return _BRACKETED.sub("## ", _COMMAND.sub(r"\1: :", text))
 
 
 def for_stream(text: str) -> str:
@@ -46,7 +49,7 @@ def for_stream(text: str) -> str:
 
 def json_for_stream(text: str) -> str:
     """JSON of the same meaning in which nothing is a control character or a CI service's command."""
-    return _CONTROLS.sub(_written_out, text).replace("##[", "#\\u0023[")
+    return _BRACKETED.sub(r"#\\u0023", _CONTROLS.sub(_written_out, text))
 
 
 def in_ci() -> bool:

@@ -252,8 +252,14 @@ def inputs_of(model: Model, where: str = "input") -> tuple[Input, ...]:
     return tuple(_input(one, model.dtype, where) for one in each)
 
 
-def _input(said: str | list[int], dtype: str | None, where: str) -> Input:
-    text = said if isinstance(said, str) else ",".join(map(str, said)) or "scalar"
+def _input(said: str | list[int | str], dtype: str | None, where: str) -> Input:
+    """One input: text, a shape, or a tuple of texts."""
+    if isinstance(said, str):
+        text = said
+    elif any(isinstance(part, str) for part in said):
+        text = f"({';'.join(map(str, said))})"
+    else:
+        text = ",".join(map(str, said)) or "scalar"
     try:
         read = parse_input(text)
     except UsageError as error:

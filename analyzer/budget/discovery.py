@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,14 @@ def candidates(folder: Path) -> list[Candidate]:
     return [candidate for candidate in found(folder) if not candidate.part_of]
 
 
-def found(folder: Path) -> list[Candidate]:
-    """The models of a folder: whole ones before parts, usable ones first, those that scripts use before others."""
+def found(folder: Path, say: Callable[[str], None] = lambda text: None) -> list[Candidate]:
+    """The models of a folder: whole ones before parts, usable ones first, those that scripts use before others.
+
+    `say` is told of files that were not read.
+    """
     models = SourceModels(SourceIndex(folder))
+    for name, why in models.index.unread.items():
+        say(f"left out {name}: {why}")
     makers = [d for d in (*models.classes, *models.factories) if not models.index.files[d.file].beside]
     used: dict[Definition | str, list[Construction]] = defaultdict(list)
     for made in models.constructions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING
 
 from analyzer.budget.blame import grouped
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from analyzer.budget.model_check import Held
 
 
-def fix_of(held: Held, limit: BudgetLimit, value: int, beyond: set[str], changes: Sequence[Payer]) -> str:
+def fix_of(held: Held, limit: BudgetLimit, value: int, beyond: Set[str], changes: Sequence[Payer]) -> str:
     """Of a figure that is beyond these kinds of bounds (`excess`, `below`, `ratio`, `growth`)."""
     bound = as_bound(value)
     if "below" in beyond:

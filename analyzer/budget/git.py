@@ -103,7 +103,11 @@ class Repository:
 
     def relative(self, path: Path) -> str:
         """A path from the repository's top, with slashes; the file itself is not followed where it is a link."""
-        return (path.parent.resolve() / path.name).relative_to(self.top).as_posix()
+        place = path.parent.resolve() / path.name
+        if not place.is_relative_to(self.top):
+            what = f"lies outside of the work tree that git says, {self.top}"
+            raise UsageError(what, where=str(place), fix="see `git config core.worktree`")
+        return place.relative_to(self.top).as_posix()
 
     def history(self, path: Path, most: int) -> list[Commit]:
         """The last commits on this branch's first parents that changed a file, the oldest first."""

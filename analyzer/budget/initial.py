@@ -76,7 +76,7 @@ def init(
     """
     root = Path(folder).resolve()
     file = _place(root)
-    makers = imported(root, say) if by_import else found(root)
+    makers = imported(root, say) if by_import else found(root, say)
     if not makers:
         fix = 'say [tool.analyzer.models.NAME] by hand, with target = "path.py:attr"'
         raise UsageError("no class or function that makes an nn.Module was found", where=str(root), fix=fix)
@@ -119,9 +119,9 @@ def _read(name: str, candidate: Candidate, root: Path) -> Proposal:
     """What reading alone gives."""
     kwargs = {key: _named_for(value, root) for key, value in candidate.kwargs.items()}
     model = Model(target=_targets(candidate.target, root)[0], kwargs=kwargs, input=_said(candidate.input))
-    problem = f"a part of {candidate.part_of}" if candidate.part_of else ""
-    if candidate.needs:
-        problem = f"needs kwargs: {', '.join(candidate.needs)}"
+    problem = f"needs kwargs: {', '.join(candidate.needs)}" if candidate.needs else ""
+    if candidate.part_of:
+        problem = f"a part of {candidate.part_of}"
     return Proposal(name, candidate, model, problem=problem)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from analyzer.budget import lock_file
 from analyzer.budget.baseline import Baseline, MergeBase
 from analyzer.budget.counting import count, identity_of
 from analyzer.budget.figures import TRACKED
@@ -68,9 +69,10 @@ def _as_locked(baseline: Baseline, error: AnalyzerError, every: bool) -> tuple[B
 def _behind(base: MergeBase, name: str, was: Locked, now: Locked) -> Finding:
     pairs = [(known(figure), was.figure(figure), now.figure(figure)) for figure in TRACKED]
     moved = [f"{f.label} {f.exact(a)} locked, {f.exact(b)} counted" for f, a, b in pairs if a != b]
-    what = f"{base.ref}'s lock is behind its code: {', '.join(moved) or 'other modules of the same totals'}"
+    differs = ", ".join(moved) or "other modules of the same totals"
+    what = f"{base.ref}'s lock is behind its code ({differs}); growth is held against what the code costs"
     branch = base.ref.removeprefix("origin/")
-    fix = f"on {branch}, `analyze lock` and commit it; until then growth is held against what {base.ref} costs"
+    fix = f"git switch {branch} && analyze lock && git commit -m 'What the models cost' {lock_file.FILE}"
     return Finding(kind="lock-behind", level="warning", model=name, what=what, fix=fix)
 
 

@@ -11,6 +11,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
+
+from analyzer.errors import words_of
 
 MOST_FILES, MOST_BYTES = 5000, 2**20
 _SKIPPED = {"build", "dist", "node_modules", "site-packages", "__pycache__", "venv", "env"}
@@ -49,9 +52,9 @@ class SourceFile:
     stars: list[tuple[str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for node in self.tree.body:
-            if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
-                self.definitions[node.name] = Definition(self.file, node)
+        for statement in self.tree.body:
+            if isinstance(statement, (ast.ClassDef, ast.FunctionDef)):
+                self.definitions[statement.name] = Definition(self.file, statement)
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 for each in node.names:
@@ -66,12 +69,18 @@ class SourceFile:
 
 
 class SourceIndex:
-    """All files of a folder, and what a dotted name in one of them is."""
+    """All files of a folder, and what a dotted name in one of them is.
+
+    `unread` says of files why they were not read. `arguments` are for whoever reads a file's command line once.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.files: dict[str, SourceFile] = {}
-        self.unread: list[str] = []
-        for path in files(folder, beside=True):
+        self.unread: dict[str, str] = {}
+        self.arguments: dict[str, dict[str, Any]] = {}
+        self._meanings: dict[tuple[str, str], Definition | str | None] = {}
+        self._homes: dict[tuple[PurePosixPath, str, int], str | None] = {}
+        for path in files(folder, beside=True, unread=self.unread):
             name = path.relative_to(folder).as_posix()
             self._add(name, path, _is_beside(PurePosixPath(name)))
         for path in sorted(folder.glob("[Rr][Ee][Aa][Dd][Mm][Ee].*")):
@@ -81,8 +90,8 @@ class SourceIndex:
     def _add(self, name: str, path: Path, beside: bool) -> None:
         try:
             self.files[name] = SourceFile(name, ast.parse(path.read_bytes()), beside)
-        except (SyntaxError, ValueError, RecursionError, OSError, MemoryError):
-            self.unread.append(name)
+        except (SyntaxError, ValueError, RecursionError, OSError, MemoryError) as error:
+            self.unread[name] = f"can't be read: {words_of(error)}"
 
     def _add_blocks(self, path: Path) -> None:
         text = path.read_text(encoding="utf-8", errors="replace").replace("\r\n", "\n")
@@ -98,7 +107,10 @@ class SourceIndex:
 
     def meaning(self, file: str, dotted: str) -> Definition | str | None:
         """The definition that a dotted name in a file is; the full dotted name of what is from elsewhere."""
-        return self._meaning(file, dotted, frozenset())
+        key = (file, dotted)
+        if key not in self._meanings:
+            self._meanings[key] = self._meaning(file, dotted, frozenset())
+        return self._meanings[key]
 
     def _meaning(self, file: str, dotted: str, seen: frozenset[tuple[str, str]]) -> Definition | str | None:
         source = self.files.get(file)
@@ -133,6 +145,12 @@ class SourceIndex:
     def file_of(self, file: str, module: str, level: int = 0) -> str | None:
         """The file that a module is, as the importing file sees it; None where it is from elsewhere."""
         here = PurePosixPath(file.partition("#")[0]).parent
+        key = (here, module, level)
+        if key not in self._homes:
+            self._homes[key] = self._home(here, module, level)
+        return self._homes[key]
+
+    def _home(self, here: PurePosixPath, module: str, level: int) -> str | None:
         parts = module.split(".") if module else []
         for _ in range(level - 1):
             here = here.parent
@@ -163,18 +181,30 @@ class SourceIndex:
         return None
 
 
-def files(folder: Path, *, beside: bool = False) -> Iterator[Path]:
-    """The Python files below a folder that may hold models: none hidden or installed, no tests but with `beside`."""
+def files(folder: Path, *, beside: bool = False, unread: dict[str, str] | None = None) -> Iterator[Path]:
+    """The Python files below a folder that may hold models: none hidden or installed, no tests but with `beside`.
+
+    Those that are too large, or too many, go to `unread` with the reason.
+    """
+    left = {} if unread is None else unread
     number = 0
     for path in sorted(folder.rglob("*.py")):
         relative = path.relative_to(folder)
         hidden = any(part.startswith(".") or part in _SKIPPED for part in relative.parts[:-1])
-        if hidden or path.is_symlink() or path.stat().st_size > MOST_BYTES:
+        if hidden or path.is_symlink():
+            continue
+        try:
+            size = path.stat().st_size
+        except OSError:  # gone since it was listed
+            continue
+        if size > MOST_BYTES:
+            left[relative.as_posix()] = f"is larger than {MOST_BYTES:,} bytes"
             continue
         if not beside and _is_beside(PurePosixPath(relative.as_posix())):
             continue
         number += 1
         if number > MOST_FILES:
+            left["and files after it"] = f"only {MOST_FILES:,} are read: name a folder below"
             return
         yield path
 

@@ -109,12 +109,10 @@ def _examples(models: SourceModels, of: Definition) -> Iterator[str]:
             said = tensor_of(scope, node.value)
             if said:
                 yield said
-    for file, source in models.index.files.items():
-        for node in ast.walk(source.tree):
-            if isinstance(node, ast.Assign) and "dummy" in dotted_name(node.targets[0]).lower():
-                said = tensor_of(SourceScope(models.index, file), node.value)
-                if said:
-                    yield said
+    for file, value in models.dummies:
+        said = tensor_of(SourceScope(models.index, file), value)
+        if said:
+            yield said
 
 
 def _datasets(models: SourceModels, file: str) -> Iterator[str]:
@@ -161,7 +159,8 @@ def _by_size(models: SourceModels, of: Definition | str, kwargs: Mapping[str, An
 def tokens_of(models: SourceModels, of: Definition | str, kwargs: Mapping[str, Any]) -> int:
     """How many tokens a model of text is given: 128, or fewer where it takes fewer."""
     known = _known(models, of, kwargs)
-    return min([_TOKENS, *(known[name] for name in _LENGTHS if type(known.get(name)) is int and known[name] > 0)])
+    lengths = [int(known[name]) for name in _LENGTHS if type(known.get(name)) is int and known[name] > 0]
+    return min([_TOKENS, *lengths])
 
 
 def _by_first_layer(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from analyzer.budget.source_index import Definition, SourceIndex, dotted_name
 from analyzer.budget.source_values import UNKNOWN, Function, SourceScope, fields_of
@@ -61,8 +62,9 @@ class SourceModels:
 
     def __init__(self, index: SourceIndex) -> None:
         self.index = index
-        self.classes: list[Definition] = []
-        self.factories: list[Definition] = []
+        self.classes: dict[Definition, None] = {}
+        self.factories: dict[Definition, None] = {}
+        self._bodies: dict[Definition, tuple[bool, list[tuple[str, ast.expr]], list[ast.expr]]] = {}
         own = [d for source in index.files.values() for d in source.definitions.values()]
         self._grow(self.classes, [d for d in own if isinstance(d.node, ast.ClassDef)], self._is_module)
         self._grow(self.factories, [d for d in own if isinstance(d.node, ast.FunctionDef)], self._is_factory)
@@ -78,14 +80,12 @@ class SourceModels:
         return meaning if isinstance(meaning, str) and _ELSEWHERE.fullmatch(meaning) else None
 
     @staticmethod
-    def _grow(found: list[Definition], rest: list[Definition], test: object) -> None:
+    def _grow(found: dict[Definition, None], rest: list[Definition], test: Callable[[Definition], bool]) -> None:
         """Adds to `found` until nothing more follows from what is in it."""
-        while True:
-            new = [each for each in rest if test(each)]  # type: ignore[operator]
-            found += new
-            rest = [each for each in rest if each not in new]
-            if not new:
-                return
+        before = -1
+        while len(found) > before:
+            before = len(found)
+            found.update(dict.fromkeys(each for each in rest if each not in found and test(each)))
 
     def _is_module(self, definition: Definition) -> bool:
         assert isinstance(definition.node, ast.ClassDef)
@@ -99,28 +99,44 @@ class SourceModels:
         return name.rpartition(".")[2] in _CONTAINERS or bool(self.makes(file, base))
 
     def _is_factory(self, definition: Definition) -> bool:
-        node = definition.node
+        file, node = definition.file, definition.node
         assert isinstance(node, ast.FunctionDef)
-        if any(
-            dotted_name(part.func).rpartition(".")[2] in _RUNS for part in ast.walk(node) if isinstance(part, ast.Call)
-        ):
+        runs, assigned, returned = self._bodies.get(definition) or self._body(definition)
+        said = node.returns
+        if runs:
             return False
-        if node.returns is not None and (
-            self.makes(definition.file, node.returns) or self._is_base(definition.file, node.returns)
-        ):
+        if said is not None and (self.makes(file, said) or self._is_base(file, said)):
             return True
-        made = {
-            target.id
-            for part in ast.walk(node)
-            if isinstance(part, ast.Assign) and self._is_made(definition.file, part.value)
-            for target in part.targets
-            if isinstance(target, ast.Name)
-        }
-        returned = [part.value for part in ast.walk(node) if isinstance(part, ast.Return) and part.value is not None]
-        return any(self._is_made(definition.file, value) or dotted_name(value) in made for value in returned)
+        made = {name for name, value in assigned if self._is_made(file, value)}
+        return any(self._is_made(file, value) or dotted_name(value) in made for value in returned)
+
+    def _body(self, definition: Definition) -> tuple[bool, list[tuple[str, ast.expr]], list[ast.expr]]:
+        """Of a function: whether it does more than make a model, what it assigns calls to, what it returns."""
+        runs = False
+        assigned: list[tuple[str, ast.expr]] = []
+        returned: list[ast.expr] = []
+        for part in ast.walk(definition.node):
+            if isinstance(part, ast.Call):
+                runs = runs or dotted_name(part.func).rpartition(".")[2] in _RUNS
+            elif isinstance(part, ast.Assign) and isinstance(part.value, ast.Call):
+                assigned += [(target.id, part.value) for target in part.targets if isinstance(target, ast.Name)]
+            elif isinstance(part, ast.Return) and part.value is not None:
+                returned.append(part.value)
+        self._bodies[definition] = runs, assigned, returned
+        return self._bodies[definition]
 
     def _is_made(self, file: str, value: ast.expr) -> bool:
         return isinstance(value, ast.Call) and (bool(self.makes(file, value.func)) or self._is_base(file, value.func))
+
+    @cached_property
+    def dummies(self) -> list[tuple[str, ast.expr]]:
+        """What is assigned to names like `dummy_input` anywhere: file and expression."""
+        return [
+            (file, node.value)
+            for file, source in self.index.files.items()
+            for node in ast.walk(source.tree)
+            if isinstance(node, ast.Assign) and "dummy" in dotted_name(node.targets[0]).lower()
+        ]
 
     # -- calls -------------------------------------------------------------------------------------------------
 

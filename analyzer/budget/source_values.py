@@ -110,19 +110,13 @@ class SourceScope:
 
     def _set_later(self, name: str, depth: int) -> dict[str, Any]:
         """`config.n_layer = 4`, `config["n_layer"] = 4` before this place."""
-        later = {}
+        later: dict[str, Any] = {}
         for body in [self.index.files[self.file].tree, *self.around]:
             for node in _walk_scope(body):
-                for target in node.targets if isinstance(node, ast.Assign) and node.lineno < self.line else ():
-                    of = getattr(target, "value", None)
-                    if isinstance(of, ast.Name) and of.id == name:
-                        key = target.attr if isinstance(target, ast.Attribute) else None
-                        if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
-                            key = target.slice.value
-                        value = self.value(node.value, depth + 1)
-                        if isinstance(key, str) and value is not UNKNOWN:
-                            later[key] = value
-        return later
+                if isinstance(node, ast.Assign) and node.lineno < self.line:
+                    for key in filter(None, (_key_of(target, name) for target in node.targets)):
+                        later[key] = self.value(node.value, depth + 1)
+        return {key: value for key, value in later.items() if value is not UNKNOWN}
 
     def _attribute(self, node: ast.Attribute, depth: int) -> Any:
         owner = self.value(node.value, depth + 1)
@@ -149,11 +143,15 @@ class SourceScope:
         if name in ("tuple", "list") and len(node.args) == 1:
             return self.value(node.args[0], depth + 1)
         if name.endswith(("parse_args", "parse_known_args")):
-            return {"from": "argparse:Namespace", **self._arguments()}
+            known = self.index.arguments
+            if self.file not in known:
+                known[self.file] = {}  # a default that is made of the arguments themselves ends here
+                known[self.file] = self._arguments()
+            return {"from": "argparse:Namespace", **known[self.file]}
         meaning = self.index.meaning(self.file, name) if name else None
         if isinstance(meaning, Definition) and isinstance(meaning.node, ast.ClassDef):
             return self._configuration(node, meaning, depth)
-        if isinstance(meaning, Definition):
+        if isinstance(meaning, Definition) and isinstance(meaning.node, ast.FunctionDef):
             returned = [part.value for part in _walk_scope(meaning.node) if isinstance(part, ast.Return)]
             inner = SourceScope(self.index, meaning.file, (meaning.node,))
             return inner.value(returned[0], depth + 1) if len(returned) == 1 and not node.args else UNKNOWN
@@ -215,6 +213,16 @@ def _converted(value: Any, kind: str) -> Any:
         return makers[kind](value) if isinstance(value, str) and kind in makers else value
     except ValueError:
         return value
+
+
+def _key_of(target: ast.expr, name: str) -> str:
+    """The key or attribute of a named object that a statement sets; empty where it sets another thing."""
+    if not isinstance(target, (ast.Attribute, ast.Subscript)) or getattr(target.value, "id", "") != name:
+        return ""
+    if isinstance(target, ast.Attribute):
+        return target.attr
+    key = target.slice.value if isinstance(target.slice, ast.Constant) else None
+    return key if isinstance(key, str) else ""
 
 
 def _item(of: Any, key: Any) -> Any:

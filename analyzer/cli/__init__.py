@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
 import sys
 from typing import NoReturn
 
-from analyzer.cli.base import LazyGroup, run
+from analyzer.cli.base import INTERRUPTED, LazyGroup, run
 from analyzer.cli.streams import keep_three_open
 from analyzer.distribution import warn_of_clash
 from analyzer.processes import end_in_order
@@ -37,4 +40,17 @@ def main(args: list[str] | None = None) -> NoReturn:
     keep_three_open()
     end_in_order()
     warn_of_clash()  # where the stranger's `__init__.py` stands in ours' place, nothing has said it yet
-    sys.exit(run(cli, args))
+    code = run(cli, args)
+    if code == INTERRUPTED:
+        _end_at_once(code)
+    sys.exit(code)
+
+
+def _end_at_once(code: int) -> NoReturn:
+    """Waits for no pool's work, and ends with the code: `python -m` would end by SIGINT in its place where that
+    fell into an `exec`, as dataclasses and named tuples do it.
+    """
+    atexit._run_exitfuncs()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    os._exit(code)

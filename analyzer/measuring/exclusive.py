@@ -18,6 +18,7 @@ import msgspec
 
 from analyzer.errors import MeasureError
 from analyzer.files import lock_is_held, locked
+from analyzer.shown import plain
 from analyzer.structs import Frozen
 
 LOOK_S = 0.05
@@ -135,7 +136,7 @@ def _awaited(path: Path, signed: Path, device: str) -> Iterator[tuple[int, ...]]
 
 
 def _sign(path: Path) -> None:
-    command = " ".join(["analyze" if i == 0 else word for i, word in enumerate(sys.argv)])[:200]
+    command = plain(" ".join(["analyze" if i == 0 else word for i, word in enumerate(sys.argv)]))[:200]
     since = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
     with contextlib.suppress(OSError):
         path.write_bytes(msgspec.json.encode(Holder(pid=os.getpid(), since=since, command=command)))
@@ -144,7 +145,7 @@ def _sign(path: Path) -> None:
 def _signed(path: Path) -> Holder | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Holder)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ValueError, msgspec.MsgspecError):  # a killed process leaves half of it, also half a character
         return None
 
 

@@ -18,9 +18,11 @@ from typing import Annotated
 import msgspec
 
 from analyzer.errors import DamageWarning, UsageError
+from analyzer.files import sweep
 from analyzer.measuring.environment import commit, package_version
 from analyzer.records import Record, read_record
 from analyzer.seals import checksum
+from analyzer.shown import plain
 from analyzer.sweeping.store import COUNTED, setting_of
 
 NAME = "results.db"
@@ -36,7 +38,11 @@ COLUMNS = (
 """What a row says, and its checksum is of: its key, then what `StoredRow` is read from, in its fields' order."""
 KEY = 6
 SEALED = ", ".join(COLUMNS)
-WHOLE = f"{{row}}.checksum = seal({', '.join(f'{{row}}.{name}' for name in COLUMNS)})"
+NUMBERS = ("batch", "measured_batch")
+SEAL = ", ".join(f"{{row}}.{name}" if name in NUMBERS else f"CAST({{row}}.{name} AS BLOB)" for name in COLUMNS)
+SEAL = f"seal({SEAL})"
+"""The checksum of a row of a table; text as bytes, because what is damaged may be none."""
+WHOLE = f"{{row}}.checksum = {SEAL}"
 
 MIGRATIONS = (
     """
@@ -58,7 +64,7 @@ MIGRATIONS = (
     )
     """,
     "ALTER TABLE rows ADD COLUMN checksum TEXT NOT NULL DEFAULT ''",
-    f"UPDATE rows SET checksum = seal({SEALED})",
+    f"UPDATE rows SET checksum = {SEAL.format(row='rows')}",
 )
 """Step i takes a database from version i to i + 1; a new file has version 0. A counted row has no protocol."""
 
@@ -117,7 +123,8 @@ class Database:
             elif not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
                 path = self._copied(path)
             self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
-            self._db.create_function("seal", len(COLUMNS), checksum, deterministic=True)
+            self._db.text_factory = _text
+            self._db.create_function("seal", len(COLUMNS), _seal, deterministic=True)
         try:
             with self._told():
                 self._prepare()
@@ -127,7 +134,8 @@ class Database:
 
     def _copied(self, path: Path) -> Path:
         """A copy of what lies where nothing can be written, with what its last writer left beside it: to be read."""
-        self._copy = tempfile.TemporaryDirectory(prefix="analyzer-")
+        sweep(Path(tempfile.gettempdir()).glob("analyzer-read-*"), lambda name: name.split("-")[2])
+        self._copy = tempfile.TemporaryDirectory(prefix=f"analyzer-read-{os.getpid()}-")
         for suffix in ("", "-wal"):
             beside = path.with_name(path.name + suffix)
             if beside.exists():
@@ -266,6 +274,15 @@ class Database:
             self._copy.cleanup()
 
 
+def _text(stored: bytes) -> str:
+    """Text of a file that anyone may have written."""
+    return stored.decode("utf-8", "replace")
+
+
+def _seal(*cells: object) -> str:
+    return checksum(*(_text(cell) if isinstance(cell, bytes) else cell for cell in cells))
+
+
 class Merged(msgspec.Struct, frozen=True):
     """Rows read from the sources, and rows in the database after."""
 
@@ -284,7 +301,7 @@ def merge_into(path: Path, sources: Sequence[Path]) -> Merged:
             raise UsageError("can't be merged into itself", where=str(source), fix="choose another --out")
         with contextlib.closing(Database(source)) as database:
             stored = database.rows(ALL)
-        rows += [msgspec.structs.replace(row, source=row.source or str(source)) for row in stored]
+        rows += [msgspec.structs.replace(row, source=row.source or plain(source)) for row in stored]
     with contextlib.closing(Database(path, create=True)) as database:
         database.merge(rows)
         return Merged(len(rows), database.count())

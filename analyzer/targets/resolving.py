@@ -18,6 +18,7 @@ from analyzer.architecture.values import Each
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.records import Input
+from analyzer.shown import plain
 from analyzer.targets.inputs import parse_input
 
 
@@ -68,6 +69,7 @@ def resolve(
                 f"--{BY_FIELD[next(iter(options))].option} belongs to the family, not to {text!r}",
                 fix="pass the model's own arguments with --kwarg name=value",
             )
+        _require_unicode(text, "target", "rename the file")
         location, _, attribute = text.rpartition(":")
         if not location or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", attribute):
             raise UsageError(
@@ -88,6 +90,14 @@ def resolve(
     changes = {name: value for name, value in options.items() if getattr(variant, name) != value}
     said = " ".join(f"{BY_FIELD[name].option}={BY_FIELD[name].text(value)}" for name, value in changes.items())
     return FamilyTarget(override(variant, options), f"{text} {said}" if said else None)
+
+
+def _require_unicode(text: str, where: str, fix: str) -> None:
+    """UsageError for bytes of a command line that are no text, which no record can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{plain(text)!r} is not UTF-8", where=where, fix=fix) from None
 
 
 def named(text: str) -> Variant:
@@ -123,6 +133,7 @@ def parse_kwargs(texts: Sequence[str]) -> tuple[tuple[str, Any], ...]:
     """Keyword arguments from `name=value`; the value is JSON where it reads as JSON, else text. Nothing is executed."""
     parsed: dict[str, Any] = {}
     for text in texts:
+        _require_unicode(text, "--kwarg", "write it in UTF-8")
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
             raise UsageError(f"{text[:80]!r} is not name=value", where="--kwarg", fix="write it as width=32")

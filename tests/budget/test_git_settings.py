@@ -37,6 +37,7 @@ def project(tmp_path: Path) -> Project:
     for name in ("post-checkout", "post-index-change", "reference-transaction"):
         (hooks / name).symlink_to(evil)
     settings = {"log.showSignature": "true", "i18n.logOutputEncoding": "UTF-16", "core.hooksPath": str(hooks)}
+    settings |= {"log.follow": "true", "log.showRoot": "false"}  # together they hide the first commit
     programs = (
         "gpg.program", "gpg.ssh.program", "core.fsmonitor", "core.pager", "core.editor", "core.askPass",
         "filter.evil.smudge", "filter.evil.clean", "filter.evil.process", "core.sshCommand", "diff.external",
@@ -45,6 +46,15 @@ def project(tmp_path: Path) -> Project:
         made.git("config", name, value)
     made.git("config", "filter.evil.required", "true")
     return made
+
+
+@pytest.mark.parametrize("elsewhere", [".", "/nowhere"])
+def test_a_work_tree_elsewhere_is_wrong_use(project: Project, elsewhere: str) -> None:
+    project.git("config", "core.worktree", elsewhere)
+    for words in (["check", "--against", "main"], ["history"]):
+        done = project.run(*words)
+        assert done.returncode == 2, (done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
 
 
 def test_git_runs_nothing_that_the_repository_names(project: Project, tmp_path: Path) -> None:

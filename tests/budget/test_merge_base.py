@@ -105,7 +105,7 @@ def test_nobody_pays_for_growth_that_mains_lock_has_not_seen(tmp_path: Path, mor
     told = finding(verdict, "lock-behind", level="warning", model="net")
     assert "main's lock is behind its code" in told["what"]
     assert f"{params(16):,} locked, {params(24):,} counted" in told["what"]
-    assert "`analyze lock`" in told["fix"]
+    assert told["fix"].startswith("git switch main && analyze lock && git commit ")
     assert "counted in a worktree" in verdict["baseline"]
     made.write("net.py", NET.format(width=32))
     code, verdict = made.check("--against", "main", *more)

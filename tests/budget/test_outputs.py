@@ -249,3 +249,14 @@ def test_html_draws_the_model_that_fails() -> None:
     assert "tiny against tiny in analyzer.lock" in page
     assert "fine (net.py:build)" in page
     assert "lost" in text_of(render(msgspec.structs.replace(FAILED, models=(uncounted,)), "html"))
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [("params.svg", "params: 2,500 of 2,000"), ("saved_bytes.svg", "saved bytes: "), ("b.svg", "model budgets: over")],
+)
+def test_a_badge_shows_the_figure_that_its_file_is_called(tmp_path: Path, file: str, said: str) -> None:
+    write(FAILED, "badge", str(tmp_path / file))
+    svg = etree.parse(tmp_path / file)
+    assert svg.findtext("{*}title").startswith(said)
+    assert GREW.what in svg.findtext("{*}desc")

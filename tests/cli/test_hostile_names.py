@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import pytest
 
 from analyzer.cli import cli
 from analyzer.cli.base import run
+from analyzer.cli.progress import GrowingTable
 from analyzer.files import csv_text
+from analyzer.measuring.exclusive import patience
 from analyzer.records import Record, Target
 from analyzer.sweeping.results_store import open_store
 
@@ -23,6 +26,7 @@ NAMES = (
     "::error::owned",
     "a\n::warning::owned",
     "##[error]owned",
+    "##vso[build]owned",
     "\r\x08\x7f",
     "\u202egnp",
 )
@@ -42,7 +46,7 @@ class Net(nn.Module):
         return x
 """
 CONFIG = '[models."\\u001b[31m::error::m"]\ntarget = "net.py:Net"\ninput = [1, 4]\nbudgets.params = { max = "1k" }\n'
-ORDERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]|^\s*::|##\[", re.MULTILINE)
+ORDERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]|^\s*::|##\w*\[", re.MULTILINE)
 
 
 @pytest.fixture
@@ -95,3 +99,19 @@ def test_a_cell_is_read_back_as_it_was_and_none_is_a_formula() -> None:
         (cell,) = next(csv.reader(io.StringIO(csv_text([formula], []), newline="")))
         assert cell == "'" + formula
     assert csv_text(["n"], [[-1], [None], [[1, 2]]]) == "n\n-1\n\n1-2\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_progress_line_says_whom_one_waits_for_whatever_its_command_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rich reads brackets as its own markup, and raised where they close what was never open."""
+    errors = Terminal()
+    monkeypatch.setattr(sys, "stderr", errors)
+    row = Record(target=Target(name="first"), params=2)
+    with GrowingTable([row], [row], on=False) as table:
+        patience.tell("waiting for cpu: pid 7 (analyze measure [/x].py:[red]Net\x1b[2J) measures on it")
+        table.bar.refresh()
+    assert "[/x].py:[red]Net\\u001b[2J) measures" in errors.getvalue()

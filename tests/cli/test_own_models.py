@@ -121,6 +121,15 @@ def test_reports_from_show_compare_and_search_and_what_changed_between_two(analy
         assert (tmp_path / f"{name}.html").read_text().startswith("<!doctype html>")
 
 
+@pytest.mark.parametrize("words", [["n\udcff.py:build"], ["net.py:build", "--kwarg", "a=\udcff"]])
+@pytest.mark.parametrize("verb", ["show", "measure"])
+def test_bytes_that_are_no_text_are_wrong_use(analyze, verb: str, words: list[str]) -> None:
+    """No record can hold them: such a target was said to have ended its process."""
+    done = analyze(verb, *words, "--input", "1,8")
+    assert done.returncode == 2
+    assert "is not UTF-8" in done.stderr
+
+
 def test_a_report_that_is_none(analyze, tmp_path: Path) -> None:
     (tmp_path / "x.html").write_text("<p>no report</p>")
     (tmp_path / "y.html").write_text("<p>no report</p>")

@@ -1,4 +1,4 @@
-"""`analyze results`, as a subprocess, on the database of a real sweep."""
+"""`analyze results`, on the database of a real sweep."""
 
 from __future__ import annotations
 
@@ -165,6 +165,15 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatc
     with pytest.raises(UsageError, match=r'pip install "modelbudget\[parquet\]"'):
         export.export([], tmp_path / "rows.parquet")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_a_source_whose_name_is_no_text_is_merged(analyze, swept: Path, tmp_path: Path) -> None:
+    other = tmp_path / "\udcff"
+    other.mkdir()
+    (other / "results.db").write_bytes(swept.read_bytes())
+    assert analyze("results", "merge", str(other), "--out", "merged.db").returncode == 0
+    assert {row.source for row in Database(tmp_path / "merged.db").rows()} == {rf"{tmp_path}/\udcff/results.db"}
 
 
 def test_merge_keeps_each_rows_source(analyze, swept: Path, tmp_path: Path) -> None:

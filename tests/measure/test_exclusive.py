@@ -249,6 +249,27 @@ def test_the_clock_stands_while_any_thread_waits(
     assert standing <= later < device_clock()
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b'{"pid": 1, "since": "x", "command": "\xc3', b"\xff", b"[]", b'{"pid": "x"}']
+)
+def test_a_holder_that_was_killed_as_it_signed_is_told_as_one(
+    tmp_path: Path, holder: subprocess.Popen[str], told: list[str], monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    (path,) = tmp_path.glob("*.lock")
+    path.write_bytes(content)
+    monkeypatch.setattr(patience, "seconds", 0.0)
+    with pytest.raises(BusyError, match="another process"), exclusive("cpu", tmp_path):
+        pass
+    assert list(holders(tmp_path)) == [("cpu", "a process that did not sign")]
+
+
+def test_any_command_line_signs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["analyze", "measure", "\udcff.py:build", "\x1b[2J"])
+    with exclusive("cpu", tmp_path):
+        ((device, who),) = holders(tmp_path)
+    assert (device, "\\udcff.py:build \\u001b[2J" in who) == ("cpu", True)
+
+
 def test_the_lock_lies_where_only_this_user_writes() -> None:
     found = runtime_folder().stat()
     assert (found.st_uid, found.st_mode & 0o022) == (os.getuid(), 0)

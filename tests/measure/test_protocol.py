@@ -31,7 +31,7 @@ from analyzer.measuring.measure import (
     require_dtype,
     subject_of,
 )
-from analyzer.measuring.protocol import Protocol, TimingSeries, in_a_process, measurement, rounds
+from analyzer.measuring.protocol import Protocol, TimingSeries, Worker, in_a_process, measurement, rounds
 from analyzer.measuring.statistics import (
     Stopper,
     autocorrelation,
@@ -260,6 +260,7 @@ def test_percentiles_by_hand() -> None:
 # -- real processes --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_small_model_against_another_in_real_processes() -> None:
     ((name, made),) = measure_all(
         [SMALL], BASE, device="cpu", batch=2, protocol=Protocol(discard=1, pairs=2, most=2, least=2, singles=3)
@@ -281,14 +282,14 @@ def test_a_small_model_against_another_in_real_processes() -> None:
         Conditions(mode="training", autocast="bfloat16"),
     ],
 )
-def test_conditions_reach_the_process(conditions: Conditions) -> None:
+def test_conditions_reach_the_worker(conditions: Conditions, here: Worker) -> None:
     job = Job(model=SMALL, baseline=BASE, device="cpu", batch=2, conditions=conditions, discard=1, pairs=1)
-    answer = room.in_a_process(job)
+    answer = here(job)
     assert answer.error is None
     assert answer.threads == (conditions.threads or answer.threads)
 
 
-def test_a_model_of_ones_own_is_measured_and_its_failure_is_told(tmp_path: Path) -> None:
+def test_a_model_of_ones_own_is_measured_and_its_failure_is_told(tmp_path: Path, here: Worker) -> None:
     (tmp_path / "mine.py").write_text(
         "import torch\nclass Net(torch.nn.Module):\n"
         "    def __init__(self, bad=False):\n        super().__init__()\n"
@@ -303,7 +304,7 @@ def test_a_model_of_ones_own_is_measured_and_its_failure_is_told(tmp_path: Path)
         for s in (good, bad)
     ]
     assert room.in_a_process(jobs[0]).error is None
-    assert "no good" in (room.in_a_process(jobs[1]).error or "")
+    assert "no good" in (here(jobs[1]).error or "")
     with pytest.raises(UsageError, match="inputs with a batch"):
         subject_of(resolve(f"{tmp_path}/mine.py:Net"))
 
@@ -352,11 +353,13 @@ def test_the_largest_batch_of_a_gpu_is_lowered_until_it_runs(monkeypatch: pytest
 
 @pytest.mark.parametrize("autocast", ["none", "bfloat16"])
 @pytest.mark.parametrize("mode", ["inference", "training"])
-def test_measured_memory_on_the_cpu_is_the_predicted_and_a_kernels_own_buffers(mode: str, autocast: str) -> None:
+def test_measured_memory_on_the_cpu_is_the_predicted_and_a_kernels_own_buffers(
+    mode: str, autocast: str, here: Worker
+) -> None:
     """The allocator's own events: never less than live tensors, and what is more has a name, on every processor."""
     variant = Variant(block="dense", block_config=(2, 2), growth=16, init=32, image=96, classes=10)
     found = measure_memory(
-        subject_of(variant), batch=8, device="cpu", conditions=Conditions(mode=mode, autocast=autocast)
+        subject_of(variant), batch=8, device="cpu", conditions=Conditions(mode=mode, autocast=autocast), worker=here
     )
     predicted = predict_memory(variant, 8, Training(autocast=autocast))
     expected = predicted.peak_training_bytes if mode == "training" else predicted.peak_inference_bytes
@@ -421,6 +424,7 @@ def run_measure(*words: str, folder: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     """The first model is done before the second: its row is on disk when the signal comes."""
     out = tmp_path / "rows.jsonl"
@@ -439,6 +443,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     assert SMALL.name in stdout
 
 
+@pytest.mark.slow
 def test_without_a_name_the_rows_go_to_reports_and_each_failure_is_one(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("import torch\ndef net():\n    return torch.nn.Linear(3, 2)\n")
     process = run_measure(

@@ -185,7 +185,7 @@ def killed_command() -> Trial:
         place = folder.parent / "command"
         place.mkdir(exist_ok=True)
         process = analyze(SWEEP, place, folder.name)
-        time.sleep(chance.uniform(0, 25))
+        time.sleep(chance.uniform(0, 60))
         process.kill()
         process.communicate()
         rows = measured_in(place / "out")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import warnings
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from fakes import measurement
 
@@ -58,6 +60,28 @@ def test_a_flipped_digit_is_named_left_out_and_counted_again(tmp_path: Path, col
     with pytest.warns(DamageWarning):
         assert swept(tmp_path) == counted
     with closing(Database(tmp_path / "results.db")) as database:
+        assert {row.record.target.name for row in database.rows()} == {row.target.name for row in counted}
+
+
+@pytest.mark.parametrize("column", ["name", "record", "host", "analyzer", "checksum"])
+@pytest.mark.parametrize("measured", [False, True])
+def test_a_row_that_is_no_text_any_more_hides_no_other(tmp_path: Path, column: str, measured: bool) -> None:
+    """A flipped highest bit leaves bytes that are not UTF-8: SQLite would give none of the rows."""
+    counted = swept(tmp_path)
+    if measured:
+        with closing(open_store(tmp_path)) as store:
+            store.put([msgspec.structs.replace(counted[1], measured=measurement(1.5, "b"))])
+    with closing(sqlite3.connect(tmp_path / "results.db", isolation_level=None)) as raw:
+        (row,) = raw.execute("SELECT max(id) FROM rows").fetchone() if measured else (2,)
+        raw.execute(f"UPDATE rows SET {column} = CAST(X'B3' || substr({column}, 2) AS TEXT) WHERE id = ?", (row,))
+    with closing(Database(tmp_path / "results.db")) as database, pytest.warns(DamageWarning, match=f"row {row} "):
+        left = [record.record for record in database.rows()]
+    assert left == (counted if measured else [*counted[:1], *counted[2:]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamageWarning)
+        assert swept(tmp_path) == counted
+    with closing(Database(tmp_path / "results.db")) as database, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamageWarning)
         assert {row.record.target.name for row in database.rows()} == {row.target.name for row in counted}
 
 

@@ -8,6 +8,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -199,12 +200,19 @@ def test_a_database_that_can_not_be_written_is_read_and_not_changed(
         raw.execute("ALTER TABLE rows DROP COLUMN checksum")
         raw.execute("PRAGMA user_version = 1")
     before = (tmp_path / "results.db").read_bytes()
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for pid in (ended.pid, os.getppid()):  # a killed reader's copy, and one that is still read
+        (tmp_path / "tmp" / f"analyzer-read-{pid}-x").mkdir()
     monkeypatch.setattr(os, "access", lambda *_: False)
     with closing(Database(tmp_path / "results.db")) as opened:
         assert [row.record for row in opened.rows()] == ROWS
         with pytest.raises(UsageError, match="nothing can be written"):
             opened.remove(lambda row: True)
     assert (tmp_path / "results.db").read_bytes() == before
+    assert [path.name for path in (tmp_path / "tmp").iterdir()] == [f"analyzer-read-{os.getppid()}-x"]
 
 
 def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:

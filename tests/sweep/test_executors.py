@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from fakes import measurement
@@ -154,7 +153,9 @@ def test_a_cluster_that_does_not_answer(address: str) -> None:
         executor_of("ray", address=address)
 
 
-def test_from_python_two_processes_count_what_one_counts(tmp_path: Path) -> None:
-    grid = Grid(growth=list(range(4, 104)), compression=[i / 100 for i in range(1, 101)], block="dense")
+def test_from_python_two_processes_count_what_one_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "BLOCK", 40)
+    grid = Grid(growth=list(range(4, 24)), compression=[i / 20 for i in range(1, 21)], block="dense")
+    assert len(grid) > executors.FEW * run.BLOCK  # worth a pool
     one, two = (analyzer.sweep(grid, jobs=jobs).records for jobs in (1, 2))
     assert one == two

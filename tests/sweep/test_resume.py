@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -65,11 +66,16 @@ def counted_variants(monkeypatch: pytest.MonkeyPatch) -> list[Variant]:
     return seen
 
 
+@functools.cache
+def counted_anew() -> tuple[run.SweepPlan, list[Record]]:
+    plan = run.plan(GRID)
+    return plan, list(run.count(plan, MemoryStore()))
+
+
 @given(st.sets(st.integers(0, 60)))
 @settings(max_examples=20, deadline=None)
 def test_whatever_is_there_the_rows_are_the_same(missing: set[int]) -> None:
-    plan = run.plan(GRID)
-    whole = list(run.count(plan, MemoryStore()))
+    plan, whole = counted_anew()
     there = {row.target.name: row for i, row in enumerate(whole) if i not in missing}
     store = MemoryStore()
     assert list(run.count(plan, store, there)) == whole == store.records()

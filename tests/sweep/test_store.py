@@ -95,5 +95,5 @@ def test_a_record_reads_back_from_its_json() -> None:
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="can't write"):
+    with pytest.raises(UsageError, match="can't be written"):
         JsonlStore(tmp_path / "file" / "results.jsonl")
