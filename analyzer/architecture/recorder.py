@@ -100,7 +100,13 @@ class Recorder:
                 raise ArchitectureError("its result is never read", where=where, fix="use it, or leave it out")
 
     def ops(self) -> Iterator[tuple[Scope, Op]]:
-        """Every op in execution order with its scope."""
+        """Every op in execution order with its scope. IrregularError where one stands for several layers'."""
+        if self._repetitions:
+            raise IrregularError
+        return self.recorded()
+
+    def recorded(self) -> Iterator[tuple[Scope, Op]]:
+        """Every op as it was recorded: one of a repetition is every layer's (see `run_of`, `repetition_of`)."""
         return self.root.ops()
 
     def path(self, name: str = "") -> str:
@@ -110,7 +116,7 @@ class Recorder:
     @property
     def input_tensor(self) -> Value:
         """The image that enters the network."""
-        return next(op.inputs[0] for _, op in self.ops())
+        return next(op.inputs[0] for _, op in self.recorded())
 
     @property
     def output_tensor(self) -> Value:

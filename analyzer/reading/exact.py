@@ -74,7 +74,7 @@ def _alike(net: Net) -> Iterator[tuple[Run | None, list[tuple[Op, Dim]]]]:
     Ops of a series come with its run: they are so many in each of its layers.
     """
     seen: dict[tuple[object, ...], tuple[Run | None, dict[tuple[object, ...], tuple[Op, Dim]]]] = {}
-    for _, op in net.ops():
+    for _, op in net.recorded():
         if not op.weightless:
             run, times = _layers(net.run_of(op), op)
             _, places = seen.setdefault(op.widths, (run, {}))
@@ -94,7 +94,7 @@ def _layers(run: Run | None, op: Op) -> tuple[Run | None, Dim]:
 def depth(net: Net) -> Dim:
     """Convolutions and linear layers on the longest path from input to output: ResNet-50 has 50 (He et al. 2016)."""
     longest: dict[int, Any] = {}
-    for _, op in net.ops():
+    for _, op in net.recorded():
         repetition = net.repetition_of(op)
         if repetition is not None and repetition.x.id not in longest:
             longest[repetition.x.id] = 0
@@ -112,7 +112,7 @@ def depth(net: Net) -> Dim:
 def norm_channels(net: Net) -> tuple[Dim, Dim]:
     """Channels of all batch normalisations together, and how many there are."""
     channels, norms = Tally(), Tally()
-    for _, op in net.ops():
+    for _, op in net.recorded():
         if (normalised := op.normalised) is not None:
             channels.add(normalised, run=net.run_of(op))
             norms.add(1, run=net.run_of(op))

@@ -35,7 +35,7 @@ def saved(net: Net, batch: int) -> Iterator[tuple[Scope, Op, Dim]]:
 def _kept(net: Net) -> Iterator[tuple[Scope, Op, list[Value]]]:
     """Each op with the values whose storages it is the first to keep; each is all of its storage."""
     keeping = _Keeping()
-    for scope, op in net.ops():
+    for scope, op in net.recorded():
         repetition = net.repetition_of(op)
         if repetition is not None:
             keeping.enter(repetition)
@@ -92,7 +92,7 @@ def saved_bytes(net: Net, batch: int) -> Dim:
 def trainable(net: Net, batch: int) -> Truth:
     """Whether batch normalisation can train: more than one value a channel everywhere (bool, or a mask)."""
     ok: Truth = True
-    for _, op in net.ops():
+    for _, op in net.recorded():
         if op.normalised is not None:
             values: Any = batch * op.x.area
             run = net.run_of(op)

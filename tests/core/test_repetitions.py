@@ -17,7 +17,7 @@ from analyzer.architecture.network import Columns, trace
 from analyzer.architecture.variant import Variant
 from analyzer.errors import ArchitectureError
 from analyzer.figures import FIGURES
-from analyzer.reading import vector
+from analyzer.reading import readings, vector
 from analyzer.reading.family import _groups, columns_of, record
 from analyzer.reading.vector import ColumnCounts, count_columns
 
@@ -88,7 +88,7 @@ def test_every_block_short_is_every_variant_alone(name: str) -> None:
 
 
 def ops_of(*variants_: Variant, short: bool) -> int:
-    return sum(1 for _ in trace(columns_of(variants_), short=short).ops())
+    return sum(1 for _ in trace(columns_of(variants_), short=short).recorded())
 
 
 @pytest.mark.parametrize("name", [name for name in BUILT_IN if name not in ("logdense", "harmonic")])
@@ -217,3 +217,11 @@ def test_depths_are_an_axis_like_any_other(name: str) -> None:
         for figure in EXACT:
             if not (counts.untrainable[i] and FIGURES[figure].training):
                 assert counts.figures[figure][i] == getattr(alone, figure), (variant, figure)
+
+
+def test_a_reading_that_knows_nothing_of_repetitions_reads_every_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(readings.READINGS, "depth", lambda read: sum(op.is_layer for _, op in read.net.ops()))
+    columns = columns_of([Variant(block="dense", block_config=(6, 9), growth=growth, bn_size=2) for growth in (8, 16)])
+    stem, layers, transition, classifier = 1, 2 * (6 + 9), 1, 1
+    counted = count_columns(columns, 1, ["depth"]).figures["depth"]
+    assert counted.tolist() == [stem + layers + transition + classifier] * 2
