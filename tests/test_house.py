@@ -204,7 +204,7 @@ def test_git_and_processes_are_called_in_one_place_each() -> None:
         {("subprocess", name) for name in ("run", "Popen", "call", "check_call", "check_output", "getoutput")}
         | {("os", name) for name in ("system", "popen", "posix_spawn", "execv", "execvp", "execve", "fork")}
     }  # fmt: skip
-    assert calls == {"analyzer.git_calls", "analyzer.processes", "analyzer.budget.baseline"}
+    assert calls == {"analyzer.git_calls", "analyzer.processes"}
     for path, tree in TREES.items():
         words = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and node.value == "git"]
         assert not words or module_name(path) in ("analyzer.git_calls", "analyzer.budget.git"), path

@@ -28,7 +28,7 @@ def search(
     under: str | Variant | None = None, best: int = 0, batch: int | None = None, seconds: float = 60.0,
     jobs: int | None = None, seed: int = 0, profile: str | Path | None = None, objective: Sequence[str] | str = (),
     trials: int | None = None, sampler: Literal["tpe", "nsga2"] = "tpe", device: str = "auto",
-    out: str | Path | None = None,
+    out: str | Path | None = None, max_memory: int | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """The Pareto front of a space under limits by figure (inclusive), one row a variant, as a DataFrame.
 
@@ -40,6 +40,7 @@ def search(
     With a measured `objective` (measured_latency_s, measured_images_per_s, measured_ratio) variants are proposed by
     Optuna, beginning with the static front, and at most `trials` measured on `device`; every measured one is a row.
     `minimize` and `maximize` count beside it where they are given. `out` keeps the study and its rows to go on from.
+    `max_memory` bounds the bytes that all processes of a search by counts take together.
     `batch` is that of memory (default: 1) and of measuring (default: the device's usual).
     """
     from analyzer.searching import execution
@@ -59,7 +60,7 @@ def search(
         folder = None if out is None else Path(out)
         return _measured(execution.StudyPlan(question, Workplace(device=device), folder))
     execution.require_unmeasured(trials=trials, out=out)
-    return _counted(execution.SearchPlan(space, query, seconds, jobs, seed, profile_at(profile)))
+    return _counted(execution.SearchPlan(space, query, seconds, jobs, seed, profile_at(profile), max_memory))
 
 
 def _counted(plan: SearchPlan) -> pd.DataFrame:

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from analyzer.architecture.dims import is_array
-
 if TYPE_CHECKING:
-    from analyzer.architecture.dims import Dim
+    from analyzer.architecture.dims import Dim, Run
 
+PLAIN = (int, bool, float, str, type(None))
 FLOAT, INDEX = 4, 8
 """Bytes of an fp32 number, and of an index or counter (int64)."""
 
@@ -132,14 +131,17 @@ class Op(ABC):
         return {"inputs": self.inputs, "result": (self.output,), "nothing": ()}[self.keeps]
 
     @property
-    def signature(self) -> tuple[object, ...]:
-        """All that its figures follow from: ops of one signature cost the same. An array counts as itself."""
-        x, y = self.inputs[0], self.output
-        dims: list[Any] = [x.channels, x.area, y.channels, y.area]
-        for other in self.inputs[1:]:
-            dims += other.channels, other.area
-        dims += [getattr(self, name) for name in type(self).__slots__]
-        return (type(self), *[dim if type(dim) is int or not is_array(dim) else id(dim) for dim in dims])
+    def widths(self) -> tuple[object, ...]:
+        """All that its parameters follow from: ops of the same have as many. An array counts as itself."""
+        dims: list[Any] = [self.output.channels, *[getattr(self, name) for name in type(self).__slots__]]
+        dims += [x.channels for x in self.inputs]
+        return (type(self), *[dim if type(dim) in PLAIN else id(dim) for dim in dims])
+
+    @property
+    def areas(self) -> tuple[object, ...]:
+        """What beside its widths its figures follow from."""
+        dims = [self.output.area, *[x.area for x in self.inputs]]
+        return tuple([dim if type(dim) is int else id(dim) for dim in dims])
 
     # what it costs: see reading/exact.py
 
@@ -156,6 +158,12 @@ class Op(ABC):
     @abstractmethod
     def macs(self, parameters: tuple[Dim, ...]) -> Dim:
         """Multiply-accumulates of one sample. `parameters` are its own, as MACs are made from their products."""
+
+    def macs_each(self, parameters: tuple[Dim, ...]) -> Dim | None:
+        """Multiply-accumulates at each position of the result, where there are as many at all, so that a search counts
+        them apart from the image. None: nothing is known of that.
+        """
+        return None
 
     @property
     @abstractmethod
@@ -286,3 +294,22 @@ class Scope:
     def path_of(self, op: Op) -> str:
         """The dotted module path of one of this scope's own ops; a functional op belongs to the scope itself."""
         return ".".join(part for part in (self.path, op.name) if part)
+
+
+@dataclass(slots=True)
+class Repetition(Scope):
+    """Steps that are recorded once for all layers of a run: each layer reads what the one before it gives.
+
+    The first of them gets `enters` and the last gives `leaves`; recorded are `x` and `gives` of every layer.
+    """
+
+    run: Run = field(kw_only=True)
+    enters: Value = field(kw_only=True)
+    x: Value = field(kw_only=True)
+    gives: Value = field(kw_only=True)
+    leaves: Value = field(kw_only=True)
+
+    @property
+    def output(self) -> Value:
+        """What the last layer gives."""
+        return self.leaves

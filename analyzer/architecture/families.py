@@ -12,9 +12,11 @@ from analyzer.architecture.wiring import Layer
 
 if TYPE_CHECKING:
     from analyzer.architecture.blocks import BlockType
+    from analyzer.architecture.dims import LayerNumber
     from analyzer.architecture.facts import Value
     from analyzer.architecture.net import Net
     from analyzer.architecture.network import Columns
+    from analyzer.architecture.repeating import LayerFunction
     from analyzer.architecture.variant import Variant
     from analyzer.architecture.wiring import LayerAt
 
@@ -43,12 +45,13 @@ def _at(value: Any, stage: int) -> Any:
 def _densenet(net: Net, x: Value, v: Variant | Columns, block: BlockType) -> None:
     """Huang et al. 2017: stem, dense blocks with transitions between, BN, ReLU, global pool, classifier."""
     inplace = block.inplace
+    alike = None if v.bn_size is None or isinstance(v.growth, (str, tuple)) else v.bn_size * v.growth
     with net.scope("features", "Sequential"):
         with net.part("stem"):
             x = STEMS[v.stem](net, x, v.init, StemNames("conv0", "norm0", "relu0", "pool0"), inplace=inplace)
         for stage, depth in enumerate(v.block_config):
             with net.part("stage", stage + 1), net.scope(f"denseblock{stage + 1}", "DenseBlock"):
-                x = block.stage(net, x, depth, _dense_layers(v, stage), block)
+                x = block.stage(net, x, depth, _dense_layers(v, stage, alike), block)
             if stage + 1 < len(v.block_config):
                 with net.part("transition", stage + 1), net.scope(f"transition{stage + 1}", "Transition"):
                     x = transition(net, x, scaled(x.channels, _at(v.compression, stage)), inplace=inplace)
@@ -58,13 +61,18 @@ def _densenet(net: Net, x: Value, v: Variant | Columns, block: BlockType) -> Non
         net.linear("classifier", net.flatten(net.global_pool(x, window=block.window_pool)), v.classes)
 
 
-def _dense_layers(v: Variant | Columns, stage: int) -> LayerAt:
-    """What the variant says about a dense stage's layers. Widths that are one for the stage are computed once."""
+def _dense_layers(v: Variant | Columns, stage: int, alike: Dim | None) -> LayerAt:
+    """What the variant says about a dense stage's layers. Widths that are one for the stage are computed once.
+
+    `alike` is the hidden width where it is one for all stages.
+    """
     growth, ratio = _at(v.growth, stage), _at(v.ratio, stage)
     bn_size: Dim | None = v.bn_size
-    fixed: Dim | None = None if bn_size is None or isinstance(growth, str) else bn_size * growth
+    fixed = alike
+    if alike is None and bn_size is not None and not isinstance(growth, str):
+        fixed = bn_size * growth
 
-    def layer_at(x: Value, i: int) -> Layer:
+    def layer_at(x: Value, i: LayerNumber | int) -> Layer:
         grow: Dim = x.channels if isinstance(growth, str) else growth
         hidden = grow  # of a block without a hidden width
         if ratio is not None:
@@ -86,12 +94,17 @@ def _resnet(net: Net, x: Value, v: Variant | Columns, block: BlockType) -> None:
     for stage, depth in enumerate(v.block_config):
         layer = _wide_layer(v, stage, 4 * v.init)
         with net.part("stage", stage + 1), net.scope(f"layer{stage + 1}", "Sequential"):
-            for i in range(depth):
-                stride = 2 if i == 0 and stage > 0 else 1
-                with net.scope(str(i), block.kind):
-                    x = block.layer(net, x, replace(layer, stride=stride, first=i == 0))
+            x = net.repeat(x, depth, _bottlenecks(net, block, layer, stride=1 if stage == 0 else 2))
     with net.part("head"):
         net.linear("fc", net.flatten(net.global_pool(x, "avgpool")), v.classes)
+
+
+def _bottlenecks(net: Net, block: BlockType, layer: Layer, *, stride: int) -> LayerFunction:
+    def record(x: Value, i: LayerNumber | int) -> Value:
+        with net.scope(str(i), block.kind):
+            return block.layer(net, x, replace(layer, stride=stride if i == 0 else 1, first=i == 0))
+
+    return record
 
 
 def _wide_layer(v: Variant | Columns, stage: int, first_width: Dim) -> Layer:
@@ -112,11 +125,17 @@ def _vovnet(net: Net, x: Value, v: Variant | Columns, block: BlockType) -> None:
         with net.part("stage", stage + 1), net.scope(f"stage{stage + 1}", "Sequential"):
             if stage > 0:
                 x = net.max_pool("pool", x, 3, stride=2, ceil=True)
-            for i in range(depth):
-                with net.scope(f"module{i + 1}", block.kind):
-                    x = block.layer(net, x, layer)
+            x = net.repeat(x, depth, _modules(net, block, layer))
     with net.part("head"):
         net.linear("classifier", net.flatten(net.global_pool(x)), v.classes)
+
+
+def _modules(net: Net, block: BlockType, layer: Layer) -> LayerFunction:
+    def record(x: Value, i: LayerNumber | int) -> Value:
+        with net.scope(f"module{i + 1}", block.kind):
+            return block.layer(net, x, layer)
+
+    return record
 
 
 DENSENET = Family(

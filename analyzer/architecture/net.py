@@ -8,13 +8,13 @@ or a whole chunk of a search. Every figure is a reading of the recorded trace.
 from __future__ import annotations
 
 from analyzer.architecture import ops
-from analyzer.architecture.dims import Dim, is_array, is_one, is_zero
+from analyzer.architecture.dims import Dim, everywhere, is_array, is_one, is_zero
 from analyzer.architecture.facts import Value
-from analyzer.architecture.recorder import Recorder
+from analyzer.architecture.repeating import Repeater
 from analyzer.errors import ArchitectureError
 
 
-class Net(Recorder):
+class Net(Repeater):
     """A network while it is recorded, and the trace of it afterwards: one method a primitive."""
 
     def _windowed(self, x: Value, name: str, kernel: Dim, stride: Dim, padding: Dim, *, up: bool = False) -> Dim:
@@ -24,7 +24,7 @@ class Net(Recorder):
         if up and is_zero(padding) and not is_array(kernel) and not is_array(stride) and kernel > stride:
             # Rounding up adds a window that begins inside the image wherever kernel > stride and something is left.
             size, fix = (before - kernel + stride - 1) // stride + 1, "use a larger image"
-        elif is_one(stride) and not is_array(kernel) and not is_array(padding) and 2 * padding == kernel - 1:
+        elif is_one(stride) and everywhere(2 * padding == kernel - 1):
             return before
         else:
             size = (before + 2 * padding - kernel) // stride + 1
@@ -91,7 +91,8 @@ class Net(Recorder):
     def concat(self, *xs: Value) -> Value:
         """Concatenation along channels; all must have one image size."""
         self._one_size(*xs)
-        channels = sum((x.channels for x in xs[1:]), start=xs[0].channels)
+        more = sum((x.channels for x in xs[2:]), start=xs[1].channels) if len(xs) > 1 else 0
+        channels = self._grown(xs[0].channels, more)
         return self._record(ops.Concat("", xs, self._tensor(channels, xs[0].size, high=sum(x.high for x in xs))))
 
     def add(self, x: Value, y: Value, *, inplace: bool = True) -> Value:

@@ -15,17 +15,19 @@ from analyzer.architecture.variant import Variant
 class Columns(VariantFields):
     """Many variants of one structure: where Variant has a number, an int64 (float64) array of variants may stand.
 
+    Arrays have one axis, or each one of its own along which it varies, and NumPy spreads them over all combinations.
     `init` is an array; where it is none, the columns are one variant. What `Axis.structure` says of a value is one for
-    all. Nothing is validated.
+    all; but depths may be arrays too where figures are counted, not replayed. Nothing is validated.
     """
 
 
-def trace(variant: Variant | Columns) -> Net:
+def trace(variant: Variant | Columns, *, short: bool = False) -> Net:
     """The network of one variant, or of a chunk of variants at once.
 
-    Raises ArchitectureError where a single variant makes no network; in array form see `Net.invalid`.
+    Raises ArchitectureError where a single variant makes no network; in array form see `Net.invalid`. With `short` a
+    repetition's layers may be recorded as one: see `Net.regular`, and an IrregularError where none can.
     """
-    net = Net(vector=is_array(variant.init))
+    net = Net(vector=is_array(variant.init), short=short)
     block = BLOCKS[variant.block]
     net.layer_kind = block.kind
     net.root.kind = block.family.kind

@@ -49,6 +49,9 @@ class Conv(Op):
     def macs(self, parameters: tuple[Dim, ...]) -> Dim:
         return parameters[0] * self.output.area
 
+    def macs_each(self, parameters: tuple[Dim, ...]) -> Dim:
+        return parameters[0]
+
     @property
     def kind(self) -> Kind:
         if not is_one(self.groups):

@@ -8,8 +8,8 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from analyzer.architecture.dims import Array, Dim, Truth, bounds_of, is_array
-from analyzer.architecture.facts import Op, Part, PartKind, Scope, Value
+from analyzer.architecture.dims import Array, Dim, IrregularError, Run, Series, Truth, bounds_of, is_array
+from analyzer.architecture.facts import Op, Part, PartKind, Repetition, Scope, Value
 from analyzer.errors import ArchitectureError
 
 
@@ -20,8 +20,8 @@ class Recorder:
     bound the totals over all variants, as exact ints, so that int64 overflow is seen before it can wrap.
     """
 
-    def __init__(self, *, vector: bool = False) -> None:
-        self.vector = vector
+    def __init__(self, *, vector: bool = False, short: bool = False) -> None:
+        self.vector, self.short = vector, short
         self.root = Scope("", "Network", "")
         self.layer_kind = ""  # class name of the modules that are its layers
         self.invalid: Truth = False
@@ -36,8 +36,13 @@ class Recorder:
         self._names: list[set[str]] = [set()]
         self._bounds: dict[int, tuple[Array, int, int]] = {}  # by an array's id, which it keeps alive
         self._areas: dict[int, tuple[Array, Array]] = {}
+        self._increments: dict[int, tuple[Dim, Dim, Dim]] = {}  # by a width's id: it, what it was, what came to it
+        self._parameters: dict[int, tuple[Dim, ...]] = {}
         self._part: Part | None = None
         self._parts: dict[int, Part | None] = {}
+        self._runs: list[Run] = []
+        self._run: Run | None = None  # whose layers are being recorded as one
+        self._repetitions: dict[int, Repetition] = {}
 
     # -- structure ---------------------------------------------------------------------------------------------
 
@@ -71,6 +76,22 @@ class Recorder:
         """The part that an op was recorded in; None outside of any."""
         return self._parts[op.output.id]
 
+    def repetition_of(self, op: Op) -> Repetition | None:
+        """The repetition whose layers' ops an op stands for; None: it is one op."""
+        return self._repetitions.get(op.output.id)
+
+    def run_of(self, op: Op) -> Run | None:
+        """The run whose layers each have such an op; None: it is one op."""
+        repetition = self._repetitions.get(op.output.id)
+        return None if repetition is None else repetition.run
+
+    def parameters_of(self, op: Op) -> tuple[Dim, ...]:
+        """An op's parameters, computed once."""
+        known = self._parameters.get(op.output.id)
+        if known is None:
+            known = self._parameters[op.output.id] = op.parameters
+        return known
+
     def close(self) -> None:
         """Ends the recording. ArchitectureError where a result but the last is read by nothing: it would be counted."""
         for value, (scope, op) in self._unread.items():
@@ -100,6 +121,8 @@ class Recorder:
 
     def bounds(self, dim: Dim) -> tuple[int, int]:
         """The least and the largest entry, as ints; an array's are computed once."""
+        if type(dim) is int:
+            return dim, dim
         if not is_array(dim):
             return int(dim), int(dim)
         known = self._bounds.get(id(dim))
@@ -113,6 +136,8 @@ class Recorder:
             return
         if ok is False and not self.vector:
             raise ArchitectureError(what(), where=self.path(name) or "network", fix=fix)
+        if self._run is not None and is_array(self._run.count):
+            ok = ok | (self._run.count < 1)  # a layer past a variant's depth makes nothing invalid
         self.invalid = True if isinstance(ok, bool) else self.invalid | ~ok
 
     def _claim(self, name: str, kind: str) -> None:
@@ -146,10 +171,17 @@ class Recorder:
         if self.bounds(dim)[0] < 1:
             self.require(dim >= 1, name, lambda: f"{what} {dim}", fix)
 
+    def _grown(self, channels: Dim, more: Dim) -> Dim:
+        """A width and what is put beside it; how it came about is remembered."""
+        sum_ = channels + more
+        if is_array(sum_):
+            self._increments[id(sum_)] = (sum_, channels, more)
+        return sum_
+
     def _divides(self, groups: Dim, channels: Dim, name: str) -> None:
         if is_array(groups) or groups != 1:
             self.require(
-                channels % groups == 0,
+                channels.divides_into(groups) if isinstance(channels, Series) else channels % groups == 0,
                 name,
                 lambda: f"{channels} channels do not divide into {groups} groups",
                 "choose groups that divide every width, or another growth",
@@ -161,9 +193,13 @@ class Recorder:
         self._ids += 1
         if high is None:
             high = self.bounds(channels)[1]
-        self.high_elements += high if size is None else high * self.bounds(size)[1] ** 2
+        self.high_elements += self._layers() * (high if size is None else high * self.bounds(size)[1] ** 2)
         area = 1 if size is None else self._area(size) if is_array(size) else size * size
         return Value(self._ids, channels, size, area, self._ids if storage is None else storage, high)
+
+    def _layers(self) -> int:
+        """How many layers what is recorded now stands for, at most."""
+        return 1 if self._run is None else self._run.most
 
     def _like(self, x: Value, *, inplace: bool = False) -> Value:
         """A result of the shape of x, in memory of its own or written into x."""
@@ -182,8 +218,10 @@ class Recorder:
         if (op.output.storage == op.x.storage) is not (op.is_view or op.overwrites):
             raise TypeError(f"{type(op).__name__} says is_view or overwrites, and its result's storage says otherwise")
         if op.is_layer:
-            self.high_macs += self._most_macs(op)
+            self.high_macs += self._layers() * self._most_macs(op)
         for x in op.inputs:
+            if x.id in self._repetitions:
+                raise IrregularError  # of one layer, outside its repetition
             self._unread.pop(x.id, None)
             if x.id in self._stale:
                 raise ArchitectureError(

@@ -15,6 +15,7 @@ from analyzer.architecture.dims import Dim, scaled
 if TYPE_CHECKING:
     from analyzer.architecture.axes import VariantFields
     from analyzer.architecture.blocks import BlockType
+    from analyzer.architecture.dims import LayerNumber
     from analyzer.architecture.facts import Value
     from analyzer.architecture.net import Net
 
@@ -52,20 +53,18 @@ class Layer:
         return self.of.drop
 
 
-LayerAt = Callable[["Value", int], Layer]
+LayerAt = Callable[["Value", "LayerNumber | int"], Layer]
 StageFunction = Callable[["Net", "Value", int, LayerAt, "BlockType"], "Value"]
 
 
-def _layer(net: Net, x: Value, i: int, layer: Layer, block: BlockType) -> Value:
+def _layer(net: Net, x: Value, i: LayerNumber | int, layer: Layer, block: BlockType) -> Value:
     with net.scope(f"denselayer{i + 1}", block.kind):
         return block.layer(net, x, layer)
 
 
 def chain(net: Net, x: Value, depth: int, layer_at: LayerAt, block: BlockType) -> Value:
     """Each layer gets the one before it, which concatenates (DenseNet) or adds for itself."""
-    for i in range(depth):
-        x = _layer(net, x, i, layer_at(x, i), block)
-    return x
+    return net.repeat(x, depth, lambda x, i: _layer(net, x, i, layer_at(x, i), block))
 
 
 def _joined(net: Net, xs: list[Value]) -> Value:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,27 +11,51 @@ from analyzer.budget.git import Repository
 from analyzer.budget.lock_file import Lock, Locked
 from analyzer.budget.schema import Configuration
 from analyzer.budget.untrusted_files import read_text
-from analyzer.errors import AnalyzerError, BaselineError
+from analyzer.errors import AnalyzerError
 
-_REBUILD_SECONDS = 1800
+
+@dataclass(frozen=True)
+class MergeBase:
+    """The commit where HEAD left `ref`, and the folder in which its configuration stands (then, not now)."""
+
+    repository: Repository
+    ref: str
+    commit: str
+    root: Path
+
+    def text(self, file: str) -> str | None:
+        """A file of the project as it was; None where it was not there."""
+        return self.repository.file_at(self.commit, self.root / file)
 
 
 @dataclass(frozen=True)
 class Baseline:
     """Locked models, and where they come from. `problem` says why there are none; `fix` what gives some.
 
-    `configuration` is the merge base's own, None where it is not asked for or there is none; `wrong` says why it
-    can't be read.
+    Of a merge base also the commit and its own configuration, None where there is none; `wrong` says why it can't be
+    read. `counted` are the models whose code there was counted, so that no lock is asked.
     """
 
     label: str
     models: dict[str, Locked]
     problem: AnalyzerError | None = None
     fix: str = "run `analyze lock` and commit analyzer.lock"
-    is_base: bool = False
+    merge_base: MergeBase | None = None
     configuration: Configuration | None = None
     wrong: AnalyzerError | None = None
     has_digests: bool = True
+    counted: frozenset[str] = frozenset()
+
+    @property
+    def is_base(self) -> bool:
+        """Whether it is another commit's."""
+        return self.merge_base is not None
+
+    @property
+    def begins(self) -> bool:
+        """Whether budgets begin with this branch: the merge base has none, so there is nothing to have grown from."""
+        there = self.configuration or self.wrong or self.problem or self.models
+        return self.is_base and not there
 
 
 def read_lock(path: Path) -> Lock | None:
@@ -54,8 +75,8 @@ def from_lock_file(project: Project) -> Baseline:
     return Baseline(lock_file.FILE, lock.models, has_digests=lock.has_digests)
 
 
-def from_merge_base(project: Project, against: str, *, rebuild: bool) -> Baseline:
-    """The lock and configuration at the commit where HEAD left `against`; with `rebuild` its models counted anew.
+def from_merge_base(project: Project, against: str) -> Baseline:
+    """The lock and configuration at the commit where HEAD left `against`.
 
     Raises UsageError where there is no such ref, BaselineError where the clone is too shallow.
     """
@@ -63,57 +84,38 @@ def from_merge_base(project: Project, against: str, *, rebuild: bool) -> Baselin
     commit = repository.merge_base(against)
     label = f"{against} (merge base {commit[:10]})"
     fix = f"commit an analyzer.lock to {against}, or add --rebuild, which counts the old commit's models"
-    configuration, wrong = None, None
+    base = MergeBase(repository, against, commit, _root_at(repository, commit, project))
+    configuration, wrong, lock, problem = None, None, None, None
     try:
-        configuration = _configuration_at(repository, commit, project)
+        configuration = _configuration_at(base, project)
     except AnalyzerError as error:
         wrong = error
     try:
-        lock = _rebuilt(repository, commit, project) if rebuild else _locked_at(repository, commit, project)
-        problem = None
+        lock = _locked_at(base)
     except AnalyzerError as error:
-        lock, problem = None, error
+        problem = error
     lock = lock or Lock({})
-    return Baseline(label, lock.models, problem, fix, True, configuration, wrong, lock.has_digests)
+    return Baseline(label, lock.models, problem, fix, base, configuration, wrong, lock.has_digests)
 
 
-def _configuration_at(repository: Repository, commit: str, project: Project) -> Configuration | None:
+def _root_at(repository: Repository, commit: str, project: Project) -> Path:
+    """The configuration's folder then: where it is now, else where the one lock stood that is there no more."""
+    if repository.has_file(commit, project.lock) or repository.has_file(commit, project.path):
+        return project.root
+    left = [path for path in repository.files_named(commit, lock_file.FILE) if not path.exists()]
+    return left[0].parent if len(left) == 1 else project.root
+
+
+def _configuration_at(base: MergeBase, project: Project) -> Configuration | None:
     """The budgets at a commit, in the file where they are now or in the other one where they may have been."""
     for name in dict.fromkeys([project.file, *FILES]):
-        text = repository.file_at(commit, project.root / name)
+        text = base.repository.file_at(base.commit, base.root / name)
         configuration = parse(text, name) if text is not None else None
         if configuration is not None:
             return configuration
     return None
 
 
-def _locked_at(repository: Repository, commit: str, project: Project) -> Lock | None:
-    text = repository.file_at(commit, project.lock)
-    return None if text is None else lock_file.from_text(text, f"{lock_file.FILE} at {commit[:10]}")
-
-
-def _rebuilt(repository: Repository, commit: str, project: Project) -> Lock:
-    """The old commit's models, counted by this version in a process of its own, in a worktree of that commit."""
-    with repository.worktree(commit) as tree:
-        folder = tree / repository.relative(project.root)
-        arguments = ["lock", "--output", "-", "--config", str(folder / project.file), "--not-from", str(repository.top)]
-        # -P: no file of the worktree stands in for a module of ours.
-        code = "from analyzer.processes import end_with_parent as end; end(); from analyzer.cli import main; main()"
-        command = [sys.executable, "-P", "-c", code, *arguments]
-        path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
-        try:
-            done = subprocess.run(
-                command, cwd=folder if folder.is_dir() else tree,
-                env={**os.environ, "PYTHONPATH": path, "NO_COLOR": "1"}, capture_output=True, encoding="utf-8",
-                errors="replace", stdin=subprocess.DEVNULL, timeout=_REBUILD_SECONDS, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise BaselineError(f"took over {_REBUILD_SECONDS} s", where=f"--rebuild of {commit[:10]}") from None
-        if done.returncode:
-            said = " ".join(done.stderr.split())
-            raise BaselineError(
-                f"can't be counted: {said[-600:]}",
-                where=f"--rebuild of {commit[:10]}",
-                fix="leave out --rebuild; submodules and built files are not in its worktree",
-            )
-        return lock_file.from_text(done.stdout, f"--rebuild of {commit[:10]}")
+def _locked_at(base: MergeBase) -> Lock | None:
+    text = base.repository.file_at(base.commit, base.root / lock_file.FILE)
+    return None if text is None else lock_file.from_text(text, f"{lock_file.FILE} at {base.commit[:10]}")

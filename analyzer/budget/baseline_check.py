@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from analyzer.budget.limits import BudgetLimit
 from analyzer.budget.lock_file import Identity, Locked
+from analyzer.budget.source import is_gone
 from analyzer.budget.verdict import Finding, Level
 from analyzer.figures import known
 
@@ -25,6 +27,12 @@ def baseline_of(name: str, identity: Identity, baseline: Baseline) -> Locked | N
     return same[0] if len(same) == 1 else None
 
 
+def is_moved(before: Identity, now: Identity, root: Path) -> bool:
+    """Whether one is the other at another place: equal terms, and what the old target named is gone."""
+    own = ":" in before.target and ":" in now.target and before.target != now.target
+    return own and msgspec.structs.replace(before, target=now.target) == now and is_gone(before.target, root)
+
+
 def standing_of(
     held: Held, base: Locked | None, limits: Sequence[BudgetLimit], baseline: Baseline
 ) -> Iterator[Finding]:
@@ -34,7 +42,7 @@ def standing_of(
         yield from _unlocked_figures(held, growing, baseline)
     elif base is not None:
         yield _stale(held, base, bool(growing), baseline)
-    elif growing:
+    elif growing and not baseline.begins:
         yield _missing(held, growing, baseline)
 
 
@@ -48,7 +56,12 @@ def _unlocked_figures(held: Held, growing: Sequence[BudgetLimit], baseline: Base
 
 def _stale(held: Held, base: Locked, grows: bool, baseline: Baseline) -> Finding:
     what = f"the baseline is another thing's: {_difference(base.identity, held.now.identity)}"
-    fix = "add a waiver of baseline until it has landed" if baseline.is_base else "run `analyze lock` and commit it"
+    fix = "run `analyze lock` and commit it"
+    if baseline.is_base:
+        anew = (
+            "" if held.name in baseline.counted else "add --rebuild, which counts the old code under the new terms, or "
+        )
+        fix = f"{anew}add a waiver of baseline until it has landed"
     return _finding(held, "stale", "error" if grows else "warning", what, fix)
 
 

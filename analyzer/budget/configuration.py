@@ -105,6 +105,15 @@ def parse(text: str, name: str) -> Configuration | None:
 def from_data(data: Any, where: str) -> Configuration:
     """The configuration of a table that was read. Raises UsageError."""
     configuration: Configuration = _struct(Configuration, data, where)
+    shared = configuration.pythonpath
+    if shared:
+        models = {
+            key: msgspec.structs.replace(model, pythonpath=[*model.pythonpath, *shared])
+            if model.target and ":" in model.target
+            else model
+            for key, model in configuration.models.items()
+        }
+        configuration = msgspec.structs.replace(configuration, models=models)
     seconds_of(configuration, _below(where, "timeout"))
     for key, model in configuration.models.items():
         place = _below(where, f"models.{key}")
@@ -199,9 +208,9 @@ def _check_model(model: Model, where: str) -> None:
     if model.target is not None and ":" not in model.target and re.search(r"\.py$|/", model.target):
         raise UsageError(f"{model.target!r} names no attribute", where=where, fix=f"such as {model.target}:build")
     own = model.target is not None and ":" in model.target
-    misplaced = ("variant", "batch") if own else ("kwargs", "input", "dtype")
+    misplaced = ("variant", "batch") if own else ("kwargs", "input", "dtype", "pythonpath")
     for key in misplaced:
-        if getattr(model, key) not in (None, {}):
+        if getattr(model, key) not in (None, {}, []):
             other = "a model of your own" if own else "the family"
             fix = "say kwargs and input instead" if own else "say variant and batch instead"
             raise UsageError(f"{key} means nothing to {other}", where=where, fix=fix)
@@ -243,8 +252,14 @@ def inputs_of(model: Model, where: str = "input") -> tuple[Input, ...]:
     return tuple(_input(one, model.dtype, where) for one in each)
 
 
-def _input(said: str | list[int], dtype: str | None, where: str) -> Input:
-    text = said if isinstance(said, str) else ",".join(map(str, said)) or "scalar"
+def _input(said: str | list[int | str], dtype: str | None, where: str) -> Input:
+    """One input: text, a shape, or a tuple of texts."""
+    if isinstance(said, str):
+        text = said
+    elif any(isinstance(part, str) for part in said):
+        text = f"({';'.join(map(str, said))})"
+    else:
+        text = ",".join(map(str, said)) or "scalar"
     try:
         read = parse_input(text)
     except UsageError as error:

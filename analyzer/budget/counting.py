@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from analyzer.architecture.axes import axis
@@ -15,11 +16,12 @@ from analyzer.budget import source
 from analyzer.budget.configuration import inputs_of
 from analyzer.budget.lock_file import Identity
 from analyzer.budget.schema import Model
-from analyzer.budget.source import Place
+from analyzer.budget.source import Place, within_repository
 from analyzer.budget.untrusted_files import contained
-from analyzer.errors import TargetError, UsageError
+from analyzer.errors import AnalyzerError, CountError, TargetError, UsageError
 from analyzer.reading import family
 from analyzer.records import Input, Record
+from analyzer.structs import Frozen
 from analyzer.targets.inputs import StructuredInput, tensors
 from analyzer.targets.isolation import SECONDS, isolated
 from analyzer.targets.loading import load
@@ -52,7 +54,12 @@ def resolved(model: Model, root: Path) -> Resolved:
         contained(root, target.location, f"target {model.target}")
         location = PurePosixPath(target.location.replace("\\", "/")).as_posix()
         target = replace(target, location=location, name=f"{location}:{target.attribute}")
-    return replace(target, kwargs=tuple(model.kwargs.items()), inputs=inputs_of(model), dtype=model.dtype)
+    for folder in model.pythonpath:
+        within_repository(root, folder)
+    return replace(
+        target, kwargs=tuple(model.kwargs.items()), inputs=inputs_of(model), dtype=model.dtype,
+        path=tuple(model.pythonpath),
+    )  # fmt: skip
 
 
 def _text(name: str, value: Any) -> str:
@@ -86,7 +93,7 @@ def count(
 
 
 def _count_module(target: ModuleTarget, root: Path, peaks: bool, not_from: Path | None) -> Counted:
-    with contextlib.chdir(root):
+    with contextlib.chdir(root), _without_code_of(not_from):
         made = load(target)
         if not_from is not None:
             _require_elsewhere(not_from, target)
@@ -96,6 +103,48 @@ def _count_module(target: ModuleTarget, root: Path, peaks: bool, not_from: Path 
         place = source.places(made, _factory(target), root)
         paths = ["", *(row.path for row in record.layers or ())]
         return Counted(record, {path: at for path in paths if (at := place(path)) is not None})
+
+
+class Fitting(Frozen, frozen=True, kw_only=True):
+    """Which of several targets could be made, which of several inputs it took (None: none), and what it costs."""
+
+    model: int
+    input: int | None
+    record: Record
+
+
+def first_fitting(models: Sequence[Model], inputs: Sequence[Model], root: Path, seconds: float) -> Fitting:
+    """The first model that can be made, on the first input (each in a model of its own) that it is fully counted on.
+
+    All in one process. Raises the first AnalyzerError where none can be made.
+    """
+    targets = [resolved(model, root) for model in models]
+    given = [inputs_of(model) for model in inputs]
+    first = targets[0]
+    assert isinstance(first, ModuleTarget)
+    return isolated(lambda: _first_fitting(targets, given, root), Fitting, first, seconds=seconds)
+
+
+def _first_fitting(targets: Sequence[Resolved], given: Sequence[tuple[Input, ...]], root: Path) -> Fitting:
+    failed: AnalyzerError | None = None
+    with contextlib.chdir(root):
+        for number, target in enumerate(targets):
+            assert isinstance(target, ModuleTarget)
+            try:
+                made = load(target)
+            except AnalyzerError as error:
+                failed = failed or error
+                continue
+            if isinstance(made, Variant):
+                return Fitting(model=number, input=None, record=family.record(made, 1, label=target.name))
+            for place, inputs in enumerate(given):
+                with contextlib.suppress(CountError):
+                    record = _record(replace(target, inputs=inputs), made, False)
+                    if not record.uncounted:
+                        return Fitting(model=number, input=place, record=record)
+            return Fitting(model=number, input=None, record=_record(target, made, False))
+    assert failed is not None
+    raise failed
 
 
 def _record(target: ModuleTarget, model: nn.Module, peaks: bool) -> Record:
@@ -125,20 +174,47 @@ def _factory(target: ModuleTarget) -> Any:
     return maker
 
 
+@contextlib.contextmanager
+def _without_code_of(folder: Path | None) -> Iterator[None]:
+    """Nothing that was imported from a folder is there for as long as this lasts, and nothing is found in it."""
+    if folder is None:
+        yield
+        return
+    loaded, path = _loaded_from(folder), list(sys.path)
+    for name in loaded:
+        del sys.modules[name]
+    sys.path[:] = [place for place in path if place and not _is_code_in(Path(place), folder)]
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        sys.modules.update(loaded)
+
+
+def _loaded_from(folder: Path) -> dict[str, ModuleType]:
+    """Modules of the project's own that were imported from a folder."""
+    return {
+        name: module
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] not in ("analyzer", "__main__")
+        and isinstance(file := getattr(module, "__file__", None), str)
+        and _is_code_in(Path(file), folder)
+    }
+
+
+def _is_code_in(path: Path, folder: Path) -> bool:
+    path = path.resolve()
+    installed = {"site-packages", "dist-packages"} & set(path.parts) or path.is_relative_to(Path(sys.prefix).resolve())
+    return path.is_relative_to(folder) and not installed
+
+
 def _require_elsewhere(folder: Path, target: ModuleTarget) -> None:
     """TargetError where code in `folder` was imported: it is another commit's than the one that is to be counted."""
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if not isinstance(file, str) or name.partition(".")[0] in ("analyzer", "__main__"):
-            continue
-        path = Path(file).resolve()
-        if path.is_relative_to(folder) and not {"site-packages", "dist-packages"} & set(path.parts):
-            raise TargetError(
-                f"{name} is imported from {folder}, whatever commit is checked out",
-                where=target.name,
-                fix="leave out --rebuild (the lock file at the base needs no import), "
-                "or uninstall the editable package",
-            )
+    for name in _loaded_from(folder):
+        raise TargetError(
+            f"{name} is imported from {folder}, whatever commit is checked out", where=target.name,
+            fix="uninstall the editable package, or compare with the lock alone: --no-rebuild",
+        )  # fmt: skip
 
 
 def input_text(given: Input) -> str:

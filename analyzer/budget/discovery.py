@@ -1,177 +1,142 @@
-"""Models of a package, found by reading its source: nothing is imported.
+"""Models of a repository, found by reading its source: nothing is imported.
 
-A class is a module if one of its bases is, by name: torch's own, or another class found here. A function is a factory
-if it is annotated to return a module, or returns a call of one. Parts that other modules are made of are left out.
+A class is a module if one of its bases is, torch's own or another found here, whatever it is called where it is used.
+A function is a factory if it is annotated to return one, or returns a call of one. Arguments and inputs are those that
+the repository itself makes and calls its models with: in scripts, tests, hubconf.py, the README.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-MOST_FILES, MOST_BYTES = 2000, 2**20
-_SKIPPED = {"tests", "test", "docs", "build", "dist", "node_modules", "site-packages", "__pycache__", "venv", "env"}
-_TORCH_CONTAINERS = {"Module", "Sequential", "ModuleList", "ModuleDict"}
-_FIRST_LAYERS = {
-    "Conv1d": "1,{},1024", "Conv2d": "1,{},224,224", "Conv3d": "1,{},16,112,112",
-    "Linear": "1,{}", "Embedding": "1,128:int64",
-}  # fmt: skip
-"""What a model whose first layer is this takes; {} is the layer's first argument."""
+from analyzer.budget.source_index import Definition, SourceIndex, dotted_name
+from analyzer.budget.source_inputs import inputs_of, tokens_of
+from analyzer.budget.source_models import Construction, SourceModels
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A class or function that makes a model. `needs` are its arguments without a default; `input` a guess, or None."""
+    """A class or function that makes a model, with the arguments that were read.
+
+    `needs` are arguments without a default that could not be read; `input` is what it most likely takes, or None,
+    `inputs` all that it may. `part_of` is a model that it is a part of, or a factory that makes it.
+    """
 
     target: str
     name: str
     line: int
     needs: tuple[str, ...]
     input: str | None
-
-
-@dataclass(frozen=True)
-class _Definition:
-    file: str
-    node: ast.ClassDef | ast.FunctionDef
-    calls: frozenset[str]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
+    part_of: str = ""
+    tokens: int = 128
 
 
 def candidates(folder: Path) -> list[Candidate]:
-    """The models of all Python files below a folder, in the order of files and lines."""
-    definitions = [d for path in files(folder) for d in _definitions(path, path.relative_to(folder).as_posix())]
-    classes = {d.node.name: d for d in definitions if isinstance(d.node, ast.ClassDef)}
-    modules = _module_classes(classes)
-    parts = {call for name in modules for call in classes[name].calls if call in modules and call != name}
-    factories = [d for d in definitions if isinstance(d.node, ast.FunctionDef) and _is_factory(d.node, modules)]
-    made = {call for factory in factories for call in factory.calls}
-    tops = [
-        d
-        for d in definitions
-        if isinstance(d.node, ast.ClassDef) and d.node.name in set(modules) - parts and d.node.name not in made
-    ]
-    makers = [d for d in [*factories, *tops] if not d.node.name.startswith("_")]
-    return [_candidate(d, classes) for d in sorted(makers, key=lambda d: (d.file, d.node.lineno))]
+    """The models of a folder that are no parts of others, as `found` ranks them."""
+    return [candidate for candidate in found(folder) if not candidate.part_of]
 
 
-def files(folder: Path) -> Iterator[Path]:
-    """The Python files below a folder that may hold models: none of tests, hidden or installed ones."""
-    number = 0
-    for path in sorted(folder.rglob("*.py")):
-        parts = path.relative_to(folder).parts
-        hidden = any(part.startswith(".") or part in _SKIPPED for part in parts[:-1])
-        if hidden or path.name.startswith("test_") or path.is_symlink() or path.stat().st_size > MOST_BYTES:
+def found(folder: Path, say: Callable[[str], None] = lambda text: None) -> list[Candidate]:
+    """The models of a folder: whole ones before parts, usable ones first, those that scripts use before others.
+
+    `say` is told of files that were not read.
+    """
+    models = SourceModels(SourceIndex(folder))
+    for name, why in models.index.unread.items():
+        say(f"left out {name}: {why}")
+    makers = [d for d in (*models.classes, *models.factories) if not models.index.files[d.file].beside]
+    used: dict[Definition | str, list[Construction]] = defaultdict(list)
+    for made in models.constructions:
+        used[made.of].append(made)
+    around = _around(models)
+    usable = {d for d in makers if not _arguments(used[d], d)[1]}
+    ranked = []
+    for each in makers:
+        made_by = [w for w in around[each] if w in models.factories]
+        if each.node.name.startswith("_") or (each in models.classes and any(w in usable for w in made_by)):
             continue
-        number += 1
-        if number > MOST_FILES:
-            return
-        yield path
+        wholes = [w for w in around[each] if w in models.classes or w in usable]
+        candidate = _candidate(models, each, used[each], wholes[0].target if wholes else "")
+        in_scripts = any(_is_in_a_script(models, made) for made in used[each])
+        ranked.append(((bool(wholes), bool(candidate.needs), not in_scripts), candidate))
+    ranked += [((False, False, False), candidate) for candidate in _from_elsewhere(models, used)]
+    return [c for _, c in sorted(ranked, key=lambda pair: (*pair[0], *_place(pair[1])))]
 
 
-def _definitions(path: Path, file: str) -> Iterator[_Definition]:
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError, RecursionError, OSError):
-        return
-    for node in tree.body:
-        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
-            yield _Definition(file, node, frozenset(_calls(node)))
+def _place(candidate: Candidate) -> tuple[str, int]:
+    return candidate.target.rpartition(":")[0], candidate.line
 
 
-def _calls(node: ast.AST) -> Iterator[str]:
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Call):
-            name = _last(inner.func)
-            if name:
-                yield name
+def _around(models: SourceModels) -> dict[Definition, list[Definition]]:
+    """The makers in whose bodies each maker is named, other than as a base: what it is a part of."""
+    around: dict[Definition, list[Definition]] = defaultdict(list)
+    for whole in models.makers:
+        for name in _names_in(whole):
+            part = models.index.meaning(whole.file, name)
+            if (
+                isinstance(part, Definition)
+                and part is not whole
+                and part in models.makers
+                and whole not in around[part]
+            ):
+                around[part].append(whole)
+    for wholes in around.values():
+        wholes.sort(key=lambda whole: (whole.file, whole.node.lineno))
+    return around
 
 
-def _last(node: ast.AST | None) -> str:
-    """The last part of a dotted name: `Module` of `torch.nn.Module`."""
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value.rpartition(".")[2]
-    return node.id if isinstance(node, ast.Name) else ""
+def _names_in(whole: Definition) -> set[str]:
+    names = set()
+    for statement in whole.node.body:
+        for node in ast.walk(statement):
+            if isinstance(node, (ast.Name, ast.Attribute)) and (name := dotted_name(node)):
+                names.add(name)
+    return names
 
 
-def _module_classes(classes: dict[str, _Definition]) -> list[str]:
-    modules: dict[str, None] = {}
-    while True:
-        new = [
-            name
-            for name, definition in classes.items()
-            if name not in modules
-            and isinstance(definition.node, ast.ClassDef)
-            and any(_last(base) in modules or _last(base) in _TORCH_CONTAINERS for base in definition.node.bases)
-        ]
-        if not new:
-            return list(modules)
-        modules.update(dict.fromkeys(new))
+def _is_in_a_script(models: SourceModels, made: Construction) -> bool:
+    return not models.index.files[made.scope.file].beside and made.within not in models.makers
 
 
-def _is_factory(node: ast.FunctionDef, modules: Iterable[str]) -> bool:
-    known = {*modules, *_TORCH_CONTAINERS}
-    if _last(node.returns) in known:
-        return True
-    made = {
-        target.id
-        for inner in ast.walk(node)
-        if isinstance(inner, ast.Assign) and isinstance(inner.value, ast.Call) and _last(inner.value.func) in known
-        for target in inner.targets
-        if isinstance(target, ast.Name)
-    }
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Return) and inner.value is not None:
-            value = inner.value
-            if (isinstance(value, ast.Call) and _last(value.func) in known) or _last(value) in made:
-                return True
-    return False
+def _arguments(made: list[Construction], of: Definition) -> tuple[dict[str, Any], list[str]]:
+    """The arguments of the call that says most: of a script rather than of a part's whole or a test."""
+    from analyzer.budget.source_values import fields_of
+
+    nothing: tuple[dict[str, Any], list[str]] = {}, [n for n, default in fields_of(of).items() if default is None]
+    each = [call.arguments() for call in made if call.within is not of]
+    return min(each, key=lambda arguments: len(arguments[1]), default=nothing)
 
 
-def _candidate(definition: _Definition, classes: dict[str, _Definition]) -> Candidate:
-    node = definition.node
-    guess = _input(node, classes, set())
+def _candidate(models: SourceModels, of: Definition, made: list[Construction], part_of: str) -> Candidate:
+    ordered = sorted(made, key=lambda call: (not _is_in_a_script(models, call), call.within in models.makers))
+    kwargs, needs = _arguments(ordered, of)
+    inputs = inputs_of(models, of, kwargs)
     return Candidate(
-        target=f"{definition.file}:{node.name}",
-        name=node.name,
-        line=node.lineno,
-        needs=tuple(_needed(_signature(node), isinstance(node, ast.ClassDef))),
-        input=None if guess is None or "{}" in guess else guess,
-    )
+        target=of.target, name=of.node.name, line=of.node.lineno, needs=tuple(needs),
+        input=inputs[0] if inputs else None, kwargs=kwargs, inputs=tuple(inputs), part_of=part_of,
+        tokens=tokens_of(models, of, kwargs),
+    )  # fmt: skip
 
 
-def _signature(node: ast.ClassDef | ast.FunctionDef) -> ast.arguments | None:
-    if isinstance(node, ast.FunctionDef):
-        return node.args
-    made = [inner for inner in node.body if isinstance(inner, ast.FunctionDef) and inner.name == "__init__"]
-    return made[0].args if made else None
-
-
-def _needed(signature: ast.arguments | None, is_class: bool) -> list[str]:
-    if signature is None:
-        return []
-    positional = [*signature.posonlyargs, *signature.args]
-    positional = positional[: len(positional) - len(signature.defaults)]
-    keywords = [a for a, default in zip(signature.kwonlyargs, signature.kw_defaults, strict=True) if default is None]
-    return [argument.arg for argument in [*positional[1 if is_class else 0 :], *keywords]]
-
-
-def _input(node: ast.AST, classes: dict[str, _Definition], seen: set[str]) -> str | None:
-    """The input of the first layer that is made in the source's order, its parts' layers included."""
-    calls = [inner for inner in ast.walk(node) if isinstance(inner, ast.Call)]
-    for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
-        name = _last(call.func)
-        if name in classes and name not in seen:
-            seen.add(name)
-            template = _input(classes[name].node, classes, seen)
-            if template is not None:
-                values = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, int)]
-                return template.format(values[0]) if "{}" in template and values else template
-        if name in _FIRST_LAYERS:
-            first = call.args[0] if call.args else None
-            known = isinstance(first, ast.Constant) and isinstance(first.value, int)
-            return _FIRST_LAYERS[name].format(first.value if known and isinstance(first, ast.Constant) else "{}")
-    return None
+def _from_elsewhere(models: SourceModels, used: dict[Definition | str, list[Construction]]) -> Iterator[Candidate]:
+    """Models of timm, torchvision and transformers that a script makes."""
+    for of, made in list(used.items()):
+        for call in made if isinstance(of, str) else ():
+            kwargs, unread = call.arguments()
+            if unread or not _is_in_a_script(models, call) or call.within in models.makers:
+                continue
+            module, _, attribute = str(of).rpartition(".")
+            inputs = inputs_of(models, of, kwargs)
+            name = str(kwargs.get("model_name", attribute))
+            yield Candidate(
+                target=f"{module}:{attribute}", name=name, line=call.node.lineno, needs=(),
+                input=inputs[0] if inputs else None, kwargs=kwargs, inputs=tuple(inputs),
+                tokens=tokens_of(models, of, kwargs),
+            )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -26,6 +27,10 @@ class Commit:
     time: int
     author: str
     subject: str
+
+
+def _top_of(folder: Path) -> Path:
+    return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), folder)
 
 
 class Repository:
@@ -82,6 +87,20 @@ class Repository:
             raise too_large(int(size), most, where)
         return decoded(self._bytes("cat-file", "blob", sha), where)
 
+    def user(self) -> str:
+        """Who commits here; empty where git is not told."""
+        return self._run("config", "user.name").stdout.decode("utf-8", "replace").strip()
+
+    def has_file(self, commit: str, path: Path) -> bool:
+        """Whether a path is there at a commit."""
+        return bool(self._run("ls-tree", "-z", "--full-tree", commit, "--", self.relative(path)).stdout)
+
+    def files_named(self, commit: str, name: str) -> list[Path]:
+        """Where files of a name are at a commit, as they would lie in the working tree."""
+        listed = self._bytes("ls-tree", "-r", "-z", "--full-tree", "--name-only", commit)
+        paths = (self.top / path for path in listed.decode("utf-8", "surrogateescape").split("\0") if path)
+        return [path for path in paths if path.name == name]
+
     def relative(self, path: Path) -> str:
         """A path from the repository's top, with slashes; the file itself is not followed where it is a link."""
         place = path.parent.resolve() / path.name
@@ -133,6 +152,10 @@ class Repository:
 
     def _bytes(self, *arguments: str, failed: str = "") -> bytes:
         done = self._run(*arguments)
+        if b"dubious ownership" in done.stderr:
+            what = f"git refuses {self.folder}, which is another user's, as in a container"
+            fix = f"git config --global --add safe.directory {shlex.quote(str(_top_of(self.folder)))}"
+            raise UsageError(what, where=self.where, fix=fix)
         if done.returncode:
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()
             told = said[0].removeprefix("fatal: ") if said else f"git {arguments[0]} failed"

@@ -106,6 +106,16 @@ def waived_up_to(waiver: Waiver, where: str) -> int | None:
     return _number(waiver.max, waiver.figure, f"{where}.max")
 
 
+def as_bound(value: int) -> str:
+    """A number that is no smaller, in two or three digits: `44k` for 43,210."""
+    for size, suffix in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if value >= size:
+            step = size // 10 if value < 10 * size else size
+            tenths = -(-value // step) * step * 10 // size
+            return (f"{tenths // 10}" if tenths % 10 == 0 else f"{tenths / 10}") + suffix
+    return str(value)
+
+
 def as_text(value: Any) -> str:
     """A configured value as people write it."""
     if isinstance(value, date):

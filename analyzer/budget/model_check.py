@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from analyzer.budget import globs
 from analyzer.budget.alignment import Alignment
+from analyzer.budget.blame import spread
 from analyzer.budget.figures import LAYERED, OF_PARAMETERS, PEAKS, TRACKED, of_rows
-from analyzer.budget.limits import BudgetLimit, waived_up_to
+from analyzer.budget.fixes import fix_of
+from analyzer.budget.limits import BudgetLimit
 from analyzer.budget.lock_file import Locked
-from analyzer.budget.schema import BASELINE, Waiver
 from analyzer.budget.source import Place
 from analyzer.budget.verdict import Budgeted, Finding, Payer
 from analyzer.figures import known
@@ -37,7 +38,8 @@ TERMS = ("convention", "one-path", "untrainable")
 class Held:
     """A counted model beside its baseline (None: there is none to compare with, or it is another thing's).
 
-    `relockable` says that the baseline is the lock file at hand. `used` are the waivers that were needed so far.
+    `relockable` says that the baseline is the lock file at hand. `arguments` gives the numbers in its source that
+    differ from the baseline's, as far as they are known. `used` are the waivers that were needed so far.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Held:
     base: Locked | None
     config_place: Place
     relockable: bool = True
+    arguments: Callable[[], list[str]] = list
     used: set[int] = field(default_factory=set)
 
     @cached_property
@@ -163,6 +166,8 @@ def _exceeded(held: Held, limit: BudgetLimit, value: int, base: int | None, exce
     first = exceeded[0]
     told = [f"{figure.exact(bound.limit.beyond(value))} {bound.limit.source}" for bound in exceeded]
     changes = held.payers(limit.figure, limit.group)
+    told += filter(None, [spread(changes, sum(bool(figure.of(row)) for row in held.group_rows(limit.group)[0]))])
+    beyond = {bound.kind for bound in exceeded}
     return held.found(
         "excess" if first.kind == "below" else first.kind,
         limit.level,
@@ -174,19 +179,9 @@ def _exceeded(held: Held, limit: BudgetLimit, value: int, base: int | None, exce
         base=base,
         changes=changes,
         message=limit.message,
-        fix=_fix(first.kind, changes, held.relockable),
+        fix=fix_of(held, limit, value, beyond, changes),
         where="" if changes else held.largest(limit.figure, limit.group),
     )
-
-
-def _fix(kind: str, changes: tuple[Payer, ...], relockable: bool) -> str:
-    grown = [change for change in changes if change.delta > 0]
-    smaller = f"make {grown[0].path or 'the root'} smaller" if grown else "make it smaller"
-    if kind == "below":
-        return "see why it shrank, or lower min on purpose"
-    if kind == "growth":
-        return f"{smaller}, or accept the growth with `analyze lock`" if relockable else f"{smaller}, or add a waiver"
-    return f"{smaller}, or raise the budget on purpose"
 
 
 def _unmatched(held: Held, limit: BudgetLimit, matched: Sequence[LayerRow]) -> Finding:
@@ -196,13 +191,29 @@ def _unmatched(held: Held, limit: BudgetLimit, matched: Sequence[LayerRow]) -> F
         first = f"{matched[0].path or 'the root'} ({matched[0].type})"
         what = f"the group {limit.group!r} has no {figure.label}: {first} has none"
     near = globs.nearest(held.now.rows, limit.group or "", figure.of)
+    renamed = _renamed(held, limit.group or "")
+    if renamed is not None:
+        old, new, _ = renamed
+        what = f"the group {limit.group!r} matches no layer: {old} was renamed to {new}"
     tops = sorted({row.path.split(".")[0] for row in held.now.rows if row.path})
     begin = f"the model's layers begin with: {', '.join(tops[:12])}" if tops else "it has no layers but itself"
     return Finding(
         kind="unmatched", level="error", model=held.name, what=what, figure=limit.figure, group=limit.group,
-        fix=f"did you mean `{near}`? {begin}" if near else begin,
+        fix=f"change the group to `{renamed[2]}`" if renamed else f"did you mean `{near}`? {begin}" if near else begin,
         file=held.config_place[0], line=held.config_place[1],
     )  # fmt: skip
+
+
+def _renamed(held: Held, group: str) -> tuple[str, str, str] | None:
+    """A container that the group named in the baseline: from, to, and the group as it would name it now."""
+    if held.base is None or not globs.matching(held.base.rows, group):
+        return None
+    for old, new, _ in held.alignment.moved:
+        place = re.search(rf"(?:^|\.)({re.escape(old)})(?:\.|$)", group)
+        now = group[: place.start(1)] + new + group[place.end(1) :] if place else group
+        if now != group and globs.matching(held.now.rows, now):
+            return old, new, now
+    return None
 
 
 def _unknown(held: Held, limit: BudgetLimit) -> Finding:
@@ -221,52 +232,6 @@ def _unknown(held: Held, limit: BudgetLimit) -> Finding:
     )  # fmt: skip
 
 
-# -- waivers ---------------------------------------------------------------------------------------------------
-
-
-def waive(held: Held, findings: Sequence[Finding], waivers: Sequence[Waiver], today: date) -> Iterator[Finding]:
-    """The findings, those that a waiver covers as `waived`; then what is to be said of the waivers themselves."""
-    for finding in findings:
-        yield _waived(held, finding, waivers, today)
-    for i, waiver in enumerate(waivers):
-        name = waiver.figure + (f" of {waiver.group}" if waiver.group else "")
-        place: dict[str, Any] = {"file": held.config_place[0], "line": held.config_place[1]}
-        if waiver.expires < today:
-            yield Finding(
-                kind="waiver-expired", level="error", model=held.name, figure=_figure(waiver), group=waiver.group,
-                what=f"the waiver of {name} by {waiver.by} expired on {waiver.expires.isoformat()}: {waiver.reason}",
-                fix="do what it was for, then remove it; or agree on another date", **place,
-            )  # fmt: skip
-        elif i not in held.used:
-            yield Finding(
-                kind="waiver-unused", level="warning", model=held.name, figure=_figure(waiver), group=waiver.group,
-                what=f"the waiver of {name} by {waiver.by} is not needed", fix="remove it", **place,
-            )  # fmt: skip
-
-
-def _figure(waiver: Waiver) -> str | None:
-    return None if waiver.figure == BASELINE else waiver.figure
-
-
-def _waived(held: Held, finding: Finding, waivers: Sequence[Waiver], today: date) -> Finding:
-    about_baseline = finding.kind in ("no-baseline", "stale")
-    if not about_baseline and finding.kind not in ("excess", "growth", "ratio"):
-        return finding
-    for i, waiver in enumerate(waivers):
-        wanted = BASELINE if about_baseline else finding.figure
-        most = waived_up_to(waiver, "waivers")
-        covers = most is None or finding.value is None or finding.value <= most
-        if waiver.figure == wanted and waiver.group == finding.group and covers and waiver.expires >= today:
-            held.used.add(i)
-            until = f"waived until {waiver.expires.isoformat()} by {waiver.by}: {waiver.reason}"
-            return Finding(
-                kind="waived", level="note", model=finding.model, what=f"{finding.what}; {until}",
-                figure=finding.figure, group=finding.group, value=finding.value, limit=finding.limit,
-                base=finding.base, changes=finding.changes, file=finding.file, line=finding.line,
-            )  # fmt: skip
-    return finding
-
-
 # -- what is worth knowing, and fails nothing ------------------------------------------------------------------
 
 
@@ -278,6 +243,9 @@ def remarks(
         for line in lines:
             if (line.figure, line.group) not in failed:
                 yield from _changed(held, line, limits)
+        was, now = held.base.identity.target, held.now.identity.target
+        if was != now:
+            yield held.found("moved", "note", f"the target moved from {was} to {now}, and its baseline with it")
         if moves := held.alignment.moved:
             listed = ", ".join(
                 f"{old} → {new}" + (f" ({n} modules)" if n > 1 else "") for old, new, n in moves[:SHOWN_MOVES]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from analyzer.budget.baseline import read_lock
@@ -21,11 +21,12 @@ from analyzer.targets.loading import forget
 
 @dataclass(frozen=True)
 class Relock:
-    """What was counted, and in words how it differs from the lock file that was there (empty: it doesn't)."""
+    """What was counted, and how it differs from the lock file that was there, in words (empty: it doesn't)."""
 
     lock: Lock
     path: Path
     differences: tuple[str, ...]
+    before: Lock = field(default_factory=lambda: Lock({}))
 
 
 def lock(
@@ -34,7 +35,6 @@ def lock(
     config: str | Path | None = None,
     check: bool = False,
     timeout: float | None = None,
-    not_from: Path | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Relock:
     """Counts every configured model and writes analyzer.lock beside the configuration, whole or not at all.
@@ -46,21 +46,20 @@ def lock(
     project = find(Path(folder), None if config is None else Path(config))
     if not check:
         require_writable(project.lock)
-    made = Relock(counted(project, timeout, not_from, progress), project.lock, ())
-    differences = tuple(_differences(project, made.lock))
+    made = counted(project, timeout, progress)
+    before, differences = _before(project, made)
     if not check:
-        write(made.lock, project.lock)
+        write(made, project.lock)
     elif differences:
         raise BaselineError(
             "; ".join(differences), where=project.lock.name, fix="run `analyze lock` and commit what it writes"
         )
-    return Relock(made.lock, project.lock, differences)
+    return Relock(made, project.lock, tuple(differences), before)
 
 
 def counted(
-    project: Project, timeout: float | None = None, not_from: Path | None = None,
-    progress: Callable[[str], None] = lambda text: None,
-) -> Lock:  # fmt: skip
+    project: Project, timeout: float | None = None, progress: Callable[[str], None] = lambda text: None
+) -> Lock:
     """The configured models as a lock. Raises an AnalyzerError that names the model."""
     seconds = timeout or seconds_of(project.configuration)
     if not project.configuration.models:
@@ -71,7 +70,7 @@ def counted(
         progress(name)
         try:
             peaks = needs_peaks(limits(model))
-            made = count(model, project.root, peaks=peaks, not_from=not_from, seconds=seconds)
+            made = count(model, project.root, peaks=peaks, seconds=seconds)
             if made.record.uncounted:
                 names = made.record.uncounted_operators
                 raise CountError(
@@ -84,14 +83,18 @@ def counted(
     return Lock(models)
 
 
-def _differences(project: Project, now: Lock) -> list[str]:
+def _before(project: Project, now: Lock) -> tuple[Lock, list[str]]:
     try:
         was = read_lock(project.lock)
     except BaselineError as error:
-        return [error.what]
+        return Lock({}), [error.what]
     if was is None:
-        return ["there is no lock file"]
-    told = [] if was.has_digests else ["it is of a form without digests"]
+        return Lock({}), ["there is no lock file"]
+    return was, _differences(was, now)
+
+
+def _differences(was: Lock, now: Lock) -> list[str]:
+    told = [] if was.has_digests else ["it is of an older form, without digests: `analyze lock` upgrades it"]
     told += [f"{name} is new" for name in now.models if name not in was.models]
     told += [f"{name} is no longer configured" for name in was.models if name not in now.models]
     for name in now.models:

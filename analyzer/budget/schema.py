@@ -52,15 +52,18 @@ class Model(Frozen, frozen=True, kw_only=True, rename="kebab"):
     """A model: `target` is a preset, a variant's name, `path/file.py:attr` or `package.module:attr`.
 
     `variant` holds options of the family (`blocks`, `growth`, `classes`), alone or over the target's own. `kwargs` are
-    the arguments of one's own factory, `input` its input's shape (or text such as `ids=1,7:int64`, or a list of such),
-    `dtype` what its floating-point parameters and inputs are cast to. `groups` hold budgets by layers' glob.
+    the arguments of one's own factory; `{ from = "pkg.config:GPTConfig", n_layer = 4 }` there makes an object. `input`
+    is its input's shape, or text such as `ids=1,7:int64`, or a list of such, in which a list is a tuple; `dtype` what
+    its floating-point parameters and inputs are cast to. `groups` hold budgets by layers' glob. `pythonpath` are
+    folders to import from.
     """
 
     target: str | None = None
     variant: dict[str, Any] = msgspec.field(default_factory=dict)
     batch: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
     kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
-    input: str | list[Whole | str | list[Whole]] | None = None
+    input: str | list[Whole | str | list[Whole | str]] | None = None
+    pythonpath: list[str] = msgspec.field(default_factory=list)
     dtype: Literal["float32", "float64", "float16", "bfloat16"] | None = None
     budgets: dict[str, Budget] = msgspec.field(default_factory=dict)
     groups: dict[str, dict[str, Budget]] = msgspec.field(default_factory=dict)
@@ -70,10 +73,12 @@ class Model(Frozen, frozen=True, kw_only=True, rename="kebab"):
 class Configuration(Frozen, frozen=True, kw_only=True, rename="kebab"):
     """The table `tool.analyzer`, or the whole of analyzer.toml.
 
-    `timeout` (`10m`) is the longest that counting any one model may take.
+    `timeout` (`10m`) is the longest that counting any one model may take. `pythonpath` are folders to import every
+    model's code from, such as `["..", "src"]`: from the configuration's folder, inside the repository.
     """
 
     timeout: str | int | float | None = None
+    pythonpath: list[str] = msgspec.field(default_factory=list)
     models: dict[str, Model] = msgspec.field(default_factory=dict)
 
 

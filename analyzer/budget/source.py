@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from analyzer.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,7 +66,56 @@ def defines(path: Path, name: str) -> bool:
         return False
     except (SyntaxError, ValueError, RecursionError):
         return True
-    return any(name in _bound(node) for node in tree.body)
+    bound = {each for node in tree.body for each in _bound(node)}
+    return name in bound or "*" in bound
+
+
+def from_top(folder: Path) -> str:
+    """A folder's path from its repository's top, with slashes (empty: it is the top).
+
+    Outside of a repository from the checkout that the CI service names, if it is in one; empty else.
+    """
+    folder = folder.resolve()
+    checkout = os.environ.get("GITHUB_WORKSPACE") or os.environ.get("CI_PROJECT_DIR")
+    tops = [place for place in (folder, *folder.parents) if (place / ".git").exists()]
+    tops += [Path(checkout).resolve()] if checkout else []
+    top = next((place for place in tops if folder.is_relative_to(place)), folder)
+    return "" if top == folder else folder.relative_to(top).as_posix()
+
+
+def within_repository(root: Path, folder: str) -> None:
+    """Refuses a folder to import from that is absolute, or outside of the repository around `root`."""
+    path = (root / folder).resolve()
+    top = next((place for place in (root, *root.parents) if (place / ".git").exists()), None)
+    if Path(folder).is_absolute() or (top is not None and not path.is_relative_to(top.resolve())):
+        raise UsageError(f"{folder[:120]!r} leaves the repository", where="pythonpath", fix='such as ["..", "src"]')
+
+
+def is_gone(target: str, root: Path) -> bool:
+    """Whether what a target names is no longer in a project, by reading it. False where that can't be told."""
+    location, _, attribute = target.rpartition(":")
+    name = attribute.partition(".")[0]
+    if not location:
+        return False
+    if location.endswith(".py"):
+        return not defines(root / location, name)
+    top, *below = location.split(".")
+    tops = [place for place in (root, root / "src") if (place / top).is_dir() or (place / f"{top}.py").is_file()]
+    if not tops:
+        return _is_not_installed(top)
+    files = [file for place in tops for file in _files_of(place.joinpath(top, *below))]
+    return not any(defines(file, name) for file in files)
+
+
+def _files_of(module: Path) -> tuple[Path, Path]:
+    return module.with_name(module.name + ".py"), module / "__init__.py"
+
+
+def _is_not_installed(top: str) -> bool:
+    try:
+        return importlib.util.find_spec(top) is None
+    except (ImportError, ValueError):
+        return False
 
 
 def _bound(node: ast.stmt) -> set[str]:

@@ -14,8 +14,8 @@ SCHEMA = 1
 
 Kind = Literal[
     "excess", "growth", "ratio", "improved", "changed", "moved", "relocked", "budget-changed", "waived",
-    "waiver-expired", "waiver-unused", "unmatched", "configuration", "broken", "terms", "uncounted", "no-baseline",
-    "stale",
+    "waiver-expired", "waiver-unused", "lock-behind", "unmatched", "configuration", "broken", "terms", "uncounted",
+    "no-baseline", "stale",
 ]  # fmt: skip
 MEANINGS: dict[Kind, str] = {
     "excess": "A figure is outside the limits of its budget.",
@@ -29,6 +29,7 @@ MEANINGS: dict[Kind, str] = {
     "waived": "A failure is waived.",
     "waiver-expired": "A waiver has expired.",
     "waiver-unused": "A waiver is not needed.",
+    "lock-behind": "The baseline's lock is not what its own code costs.",
     "unmatched": "A budget matches nothing.",
     "configuration": "The configuration is wrong.",
     "broken": "A model can't be loaded or built.",
@@ -69,7 +70,7 @@ class Finding(Frozen, frozen=True, kw_only=True):
 
     `figure`, `value`, `limit` (inclusive) and `base` are given where they apply; `group` is the layers' glob of the
     budget. `changes` are the modules that pay, the largest growth first. `message` is the configured text. `file`
-    (relative to the project's root, with slashes) and `line` say where the class of the first paying module, or of
+    (from the repository's top, with slashes) and `line` say where the class of the first paying module, or of
     the model, or the configuration's entry, stands.
     """
 
@@ -116,7 +117,10 @@ class ModelVerdict(Frozen, frozen=True, kw_only=True):
 
 
 class Verdict(Frozen, frozen=True, kw_only=True):
-    """A check's outcome over all models. `baseline` says what was compared with (`analyzer.lock`, `main at 1a2b3c`)."""
+    """A check's outcome over all models. `baseline` says what was compared with (`analyzer.lock`, `main at 1a2b3c`).
+
+    `key` tells the comments of several jobs apart; `badge` is the figure that a badge shows.
+    """
 
     schema: int = SCHEMA
     models: tuple[ModelVerdict, ...]
@@ -125,6 +129,8 @@ class Verdict(Frozen, frozen=True, kw_only=True):
     configuration: str
     command: tuple[str, ...] = ()
     generated: str = ""
+    key: str = ""
+    badge: str = ""
 
     @property
     def exit_code(self) -> int:

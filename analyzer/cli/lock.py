@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
+from analyzer import units
 from analyzer.budget.configuration import find
-from analyzer.budget.lock_file import Lock, to_text
-from analyzer.budget.relock import counted, lock
+from analyzer.budget.lock_file import to_text
+from analyzer.budget.relock import Relock, counted, lock
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
 from analyzer.cli.options import config_option, timeout_option
@@ -22,8 +23,7 @@ from analyzer.shown import plain
 @timeout_option
 @click.option("--check", is_flag=True, help="Write nothing; end with 4 where the lock is not what would be written.")
 @click.option("--output", type=click.Choice(["-"]), help="`-`: write to stdout, and leave the file as it is.")
-@click.option("--not-from", type=click.Path(path_type=Path), hidden=True, help="Refuse code imported from this folder.")
-def command(config: Path | None, timeout: float | None, check: bool, output: str | None, not_from: Path | None) -> None:
+def command(config: Path | None, timeout: float | None, check: bool, output: str | None) -> None:
     """Count every configured model and write analyzer.lock beside the configuration; commit it.
 
     `analyze check` holds growth against it. Counting runs the models' own code with your rights.
@@ -34,22 +34,24 @@ def command(config: Path | None, timeout: float | None, check: bool, output: str
             say(f"counting {plain(name)}")
 
     if output == "-":
-        text.show(to_text(counted(find(Path.cwd(), config), timeout, not_from, progress)).rstrip("\n"))
+        text.show(to_text(counted(find(Path.cwd(), config), timeout, progress)).rstrip("\n"))
         return
-    done = lock(Path.cwd(), config=config, check=check, timeout=timeout, not_from=not_from, progress=progress)
-    _show(done.lock)
+    done = lock(Path.cwd(), config=config, check=check, timeout=timeout, progress=progress)
+    _show(done)
     for difference in done.differences:
         say(plain(difference))
+    if not done.before.has_digests and not check:
+        say(f"upgraded {done.path.name} to the form of this version")
     say(f"{done.path.name} is up to date" if check or not done.differences else f"wrote {done.path}")
 
 
-def _show(made: Lock) -> None:
-    rows = [
-        [
-            plain(name),
-            *(figure.text(model.figure(figure.name)) for figure in HEADLINE),
-            f"{len(model.rows):,}",
-        ]
-        for name, model in sorted(made.models.items())
-    ]
-    text.show_table(["model", *(figure.label for figure in HEADLINE), "modules"], rows)
+def _show(done: Relock) -> None:
+    """Each model's figures as they were locked, as they are now, and the change."""
+    rows = []
+    for name, model in sorted(done.lock.models.items()):
+        was = done.before.models.get(name)
+        for figure in HEADLINE:
+            before, now = was.figure(figure.name) if was else None, model.figure(figure.name)
+            share = units.change(now, before) if now is not None and before is not None else ""
+            rows.append([plain(name), figure.label, figure.text(before), figure.text(now), share or "–"])
+    text.show_table(["model", "figure", "was", "now", "change"], rows, left=2)

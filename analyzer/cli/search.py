@@ -118,6 +118,12 @@ def _bounds(function: Any) -> Any:
 @click.option(
     "--jobs", type=click.IntRange(1, 1024), default=None, metavar="N", help="Processes.  [default: all cores]"
 )
+@click.option(
+    "--max-memory",
+    type=CountType(),
+    metavar="BYTES",
+    help="What all processes that count may take: 2GiB.  [default: any]",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the sample, where one is drawn.")
 @click.option(
     "--report",
@@ -157,8 +163,9 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
         return measured_search(space, query, format_, options)
     require_unmeasured(**{name: options[name] for name in ("trials", "out", "address")})
     plan = SearchPlan(
-        space, query, options["seconds"], options["jobs"], options["seed"], profile_at(options["profile"])
-    )
+        space, query, options["seconds"], options["jobs"], options["seed"], profile_at(options["profile"]),
+        options["max_memory"],
+    )  # fmt: skip
     begin = time.monotonic()
     with _ProgressLine() as line:
         done = execute(plan, SearchWatch(progress=line.update))

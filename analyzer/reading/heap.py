@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from analyzer.architecture.dims import Dim, is_array
+import numpy as np
+
+from analyzer.architecture.dims import Dim, is_array, larger
+from analyzer.reading.tally import plus
 
 
 class Moment(NamedTuple):
@@ -24,10 +27,15 @@ class Heap:
 
     def __init__(self, *, timeline: bool = False) -> None:
         self.live: Dim = 0
-        self.peak: Dim = 0
+        self._peak: Dim = 0
         self._high: Dim = 0
         self.moments: list[Moment] | None = [] if timeline else None
         self.phase = ""
+
+    @property
+    def peak(self) -> Dim:
+        """The most bytes that were alive."""
+        return self._peak
 
     def allocate(self, size: Dim) -> HeapStorage:
         """A storage of `size` bytes, alive for as long as it is referred to."""
@@ -55,7 +63,7 @@ class Heap:
 
     def _grow(self, size: Dim) -> None:
         self.live = self.live + size
-        self.peak = larger(self.peak, self.live)
+        self._peak = larger(self._peak, self.live)
         if self.moments is not None:
             self._high = larger(self._high, self.live)
 
@@ -72,10 +80,72 @@ class HeapStorage:
         self.heap.free(self)
 
 
-def larger(a: Dim, b: Dim) -> Any:
-    """The larger of two sizes, entry by entry."""
-    if is_array(a) or is_array(b):
-        import numpy as np
+class Many(NamedTuple):
+    """A size in an array heap: `times` the amounts of an array."""
 
-        return np.maximum(a, b)
-    return a if a > b else b
+    amount: Dim
+    times: Any
+
+
+class ArrayHeap(Heap):
+    """A heap of many variants, which adds up as few arrays as it can.
+
+    The most is alive where something is freed after something was allocated: at a top. Changes are kept as how many of
+    each size came and went, by the very array, so that what comes and goes costs nothing; and of two tops that follow
+    each other, the one that is seen to be below in every variant (nothing but came, nothing but went) is passed over.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sizes: dict[int, Dim] = {}  # by the array's id; 0: bytes that all have
+        self._to_top: dict[int, int] = {}  # from the `_level` that was added up to the top that is looked at
+        self._since: dict[int, int] = {}
+        self._rising = False
+        self._level: Any = np.zeros(1, np.int64)
+
+    @property
+    def peak(self) -> Dim:
+        """The most bytes that were alive."""
+        self._at_top()
+        self._add_up()
+        return self._peak
+
+    def free(self, storage: HeapStorage) -> None:
+        """What a storage does when nothing refers to it."""
+        if self._rising:
+            self._at_top()
+        self._change(storage.size, -1)
+
+    def _grow(self, size: Dim) -> None:
+        self._rising = True
+        self._change(size, 1)
+
+    def _change(self, size: Dim, by: int) -> None:
+        if isinstance(size, Many):
+            size, by = size.amount, size.times * by
+        key, number = (id(size), by) if is_array(size) else (0, by * int(size))
+        self._sizes[key] = size
+        self._since[key] = self._since.get(key, 0) + number
+        if not self._since[key]:
+            del self._since[key]
+
+    def _at_top(self) -> None:
+        self._rising = False
+        if min(self._since.values(), default=0) >= 0:
+            for key, number in self._since.items():
+                self._to_top[key] = self._to_top.get(key, 0) + number
+        elif max(self._since.values()) <= 0:
+            return
+        else:
+            self._add_up()
+            self._to_top = self._since
+        self._since = {}
+
+    def _add_up(self) -> None:
+        for key, number in self._to_top.items():
+            if key == 0:
+                self._level += number
+            elif number:
+                self._level = plus(self._level, self._sizes[key], number)
+        self._to_top = {}
+        self._peak = larger(self._peak, self._level)

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from analyzer.architecture.facts import INDEX
 from analyzer.errors import UsageError, did_you_mean
-from analyzer.reading.exact import cost
-from analyzer.reading.heap import Heap
+from analyzer.reading.exact import cost, norm_channels
+from analyzer.reading.heap import ArrayHeap, Heap
 from analyzer.reading.replay import Replay
 from analyzer.reading.saved import require_trainable
+from analyzer.reading.tally import Tally
 
 if TYPE_CHECKING:
     from analyzer.architecture.dims import Dim
@@ -116,11 +117,25 @@ class Peak:
 
 def parameter_counts(net: Net) -> list[Dim]:
     """Elements of each parameter, in the order of `model.parameters()`."""
-    return [count for _, op in net.ops() for count in op.parameters]
+    return [count for _, op in net.ops() for count in net.parameters_of(op)]
+
+
+def _counts(net: Net, training: Training) -> list[Dim]:
+    """Elements of the parameters; in array form together, where nothing is made of one alone."""
+    counts = parameter_counts(net)
+    if not net.vector or training.form != "foreach" or training.zero_grad != "before_forward":
+        return counts
+    together = Tally()
+    for count in counts:
+        together.add(count)
+    return [together.total]
 
 
 def buffer_sizes(net: Net, itemsize: int) -> list[Dim]:
-    """Bytes of BN's buffers: running mean and variance, and the step counter (int64)."""
+    """Bytes of BN's buffers: running mean and variance, and the step counter (int64); in array form together."""
+    if net.vector:
+        together, norms = norm_channels(net)
+        return [2 * itemsize * together + INDEX * norms]
     channels = [normalised for _, op in net.ops() if (normalised := op.normalised) is not None]
     return [size for c in channels for size in (itemsize * c, itemsize * c, INDEX)]
 
@@ -134,6 +149,10 @@ def state_sizes(counts: list[Dim], training: Training) -> list[Dim]:
     return sizes
 
 
+def _heap(net: Net, timeline: bool) -> Heap:
+    return ArrayHeap() if net.vector else Heap(timeline=timeline)
+
+
 def inference_peak(
     net: Net, batch: int, training: Training = DEFAULT, *, timeline: bool = False, heap: Heap | None = None
 ) -> Peak:
@@ -141,9 +160,9 @@ def inference_peak(
 
     Of `training` its dtype and autocast count; autocast keeps a copy of each weight, once it was used, to the end.
     """
-    heap = heap or Heap(timeline=timeline)
+    heap = heap or _heap(net, timeline)
     itemsize = ITEMSIZE[training.dtype]
-    fixed = heap.allocate_all([itemsize * count for count in parameter_counts(net)] + buffer_sizes(net, itemsize))
+    fixed = heap.allocate_all([itemsize * count for count in _counts(net, training)] + buffer_sizes(net, itemsize))
     replay = Replay(net, heap, batch, itemsize, training=False, low=training.low)
     replay.forward(replay.image())
     del fixed
@@ -162,9 +181,9 @@ def training_peak(
     """Of a steady training step. In scalar form ArchitectureError where batch normalisation can't train."""
     if not net.vector:
         require_trainable(net, batch)
-    heap = heap or Heap(timeline=timeline)
+    heap = heap or _heap(net, timeline)
     itemsize = ITEMSIZE[training.dtype]
-    counts = parameter_counts(net)
+    counts = _counts(net, training)
     sizes = [itemsize * count for count in counts]
     fixed = heap.allocate_all([*sizes, *buffer_sizes(net, itemsize), *state_sizes(counts, training), INDEX * batch])
     replay = Replay(

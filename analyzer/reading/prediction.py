@@ -146,21 +146,35 @@ def largest_batch(peak_of: Callable[[int], int | None], budget: int, most: int =
     `peak_of` grows with the batch, and is None where it can't run (batch normalisation of single values, at batch 1).
     """
 
+    known: dict[int, int | None] = {}
+
     def fits(batch: int) -> bool:
-        size = peak_of(batch)
+        if batch not in known:
+            known[batch] = peak_of(batch)
+        size = known[batch]
         return size is not None and size <= budget
 
     low = 1 if fits(1) else 2
-    if low == 2 and (peak_of(1) is not None or not fits(2)):
+    if low == 2 and (known[1] is not None or not fits(2)):
         return None
-    high = low
-    while high < most and fits(min(2 * high, most)):
-        high = min(2 * high, most)
-    low, high = high, min(2 * high, most + 1)
+    high = min(2 * low, most)
+    while high > low and fits(high):
+        low, high = high, min(most, max(_on_the_line(known, low, high, budget), high) + 1)
     while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
+        likely = min(max(_on_the_line(known, low, high, budget), low + 1), high - 1)
+        next_to_it = likely + 1 if fits(likely) else likely - 1
+        for batch in (likely, next_to_it, (low + high) // 2):
+            if low < batch < high:
+                low, high = (batch, high) if fits(batch) else (low, batch)
     return low
+
+
+def _on_the_line(known: dict[int, int | None], low: int, high: int, budget: int) -> int:
+    """A batch about where the line through the peaks of two meets the budget: peaks are nearly straight."""
+    at_low, at_high = known[low], known[high]
+    if at_low is None or at_high is None or at_high <= at_low:
+        return 2 * high
+    return low + (budget - at_low) * (high - low) // (at_high - at_low)
 
 
 def fitting_batches(variant: Variant, budget: int, training: Training = DEFAULT) -> tuple[int | None, int | None]:

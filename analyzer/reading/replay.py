@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
+from analyzer.architecture.dims import is_array
 from analyzer.architecture.facts import CONVOLUTIONS, Scope
 from analyzer.architecture.schedule import plan
 from analyzer.errors import UsageError
+from analyzer.reading.heap import Many
 from analyzer.reading.tape import CheckpointRegion, HeapValue, KeptAllError, TapeEntry, alone, keeps
 
 if TYPE_CHECKING:
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from analyzer.architecture.net import Net
     from analyzer.architecture.schedule import Call, ModulePlan
     from analyzer.reading.heap import Heap, HeapStorage
+
+_PLANS: WeakKeyDictionary[Net, ModulePlan] = WeakKeyDictionary()
+"""Those of networks that are replayed again and again, at one batch after the other."""
 
 
 class Replay:
@@ -50,19 +56,33 @@ class Replay:
         self.net, self.heap, self.batch, self.itemsize = net, heap, batch, itemsize
         self.training, self.checkpoint, self.accumulates_in_place = training, checkpoint, accumulates_in_place
         self.low, self.activation = low, low or itemsize
-        self.plan = plan(net)
+        self.plan = _PLANS.get(net) or _PLANS.setdefault(net, plan(net))
         self.tape: list[TapeEntry] = []
         self.gradients: dict[tuple[int, int], HeapStorage] = {}
         self.recomputed: list[Op] = []
         self._needs_grad: set[int] = set()
         self._region: CheckpointRegion | None = None
         self._casts: dict[tuple[int, int], HeapStorage] = {}  # autocast's cache
+        self._elements: dict[tuple[int, int], Dim] = {}
         if low is not None:
             require_autocast(net)
 
-    def size(self, tensor: Value, itemsize: int | None = None) -> Dim:
+    def size(self, tensor: Value, itemsize: int | None = None) -> Any:
         """A value's bytes; the image's are its own, at the network's `itemsize`."""
-        return self.batch * (itemsize or self.activation) * tensor.elements
+        each = self.batch * (itemsize or self.activation)
+        if not self.net.vector:
+            return each * tensor.elements
+        if not is_array(tensor.area):
+            return Many(tensor.channels, each * tensor.area)
+        key = id(tensor.channels), id(tensor.area)
+        if key not in self._elements:
+            self._elements[key] = tensor.elements
+        return Many(self._elements[key], each)
+
+    def _parameter_sizes(self, op: Op, itemsize: int) -> list[Any]:
+        """The bytes of an op's parameters."""
+        counts = self.net.parameters_of(op)
+        return [Many(count, itemsize) for count in counts] if self.net.vector else [itemsize * each for each in counts]
 
     def _new(self, size: Dim) -> HeapValue:
         return HeapValue(self.heap.allocate(size), size)
@@ -221,8 +241,9 @@ class Replay:
         if node.region is not None and not node.region.again and keeps(node.op):
             self._run_again(node.region)
         made = list(self._input_gradients(node.op, grad))
-        counts, cast = node.op.parameters, self._autocasts(node.op)
-        own = [self.heap.allocate((self.activation if cast else self.itemsize) * count) for count in counts]
+        cast = self._autocasts(node.op)
+        sizes = self._parameter_sizes(node.op, self.activation if cast else self.itemsize)
+        own = [self.heap.allocate(size) for size in sizes]
         del grad
         if node.region is not None:
             node.saved.clear()  # what is run again goes as it is read, what was kept once its node is through
@@ -234,10 +255,10 @@ class Replay:
         while made:
             self._hand_on(*made.pop())
         own.reverse()
-        for i, count in enumerate(counts):
+        for i, size in enumerate(self._parameter_sizes(node.op, self.itemsize)):
             storage = own.pop()
             if cast:
-                storage = self.heap.allocate(self.itemsize * count)
+                storage = self.heap.allocate(size)
             # The first gradient is taken over, a later one is added into it and goes.
             self.gradients.setdefault((node.op.output.id, i), storage)
 

@@ -11,37 +11,81 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from analyzer.architecture.dims import is_array
+from analyzer.architecture.dims import IrregularError
 from analyzer.architecture.facts import FLOAT
 from analyzer.errors import ArchitectureError
+from analyzer.reading.tally import Tally
 
 if TYPE_CHECKING:
     from analyzer.architecture.dims import Dim, Truth
-    from analyzer.architecture.facts import Op, Scope, Value
+    from analyzer.architecture.facts import Op, Repetition, Scope, Value
     from analyzer.architecture.net import Net
 
 
 def saved(net: Net, batch: int) -> Iterator[tuple[Scope, Op, Dim]]:
     """Each op in execution order with the bytes that it is the first to keep."""
-    kept: set[int] = set()
-    owners: dict[int, Value] = {}
-    for scope, op in net.ops():
-        owners.update((t.id, t) for t in (*op.inputs, op.output) if t.id == t.storage)
+    for scope, op, owners in _kept(net):
         beside = op.beside
         size = 0 if beside is None else beside.bytes(batch, FLOAT)
-        for value in op.kept:
-            if value.storage not in kept:
-                kept.add(value.storage)
-                size = size + FLOAT * batch * owners[value.storage].elements
+        for owner in owners:
+            size = size + FLOAT * batch * owner.elements
         yield scope, op, size
+
+
+def _kept(net: Net) -> Iterator[tuple[Scope, Op, list[Value]]]:
+    """Each op with the values whose storages it is the first to keep; each is all of its storage."""
+    keeping = _Keeping()
+    for scope, op in net.ops():
+        repetition = net.repetition_of(op)
+        if repetition is not None:
+            keeping.enter(repetition)
+        yield scope, op, list(keeping.newly_kept(op))
+        if repetition is not None and op.output is repetition.gives:
+            keeping.leave(repetition)
+
+
+class _Keeping:
+    """The storages that are kept so far, and the values that fill them."""
+
+    def __init__(self) -> None:
+        self.kept: set[int] = set()
+        self.owners: dict[int, Value] = {}
+        self.came: dict[int, bool] = {}  # by what a repetition's layers get: whether it is kept when they get it
+
+    def newly_kept(self, op: Op) -> Iterator[Value]:
+        """The owners of the storages that this op is the first to keep."""
+        self.owners.update((t.id, t) for t in (*op.inputs, op.output) if t.id == t.storage)
+        for value in op.kept:
+            if value.storage not in self.kept:
+                self.kept.add(value.storage)
+                yield self.owners[value.storage]
+
+    def enter(self, repetition: Repetition) -> None:
+        """What every layer gets is kept already where what the first gets is."""
+        if repetition.x.id not in self.came:
+            self.came[repetition.x.id] = repetition.enters.storage in self.kept
+            if self.came[repetition.x.id]:
+                self.kept.add(repetition.x.storage)
+
+    def leave(self, repetition: Repetition) -> None:
+        """What a layer gives must be as what it got: kept already or not, and all of a storage of its own."""
+        gives, enters, came = repetition.gives, repetition.enters, self.came[repetition.x.id]
+        whole = all(self.owners[value.storage].channels is value.channels for value in (gives, enters))
+        if (gives.storage in self.kept) is not came or not whole or gives.storage == repetition.x.storage:
+            raise IrregularError
+        if came:
+            self.kept.add(repetition.leaves.storage)
 
 
 def saved_bytes(net: Net, batch: int) -> Dim:
     """Bytes that autograd keeps for the backward pass of one forward at `batch` (no loss)."""
-    total: Dim = 0
-    for _, _, size in saved(net, batch):
-        if is_array(size) or size:
-            total = total + size
+    elements, bytes_ = Tally(), Tally()
+    for _, op, owners in _kept(net):
+        for owner in owners:
+            elements.add(owner.channels, run=net.run_of(op), area=owner.area)
+        if op.beside is not None:
+            bytes_.add(op.beside.bytes(batch, FLOAT), run=net.run_of(op))
+    total: Dim = FLOAT * batch * elements.total + bytes_.total
     return total
 
 
@@ -51,7 +95,9 @@ def trainable(net: Net, batch: int) -> Truth:
     for _, op in net.ops():
         if op.normalised is not None:
             values: Any = batch * op.x.area
-            ok = ok & (values > 1)
+            run = net.run_of(op)
+            absent = run is not None and run.count < 1
+            ok = ok & ((values > 1) | absent)
     return ok
 
 

@@ -24,11 +24,15 @@ from analyzer.reading.readings import Reading
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-CHUNK = 16_384
+CHUNK = 32_768
 """Variants a pass: arrays of this length stay in a core's cache (measured; 4k and 64k are slower)."""
 
 COUNTED = ("params", "macs", "conv_activations")
 """The figures that are counted where none are asked for."""
+
+np.empty(31 * 2**20, np.uint8)
+# Once a block of this size was freed, glibc keeps as much at hand, and a pass's arrays are not fetched from the system
+# anew each time (up to half of the time of a count).
 
 _SAFELY_BELOW = 2.0**62
 _DIMENSIONS = tuple(axis.field for axis in AXES if axis.dimension)
@@ -48,20 +52,40 @@ class ColumnCounts:
     untrainable: Mask | None = None
     latency_s: npt.NDArray[np.float64] | None = None
 
+    def with_rows(self, rows: Ints, others: ColumnCounts) -> ColumnCounts:
+        """These counts with those of some rows from elsewhere."""
 
-def length(columns: Columns) -> int:
-    """How many variants the columns hold (1 where every field is a scalar)."""
+        def joined(mine: Any, theirs: Any) -> Any:
+            mine = mine.copy()
+            mine[rows] = theirs
+            return mine
+
+        figures = {name: joined(column, others.figures[name]) for name, column in self.figures.items()}
+        untrainable = others.untrainable
+        if untrainable is not None:
+            before = np.zeros(len(self.invalid), bool) if self.untrainable is None else self.untrainable
+            untrainable = joined(before, untrainable)
+        return replace(self, figures=figures, invalid=joined(self.invalid, others.invalid), untrainable=untrainable)
+
+
+Shape = tuple[int, ...]
+
+
+def shape(columns: Columns) -> Shape:
+    """The shape that the columns' arrays have together: one axis, or one for each that varies on its own."""
     values = (getattr(columns, name) for name in FIELDS)
-    return max((len(part) for value in values for part in _parts(value) if isinstance(part, np.ndarray)), default=1)
+    arrays = [part.shape for value in values for part in _parts(value) if isinstance(part, np.ndarray)]
+    return np.broadcast_shapes(*arrays) if arrays else (1,)
 
 
 def at(columns: Columns, index: int) -> Columns:
     """One variant of the columns, as plain Python numbers."""
+    place = np.unravel_index(index, shape(columns))
 
     def pick(value: Any) -> Any:
         if isinstance(value, tuple):
             return tuple(pick(part) for part in value)
-        return value[index].item() if isinstance(value, np.ndarray) else value
+        return np.broadcast_to(value, shape(columns))[place].item() if isinstance(value, np.ndarray) else value
 
     return Columns(**{name: pick(getattr(columns, name)) for name in FIELDS})
 
@@ -77,26 +101,78 @@ def count_columns(
 
     `latency` gives a trace's seconds, where they are wanted (see latency.py).
     """
-    size = length(columns)
-    init: Any = np.broadcast_to(np.asarray(columns.init, np.int64), size)
-    columns = replace(columns, init=init)
+    size = shape(columns)
+    columns = replace(columns, init=_array(columns.init, np.int64, size))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        if latency is None and not any(FIGURES[name].standing == "replayed" for name in figures):
+            return _short_or_long(columns, size, batch, figures)
         counts, net = _count(columns, size, batch, figures)
-        if latency is None:
-            return counts
-        return replace(counts, latency_s=np.broadcast_to(np.asarray(latency(net), np.float64), size))
+        return counts if latency is None else replace(counts, latency_s=_spread(latency(net), np.float64, size))
 
 
-def _count(columns: Columns, size: int, batch: int, figures: Collection[str]) -> tuple[ColumnCounts, Net]:
-    net = trace(columns)
-    invalid = np.broadcast_to(np.asarray(net.invalid, bool), size).copy()
+def _array(value: Any, dtype: type, size: Shape) -> Any:
+    """A dimension as an array: one that all variants share has one entry."""
+    array: npt.NDArray[Any] = np.asarray(value, dtype)
+    return array if array.ndim else array.reshape([1] * len(size))
+
+
+def _spread(value: Any, dtype: type, size: Shape) -> Any:
+    """One entry a variant, in order."""
+    return np.broadcast_to(np.asarray(value, dtype), size).reshape(-1)
+
+
+def _short_or_long(columns: Columns, size: Shape, batch: int, figures: Collection[str]) -> ColumnCounts:
+    """Counts the variants whose stages go on evenly the short way, the others layer by layer."""
+    try:
+        counts, net = _count(columns, size, batch, figures, short=True)
+    except Exception:  # what a layer can't do with a series, it does with numbers; a defect of its own is met again
+        return _long(columns, size, batch, figures)
+    regular = _spread(net.regular, bool, size)
+    if regular.all():
+        return counts
+    rows = np.flatnonzero(~regular)
+    if len(rows) == len(regular):
+        return _long(columns, size, batch, figures)
+    return counts.with_rows(rows, _long(_rows(columns, rows, size), (len(rows),), batch, figures))
+
+
+def _long(columns: Columns, size: Shape, batch: int, figures: Collection[str]) -> ColumnCounts:
+    """Counts layer by layer; of unlike depths, those of equal ones together."""
+    if not any(isinstance(depth, np.ndarray) for depth in columns.block_config):
+        return _count(columns, size, batch, figures)[0]
+    depths = np.column_stack([_spread(depth, np.int64, size) for depth in columns.block_config])
+    counts = ColumnCounts({name: np.zeros(len(depths), np.int64) for name in figures}, np.zeros(len(depths), bool))
+    for each in np.unique(depths, axis=0):
+        rows = np.flatnonzero((depths == each).all(axis=1))
+        alike = replace(_rows(columns, rows, size), block_config=tuple(each.tolist()))
+        counts = counts.with_rows(rows, _count(alike, (len(rows),), batch, figures)[0])
+    return counts
+
+
+def _rows(columns: Columns, rows: Ints, size: Shape) -> Columns:
+    """Some of the columns' variants."""
+    places = np.unravel_index(rows, size)
+
+    def chosen(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(chosen(part) for part in value)
+        return np.broadcast_to(value, size)[places] if isinstance(value, np.ndarray) else value
+
+    return Columns(**{name: chosen(getattr(columns, name)) for name in FIELDS})
+
+
+def _count(
+    columns: Columns, size: Shape, batch: int, figures: Collection[str], *, short: bool = False
+) -> tuple[ColumnCounts, Net]:
+    net = trace(columns, short=short)
+    invalid = _spread(net.invalid, bool, size).copy()
     if _bound(net, batch, figures) > INT64_MAX:
-        invalid |= _overflows(columns, size, batch, figures)
-        net = trace(_arrays(columns, size, np.int64))
+        invalid |= _overflows(columns, size, batch, figures, short)
+        net = trace(_arrays(columns, size, np.int64), short=short)
     read = Reading(net, batch)
     trains = any(FIGURES[name].training for name in figures)
-    untrainable = np.broadcast_to(~np.asarray(saved.trainable(net, batch)), size) if trains else None
-    counted = {name: np.broadcast_to(np.asarray(read.figure(name), np.int64), size) for name in figures}
+    untrainable = ~_spread(saved.trainable(net, batch), bool, size) if trains else None
+    counted = {name: _spread(read.figure(name), np.int64, size) for name in figures}
     return ColumnCounts(counted, invalid, untrainable), net
 
 
@@ -112,19 +188,20 @@ def _bound(net: Net, batch: int, figures: Collection[str]) -> int:
     return 64 * batch * net.high_elements + 4 * counts
 
 
-def _overflows(columns: Columns, size: int, batch: int, figures: Collection[str]) -> Mask:
+def _overflows(columns: Columns, size: Shape, batch: int, figures: Collection[str], short: bool) -> Mask:
     """Which variants have a figure beyond int64: by float64, exactly by Python ints where that is too close."""
-    read = Reading(trace(_arrays(columns, size, np.float64)), batch)
+    read = Reading(trace(_arrays(columns, size, np.float64), short=short), batch)
     values = [*read.cost, *(read.figure(name) for name in figures)]
-    largest = np.broadcast_to(np.max([np.broadcast_to(f, size) for f in values], axis=0), size)
-    risky = ~(largest < _SAFELY_BELOW)  # NaN is risky too
-    close = risky & (largest < 4 * _SAFELY_BELOW)
+    largest = np.max([_spread(value, np.float64, size) for value in values], axis=0)
+    unknown = ~_spread(read.net.regular, bool, size)
+    risky: Mask = ~(largest < _SAFELY_BELOW) | unknown  # NaN is risky too
+    close = risky & ((largest < 4 * _SAFELY_BELOW) | unknown)
     for index in np.flatnonzero(close):
         risky[index] = not _fits(at(columns, int(index)), batch, figures)
     return risky
 
 
-def _arrays(columns: Columns, size: int, dtype: type) -> Columns:
+def _arrays(columns: Columns, size: Shape, dtype: type) -> Columns:
     """The columns with every dimension as an array of `dtype`, the ones that all variants share too.
 
     A product of shared Python ints beyond int64 can't be added to an int64 array, and one of int64 arrays wraps
@@ -134,7 +211,7 @@ def _arrays(columns: Columns, size: int, dtype: type) -> Columns:
     def array(value: Any) -> Any:
         if isinstance(value, tuple):
             return tuple(array(part) for part in value)
-        return value if value is None or isinstance(value, str) else np.broadcast_to(np.asarray(value, dtype), size)
+        return value if value is None or isinstance(value, str) else _array(value, dtype, size)
 
     return replace(columns, **{name: array(getattr(columns, name)) for name in _DIMENSIONS})
 

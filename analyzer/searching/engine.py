@@ -18,17 +18,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analyzer import units
+from analyzer.architecture.network import Columns
 from analyzer.errors import UsageError
 from analyzer.processes import as_worker
 from analyzer.reading.vector import CHUNK, count_columns
-from analyzer.searching.query import COLUMN, Finds, Ints, Query, figures_of, judge, merged
-from analyzer.space.space import Space
+from analyzer.searching.query import COLUMN, FIGURES, Finds, Ints, Query, Standing, figures_of, judge, merged
+from analyzer.space.space import Space, SpacePart
 
-TASK = 8 * CHUNK
+TASK = 4 * CHUNK
 """Variants a task: a tenth of a second or so, so that progress is smooth and Ctrl-C is quick."""
 IN_PROCESS = 4 * TASK
 """Spaces up to this are searched in this process: starting others takes longer."""
 CALIBRATED = 8
+PROCESS_BYTES = 256 * 2**20
+"""What a process that counts takes, at most (measured; a network as deep as DenseNet121, replayed for its peaks)."""
+FOUND_BYTES = 4 * 8 * (len(FIGURES) + 2)
+"""What a variant on the front takes: its figures and its place, and copies of both while fronts are merged."""
 MERGE = 20_000
 """Points that are found before they are merged into the running front; more when the front itself is larger."""
 
@@ -93,14 +99,17 @@ def search(
     seconds: float = 60.0,
     jobs: int | None = None,
     seed: int = 0,
+    max_memory: int | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Result:
     """Searches a space. On Ctrl-C what was found so far comes back, marked `interrupted`.
 
-    Raises UsageError where no variant meets the constraints, naming the one that excludes all, or the nearest miss.
+    `max_memory` bounds the bytes of all processes together: fewer of them are started. Raises UsageError where no
+    variant meets the constraints, naming the one that excludes all, or the nearest miss; and where the front outgrows
+    the memory.
     """
     begin = time.monotonic()
-    jobs = jobs or os.cpu_count() or 1
+    jobs, room = _within(max_memory, jobs or os.cpu_count() or 1)
     tasks, planned = plan(space, query, seconds, jobs, seed)
     done: list[Finds] = []
     interrupted = False
@@ -108,6 +117,7 @@ def search(
     try:
         for finds in _run(space, query, tasks, jobs if planned > IN_PROCESS else 1):
             done.append(finds)
+            _require_room(room, sum(len(f.points) for f in (running, *done)))
             if sum(len(f.points) for f in done) > max(MERGE, len(running.points)):
                 running = merged(query, [running, *done])
                 done = []
@@ -122,11 +132,29 @@ def search(
     return result
 
 
+def _within(max_memory: int | None, jobs: int) -> tuple[int, int | None]:
+    """How many processes a memory has room for, and the points of a front beside them (None: any number)."""
+    if max_memory is None:
+        return jobs, None
+    if max_memory < 2 * PROCESS_BYTES:
+        what = f"{max_memory:,} bytes are too few to search in"
+        raise UsageError(what, where="--max-memory", fix=f"give {units.mib(2 * PROCESS_BYTES)} or more")
+    # One more than count: the one that gathers what they find.
+    jobs = min(jobs, max_memory // PROCESS_BYTES - 1)
+    return jobs, (max_memory - (jobs + 1) * PROCESS_BYTES + PROCESS_BYTES // 2) // FOUND_BYTES
+
+
+def _require_room(room: int | None, points: int) -> None:
+    if room is not None and points > room:
+        what = f"{points:,} variants stand on fronts, more than there is memory for"
+        raise UsageError(what, where="--max-memory", fix="raise it, or use fewer objectives, or a constraint")
+
+
 def plan(space: Space, query: Query, seconds: float, jobs: int, seed: int) -> tuple[Iterator[Task], int]:
     """The tasks, and how many variants they visit: all where that fits in the time, else the share that does."""
     need = _estimated_seconds(space, query) / jobs if space.size > IN_PROCESS else 0.0
     if need <= seconds:
-        return _tasks([(i, part.size, 0, 1) for i, part in enumerate(space.parts)]), space.size
+        return _tasks(space, [(i, part.size, 0, 1) for i, part in enumerate(space.parts)]), space.size
     share = seconds / need
     walks = []
     for i, part in enumerate(space.parts):
@@ -135,13 +163,14 @@ def plan(space: Space, query: Query, seconds: float, jobs: int, seed: int) -> tu
         while math.gcd(stride, part.size) != 1:
             stride = chance.randrange(1, part.size + 1)
         walks.append((i, max(1, min(part.size, int(share * part.size))), chance.randrange(part.size), stride))
-    return _tasks(walks), sum(count for _, count, _, _ in walks)
+    return _tasks(space, walks), sum(count for _, count, _, _ in walks)
 
 
-def _tasks(walks: list[tuple[int, int, int, int]]) -> Iterator[Task]:
+def _tasks(space: Space, walks: list[tuple[int, int, int, int]]) -> Iterator[Task]:
     for part, count, walk_start, stride in walks:
-        for start in range(0, count, TASK):
-            yield Task(part, start, min(TASK, count - start), walk_start, stride)
+        size = space.parts[part].even(TASK) if stride == 1 else TASK
+        for start in range(0, count, size):
+            yield Task(part, start, min(size, count - start), walk_start, stride)
 
 
 def _estimated_seconds(space: Space, query: Query) -> float:
@@ -156,16 +185,30 @@ def _estimated_seconds(space: Space, query: Query) -> float:
     return space.size * sum(rates) / len(rates)
 
 
-def run_task(space: Space, query: Query, task: Task) -> Finds:
-    """Counts and judges a task's variants, chunk by chunk."""
-    part = space.parts[task.part]
+def run_task(space: Space, query: Query, task: Task, standing: Standing | None = None) -> Finds:
+    """Counts and judges a task's variants, chunk by chunk; what `standing` dominates is not found, and it learns."""
+    standing = standing or Standing(query)
     finds = []
-    for start in range(task.start, task.start + task.count, CHUNK):
-        count = min(CHUNK, task.start + task.count - start)
-        indices = _walk(start, count, task.walk_start, task.stride, part.size)
-        counts = count_columns(part.columns(indices), query.batch, query.used)
-        finds.append(judge(query, counts, task.part, indices))
-    return merged(query, finds)
+    for columns, indices in _chunks(space.parts[task.part], task):
+        finds.append(judge(standing, count_columns(columns, query.batch, query.used), task.part, indices))
+    found = merged(query, finds)
+    standing.learn(found)
+    return found
+
+
+def _chunks(part: SpacePart, task: Task) -> Iterator[tuple[Columns, Ints]]:
+    """A task's variants as columns with their indices: counting gives combinations, a walk one after the other."""
+    end = task.start + task.count
+    if task.stride != 1 or task.walk_start:
+        for start in range(task.start, end, CHUNK):
+            indices = _walk(start, min(CHUNK, end - start), task.walk_start, task.stride, part.size)
+            yield part.columns(indices), indices
+        return
+    start = task.start
+    while start < end:
+        columns, count = part.box(start, min(CHUNK, end - start))
+        yield columns, np.arange(start, start + count)
+        start += count
 
 
 def _walk(start: int, count: int, walk_start: int, stride: int, size: int) -> Ints:
@@ -180,8 +223,9 @@ def _walk(start: int, count: int, walk_start: int, stride: int, size: int) -> In
 
 def _run(space: Space, query: Query, tasks: Iterator[Task], jobs: int) -> Iterator[Finds]:
     if jobs == 1:
+        standing = Standing(query)
         for task in tasks:
-            yield run_task(space, query, task)
+            yield run_task(space, query, task, standing)
         return
     with ProcessPoolExecutor(jobs, initializer=_start_worker, initargs=(space, query)) as pool:
         waiting: set[Future[Finds]] = set()
@@ -198,16 +242,17 @@ def _run(space: Space, query: Query, tasks: Iterator[Task], jobs: int) -> Iterat
             raise
 
 
-_worker: dict[str, tuple[Space, Query]] = {}
+_worker: dict[str, tuple[Space, Query, Standing]] = {}
 
 
 def _start_worker(space: Space, query: Query) -> None:
     as_worker()
-    _worker["job"] = (space, query)
+    _worker["job"] = (space, query, Standing(query))
 
 
 def _work(task: Task) -> Finds:
-    return run_task(*_worker["job"], task)
+    space, query, standing = _worker["job"]
+    return run_task(space, query, task, standing)
 
 
 def nothing_fits(result: Result) -> UsageError:
@@ -236,7 +281,8 @@ def _nearest(result: Result) -> str:
     variant = result.space.parts[part].variant(index)
     indices = np.array([index], np.int64)
     query = result.query
-    values = figures_of(count_columns(result.space.parts[part].columns(indices), query.batch, query.used))[0]
+    counts = count_columns(result.space.parts[part].columns(indices), query.batch, query.used)
+    values = figures_of(counts, np.zeros(1, np.int64))[0]
     used = dict.fromkeys(c.figure for c in result.query.constraints)
     text = ", ".join(f"{figure} {int(values[COLUMN[figure]]):,}" for figure in used)
     return f"relax it: the nearest miss is {variant.name} ({text}), {100 * excess:.1f} % beyond"

@@ -85,6 +85,7 @@ class SearchPlan:
     jobs: int | None = None
     seed: int = 0
     profile: Profile | None = None
+    max_memory: int | None = None
 
 
 def _nothing(_: object) -> None:
@@ -111,8 +112,9 @@ class SearchResult:
 def execute(plan: SearchPlan, watch: SearchWatch) -> SearchResult:
     """Searches by counts. On Ctrl-C what was found so far comes back, `seen.interrupted`. UsageError for none."""
     seen = search(
-        plan.space, plan.query, seconds=plan.seconds, jobs=plan.jobs, seed=plan.seed, on_progress=watch.progress
-    )
+        plan.space, plan.query, seconds=plan.seconds, jobs=plan.jobs, seed=plan.seed, max_memory=plan.max_memory,
+        on_progress=watch.progress,
+    )  # fmt: skip
     return SearchResult(seen, tuple(finds(seen, plan.profile)) if seen.finds.fitting else ())
 
 

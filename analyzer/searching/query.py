@@ -13,7 +13,7 @@ from analyzer.figures import LIMITED
 from analyzer.limits import Limit, own_limits
 from analyzer.reading.vector import ColumnCounts
 from analyzer.records import Record
-from analyzer.space.pareto import front
+from analyzer.space.pareto import front, spread, standing
 
 FIGURES = tuple(figure.name for figure in LIMITED if figure.arrays)
 """What a search can constrain and optimise: figures that exist in array form."""
@@ -99,15 +99,32 @@ def valid_of(counts: ColumnCounts) -> Mask:
 
 def fits_of(query: Query, counts: ColumnCounts) -> Mask:
     """Which variants meet every constraint."""
-    figures = figures_of(counts)
-    meets = [limit.beyond(_of(limit, figures)) <= 0 for limit in query.constraints]
-    return np.asarray(np.logical_and.reduce([valid_of(counts), *meets]))
+    return np.asarray(np.logical_and.reduce([valid_of(counts), *_meets(query, counts)]))
 
 
-def judge(query: Query, counts: ColumnCounts, part: int, indices: Ints) -> Finds:
-    """The finds of one chunk of a part."""
-    figures, valid = figures_of(counts), valid_of(counts)
-    meets = [(limit.beyond(_of(limit, figures)) <= 0) & valid for limit in query.constraints]
+def _meets(query: Query, counts: ColumnCounts) -> list[Mask]:
+    return [np.asarray(limit.beyond(counts.figures[limit.figure]) <= 0) for limit in query.constraints]
+
+
+class Standing:
+    """The goals of the best that a process has found so far: what they dominate is on no front."""
+
+    def __init__(self, query: Query) -> None:
+        self.query = query
+        self.points: Ints = np.empty((0, len(query.objectives)), np.int64)
+        self.few = self.points
+
+    def learn(self, finds: Finds) -> None:
+        """Takes in the front of some finds."""
+        points = np.concatenate([self.points, goals(self.query, finds.points)])
+        self.points = points[front(points)]
+        self.few = np.asarray(spread(self.points), np.int64)
+
+
+def judge(standing_: Standing, counts: ColumnCounts, part: int, indices: Ints) -> Finds:
+    """The finds of one chunk of a part, without what is dominated by what stands already."""
+    query, valid = standing_.query, valid_of(counts)
+    meets = [met & valid for met in _meets(query, counts)]
     fits = np.logical_and.reduce([valid, *meets])
     finds = Finds(
         seen=len(indices),
@@ -116,42 +133,44 @@ def judge(query: Query, counts: ColumnCounts, part: int, indices: Ints) -> Finds
         met=np.array([int(m.sum()) for m in meets], np.int64),
     )
     if finds.fitting:
-        rows = np.flatnonzero(fits)
-        points = figures[rows]
-        where = np.column_stack([np.full(len(rows), part, np.int64), indices[rows]])
-        return _reduced(query, finds, points, where)
-    if query.constraints and finds.valid:
-        excess = [limit.excess(_of(limit, figures)) for limit in query.constraints]
+        _reduce(standing_, finds, counts, np.flatnonzero(fits), (part, indices))
+    elif query.constraints and finds.valid:
+        excess = [limit.excess(counts.figures[limit.figure]) for limit in query.constraints]
         worst = np.where(valid, np.max(excess, axis=0), np.inf)
         at = int(worst.argmin())
         finds.nearest = (float(worst[at]), part, int(indices[at]))
     return finds
 
 
-def figures_of(counts: ColumnCounts) -> Ints:
+def _reduce(standing_: Standing, finds: Finds, counts: ColumnCounts, fits: Ints, place: tuple[int, Ints]) -> None:
+    """Keeps of the fitting variants the front and the best of each objective."""
+    query = standing_.query
+    part, indices = place
+    wanted = [(-1 if o.maximize else 1) * counts.figures[o.figure] for o in query.objectives]
+    if len(fits) < len(indices):
+        wanted = [column[fits] for column in wanted]
+    for i, column in enumerate(wanted if query.best else ()):
+        rows = fits[np.argsort(column, kind="stable")[: query.best]]
+        finds.best[i] = (figures_of(counts, rows), _where(part, indices, rows))
+    rows = standing(wanted, standing_.few)
+    rows = fits[rows[front(np.column_stack([column[rows] for column in wanted]))]]
+    finds.points, finds.where = figures_of(counts, rows), _where(part, indices, rows)
+
+
+def _where(part: int, indices: Ints, rows: Ints) -> Ints:
+    return np.column_stack([np.full(len(rows), part, np.int64), indices[rows]])
+
+
+def figures_of(counts: ColumnCounts, rows: Ints) -> Ints:
     """One row a variant, the figures in FIGURES' order; 0 where one was not counted."""
-    nothing = np.zeros(len(counts.invalid), np.int64)
-    return np.column_stack([counts.figures.get(figure, nothing) for figure in FIGURES])
-
-
-def _of(limit: Limit, figures: Ints) -> Ints:
-    return figures[:, COLUMN[limit.figure]]
+    nothing = np.zeros(len(rows), np.int64)
+    known = counts.figures
+    return np.column_stack([known[figure][rows] if figure in known else nothing for figure in FIGURES])
 
 
 def goals(query: Query, points: Ints) -> Ints:
     """The objectives' columns, all to be minimised."""
     return np.column_stack([(-1 if o.maximize else 1) * points[:, COLUMN[o.figure]] for o in query.objectives])
-
-
-def _reduced(query: Query, finds: Finds, points: Ints, where: Ints) -> Finds:
-    """Keeps of the fitting variants the front and the best of each objective."""
-    wanted = goals(query, points)
-    for i in range(len(query.objectives) if query.best else 0):
-        order = np.argsort(wanted[:, i], kind="stable")[: query.best]
-        finds.best[i] = (points[order], where[order])
-    rows = np.flatnonzero(front(wanted))
-    finds.points, finds.where = points[rows], where[rows]
-    return finds
 
 
 def merged(query: Query, finds: list[Finds]) -> Finds:

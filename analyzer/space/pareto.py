@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 Points = npt.NDArray[np.generic]
 Mask = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.int64]
 STRONG = 24
 BLOCK = 512
 
@@ -21,29 +23,58 @@ def front(points: Points) -> Mask:
     """
     if points.ndim != 2:
         raise ValueError(f"points must be (n, k), got shape {points.shape}")
-    keep = _not_beaten_by_the_strong(points)
-    rest = points[keep]
-    if len(rest) == 0:
+    keep = np.zeros(len(points), bool)
+    rows = standing(points.T, _strongest(points))
+    if len(rows) == 0:
         return keep
-    unique, back = np.unique(rest, axis=0, return_inverse=True)  # sorted: no row is dominated by a later one
+    rows = rows[np.lexsort(points[rows].T[::-1])]  # sorted: no row is dominated by a later one
+    sorted_ = points[rows]
+    new = np.ones(len(rows), bool)
+    new[1:] = (sorted_[1:] != sorted_[:-1]).any(axis=1)
+    unique = sorted_[new]
     columns = unique.shape[1]
     best = _two(unique) if columns <= 2 else _three(unique) if columns == 3 else _many(unique)
-    keep[keep] = best[back.reshape(-1)]
+    keep[rows] = best[np.cumsum(new) - 1]
     return keep
 
 
-def _not_beaten_by_the_strong(points: Points) -> Mask:
-    """A cheap first pass: drops what a few good rows dominate, before anything is sorted."""
-    keep = np.ones(len(points), bool)
+def standing(columns: Sequence[Points] | Points, strong: Points) -> Rows:
+    """The rows, given by columns, but for those that some of a few strong rows are seen to dominate.
+
+    A cheap first pass before `front`: none that it drops is on a front that the strong rows are seen beside.
+    """
+    rows = np.arange(len(columns[0]))
+    for few in (strong[:: max(1, len(strong) // 4)], strong):
+        keep = np.ones(len(rows), bool)
+        for row in few:
+            beaten = columns[0] > row[0]
+            for column, value in zip(columns[1:], row[1:], strict=True):
+                beaten &= column >= value
+            np.greater(keep, beaten, out=keep)
+        chosen = np.flatnonzero(keep)
+        rows, columns = rows[chosen], [column[chosen] for column in columns]
+    return rows
+
+
+def _strongest(points: Points) -> Points:
+    """A few rows that are small in all columns together."""
     if len(points) < 4 * STRONG:
-        return keep
-    ranks = points.astype(np.float64)
-    span = ranks.max(axis=0) - ranks.min(axis=0)
-    score = ((ranks - ranks.min(axis=0)) / np.where(span > 0, span, 1)).sum(axis=1)
-    for index in np.argpartition(score, STRONG)[:STRONG]:
-        strong = points[index]
-        keep &= (points < strong).any(axis=1) | (points == strong).all(axis=1)
-    return keep
+        return points[:0]
+    score = np.zeros(len(points))
+    for column in points.T.astype(np.float64):
+        low, high = column.min(), column.max()
+        score += (column - low) / (high - low if high > low else 1)
+    strong: Points = points[np.argpartition(score, STRONG)[:STRONG]]
+    return strong
+
+
+def spread(points: Points) -> Points:
+    """A few of a front's rows, spread over it, for `standing`."""
+    if len(points) <= STRONG:
+        return points
+    order = np.argsort(points[:, 0])
+    few: Points = points[order[np.linspace(0, len(order) - 1, STRONG).astype(int)]]
+    return few
 
 
 def _two(rows: Points) -> Mask:

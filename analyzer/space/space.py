@@ -53,6 +53,52 @@ class SpacePart:
                 fields[name] = np.array(values)[digit]
         return Columns(**fields)
 
+    def box(self, start: int, most: int) -> tuple[Columns, int]:
+        """The variants from an index on that are all combinations of some of the axes' values: at most `most`.
+
+        Columns along axes of their own, which NumPy spreads over all combinations where they meet: what one axis has
+        no part in is computed once for all of its values. With them comes how many they are: 1 where the index is none
+        that combinations begin at.
+        """
+        whole = 1
+        free = len(self.axes)
+        while (
+            free and start % (whole * len(self.axes[free - 1][1])) == 0 and whole * len(self.axes[free - 1][1]) <= most
+        ):
+            free -= 1
+            whole *= len(self.axes[free][1])
+        digits = self.digits(start)
+        chosen = [values if i >= free else (values[digits[i]],) for i, (_, values) in enumerate(self.axes)]
+        if free:
+            digit = digits[free - 1]
+            chosen[free - 1] = self.axes[free - 1][1][digit : digit + max(1, most // whole)]
+            whole *= len(chosen[free - 1])
+        return self._mesh(chosen), whole
+
+    def even(self, most: int) -> int:
+        """The most variants, up to so many, of which every so many are whole combinations of the last axes."""
+        whole = 1
+        for _, values in reversed(self.axes):
+            if whole * len(values) > most:
+                break
+            whole *= len(values)
+        return most // whole * whole
+
+    def _mesh(self, chosen: Sequence[Sequence[Any]]) -> Columns:
+        """All combinations of the axes' chosen values, each as an array along an axis of its own."""
+        fields = {name: getattr(self.fixed, name) for name in FIELDS}
+        fields.update(dict.fromkeys((other for name, _ in self.axes for other in alternatives(name))))
+        for i, ((name, _), values) in enumerate(zip(self.axes, chosen, strict=True)):
+            shape = [1] * len(chosen)
+            shape[i] = len(values)
+            if len(values) == 1:
+                fields[name] = values[0]
+            elif isinstance(values[0], tuple):
+                fields[name] = tuple(np.array(stage).reshape(shape) for stage in zip(*values, strict=True))
+            else:
+                fields[name] = np.array(values).reshape(shape)
+        return Columns(**fields)
+
     def variant(self, index: int) -> Variant:
         """The variant at an index. Raises VariantError where its fields can't go together."""
         digits = self.digits(index)

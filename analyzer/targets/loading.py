@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, TargetError, did_you_mean, words_of
+from analyzer.targets.configured import configured
 from analyzer.targets.cures import cure_of
 from analyzer.targets.resolving import ModuleTarget
 
@@ -72,19 +73,39 @@ def import_module(target: ModuleTarget) -> ModuleType:
 def _construct(factory: Any, target: ModuleTarget, device: str) -> Any:
     import torch
 
-    kwargs = dict(target.kwargs)
+    def made() -> Any:
+        named = {name: configured(value, lambda text: _named_by(text, target)) for name, value in target.kwargs}
+        return factory(**named)
+
     try:
         with torch.device(device):
-            return factory(**kwargs)
+            return made()
     except (Exception, SystemExit) as first:
         if device == "cpu":
             raise _failed("can't be constructed", target, first, factory) from first
     # Some constructors look at values (`.item()` in a drop-path schedule), which meta tensors have not.
     try:
         with torch.device("cpu"):
-            return factory(**kwargs)
+            return made()
     except (Exception, SystemExit) as second:
         raise _failed("can't be constructed", target, second, factory) from second
+
+
+def _named_by(text: str, target: ModuleTarget) -> Any:
+    """What a text of the configuration names, in the modules that the model itself was made from where it is there."""
+    location, _, attribute = text.rpartition(":")
+    of = ModuleTarget(text, location, attribute)
+    loaded = sys.modules.get(_module_name(Path(location))) if location == target.location else None
+    if loaded is None and location.endswith(".py"):
+        dotted = ".".join(Path(location).with_suffix("").parts)
+        spec = importlib.util.find_spec(dotted) if Path(location).is_file() and "." not in dotted else None
+        if spec is not None and spec.origin and Path(spec.origin).resolve() == Path(location).resolve():
+            loaded = importlib.import_module(dotted)
+    return _attribute(loaded or _import(of), of)
+
+
+def _module_name(path: Path) -> str:
+    return "_analyzed_" + re.sub(r"\W", "_", path.stem)
 
 
 @contextlib.contextmanager
@@ -95,7 +116,8 @@ def _code_of(target: ModuleTarget) -> Iterator[None]:
     """
     location, here = Path(target.location), Path.cwd()
     folders = [location.resolve().parent] if location.suffix == ".py" else []
-    folders += [folder for folder in (here, here / "src") if folder.is_dir() and folder not in folders]
+    others = (here, here / "src", *((here / folder).resolve() for folder in target.path))
+    folders += [folder for folder in dict.fromkeys(others) if folder.is_dir() and folder not in folders]
     forget(folders)
     there = set(sys.modules)
     sys.path[:0] = map(str, folders)
@@ -147,8 +169,7 @@ def _import(target: ModuleTarget) -> ModuleType:
     path = Path(target.location)
     if not path.is_file():
         raise TargetError(f"there is no file {target.location}", where=target.name, fix="check the path")
-    name = re.sub(r"\W", "_", path.stem)
-    loader = _FromSource(f"_analyzed_{name}", str(path))
+    loader = _FromSource(_module_name(path), str(path))
     spec = importlib.util.spec_from_file_location(loader.name, path, loader=loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)

@@ -34,7 +34,8 @@ class FamilyTarget:
 class ModuleTarget:
     """Any other model: where it comes from, how it is called, and its inputs (none: they were not given).
 
-    `dtype` is what its floating-point parameters and buffers are cast to; None leaves them as they are made.
+    `dtype` is what its floating-point parameters and buffers are cast to; None leaves them as they are made. `path` are
+    folders to import from besides its own, the current one and its src.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ModuleTarget:
     kwargs: tuple[tuple[str, Any], ...] = ()
     inputs: tuple[Input, ...] = ()
     dtype: str | None = None
+    path: tuple[str, ...] = ()
 
 
 Resolved = FamilyTarget | ModuleTarget

@@ -216,12 +216,14 @@ def latency() -> Iterator[dict[str, object]]:
 
 
 def searching() -> Iterator[dict[str, object]]:
-    """A search of 2 million variants with its front: on one core and two, against a scalar and a torchinfo loop."""
+    """A search of 14 million variants with its front: on one core and two, against a scalar and a torchinfo loop."""
     space = Space(
-        block=["residual", "dense"],
-        growth=range(4, 104),
-        compression=[i / 100 for i in range(20, 100, 2)],
-        init=range(16, 116, 2),
+        block=["residual", "dense", "basic", "add", "separable", "shuffle", "squeeze", "lowrank", "csp"],
+        blocks=[(6, 12, 24, 16), (6, 12, 32, 32), (6, 12, 18, 12), (4, 8, 16, 12), (3, 6, 12, 8), (2, 4, 3, 2)],
+        growth=range(8, 56, 4),
+        bn_size=[1, 2, 4],
+        compression=[i / 20 for i in range(5, 20)],
+        init=range(16, 124, 1),
         image=[128, 160, 192, 224, 256],
     )
     query = Query()

@@ -20,6 +20,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from ci import ROOT, Runner, load
@@ -221,6 +222,17 @@ def test_the_comment_is_posted_once_and_then_updated(commenter: Runner, reposito
     assert Comments.stored[:130] == others
 
 
+def test_two_jobs_keep_two_comments(commenter: Runner, repository: Path) -> None:
+    told = {"token": "secret", "report": "budget.md", "number": "7"}
+    keyed = [msgspec.structs.replace(FAILED, key=key) for key in ("", "gpu", "gpu.2", "gpu")]
+    for checked in keyed:
+        (repository / "budget.md").write_text(render(checked, "md"))
+        assert commenter.step("Comment", told).returncode == 0
+    assert [comment["body"].splitlines()[0] for comment in Comments.stored] == [
+        "<!-- analyzer-budget -->", "<!-- analyzer-budget gpu -->", "<!-- analyzer-budget gpu.2 -->",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"report": "none.md"}, {"report": "net.py"}, {"number": ""}, {"number": "7/../8"}, {"token": "other"}],
@@ -246,7 +258,7 @@ def test_the_actions_use_no_other_and_put_no_input_into_shell_text(action: str) 
 
 def test_the_snippet_for_github_pins_what_it_uses_and_may_only_read_where_it_runs_code() -> None:
     workflow = load("examples/ci/github.yml")
-    assert workflow[True] == "pull_request"  # YAML 1.1 reads the key `on` so
+    assert workflow[True] == ["pull_request", "merge_group"]  # YAML 1.1 reads the key `on` so
     assert workflow["permissions"] == {"contents": "read"}
     assert "permissions" not in workflow["jobs"]["check"]
     comment = workflow["jobs"]["comment"]

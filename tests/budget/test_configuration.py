@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analyzer.budget.check import check
 from analyzer.budget.configuration import MOST_BYTES, find, line_of, parse
 from analyzer.budget.limits import limits
 from analyzer.budget.schema import schema_text
@@ -138,3 +139,20 @@ def test_places(tmp_path: Path) -> None:
     (tmp_path / "analyzer.toml").write_text("[models.a]\ntarget = 'article'\n" + "#" * MOST_BYTES)
     with pytest.raises(UsageError, match="more than"):
         find(folder)
+
+
+def test_a_list_in_a_list_of_inputs_is_a_tuple(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\nclass Steps(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.rnn = nn.LSTM(8, 12)\n"
+        "    def forward(self, x, state):\n        h, c = state\n        return self.rnn(x, (h, c))[0]\n"
+    )
+    (tmp_path / "analyzer.toml").write_text(
+        '[models.steps]\ntarget = "net.py:Steps"\ninput = ["5,2,8", ["1,2,12", "1,2,12"]]\n'
+        'budgets.macs = { max = "9.6k" }\n'
+    )
+    verdict = check(tmp_path)
+    # Four gates of 8 and 12 inputs and two biases; 5 steps of 2 samples.
+    figures = {line.figure: line.value for line in verdict.models[0].figures}
+    assert (figures["params"], figures["macs"]) == (4 * 12 * (8 + 12 + 2), 5 * 2 * 4 * 12 * (8 + 12))
+    assert verdict.exit_code == 0

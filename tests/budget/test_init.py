@@ -138,3 +138,63 @@ def test_packages_are_named_so_that_their_imports_work(tmp_path: Path, source: s
     assert 'target = "pkg.net:make"' in text
     assert "has no parameters" in text
     assert project.check()[0] == 0
+
+
+def test_a_dry_run_prints_what_it_would_write(package: Project) -> None:
+    before = sorted(path.name for path in package.folder.iterdir())
+    done = package.run("init", "--dry-run", "--ci", "gitlab", "--schema")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in package.folder.iterdir()) == before
+    assert "[models.cnn]" in done.stdout
+    assert "CI_MERGE_REQUEST_TARGET_BRANCH_NAME" in done.stdout
+    assert "would write" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("service", "path"),
+    [
+        ("github", ".github/workflows/budget.yml"),
+        ("gitlab", ".gitlab-ci.yml"),
+        ("pre-commit", ".pre-commit-config.yaml"),
+    ],
+)
+def test_the_ci_file_is_written_at_the_repositorys_top_and_nothing_overwritten(
+    package: Project, service: str, path: str
+) -> None:
+    package.write("inner/net.py", "from torch import nn\n\nclass Net(nn.Module): ...\n")
+    assert package.run("init", "--no-build", "--ci", service, cwd="inner").returncode == 0
+    said = package.read(path)
+    assert "analyze check" in said
+    assert yaml.safe_load(said)
+    again = package.run("init", "--no-build", "--ci", service)
+    assert again.returncode == 2
+    assert "nothing is overwritten" in again.stderr
+    assert not (package.folder / "analyzer.toml").exists()
+
+
+def test_the_schema_stands_beside_the_configuration_that_names_it(package: Project) -> None:
+    assert package.run("init", "--no-build", "--schema").returncode == 0
+    first = package.read("analyzer.toml").splitlines()[0]
+    assert first == "#:schema ./analyzer.schema.json"
+    assert package.read("analyzer.schema.json") == package.run("init", "--print-schema").stdout
+
+
+def test_no_model_is_left_out_without_a_word(tmp_path: Path) -> None:
+    project = Project(tmp_path / "many", example=False)
+    init = "    def __init__(self):\n        super().__init__()\n        self.a = nn.Linear(2, 2)\n"
+    net = "class Net{0}(nn.Module):\n" + init
+    project.write("nets.py", "from torch import nn\n\n\n" + "\n\n".join(net.format(i) for i in range(6)))
+    project.write("broken.py", "def (:\n")
+    done = project.run("init", "--most", "2")
+    assert done.returncode == 0
+    text = project.read("analyzer.toml")
+    assert [line for line in text.splitlines() if line.startswith("[models.") and "budgets" not in line] == [
+        "[models.net0]", "[models.net1]",
+    ]  # fmt: skip
+    for i in range(2, 6):
+        assert f"left out nets.py:Net{i}: 2 others were built" in done.stderr
+        assert f"# [models.net{i}]" in text
+    assert "left out broken.py: can't be read" in done.stderr
+    (project.folder / "analyzer.toml").unlink()
+    (project.folder / "analyzer.lock").unlink()
+    assert "others were built" not in project.run("init").stderr

@@ -213,20 +213,6 @@ def test_github_annotates_ten_at_most_and_says_how_many_more() -> None:
     assert all(line.startswith("::error") for line in many[:10])
 
 
-@pytest.mark.parametrize("variable", ["GITHUB_WORKSPACE", "CI_PROJECT_DIR"])
-def test_files_are_named_from_the_checkout(variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    below = tmp_path / "sub"
-    below.mkdir()
-    monkeypatch.chdir(below)
-    monkeypatch.setenv(variable, str(tmp_path))
-    assert "::error file=sub/net.py,line=12" in render(FAILED, "github")
-    assert json.loads(render(FAILED, "gitlab"))[1]["location"]["path"] == "sub/pyproject.toml"
-    (tmp_path / "net.py").touch()
-    assert "::error file=net.py,line=12" in render(FAILED, "github")
-    monkeypatch.setenv(variable, str(tmp_path / "other"))
-    assert "::warning file=pyproject.toml" in render(FAILED, "github")
-
-
 def test_github_appends_the_summary_where_a_workflow_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -263,3 +249,14 @@ def test_html_draws_the_model_that_fails() -> None:
     assert "tiny against tiny in analyzer.lock" in page
     assert "fine (net.py:build)" in page
     assert "lost" in text_of(render(msgspec.structs.replace(FAILED, models=(uncounted,)), "html"))
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [("params.svg", "params: 2,500 of 2,000"), ("saved_bytes.svg", "saved bytes: "), ("b.svg", "model budgets: over")],
+)
+def test_a_badge_shows_the_figure_that_its_file_is_called(tmp_path: Path, file: str, said: str) -> None:
+    write(FAILED, "badge", str(tmp_path / file))
+    svg = etree.parse(tmp_path / file)
+    assert svg.findtext("{*}title").startswith(said)
+    assert GREW.what in svg.findtext("{*}desc")

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from commands import run_command
 
 from analyzer.cli import cli
-from analyzer.cli.base import run as run_command
+from analyzer.cli.base import run as run_here
 from analyzer.measuring import exclusive, protocol, worker
 from analyzer.measuring.job import Job
 from analyzer.processes import Ended
 
-ROOT = Path(__file__).parents[2]
 Analyze = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -33,7 +31,7 @@ def analyze(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Analyze:
             for name, value in {"ANALYZER_DEBUG": "", **environment}.items():  # which --debug sets
                 patched.setenv(name, value)
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
-                code = run_command(cli, list(args))
+                code = run_here(cli, list(args))
         return subprocess.CompletedProcess(args, code, out.getvalue(), errors.getvalue())
 
     return run
@@ -41,18 +39,10 @@ def analyze(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Analyze:
 
 @pytest.fixture
 def analyze_apart(tmp_path: Path) -> Analyze:
-    """As `analyze`, by `python -m analyzer …`."""
+    """As `analyze`, in a process of its own."""
 
     def run(*args: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "analyzer", *args],
-            cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        return run_command(*args, cwd=cwd, **environment)
 
     return run
 

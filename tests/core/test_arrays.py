@@ -57,6 +57,7 @@ ONE_VALUE = Variant(
 """Among images of all sizes, where batch normalisation gets one value a channel in some variants and in some layers."""
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @example(ONE_VALUE, 39, 1)
 @given(variants(), st.integers(0, 2**32), st.integers(1, 5))

@@ -45,6 +45,7 @@ def saved_by_hooks(model: nn.Module, images: torch.Tensor) -> int:
     return sum(storage.nbytes() for storage in kept.values())
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(variants(buildable=True))
 def test_torchs_own_counters_agree(variant: Variant) -> None:

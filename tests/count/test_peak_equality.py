@@ -116,6 +116,7 @@ def require_equal_phases(predicted: Peak, found: Peak) -> None:
     assert {phase: ours[phase] for phase in theirs} == theirs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", BUILT_IN)
 def test_every_block_with_every_optimizer_in_every_form(block: str) -> None:
     cases = [case for case in crossed() if case[0] == block]
@@ -149,6 +150,7 @@ def _says(training: Training, value: dict[str, Any]) -> bool:
 RANDOM = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 
 
+@pytest.mark.slow
 @RANDOM
 @given(variants(buildable=True), st.integers(1, 33), trainings())
 def test_random_variants_in_random_training_need_what_torch_says(
@@ -161,6 +163,7 @@ def test_random_variants_in_random_training_need_what_torch_says(
     require_equal(variant, batch, training)
 
 
+@pytest.mark.slow
 @RANDOM
 @given(variants(buildable=True), st.integers(1, 33))
 def test_random_variants_in_the_default_training_need_what_torch_says(variant: Variant, batch: int) -> None:
@@ -210,6 +213,7 @@ def on_real_tensors(variant: Variant, batch: int, training: Training) -> Peak:
     return Peak(tracker.peak, tuple(tracker.moments))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(variants(buildable=True), st.integers(1, 4), trainings())
 def test_real_tensors_need_it_too(variant: Variant, batch: int, training: Training) -> None:

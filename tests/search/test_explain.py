@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from commands import run_command
 from hypothesis import example, given, reject, settings
 from variants import variants
 
@@ -184,9 +183,7 @@ def test_a_change_that_is_the_same_in_every_stage_is_one_number(field: str, unev
 
 def test_the_command(tmp_path: Path) -> None:
     def explain(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "analyzer", "explain", *words]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        return run_command("explain", *words, cwd=tmp_path)
 
     done = explain("article")
     assert done.returncode == 0, done.stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import run_command
 from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
@@ -152,6 +153,38 @@ def test_two_processes_find_what_one_finds(monkeypatch: pytest.MonkeyPatch) -> N
     assert one.finds.seen == two.finds.seen == space.size
 
 
+def test_a_memory_bounds_the_processes_and_the_front(monkeypatch: pytest.MonkeyPatch) -> None:
+    space, query = Space(growth=range(4, 60), init=range(16, 64, 8)), Query((Objective("params"), Objective("macs")))
+    assert engine._within(None, 8) == (8, None)
+    jobs, room = engine._within(2**30, 8)
+    assert 1 <= jobs < 8
+    assert room > 100_000
+    free = search(space, query, jobs=1)
+    bound = search(space, query, jobs=8, max_memory=2**30)
+    assert np.array_equal(free.finds.where, bound.finds.where)
+    with pytest.raises(UsageError, match="too few") as caught:
+        search(space, query, max_memory=2**20)
+    assert "512" in caught.value.fix
+    monkeypatch.setattr(engine, "FOUND_BYTES", 2**28)
+    with pytest.raises(UsageError, match="more than there is memory for"):
+        search(space, query, jobs=1, max_memory=2**29)
+
+
+def test_what_stands_already_changes_no_front() -> None:
+    """A chunk is judged beside what was found before it: ties with that stay, whatever the order."""
+    space = Space(growth=[8, 16], init=[16, 32], image=[64, 65, 66, 96], classes=[10], groups=[1, 2])
+    for names in (("params",), ("params", "macs"), ("macs", "saved_bytes", "params", "depth")):
+        query = Query(tuple(Objective(name, name == "depth") for name in names))
+        standing, found = engine.Standing(query), []
+        for start in range(0, space.parts[0].size, 3):
+            count = min(3, space.parts[0].size - start)
+            found.append(run_task(space, query, Task(0, start, count), standing))
+        together = merged(query, found)
+        alone = run_task(space, query, Task(0, 0, space.parts[0].size))
+        assert np.array_equal(together.where, alone.where)
+        assert (together.seen, together.fitting) == (alone.seen, alone.fitting)
+
+
 def test_a_sample_visits_no_variant_twice_and_says_its_share() -> None:
     space = Space(growth=range(4, 104), compression=[i / 100 for i in range(1, 101)], init=range(8, 108))
     query = Query()
@@ -242,14 +275,7 @@ def test_limits_are_inclusive() -> None:
 
 
 def analyze(tmp_path: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, "-m", "analyzer", "search", *args],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    return run_command("search", *args, cwd=tmp_path)
 
 
 def test_the_command_prints_the_front_and_marks_the_rest(tmp_path: Path) -> None:
@@ -359,10 +385,8 @@ def test_what_is_found_is_a_target(tmp_path: Path) -> None:
     done = analyze(tmp_path, "--growth", "8,16", "--block", "dense,csp", "--format", "jsonl", "--best", "4")
     names = [json.loads(line)["name"] for line in done.stdout.splitlines()]
     assert len(names) == 4
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for verb in (["show", names[0]], ["explain", names[1]], ["sweep", *names, "--measure", "none", "--out", "swept"]):
-        command = [sys.executable, "-m", "analyzer", *verb]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        done = run_command(*verb, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert verb[1] in done.stdout
     import analyzer as an

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from axes_of_the_table import candidates, several_axes, small
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from analyzer.architecture.axes import AXES, FIELDS, Axis
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
-from analyzer.reading.vector import at
+from analyzer.reading.vector import at, count_columns, shape
 from analyzer.space.grid import Grid
 from analyzer.space.space import Space
+
+FIGURES = ("params", "macs", "conv_activations", "depth", "saved_bytes", "buffer_bytes")
 
 
 def of_grid(axes: dict[str, Any]) -> set[Variant]:
@@ -54,6 +57,37 @@ def test_the_columns_of_a_part_are_its_variants(axes: dict[str, list[Any]]) -> N
             one, variant = at(columns, index), part.variant(index)
             assert [getattr(one, name) for name in FIELDS] == [getattr(variant, name) for name in FIELDS]
             assert part.index(part.digits(index)) == index
+
+
+@given(several_axes(), st.integers(1, 40))
+@settings(max_examples=40, deadline=None)
+def test_combinations_are_the_columns_one_by_one(axes: dict[str, list[Any]], most: int) -> None:
+    """Boxes follow each other over a part, whole, whatever the most that one may hold; and are counted as columns."""
+    if not of_grid(axes):
+        return
+    for part in Space(**axes).parts:
+        start = 0
+        while start < part.size:
+            columns, count = part.box(start, most)
+            assert 1 <= count <= most
+            assert np.prod(shape(columns)) == count
+            flat = part.columns(np.arange(start, start + count))
+            for i in range(count):
+                assert at(columns, i) == at(flat, i)
+            together, alone = count_columns(columns, 2, FIGURES), count_columns(flat, 2, FIGURES)
+            assert np.array_equal(together.invalid, alone.invalid)
+            valid = ~alone.invalid & ~alone.untrainable
+            assert all(np.array_equal(together.figures[f][valid], alone.figures[f][valid]) for f in FIGURES)
+            start += count
+        assert part.even(most) <= most
+
+
+def test_combinations_are_as_many_as_fit() -> None:
+    part = Space(growth=range(8, 18), init=range(16, 23), image=[64, 96, 128]).parts[0]
+    assert [part.box(0, most)[1] for most in (1, 2, 3, 20, 21, 22, 42, 209, 210, 10**6)] == [
+        1, 2, 3, 18, 21, 21, 42, 189, 210, 210
+    ]  # fmt: skip
+    assert [part.box(start, 10**6)[1] for start in (1, 2, 3, 18, 21, 200)] == [2, 1, 18, 3, 189, 1]
 
 
 def test_groups_are_in_the_space() -> None:

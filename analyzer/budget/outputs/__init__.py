@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
+
 from analyzer.budget.verdict import Verdict
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.files import write_text
@@ -23,6 +25,7 @@ _HOMES = {
     "sarif": "sarif",
     "html": "as_html",
     "openmetrics": "openmetrics",
+    "badge": "badge",
 }
 """Where each format is made: imported when it is asked for, so that a table loads no template engine."""
 FORMATS = tuple(_HOMES)
@@ -62,6 +65,8 @@ def write(verdict: Verdict, format: str, path: str | None) -> None:
 
         append_summary(verdict)
     if path is not None and path != "-":
+        if format == "badge":  # `params.svg` shows the params
+            verdict = msgspec.structs.replace(verdict, badge=Path(path).stem)
         write_text(Path(path), render(verdict, format))
     elif format == "table":
         from analyzer.budget.outputs.table import for_terminal

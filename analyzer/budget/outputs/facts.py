@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
-from pathlib import Path
 
 from analyzer import units
-from analyzer.budget.verdict import Budgeted, Finding, ModelVerdict, Payer, Verdict
+from analyzer.budget.blame import PayerGroup, grouped
+from analyzer.budget.verdict import Budgeted, Finding, ModelVerdict, Verdict
 from analyzer.figures import Figure, known
 from analyzer.shown import plain
 
@@ -23,8 +22,17 @@ def headline(verdict: Verdict) -> str:
     models = _several(len(verdict.models), "model")
     if not counts:
         return f"Within budget: {models}"
-    word = {0: "Within budget", 1: "Over budget"}.get(verdict.exit_code, "Can't be judged")
-    return f"{word}: {' and '.join(counts)} in {models}"
+    return f"{_outcome(verdict)}: {' and '.join(counts)} in {models}"
+
+
+def _outcome(verdict: Verdict) -> str:
+    if verdict.exit_code == 0:
+        return "Within budget"
+    over = any(finding.exit_code == 1 for finding in verdict.findings)
+    if not over or verdict.exit_code not in (1, 4):
+        return "Can't be judged"
+    unheld = any(finding.kind == "no-baseline" for finding in verdict.findings)
+    return "Over budget (and no baseline)" if unheld else "Over budget"
 
 
 def _several(number: int, noun: str) -> str:
@@ -60,8 +68,8 @@ def growth(figure: Figure, value: int | None, base: int | None) -> str:
     return figure.signed(value - base) + (f" ({share})" if share else "")
 
 
-def change(finding: Finding, paying: Payer) -> str:
-    """`features.conv2 (Conv2d): +9,600, from 1,200 to 10,800`."""
+def change(finding: Finding, paying: PayerGroup) -> str:
+    """`features.conv2 (Conv2d): +9,600, from 1,200 to 10,800`; of equal ones `h.*.mlp (Linear), 12 layers: …`."""
     figure = figure_of(finding.figure)
     before, after = figure.text(paying.before), figure.text(paying.after)
     if paying.before is None:
@@ -70,13 +78,16 @@ def change(finding: Finding, paying: Payer) -> str:
         moved = f"removed, was {before}"
     else:
         moved = f"from {before} to {after}"
-    return f"{plain(paying.path) or '(root)'} ({plain(paying.type)}): {figure.signed(paying.delta)}, {moved}"
+    several = f", {len(paying.payers):,} layers" if len(paying.payers) > 1 else ""
+    name = f"{plain(paying.path) or '(root)'} ({plain(paying.payers[0].type)}){several}"
+    return f"{name}: {figure.signed(paying.delta)}, {moved}"
 
 
 def changes(finding: Finding) -> list[str]:
-    """The modules that pay, the first few, and how many more there are."""
-    lines = [change(finding, paying) for paying in finding.changes[:SHOWN_CHANGES]]
-    more = len(finding.changes) - len(lines)
+    """The modules that pay, repeated ones as one, the first few, and how many more there are."""
+    groups = grouped(finding.changes)
+    lines = [change(finding, paying) for paying in groups[:SHOWN_CHANGES]]
+    more = len(groups) - len(lines)
     return [*lines, f"and {more:,} more"] if more else lines
 
 
@@ -129,20 +140,8 @@ def place(finding: Finding) -> str:
 def location(verdict: Verdict, finding: Finding) -> tuple[str, int]:
     """File and line for formats that must have one: the configuration's first line where nothing nearer is known."""
     if file := plain(finding.file or ""):
-        return _from_checkout(file), max(finding.line or 1, 1)
-    return _from_checkout(plain(verdict.configuration) or "pyproject.toml"), 1
-
-
-def _from_checkout(file: str) -> str:
-    """The path as a CI service wants it: from the checkout's root, where the configuration stands in a folder below."""
-    checkout = os.environ.get("GITHUB_WORKSPACE") or os.environ.get("CI_PROJECT_DIR")
-    here = Path.cwd().resolve()
-    root = Path(checkout).resolve() if checkout else None
-    if root is None or os.path.exists(root / file) or not here.is_relative_to(root):
-        return file
-    folders = [folder for folder in (here, *here.parents) if folder.is_relative_to(root)]
-    below = next((folder for folder in folders if os.path.exists(folder / file)), here)
-    return (below.relative_to(root) / file).as_posix()
+        return file, max(finding.line or 1, 1)
+    return plain(verdict.configuration) or "pyproject.toml", 1
 
 
 def fingerprints(verdict: Verdict) -> list[str]:
