@@ -157,9 +157,11 @@ def signalled(chance: random.Random, folder: Path) -> dict[str, float] | None:
     (folder / "analyzer.toml").write_text(CONFIG)
     mark = f"{os.getpid()}-{folder.name}-{time.monotonic_ns()}"
     process = analyze(COMMANDS[verb], folder, mark)
-    moment = time.monotonic() + chance.uniform(2, 12)
-    while process.poll() is None and time.monotonic() < moment:
-        time.sleep(0.01)
+    if chance.random() < 0.8:  # else while it starts
+        moment = time.monotonic() + 60
+        while process.poll() is None and len(left(mark)) < 2 and time.monotonic() < moment:
+            time.sleep(0.05)
+    time.sleep(chance.uniform(0, 3))
     begin, over = time.monotonic(), process.poll() is not None
     process.send_signal(number)
     children = command = 0.0
