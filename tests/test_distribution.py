@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.cli.init import SNIPPET
+from analyzer.budget.ci_files import GITHUB, GITLAB
 from analyzer.distribution import NAME, VERSION
 
 ROOT = Path(__file__).parents[1]
@@ -60,7 +60,8 @@ def test_no_file_installs_the_bare_name() -> None:
 
 
 def test_what_is_printed_and_shipped_installs_the_distribution() -> None:
-    assert re.search(rf"run: python -m pip install .* {NAME}$", SNIPPET, re.MULTILINE)
+    for text in (GITHUB, GITLAB):
+        assert re.search(rf"- (run: )?python -m pip install .* {NAME}$", text, re.MULTILINE)
     assert f'pip install "{NAME}[ray]"' in (ROOT / "README.md").read_text()
     assert f"{NAME} @ git+https://" in (ROOT / "examples" / "ci" / "gitlab.yml").read_text()
     assert f"/{NAME}@COMMIT" in (ROOT / "examples" / "ci" / "github.yml").read_text()

@@ -63,6 +63,7 @@ def test_the_script_for_gitlab_runs(project: Project, path: str) -> None:
     assert "stage3.conv2" in project.read("budget-quality.json")
 
 
+@pytest.mark.slow
 def test_pre_commit_stops_growth_and_a_stale_lock(project: Project, path: str, tmp_path: Path) -> None:
     project.git("checkout", "--quiet", "main")
     hooks = Project(tmp_path / "hooks", example=False)

@@ -76,6 +76,7 @@ def recounted(source: str) -> tuple[int, int]:
     return sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2
 
 
+@pytest.mark.slow
 @given(
     edits(),
     st.sampled_from(["body", "trunk"]),

@@ -105,6 +105,7 @@ def test_figures() -> None:
     assert record(PRESETS["densenet121"], 32).saved_bytes == 4_171_897_600
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_forward_equals_the_hand_written_network_to_the_bit(mode: str) -> None:
     ours = build(ARTICLE)

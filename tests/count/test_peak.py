@@ -67,6 +67,7 @@ def test_where_relus_are_in_place_moves_the_inference_peak_alone(
     assert [round(training_peak(net, batch).bytes / MIB, 1) for batch in (1, 32)] == training
 
 
+@pytest.mark.slow
 def test_a_list_of_features_has_a_peak_of_its_own() -> None:
     """torchvision's coding of DenseNet121: outputs that nothing keeps live to their block's last concatenation."""
     with torch.device("meta"):

@@ -242,6 +242,7 @@ def test_what_the_replay_keeps_is_what_is_counted_as_saved(variant: Variant, bat
     assert kept == saved_bytes(net, batch)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(variants(buildable=True), st.integers(1, 4), st.sampled_from(get_args(peak.Autocast)))
 def test_what_the_replay_keeps_is_what_autograd_packs(variant: Variant, batch: int, autocast: peak.Autocast) -> None:

@@ -21,7 +21,11 @@ from analyzer.building.modules import build
 from analyzer.reading.family import record, records
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+LONG = {"search_by_measuring"}
+EXAMPLES = [
+    pytest.param(path, marks=pytest.mark.slow) if path.stem in LONG else path
+    for path in sorted((ROOT / "examples").glob("*.py"))
+]
 
 
 def test_contributings_block_is_one_short_function_and_works() -> None:
@@ -70,6 +74,7 @@ print(json.dumps([[r.params for r in records(several)], [record(v).params for v 
 """
 
 
+@pytest.mark.slow
 def test_contributings_axis_takes_two_files_and_is_then_everywhere(tmp_path: Path) -> None:
     """In a copy of the tree; tests/space then sweeps, searches, explains, exports and reads back the new axis."""
     section = (ROOT / "CONTRIBUTING.md").read_text().partition("## Add an axis")[2]
