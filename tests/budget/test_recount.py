@@ -6,6 +6,7 @@ import tempfile
 from fractions import Fraction
 from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
