@@ -1,8 +1,10 @@
 """How many examples the property tests draw: the same ones every time, or ten times as many, fresh (`make
-test-deep`).
+test-deep`); and which signals the commands that tests start are born with.
 """
 
 from __future__ import annotations
+
+import signal
 
 import pytest
 
@@ -14,6 +16,14 @@ else:
     settings.register_profile("steady", derandomize=True, deadline=None)
     settings.register_profile("deep", derandomize=False, deadline=None, print_blob=True)
     settings.load_profile("steady")
+
+
+def pytest_configure() -> None:
+    """Commands that tests start and end can be ended, also where a job in the background runs the tests (`nohup`, `&`)."""
+    for name, handler in {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}.items():
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
