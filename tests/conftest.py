@@ -19,7 +19,7 @@ else:
 
 
 def pytest_configure() -> None:
-    """Commands that tests start and end can be ended, also where a job in the background runs the tests (`nohup`, `&`)."""
+    """Commands that tests start can be ended, also where a job in the background (`nohup`, `&`) runs the tests."""
     for name, handler in {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}.items():
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_IGN:
