@@ -10,8 +10,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from analyzer.errors import UsageError
+
+if TYPE_CHECKING:
+    import tempfile
 
 try:
     import fcntl
@@ -95,6 +99,14 @@ def temporary_of(path: Path) -> Path:
     with contextlib.suppress(OSError):
         sweep(path.parent.glob(f".{glob.escape(path.name)}.*.tmp"), lambda name: name.split(".")[-2])
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def temporary_folder(kind: str) -> tempfile.TemporaryDirectory[str]:
+    """A temporary folder of this process, which `cleanup` removes; those that killed processes left are removed now."""
+    import tempfile
+
+    sweep(Path(tempfile.gettempdir()).glob(f"analyzer-{kind}-*"), lambda name: name.split("-")[2])
+    return tempfile.TemporaryDirectory(prefix=f"analyzer-{kind}-{os.getpid()}-", ignore_cleanup_errors=True)
 
 
 def sweep(paths: Iterable[Path], process_of: Callable[[str], str]) -> None:

@@ -43,7 +43,7 @@ def undisturbed() -> Iterator[None]:
     before = {}
     with contextlib.suppress(ValueError):  # not the main thread, which alone is interrupted
         for number in _ENDING:
-            if callable(signal.getsignal(number)) or signal.getsignal(number) is signal.SIG_DFL:
+            if signal.getsignal(number) not in (None, signal.SIG_IGN):
                 before[number] = signal.signal(number, lambda number, _: waiting.append(number))
     try:
         yield

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import io
 import json
 import os
 import socket
@@ -39,6 +40,17 @@ def run_command(*args: str, cwd: Path, **environment: str) -> subprocess.Complet
         code = int(_forks().recv(64))
         texts = [_text(file) for file in (out, words)]
     return subprocess.CompletedProcess(args, code, *texts)
+
+
+def run_here(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command within this process, where torch is imported once for all tests."""
+    from analyzer.cli import cli
+    from analyzer.cli.base import run
+
+    out, words = io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(words):
+        code = run(cli, list(args))
+    return subprocess.CompletedProcess(args, code, out.getvalue(), words.getvalue())
 
 
 def _text(file: object) -> str:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer.budget.untrusted_files import MOST_BYTES, decoded, too_large
 from analyzer.errors import BaselineError, UsageError
-from analyzer.files import sweep
+from analyzer.files import temporary_folder
 from analyzer.git_calls import SECONDS, git
 from analyzer.processes import undisturbed
 
@@ -134,18 +132,16 @@ class Repository:
     @contextlib.contextmanager
     def worktree(self, commit: str) -> Iterator[Path]:
         """The files of a commit in a folder of their own, for as long as it is open."""
-        sweep(Path(tempfile.gettempdir()).glob("analyzer-tree-*"), lambda name: name.split("-")[2])
-        made = tempfile.mkdtemp(prefix=f"analyzer-tree-{os.getpid()}-")
-        folder = Path(made).resolve() / "tree"
+        made = temporary_folder("tree")
+        folder = Path(made.name).resolve() / "tree"
         try:
-            self._run("worktree", "prune")
             self._text("worktree", "add", "--quiet", "--detach", str(folder), commit)
             yield folder
         finally:
             with undisturbed():  # twice forced: also where the interrupt came while it was being made, which locks it
                 self._run("worktree", "remove", "--force", "--force", str(folder))
-                shutil.rmtree(made, ignore_errors=True)
-                self._run("worktree", "prune")
+                made.cleanup()
+                self._run("worktree", "prune")  # and what killed processes left
 
     def _text(self, *arguments: str, failed: str = "") -> str:
         return self._bytes(*arguments, failed=failed).decode("utf-8", "replace").strip()

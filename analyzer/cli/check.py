@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import re
 import sys
@@ -108,11 +109,10 @@ def _update(files: Sequence[Path], verdict: Verdict, name: str) -> None:
     if name not in {model.name for model in verdict.models if model.figures}:
         fix = did_you_mean(name, project.configuration.models)
         raise UsageError(f"there is no model {name[:80]!r} that was counted", where="--update-budget", fix=fix)
-    try:
-        by = Repository(project.root).user() or getpass.getuser()
-    except UsageError:
-        by = getpass.getuser()
-    made = acceptance(project, verdict, name, by, datetime.now(UTC).date())
+    by = ""
+    with contextlib.suppress(UsageError):
+        by = Repository(project.root).user()
+    made = acceptance(project, verdict, name, by or getpass.getuser(), datetime.now(UTC).date())
     if not made.edits:
         say(f"{plain(name)} is within its budget: there is nothing to accept")
         return

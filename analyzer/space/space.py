@@ -40,11 +40,17 @@ class SpacePart:
 
     def columns(self, indices: Indices) -> Columns:
         """The variants at these indices, as columns."""
+        digits, rest = [], indices
+        for _, values in reversed(self.axes):
+            rest, digit = np.divmod(rest, len(values))
+            digits.append(digit)
+        return self._filled([values for _, values in self.axes], digits[::-1])
+
+    def _filled(self, chosen: Sequence[Sequence[Any]], digits: Sequence[Indices]) -> Columns:
+        """Columns of values of each axis, those at its digits; of a single one the value itself."""
         fields = {name: getattr(self.fixed, name) for name in FIELDS}
         fields.update(dict.fromkeys((other for name, _ in self.axes for other in alternatives(name))))
-        rest = indices
-        for name, values in reversed(self.axes):
-            rest, digit = np.divmod(rest, len(values))
+        for (name, _), values, digit in zip(self.axes, chosen, digits, strict=True):
             if len(values) == 1:
                 fields[name] = values[0]
             elif isinstance(values[0], tuple):
@@ -86,18 +92,7 @@ class SpacePart:
 
     def _mesh(self, chosen: Sequence[Sequence[Any]]) -> Columns:
         """All combinations of the axes' chosen values, each as an array along an axis of its own."""
-        fields = {name: getattr(self.fixed, name) for name in FIELDS}
-        fields.update(dict.fromkeys((other for name, _ in self.axes for other in alternatives(name))))
-        for i, ((name, _), values) in enumerate(zip(self.axes, chosen, strict=True)):
-            shape = [1] * len(chosen)
-            shape[i] = len(values)
-            if len(values) == 1:
-                fields[name] = values[0]
-            elif isinstance(values[0], tuple):
-                fields[name] = tuple(np.array(stage).reshape(shape) for stage in zip(*values, strict=True))
-            else:
-                fields[name] = np.array(values).reshape(shape)
-        return Columns(**fields)
+        return self._filled(chosen, np.ix_(*(np.arange(len(values)) for values in chosen)))
 
     def variant(self, index: int) -> Variant:
         """The variant at an index. Raises VariantError where its fields can't go together."""

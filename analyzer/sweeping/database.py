@@ -18,7 +18,7 @@ from typing import Annotated
 import msgspec
 
 from analyzer.errors import DamageWarning, UsageError
-from analyzer.files import sweep
+from analyzer.files import temporary_folder
 from analyzer.measuring.environment import commit, package_version
 from analyzer.records import Record, read_record
 from analyzer.seals import checksum
@@ -134,8 +134,7 @@ class Database:
 
     def _copied(self, path: Path) -> Path:
         """A copy of what lies where nothing can be written, with what its last writer left beside it: to be read."""
-        sweep(Path(tempfile.gettempdir()).glob("analyzer-read-*"), lambda name: name.split("-")[2])
-        self._copy = tempfile.TemporaryDirectory(prefix=f"analyzer-read-{os.getpid()}-")
+        self._copy = temporary_folder("read")
         for suffix in ("", "-wal"):
             beside = path.with_name(path.name + suffix)
             if beside.exists():

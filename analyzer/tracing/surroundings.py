@@ -15,7 +15,7 @@ import threading
 import types
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import PurePath
 from typing import Any
 
@@ -46,10 +46,7 @@ class Surroundings:
         for module in model.modules():
             self._queue.append(type(module))
             for value in vars(module).values():
-                parts = (
-                    value.values() if isinstance(value, dict) else value if type(value) in (list, tuple) else (value,)
-                )
-                self._queue.extend(held for held in parts if isinstance(held, _SHARED))
+                self._queue.extend(held for held in _parts(value) if isinstance(held, _SHARED))
         self._seen = {id(module) for module in model.modules()}
         while self._queue and len(self._seen) < _MOST:
             self._look_at(self._queue.popleft())
@@ -135,6 +132,13 @@ class Surroundings:
                 if hasattr(value, name):
                     self._undo.append(functools.partial(_reset_slot, value, name, getattr(value, name)))
                     self._queue.append(getattr(value, name))
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    """What a plain container of a module's holds; anything else alone."""
+    if isinstance(value, dict):
+        return value.values()
+    return value if type(value) in (list, tuple) else (value,)
 
 
 def _is_users(value: Any) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import subprocess
@@ -11,8 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from analyzer.cli import cli
-from analyzer.cli.base import run as run_command
+from commands import run_here
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "budget"
@@ -61,10 +58,7 @@ class Project:
 
     def run(self, *args: str, cwd: str = ".") -> subprocess.CompletedProcess[str]:
         """The real command within this process: torch is imported once for all tests."""
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.chdir(self.folder / cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = run_command(cli, list(args))
-        return subprocess.CompletedProcess(args, code, out.getvalue(), err.getvalue())
+        return run_here(*args, cwd=self.folder / cwd)
 
     def run_process(self, *args: str, cwd: str = ".", **environment: str) -> subprocess.CompletedProcess[str]:
         """The real command in a process of its own."""

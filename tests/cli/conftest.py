@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from commands import run_command
+from commands import run_command, run_here
 
-from analyzer.cli import cli
-from analyzer.cli.base import run as run_here
 from analyzer.measuring import exclusive, protocol, worker
 from analyzer.measuring.job import Job
 from analyzer.processes import Ended
@@ -26,13 +22,10 @@ def analyze(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Analyze:
     """Runs the command in an empty folder and returns what it printed and its exit code."""
 
     def run(*args: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
-        out, errors = io.StringIO(), io.StringIO()
-        with monkeypatch.context() as patched, contextlib.chdir(cwd):
+        with monkeypatch.context() as patched:
             for name, value in {"ANALYZER_DEBUG": "", **environment}.items():  # which --debug sets
                 patched.setenv(name, value)
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
-                code = run_here(cli, list(args))
-        return subprocess.CompletedProcess(args, code, out.getvalue(), errors.getvalue())
+            return run_here(*args, cwd=cwd)
 
     return run
 
