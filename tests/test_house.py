@@ -27,7 +27,10 @@ ROOMS = [
     ["tracing"],
     ["space"],
     ["targets"],
+    ["images"],
     ["measuring"],
+    ["storing"],
+    ["training"],
     ["reporting"],
     ["sweeping", "searching", "budget"],
     ["api", "pytest_plugin"],
@@ -36,8 +39,8 @@ ROOMS = [
 ]
 """From top to bottom; a file may import from rooms above its own and from its own."""
 LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names}
-HEAVY = {"torch", "pandas", "plotly", "fvcore", "torchinfo", "ray", "optuna", "pyarrow"}
-HEAVY_ROOMS = {"building", "tracing", "measuring"}
+HEAVY = {"torch", "pandas", "plotly", "fvcore", "torchinfo", "ray", "optuna", "pyarrow", "PIL", "scipy", "safetensors"}
+HEAVY_ROOMS = {"building", "tracing", "measuring", "training"}
 """The rooms whose files may import torch when they are imported; all others start at once."""
 LIGHT = [path for path in FILES if path.relative_to(PACKAGE).parts[0].removesuffix(".py") not in HEAVY_ROOMS]
 
