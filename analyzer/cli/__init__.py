@@ -22,6 +22,8 @@ COMMANDS = {
     "fit": "The largest batch that a memory holds, and what to change to fit more.",
     "measure": "Throughput, latency and memory on this machine, with what they are worth.",
     "calibrate": "Fit this device's profile, which predicts the latency of every variant.",
+    "train": "Train networks on images; every epoch kept, gone on with to the bit.",
+    "predict": "What a trained network says of images.",
     "results": "Rows that sweeps have kept: list, show, export, merge, prune.",
     "init": "Find your models, propose budgets, write the first lock file.",
     "check": "Hold your models to their budgets, in CI: what grew, where, who pays.",

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
+
+import msgspec
 
 from analyzer.errors import UsageError
 from analyzer.files import temporary_folder
+from analyzer.measuring.environment import commit, package_version
 from analyzer.seals import checksum
 from analyzer.storing import schema
 
@@ -20,6 +26,26 @@ APPLICATION = 0x616E6C7A
 """SQLite's `application_id` of our files: another program's database is never written to."""
 BUSY_S = 30.0
 """Seconds that a process waits for another one that writes."""
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a row comes from: the host that made it, when (ISO, UTC), by which analyze of which commit of its code."""
+
+    host: str
+    created: str
+    analyzer: str
+    git_commit: str | None
+
+
+def origin_here(host: str | None = None) -> Origin:
+    """Of a row made now, on a host (None: this one)."""
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    return Origin(host or platform.node(), now, package_version(), _commit())
+
+
+@lru_cache
+def _commit() -> str | None:
+    return commit()
 
 
 class DamagedError(UsageError):

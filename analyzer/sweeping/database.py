@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import platform
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from analyzer.errors import DamageWarning, UsageError
-from analyzer.measuring.environment import commit, package_version
 from analyzer.records import Record, read_record
 from analyzer.seals import checksum
 from analyzer.shown import plain
-from analyzer.storing.results_file import ResultsFile
+from analyzer.storing.results_file import ResultsFile, origin_here
 from analyzer.storing.schema import KEY, SEALED, WHOLE
 from analyzer.sweeping.store import COUNTED, setting_of
 
@@ -146,20 +143,16 @@ def merge_into(path: Path, sources: Sequence[Path]) -> Merged:
 
 def made_here(record: Record, host: str | None = None) -> StoredRow:
     """A record of this run, now, from a host (None: this one)."""
+    origin = origin_here(host)
     return StoredRow(
         id=0,
-        host=host or platform.node(),
-        created=datetime.now(UTC),
-        analyzer=package_version(),
-        commit=_commit(),
+        host=origin.host,
+        created=datetime.fromisoformat(origin.created),
+        analyzer=origin.analyzer,
+        commit=origin.git_commit,
         source="",
         record=record,
     )
-
-
-@lru_cache
-def _commit() -> str | None:
-    return commit()
 
 
 def _values(row: StoredRow) -> tuple[object, ...]:
