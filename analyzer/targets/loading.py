@@ -64,6 +64,18 @@ def load(target: ModuleTarget, *, device: str = "meta") -> nn.Module | Variant:
     return made
 
 
+def load_object(target: ModuleTarget) -> Any:
+    """What a target names, whatever it is; what a class or function makes where it is one. Raises TargetError."""
+    with _code_of(target):
+        attribute = _attribute(_import(target), target)
+        if not (isinstance(attribute, type) or (callable(attribute) and not hasattr(attribute, "__getitem__"))):
+            return attribute
+        try:
+            return attribute()
+        except (Exception, SystemExit) as error:
+            raise _failed("can't be constructed", target, error, attribute) from error
+
+
 def import_module(target: ModuleTarget) -> ModuleType:
     """Imports the file or module that a target names, whatever its attribute. Raises TargetError."""
     with _code_of(target):
