@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, VariantError
+from analyzer.reading.exact import total
 from analyzer.records import Input
 from analyzer.seals import DamagedRowError, decoded, unsealed
 from analyzer.structs import Frozen, Some, Whole
+
+if TYPE_CHECKING:
+    from torch import nn
 
 KEY = "analyzer"
 SUFFIX = ".safetensors"
@@ -95,6 +100,33 @@ def read_header(path: Path) -> Header:
     except (msgspec.MsgspecError, VariantError, KeyError, TypeError, RecursionError) as error:
         raise _bad(path, f"is no checkpoint of analyze: {error}") from None
     return Header(checkpoint, shapes)
+
+
+def require_tensors(header: Header, variant: Variant, where: str) -> None:
+    """UsageError where a file's tensors are not as many numbers as its variant's parameters."""
+    wanted = int(total(trace(variant)).params)
+    buffers = ("running_mean", "running_var", "num_batches_tracked")
+    there = sum(math.prod(shape) for name, shape in header.shapes.items() if name.rpartition(".")[2] not in buffers)
+    if there != wanted:
+        raise UsageError(
+            f"says {variant.name}, which has {wanted:,} parameters, and has {there:,}", where=where,
+            fix="restore it, or name a checkpoint that `analyze train` wrote",
+        )  # fmt: skip
+
+
+def require_fit(header: Header, model: nn.Module, where: str) -> None:
+    """UsageError where a file's tensors are not those of a network: names both, and the first that differs."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    there = dict(header.shapes)
+    there |= {name: there[first] for name, first in header.checkpoint.tied.items() if first in there}
+    for name in sorted({*there, *wanted}):
+        if there.get(name) != wanted.get(name):
+            have, want = (f"{shape}" if shape is not None else "none" for shape in (there.get(name), wanted.get(name)))
+            raise UsageError(
+                f"is a checkpoint of {header.checkpoint.network}, not of {type(model).__name__}: "
+                f"{name} is {have} there and {want} here",
+                where=where, fix="name the network that it is of",
+            )  # fmt: skip
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from analyzer.errors import UsageError
 from analyzer.files import replaced
 from analyzer.seals import DamagedRowError, decoded, sealed, unsealed
 from analyzer.structs import Frozen, Whole
-from analyzer.targets.checkpoints import KEY, SUFFIX, Checkpoint, Header, read_header
+from analyzer.targets.checkpoints import KEY, SUFFIX, Checkpoint, Header, read_header, require_fit
 from analyzer.training.run_records import Config
 
 LAST, BEST = f"last{SUFFIX}", f"best{SUFFIX}"
@@ -110,7 +110,7 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        total.update(memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy()))
+        total.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
 
 
@@ -151,7 +151,7 @@ def progress(folder: Path, header: Header) -> Progress:
 
     path = state_path(folder, header.checkpoint.step)
     try:
-        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(KEY, "")
         return msgspec.convert(unsealed(decoded(text), str(path)), Progress)
     except (OSError, SafetensorError, msgspec.MsgspecError, DamagedRowError) as error:
@@ -164,20 +164,8 @@ def load_weights(path: Path, header: Header, model: nn.Module) -> None:
     if digest_of(tensors) != header.checkpoint.digest:
         raise _damaged(path)
     state = {**tensors, **{name: tensors[first] for name, first in header.checkpoint.tied.items() if first in tensors}}
-    for line in _differences(state, model.state_dict()):
-        raise UsageError(
-            f"is a checkpoint of {header.checkpoint.network}, not of this network: {line}", where=str(path),
-            fix="name the network that it is of",
-        )  # fmt: skip
+    require_fit(header, model, str(path))
     model.load_state_dict(state)
-
-
-def _differences(there: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Iterator[str]:
-    for name in sorted({*there, *wanted}):
-        if name not in there or name not in wanted:
-            yield f"it has {'no' if name not in there else 'a'} {name}"
-        elif there[name].shape != wanted[name].shape:
-            yield f"its {name} is {tuple(there[name].shape)}, not {tuple(wanted[name].shape)}"
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

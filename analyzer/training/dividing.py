@@ -10,8 +10,7 @@ from pathlib import Path
 from analyzer.errors import UsageError
 from analyzer.files import write_text
 from analyzer.images.base import Source
-from analyzer.images.check import check
-from analyzer.images.splits import Split, content_of, read_split, split, split_json
+from analyzer.images.splits import Split, content_of, split
 
 
 @dataclass(frozen=True)

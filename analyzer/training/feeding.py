@@ -82,7 +82,7 @@ class Feed:
     def _read(self, parts: Sequence[Indices]) -> Iterator[NDArray[np.uint8]]:
         loader: Iterable[Any] = DataLoader(
             self._decoded,
-            batch_sampler=[[int(index) for index in part] for part in parts],  # type: ignore[arg-type]
+            batch_sampler=[[int(index) for index in part] for part in parts],
             num_workers=self.workers,
             collate_fn=np.stack,
             generator=torch.Generator(),  # else it takes a number from the user's

@@ -39,7 +39,7 @@ def free_bytes(device: torch.device) -> int:
 
     from analyzer.measuring import gpu
 
-    return psutil.virtual_memory().available if device.type == "cpu" else gpu.free_bytes(device)
+    return psutil.virtual_memory().available if device.type == "cpu" else gpu.free_bytes(str(device))
 
 
 def training_of(recipe: Recipe, device: torch.device) -> Training:

@@ -49,11 +49,11 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=True)
         whole = len(labels) if self.weights is None else self.weights[labels].sum()
         loss, right = images.new_zeros(()), torch.zeros((), dtype=torch.int64, device=self.device)
-        for part, target in zip(images.split(self.micro), labels.split(self.micro), strict=True):
+        for part, target in zip(images.split(self.micro), labels.split(self.micro), strict=True):  # type: ignore[no-untyped-call]
             with self.autocast():
                 logits = logits_of(self.model(part))
             share = F.cross_entropy(logits.float(), target, weight=self.weights, reduction="sum") / whole
-            self.scaler.scale(share).backward()
+            self.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
             loss += share.detach()
             right += (logits.detach().argmax(1) == target).sum()
         self.scaler.step(self.optimizer)

@@ -67,7 +67,7 @@ class Trainer:
     def __init__(self, job: Job, last: Header | None) -> None:
         self.job, self.recipe = job, job.config.recipe
         layout = torch.channels_last if self.recipe.channels_last else torch.preserve_format
-        self.model: nn.Module = job.subject.made(job.config.seed).to(job.device, memory_format=layout)
+        self.model: nn.Module = job.subject.made(job.config.seed).to(job.device).to(memory_format=layout)  # type: ignore[call-overload]
         self.optimizer = optimizer_of(self.model, self.recipe)
         self.at = Progress(config=job.config)
         called = torch.compile(self.model) if self.recipe.compile else self.model
