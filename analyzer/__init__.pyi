@@ -1,6 +1,7 @@
 """The public names, each with its home: the one list of them. `__init__.py` reads it too."""
 
 from analyzer.api.counters import witnesses as witnesses
+from analyzer.api.images import check_data as check_data
 from analyzer.api.measuring import Measured as Measured
 from analyzer.api.measuring import calibrate as calibrate
 from analyzer.api.measuring import measure as measure
@@ -21,6 +22,7 @@ from analyzer.budget.history import history as history
 from analyzer.budget.relock import lock as lock
 from analyzer.budget.verdict import Verdict as Verdict
 from analyzer.errors import AnalyzerError as AnalyzerError
+from analyzer.images.check import DataCheck as DataCheck
 from analyzer.records import Record as Record
 from analyzer.space.grid import Grid as Grid
 from analyzer.space.space import Space as Space

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.variant import Variant
-from analyzer.targets.resolving import FamilyTarget, Resolved, resolve
+from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, resolve
 from analyzer.training.dividing import Division
-from analyzer.training.execution import RunOutcome, TrainPlan, TrainWatch, execute
+from analyzer.training.execution import RunOutcome, execute
+from analyzer.training.planning import TrainPlan, TrainWatch
 from analyzer.training.recipe import recipe
+from analyzer.training.run_records import Config, Epoch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,9 +70,11 @@ def train(
         threads=threads, workers=workers, best=best, accept=accept,
     )  # fmt: skip
     say = _nothing if quiet else _to_stderr
-    done = execute(
-        plan, TrainWatch(say=say, warn=say, epoch=lambda config, epoch: say(f"{config.run} {epoch.logged()}"))
-    )
+
+    def finished(config: Config, epoch: Epoch) -> None:
+        say(f"{config.run}: {epoch.logged()}")
+
+    done = execute(plan, TrainWatch(say=say, warn=say, epoch=finished))
     if done.interrupted:
         raise KeyboardInterrupt
     return Runs(done.runs, plan.out)
@@ -81,10 +85,9 @@ def _resolved(target: Variant | str, kwargs: Mapping[str, Any] | None, inputs: S
         return FamilyTarget(target)
     if ":" not in target:
         return resolve(target)
-    from dataclasses import replace
-
     resolved = resolve(target, inputs=inputs)
-    return replace(resolved, kwargs=tuple((kwargs or {}).items()))  # type: ignore[type-var]
+    assert isinstance(resolved, ModuleTarget)
+    return replace(resolved, kwargs=tuple((kwargs or {}).items()))
 
 
 def _to_stderr(text: str) -> None:

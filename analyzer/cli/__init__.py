@@ -22,6 +22,7 @@ COMMANDS = {
     "fit": "The largest batch that a memory holds, and what to change to fit more.",
     "measure": "Throughput, latency and memory on this machine, with what they are worth.",
     "calibrate": "Fit this device's profile, which predicts the latency of every variant.",
+    "data": "Images to train on: what is damaged, odd, there twice, or in two parts at once.",
     "train": "Train networks on images; every epoch kept, gone on with to the bit.",
     "predict": "What a trained network says of images.",
     "results": "Rows that sweeps have kept: list, show, export, merge, prune.",

@@ -17,8 +17,9 @@ from analyzer.errors import UsageError
 from analyzer.files import csv_text
 from analyzer.targets.resolving import Resolved, resolve
 from analyzer.training.dividing import Division
-from analyzer.training.execution import RunOutcome, TrainPlan, TrainResult, TrainWatch, dry_run, execute, told
+from analyzer.training.execution import RunOutcome, TrainResult, dry_run, execute, told
 from analyzer.training.export import HEADINGS, rows
+from analyzer.training.planning import TrainPlan, TrainWatch
 from analyzer.training.recipe import Amp, OptimizerName, Schedule, recipe
 
 SHOWN = ("run", "epochs", "train", "test", "gap", "val", "log's train", "images", "CPU time")

@@ -17,6 +17,8 @@ from analyzer.errors import UsageError
 from analyzer.images.base import PARTS, DamagedImageError, DataError, Source, class_words
 
 Groups = list[list[int]]
+FRACTIONS = (70, 10, 20)
+"""Shares of train, val and test, where none are asked for."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Split:
 def split(
     source: Source,
     *,
-    fractions: tuple[float, float, float] = (70, 10, 20),
+    fractions: tuple[float, float, float] = FRACTIONS,
     seed: int = 0,
     folds: int | None = None,
     fold: int = 0,

@@ -28,7 +28,7 @@ BUSY_S = 30.0
 """Seconds that a process waits for another one that writes."""
 
 
-class Origin(msgspec.Struct, frozen=True):
+class RowOrigin(msgspec.Struct, frozen=True):
     """Where a row comes from: the host that made it, when (ISO, UTC), by which analyze of which commit of its code."""
 
     host: str
@@ -37,10 +37,10 @@ class Origin(msgspec.Struct, frozen=True):
     git_commit: str | None
 
 
-def origin_here(host: str | None = None) -> Origin:
+def origin_here(host: str | None = None) -> RowOrigin:
     """Of a row made now, on a host (None: this one)."""
     now = datetime.now(UTC).isoformat(timespec="microseconds")
-    return Origin(host or platform.node(), now, package_version(), _commit())
+    return RowOrigin(host or platform.node(), now, package_version(), _commit())
 
 
 @lru_cache

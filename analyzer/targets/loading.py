@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, TargetError, did_you_mean, words_of
@@ -63,9 +63,8 @@ def load(target: ModuleTarget, *, device: str = "meta") -> nn.Module | Variant:
     if isinstance(made, nn.Module) and target.weights is not None:
         require_fit(read_header(target.weights), made, str(target.weights))
     if isinstance(made, nn.Module) and target.dtype is not None:
-        cast: nn.Module = made.to(getattr(torch, target.dtype))
-        return cast
-    return made
+        made = made.to(getattr(torch, target.dtype))
+    return cast("nn.Module | Variant", made)
 
 
 def load_object(target: ModuleTarget) -> Any:

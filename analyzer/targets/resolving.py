@@ -72,20 +72,9 @@ def resolve(
     """
     options = dict(options or {})
     if text is not None and text.endswith(SUFFIX):
-        return _with_weights(text, options, kwargs=kwargs, inputs=inputs)
+        return _with_weights(text, options, kwargs, inputs)
     if text is not None and ":" in text:
-        if options:
-            raise UsageError(
-                f"--{BY_FIELD[next(iter(options))].option} belongs to the family, not to {text!r}",
-                fix="pass the model's own arguments with --kwarg name=value",
-            )
-        _require_unicode(text, "target", "rename the file")
-        location, _, attribute = text.rpartition(":")
-        if not location or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", attribute):
-            raise UsageError(
-                f"{text!r} names no attribute", where="target", fix="write package.module:attr or path/file.py:attr"
-            )
-        return ModuleTarget(text, location, attribute, parse_kwargs(kwargs), tuple(parse_input(i) for i in inputs))
+        return _own(text, options, kwargs, inputs)
     if kwargs or inputs:
         raise UsageError(
             "--kwarg and --input belong to a package.module:attr or path.py:attr target",
@@ -102,18 +91,36 @@ def resolve(
     return FamilyTarget(override(variant, options), f"{text} {said}" if said else None)
 
 
-def _with_weights(text: str, options: Mapping[str, Any], *, kwargs: Sequence[str], inputs: Sequence[str]) -> Resolved:
+def _own(text: str, options: Mapping[str, Any], kwargs: Sequence[str], inputs: Sequence[str]) -> ModuleTarget:
+    """A model of the user's own. Raises UsageError."""
+    if options:
+        raise UsageError(
+            f"--{BY_FIELD[next(iter(options))].option} belongs to the family, not to {text!r}",
+            fix="pass the model's own arguments with --kwarg name=value",
+        )
+    _require_unicode(text, "target", "rename the file")
+    location, _, attribute = text.rpartition(":")
+    if not location or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", attribute):
+        raise UsageError(
+            f"{text!r} names no attribute", where="target", fix="write package.module:attr or path/file.py:attr"
+        )
+    return ModuleTarget(text, location, attribute, parse_kwargs(kwargs), tuple(parse_input(i) for i in inputs))
+
+
+def _with_weights(text: str, options: Mapping[str, Any], kwargs: Sequence[str], inputs: Sequence[str]) -> Resolved:
     """The network that a checkpoint is of. No code that a file names is run unless the user names it, too."""
     model, _, file = text.rpartition("@")
     path, header = Path(file), read_header(Path(file))
     variant, own = header.checkpoint.family(), header.checkpoint.own
     if ":" in model:
-        target = resolve(model, options, kwargs=kwargs, inputs=inputs)
-        assert isinstance(target, ModuleTarget)
-        if own is not None:
-            asked = target.kwargs or tuple(own.kwargs.items()), target.inputs or own.inputs
-            target = replace(target, kwargs=asked[0], inputs=asked[1])
-        return replace(target, name=text, weights=path)
+        target = replace(_own(model, options, kwargs, inputs), name=text, weights=path)
+        if own is None:
+            return target
+        about = header.checkpoint
+        trained_on = (Input(shape=(1, about.channels, about.image, about.image)),)
+        return replace(
+            target, kwargs=target.kwargs or tuple(own.kwargs.items()), inputs=target.inputs or own.inputs or trained_on
+        )
     if variant is None:
         of = "a model of your own" if own is None else own.name
         raise UsageError(

@@ -28,7 +28,7 @@ from analyzer.training.run_records import Config
 LAST, BEST = f"last{SUFFIX}", f"best{SUFFIX}"
 
 
-class Progress(Frozen, frozen=True, kw_only=True):
+class RunState(Frozen, frozen=True, kw_only=True):
     """How far a run is, beside its weights: `epoch` epochs are finished, `taken` steps of the next; the sums are that
     one's so far. `optimizer` has what is no tensor of its state, `scaler` that of the loss; `best` is the highest
     validation accuracy.
@@ -57,7 +57,7 @@ def state_path(folder: Path, step: int) -> Path:
 # -- writing ---------------------------------------------------------------------------------------------------
 
 
-def save(folder: Path, model: nn.Module, about: Checkpoint, optimizer: torch.optim.Optimizer, at: Progress) -> None:
+def save(folder: Path, model: nn.Module, about: Checkpoint, optimizer: torch.optim.Optimizer, at: RunState) -> None:
     """Writes the run's last network with its state. Raises UsageError where the disk refuses; what was there stays."""
     tensors, plain = _optimizer_state(optimizer)
     at = msgspec.structs.replace(at, optimizer=plain, digest=digest_of(tensors))
@@ -89,7 +89,7 @@ def unique(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, st
     return tensors, tied
 
 
-def _write(path: Path, tensors: dict[str, Tensor], about: Checkpoint | Progress) -> None:
+def _write(path: Path, tensors: dict[str, Tensor], about: Checkpoint | RunState) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -130,7 +130,7 @@ def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor
 # -- reading ---------------------------------------------------------------------------------------------------
 
 
-def restore(folder: Path, header: Header, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+def restore(folder: Path, header: Header, model: nn.Module, optimizer: torch.optim.Optimizer) -> RunState:
     """Puts a run's last network and state back; gives how far it is. Raises UsageError where either is damaged."""
     load_weights(folder / LAST, header, model)
     path = state_path(folder, header.checkpoint.step)
@@ -145,7 +145,7 @@ def restore(folder: Path, header: Header, model: nn.Module, optimizer: torch.opt
     return at
 
 
-def progress(folder: Path, header: Header) -> Progress:
+def progress(folder: Path, header: Header) -> RunState:
     """How far a run is. Raises UsageError where its state is gone or damaged."""
     from safetensors import SafetensorError, safe_open
 
@@ -153,7 +153,7 @@ def progress(folder: Path, header: Header) -> Progress:
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(KEY, "")
-        return msgspec.convert(unsealed(decoded(text), str(path)), Progress)
+        return msgspec.convert(unsealed(decoded(text), str(path)), RunState)
     except (OSError, SafetensorError, msgspec.MsgspecError, DamagedRowError) as error:
         raise _damaged(path) from error
 

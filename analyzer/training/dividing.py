@@ -9,7 +9,9 @@ from pathlib import Path
 
 from analyzer.errors import UsageError
 from analyzer.files import write_text
-from analyzer.images.base import Source
+from analyzer.images.base import DataError, Source
+from analyzer.images.check import check
+from analyzer.images.split_file import read_split, split_json
 from analyzer.images.splits import Split, content_of, split
 
 
@@ -38,28 +40,35 @@ class Parts:
 
 
 def divided(
-    source: Source, folder: Path, how: Division, say: Callable[[str], None], warn: Callable[[str], None]
-) -> list[Parts]:
+    source: Source, folder: Path, how: Division, *, accept: bool, say: Callable[[str], None],
+    warn: Callable[[str], None],
+) -> list[Parts]:  # fmt: skip
     """The divisions of a folder's runs: as it has them, else drawn now, duplicates kept together, and kept there.
 
-    Drawing looks at every image. Raises UsageError where images of given parts are each other's duplicates.
+    Drawing looks at every image. Raises UsageError where images of given parts are each other's duplicates, or the
+    folder's division is of other images (with `accept` they are divided anew).
     """
     if how.file is not None:
         return [Parts(read_split(how.file, source))]
     folds: Sequence[int | None] = [None] if how.folds is None else range(how.folds)
     paths = {fold: folder / _name(how, fold) for fold in folds}
     if all(path.exists() for path in paths.values()):
-        return [Parts(read_split(path, source), fold) for fold, path in paths.items()]
+        try:
+            return [Parts(read_split(path, source), fold) for fold, path in paths.items()]
+        except DataError:
+            if not accept:
+                raise
     say(f"looking at {len(source):,} images")
     looked = check(source)
-    looked.require_no_leaks()
-    for word in looked.warnings:
-        warn(word)
+    looked.require_no_leak()
+    for kind, image, other, what in looked.findings():
+        if kind in ("conflict", "damaged"):
+            warn(f"{image}{' and ' * bool(other)}{other}: {what}{' (left out)' * (kind == 'damaged')}")
     made = []
     for fold, path in paths.items():
         parts = split(
             source, fractions=how.fractions, seed=how.seed, folds=how.folds, fold=fold or 0,
-            duplicates=looked.groups, exclude=looked.damaged_indices,
+            duplicates=looked.groups, exclude=looked.left_out,
         )  # fmt: skip
         write_text(path, split_json(parts, source, looked))
         made.append(Parts(parts, fold))

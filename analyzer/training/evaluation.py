@@ -15,7 +15,7 @@ from analyzer.training.feeding import Feed, Indices, as_input
 from analyzer.training.stepping import logits_of
 
 if TYPE_CHECKING:
-    from analyzer.training.recipe import Recipe
+    from analyzer.training.run_records import Config
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,10 @@ class Evaluation:
 
 
 def evaluated(
-    model: nn.Module, feed: Feed, indices: Sequence[int] | Indices, batch: int, recipe: Recipe, device: torch.device
+    model: nn.Module, feed: Feed, indices: Sequence[int] | Indices, config: Config, device: torch.device
 ) -> Evaluation:
-    """Evaluates images in batches of so many; the model comes back in the mode in which it was."""
+    """Evaluates images, as many at a time as train; the model comes back in the mode in which it was."""
+    batch, recipe = config.micro, config.recipe
     wanted = np.asarray(indices, np.int64)
     parts = [wanted[start : start + batch] for start in range(0, len(wanted), batch)]
     logits = []
@@ -47,7 +48,7 @@ def evaluated(
             for pixels in feed.batches(parts):
                 images = as_input(pixels, device, channels_last=recipe.channels_last)
                 with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-                    logits.append(logits_of(model(images)).float().cpu())
+                    logits.append(logits_of(model(images), len(config.classes)).float().cpu())
     finally:
         model.train(was_training)
     return judged(torch.cat(logits).numpy(), feed.labels[wanted])

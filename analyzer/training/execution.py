@@ -4,82 +4,28 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from analyzer.errors import TrainingError, UsageError
-from analyzer.files import locked, require_writable
-from analyzer.images.base import Source
-from analyzer.images.source import open_source
+from analyzer.files import locked
 from analyzer.processes import Asked, finishing
 from analyzer.storing.results_file import NAME
-from analyzer.targets.resolving import Resolved
-from analyzer.training.dividing import Division, Parts, data_digest, divided
-from analyzer.training.recipe import Recipe
-from analyzer.training.run_records import Config, Epoch, Machine, changes
-from analyzer.training.subjects import Subject, subject_of
-from analyzer.units import GIB
+from analyzer.training.planning import TrainPlan, TrainWatch, prepare
+from analyzer.training.run_records import Config, Epoch, changes
 
 if TYPE_CHECKING:
-    import torch
-
     from analyzer.training.preflight import Need, Pace
-    from analyzer.training.trainer import Job, TrainerWatch
-
-
-def _silent(*_: object) -> None:
-    pass
-
-
-@dataclass(frozen=True)
-class TrainWatch:
-    """Is told how training goes on. `say` gets sentences, `warn` what to doubt, `began` each run with how many epochs
-    it has already, `step` the images of an epoch so far, `epoch` each finished one.
-    """
-
-    say: Callable[[str], None] = _silent
-    warn: Callable[[str], None] = _silent
-    began: Callable[[Config, int], None] = _silent
-    step: Callable[[Config, int, int], None] = _silent
-    epoch: Callable[[Config, Epoch], None] = _silent
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainPlan:
-    """What to train: each target, on each fold, from each seed; kept in `out`. `accept` takes a run on where its data,
-    recipe or machine changed. `threads` of None are torch's own choice.
-    """
-
-    targets: tuple[Resolved, ...]
-    data: Any
-    out: Path
-    recipe: Recipe = field(default_factory=Recipe)
-    image: int | None = None
-    seeds: tuple[int, ...] = (0,)
-    division: Division = field(default_factory=Division)
-    device: str = "auto"
-    threads: int | None = None
-    workers: int = 0
-    cache_bytes: int = 2 * GIB
-    best: bool = False
-    accept: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.targets:
-            raise UsageError("nothing to train", where="targets", fix="name a network, such as densenet121")
-        if len(set(self.seeds)) < len(self.seeds) or any(not 0 <= seed < 2**63 for seed in self.seeds):
-            raise UsageError("seeds are whole numbers from 0, each once", where="--seeds", fix="such as 0,1,2")
-        require_writable(self.out / NAME)
+    from analyzer.training.trainer import TrainerWatch, TrainJob
 
 
 @dataclass(frozen=True)
 class Preflight:
     """What one run will take, and what to doubt; `left` epochs of it are not trained yet."""
 
-    job: Job
+    job: TrainJob
     need: Need
     pace: Pace | None
     left: int
@@ -106,81 +52,7 @@ class TrainResult:
 # -- before the first step -------------------------------------------------------------------------------------
 
 
-def prepare(plan: TrainPlan, watch: TrainWatch) -> list[Job]:
-    """The runs of a plan, in order, their data read and divided. Raises UsageError on what can't be trained on."""
-    import torch
-
-    from analyzer.measuring.environment import pick_device
-    from analyzer.training.feeding import Feed
-
-    device = pick_device(plan.device)
-    if plan.threads is not None:
-        torch.set_num_threads(plan.threads)
-    source = open_source(plan.data)
-    subjects = _subjects(plan, source)
-    parts = divided(source, plan.out, plan.division, watch.say, watch.warn)
-    feeds = {
-        size: Feed(source, *size, workers=plan.workers, cache_bytes=plan.cache_bytes // max(len(subjects), 1))
-        for size in dict.fromkeys((subject.image, subject.channels) for subject in subjects)
-    }
-    about = _About(data_digest(source, parts), source.classes, Machine(
-        device=device.type, threads=torch.get_num_threads(), torch=str(torch.__version__).partition("+")[0]
-    ))  # fmt: skip
-    return [
-        _job(plan, about, subject, part, seed, feeds[subject.image, subject.channels], device)
-        for seed in plan.seeds for part in parts for subject in subjects
-    ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _About:
-    """What all runs of a plan share."""
-
-    data: str
-    classes: tuple[str, ...]
-    machine: Machine
-
-
-def _subjects(plan: TrainPlan, source: Source) -> list[Subject]:
-    subjects = [subject_of(target, len(source.classes), plan.image) for target in plan.targets]
-    twice = {subject.name for subject in subjects if [s.name for s in subjects].count(subject.name) > 1}
-    if twice:
-        what = f"{min(twice)} is named twice, at the data's classes and image"
-        raise UsageError(what, where="targets", fix="name each network once")
-    for subject in subjects:
-        if subject.variant is not None:  # an image too small for it is told before anything is read
-            from analyzer.architecture.network import trace
-
-            trace(subject.variant)
-    return subjects
-
-
-def _job(
-    plan: TrainPlan, about: _About, subject: Subject, part: Parts, seed: int, feed: Any, device: torch.device
-) -> Job:
-    from analyzer.training.augmenting import extra_augmentation
-    from analyzer.training.trainer import Job
-
-    split = part.split
-    run = f"{subject.name}_seed{seed}" + ("" if part.fold is None else f"_fold{part.fold}")
-    config = Config(
-        run=run, network=subject.name, label=subject.label, image=subject.image, classes=about.classes,
-        data=about.data, split=split.digest, images=(len(split.train), len(split.val), len(split.test)), seed=seed,
-        fold=part.fold, recipe=plan.recipe, micro=min(plan.recipe.batch, len(split.train)), machine=about.machine,
-    )  # fmt: skip
-    _require_trainable(config)
-    folder = plan.out / "runs" / run
-    return Job(subject, config, split, feed, device, folder, plan.best, extra_augmentation(plan.recipe))
-
-
-def _require_trainable(config: Config) -> None:
-    train, batch = config.images[0], config.recipe.batch
-    if train < max(batch, 2):
-        fix = f"say --batch {train}, or give more images" if train > 1 else "give more images"
-        raise UsageError(f"{train} images to train on are fewer than a batch of {batch}", where=config.run, fix=fix)
-
-
-def preflights(plan: TrainPlan, jobs: Sequence[Job], watch: TrainWatch) -> Iterator[Preflight]:
+def preflights(plan: TrainPlan, jobs: Sequence[TrainJob], watch: TrainWatch) -> Iterator[Preflight]:
     """What each run will take: its memory predicted, its steps timed. A run whose memory is short gets smaller parts.
 
     Raises UsageError where a run that was begun has changed and that is not accepted.
@@ -202,7 +74,7 @@ def preflights(plan: TrainPlan, jobs: Sequence[Job], watch: TrainWatch) -> Itera
         yield Preflight(job, need, pace, left, tuple(preflight.doubts(job)) if left else ())
 
 
-def _begun(job: Job, plan: TrainPlan) -> tuple[Job, int] | None:
+def _begun(job: TrainJob, plan: TrainPlan) -> tuple[TrainJob, int] | None:
     """A run that its checkpoint takes up, and how many epochs it has. Raises UsageError where it has changed."""
     from analyzer.training import checkpoints
 
@@ -309,7 +181,7 @@ def _train(
     return None
 
 
-def _train_within_memory(job: Job, runs: Any, watch: TrainerWatch, warn: Callable[[str], None]) -> None:
+def _train_within_memory(job: TrainJob, runs: Any, watch: TrainerWatch, warn: Callable[[str], None]) -> None:
     """Trains; where the device runs out of memory, on from the last checkpoint in parts of half as many images."""
     import torch
 

@@ -79,7 +79,7 @@ def seeded(purpose: int, *parts: int) -> Iterator[None]:
     import torch
 
     python, numpy = random.getstate(), np.random.get_state()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=devices):
         try:
             reseed(purpose, *parts)

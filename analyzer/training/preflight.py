@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from analyzer import units
-from analyzer.errors import AnalyzerError, UsageError
+from analyzer.errors import AnalyzerError, TargetError, UsageError, words_of
 from analyzer.reading.peak import Training
 from analyzer.reading.prediction import predict_memory
 from analyzer.training.recipe import Recipe
@@ -17,7 +18,7 @@ from analyzer.training.recipe import Recipe
 if TYPE_CHECKING:
     import torch
 
-    from analyzer.training.trainer import Job
+    from analyzer.training.trainer import TrainJob
 
 SHARE = 0.9
 """Of the free memory, what a step may take: kernels' workspaces and the allocator's rounding come on top."""
@@ -52,7 +53,7 @@ def training_of(recipe: Recipe, device: torch.device) -> Training:
                     weight_decay=recipe.weight_decay > 0, autocast=recipe.amp)  # fmt: skip
 
 
-def need(job: Job, free: int) -> Need:
+def need(job: TrainJob, free: int) -> Need:
     """The largest part of the batch that fits the free bytes, by halves. Raises UsageError where not one image does."""
     micro, asked = job.config.micro, training_of(job.config.recipe, job.device)
     while True:
@@ -70,16 +71,16 @@ def need(job: Job, free: int) -> Need:
         micro = -(-micro // 2)
 
 
-def _peak(job: Job, batch: int, asked: Training) -> int | None:
-    subject = job.subject
-    if subject.variant is not None:
-        return predict_memory(subject.variant, batch, asked).peak_training_bytes
+def _peak(job: TrainJob, batch: int, asked: Training) -> int | None:
+    trainee = job.trainee
+    if trainee.variant is not None:
+        return predict_memory(trainee.variant, batch, asked).peak_training_bytes
     from analyzer.targets.analysis import analyze
     from analyzer.targets.inputs import as_tensors
     from analyzer.tracing.prediction import predict_module
 
-    shape = (batch, subject.channels, subject.image, subject.image)
-    model = subject.made(job.config.seed)
+    shape = (batch, trainee.channels, trainee.image, trainee.image)
+    model = trainee.made(job.config.seed)
     record = analyze(model, inputs=shape, batch=1)
     return predict_module(model, as_tensors(shape), {}, record, asked).peak_training_bytes
 
@@ -92,7 +93,7 @@ class Pace:
     step_s: float
     evaluation_s: float
 
-    def run_s(self, job: Job) -> float:
+    def run_s(self, job: TrainJob) -> float:
         """About how long a whole run takes on this machine as it is now."""
         train, val, test = job.config.images
         recipe = job.config.recipe
@@ -101,8 +102,26 @@ class Pace:
         return (train * recipe.epochs * self.step_s + evaluated * self.evaluation_s) / self.images
 
 
-def pace(job: Job) -> Pace:
-    """Times three steps on real images after one that is not timed, on a network of its own; nothing of it stays."""
+def pace(job: TrainJob) -> Pace:
+    """Times three steps on real images after one that is not timed, on a network of its own; nothing of it stays.
+
+    Raises TargetError where a model of the user's own can't take a step.
+    """
+    try:
+        return _pace(job)
+    except (AnalyzerError, MemoryError):
+        raise
+    except Exception as error:
+        import torch
+
+        if job.trainee.module is None or isinstance(error, torch.OutOfMemoryError):
+            raise
+        what = f"can't take a step on images of (N, {job.trainee.channels}, {job.trainee.image}, {job.trainee.image})"
+        fix = "see that its forward takes them, --debug shows where it fails"
+        raise TargetError(f"{what}: {words_of(error)}", where=job.trainee.label, fix=fix) from error
+
+
+def _pace(job: TrainJob) -> Pace:
     from analyzer.training import keyed
     from analyzer.training.evaluation import evaluated
     from analyzer.training.trainer import Trainer, parts_of
@@ -113,7 +132,7 @@ def pace(job: Job) -> Pace:
     with keyed.seeded(keyed.STEP, config.seed):
         pixels = next(iter(job.feed.batches([part])))
         steps = [_timed(lambda: trainer.step(part, pixels), job.device) for _ in range(TIMED + 1)]
-        look = partial(evaluated, trainer.model, job.feed, part, config.micro, config.recipe, job.device)
+        look = partial(evaluated, trainer.model, job.feed, part, config, job.device)
         looks = [_timed(look, job.device) for _ in range(2)]
     return Pace(len(part), min(steps[1:]), min(looks))
 
@@ -128,11 +147,24 @@ def _timed(work: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - began
 
 
-def doubts(job: Job) -> Iterator[str]:
+def _load() -> float:
+    """The machine's load over a minute; 0 where the system does not tell it."""
+    try:
+        return os.getloadavg()[0]
+    except (OSError, AttributeError):
+        return 0.0
+
+
+def doubts(job: TrainJob) -> Iterator[str]:
     """What should be known before it begins."""
     from analyzer.measuring.environment import has_bfloat16_units
 
     config, recipe = job.config, job.config.recipe
+    if job.device.type == "cpu" and config.machine.threads > 1 and _load() > (os.cpu_count() or 1) + 0.5:
+        yield (
+            f"others keep this machine's {os.cpu_count()} cores busy (load {_load():.1f}): {config.machine.threads} "
+            "threads that wait for each other may be many times slower than --threads 1"
+        )
     if config.micro < recipe.batch:
         parts = -(-recipe.batch // config.micro)
         yield (

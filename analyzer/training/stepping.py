@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from analyzer.training.recipe import Recipe
+    from analyzer.training.run_records import Config
 
 
 def optimizer_of(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -33,10 +34,11 @@ class Stepper:
     """
 
     def __init__(
-        self, model: Callable[[Tensor], Any], optimizer: torch.optim.Optimizer, recipe: Recipe, micro: int,
+        self, model: Callable[[Tensor], Any], optimizer: torch.optim.Optimizer, config: Config,
         weights: Tensor | None, device: torch.device,
     ) -> None:  # fmt: skip
-        self.model, self.optimizer, self.micro, self.weights, self.device = model, optimizer, micro, weights, device
+        self.model, self.optimizer, self.weights, self.device = model, optimizer, weights, device
+        self.micro, self.classes, recipe = config.micro, len(config.classes), config.recipe
         self.dtype = None if recipe.amp == "none" else getattr(torch, recipe.amp)
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp == "float16")
 
@@ -49,9 +51,10 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=True)
         whole = len(labels) if self.weights is None else self.weights[labels].sum()
         loss, right = images.new_zeros(()), torch.zeros((), dtype=torch.int64, device=self.device)
-        for part, target in zip(images.split(self.micro), labels.split(self.micro), strict=True):  # type: ignore[no-untyped-call]
+        parts = -(-len(labels) // self.micro)
+        for part, target in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
             with self.autocast():
-                logits = logits_of(self.model(part))
+                logits = logits_of(self.model(part), self.classes)
             share = F.cross_entropy(logits.float(), target, weight=self.weights, reduction="sum") / whole
             self.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
             loss += share.detach()
@@ -61,11 +64,12 @@ class Stepper:
         return loss, right
 
 
-def logits_of(answer: Any) -> Tensor:
+def logits_of(answer: Any, classes: int) -> Tensor:
     """What a classifier gives, as (N, classes). Raises TargetError for anything else."""
-    if isinstance(answer, Tensor) and answer.ndim == 2:
+    if isinstance(answer, Tensor) and answer.ndim == 2 and answer.shape[1] == classes:
         return answer
     given = f"a tensor of shape {tuple(answer.shape)}" if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
     raise TargetError(
-        f"the model gives {given}", where="its forward", fix="give logits, one row an image: (N, classes)"
-    )
+        f"the model gives {given}, and the data has {classes} classes", where="its forward",
+        fix=f"give logits, one row an image: (N, {classes}), such as by --kwarg num_classes={classes}",
+    )  # fmt: skip

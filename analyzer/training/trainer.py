@@ -19,7 +19,7 @@ from analyzer.errors import TrainingError
 from analyzer.processes import Asked
 from analyzer.targets.checkpoints import Checkpoint, Header, OwnModel
 from analyzer.training import checkpoints, keyed
-from analyzer.training.checkpoints import Progress
+from analyzer.training.checkpoints import RunState
 from analyzer.training.evaluation import Evaluation, evaluated
 from analyzer.training.feeding import Feed, Indices, as_input, statistics
 from analyzer.training.run_records import Config, Epoch
@@ -28,7 +28,7 @@ from analyzer.training.stepping import Stepper, optimizer_of
 if TYPE_CHECKING:
     from analyzer.images.splits import Split
     from analyzer.training.runs_file import RunsFile
-    from analyzer.training.subjects import Subject
+    from analyzer.training.trainees import Trainee
 
 SAVE_EVERY_S = 600.0
 """Seconds of an epoch after which it is saved in its midst."""
@@ -39,10 +39,10 @@ LOOK_EVERY = 20
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainJob:
     """What one run takes: a network, its configuration, its images, and where it is kept."""
 
-    subject: Subject
+    trainee: Trainee
     config: Config
     split: Split
     feed: Feed
@@ -64,14 +64,14 @@ class TrainerWatch:
 class Trainer:
     """A network in training, with all that going on needs."""
 
-    def __init__(self, job: Job, last: Header | None) -> None:
+    def __init__(self, job: TrainJob, last: Header | None) -> None:
         self.job, self.recipe = job, job.config.recipe
         layout = torch.channels_last if self.recipe.channels_last else torch.preserve_format
-        self.model: nn.Module = job.subject.made(job.config.seed).to(job.device).to(memory_format=layout)  # type: ignore[call-overload]
+        self.model: nn.Module = job.trainee.made(job.config.seed).to(job.device).to(memory_format=layout)  # type: ignore[call-overload]
         self.optimizer = optimizer_of(self.model, self.recipe)
-        self.at = Progress(config=job.config)
+        self.at = RunState(config=job.config)
         called = torch.compile(self.model) if self.recipe.compile else self.model
-        self.stepper = Stepper(called, self.optimizer, self.recipe, job.config.micro, self._class_weights(), job.device)
+        self.stepper = Stepper(called, self.optimizer, job.config, self._class_weights(), job.device)
         if last is not None:
             self.at = checkpoints.restore(job.folder, last, self.model, self.optimizer)
             self.at = msgspec.structs.replace(self.at, config=job.config)
@@ -151,7 +151,7 @@ class Trainer:
                 "test": split.test}  # fmt: skip
         for name, indices in sets.items():
             if indices:
-                yield name, evaluated(self.model, self.job.feed, indices, config.micro, self.recipe, self.job.device)
+                yield name, evaluated(self.model, self.job.feed, indices, config, self.job.device)
 
     def _told(self, found: dict[str, Evaluation], evaluation_cpu_s: float) -> Epoch:
         seen = {f"{name}_accuracy": each.accuracy for name, each in found.items()}
@@ -165,7 +165,7 @@ class Trainer:
     def _finish(self, found: dict[str, Evaluation]) -> None:
         """Begins the next epoch, and saves; the best by validation too, if asked."""
         best = self.at.best
-        fresh = Progress(config=self.job.config, epoch=self.at.epoch + 1, step=self.at.step, best=best)
+        fresh = RunState(config=self.job.config, epoch=self.at.epoch + 1, step=self.at.step, best=best)
         if self.job.best and "val" in found and (best is None or found["val"].accuracy > best):
             fresh = msgspec.structs.replace(fresh, best=found["val"].accuracy)
             checkpoints.save_weights(self.job.folder / checkpoints.BEST, self.model, self.about(fresh))
@@ -179,16 +179,16 @@ class Trainer:
         self.at = msgspec.structs.replace(self.at, scaler=self.stepper.scaler.state_dict())
         checkpoints.save(self.job.folder, self.model, self.about(self.at), self.optimizer, self.at)
 
-    def about(self, at: Progress) -> Checkpoint:
+    def about(self, at: RunState) -> Checkpoint:
         """What a checkpoint says of itself."""
-        subject, config = self.job.subject, self.job.config
-        mean, std = statistics(subject.channels)
-        own = subject.module
+        trainee, config = self.job.trainee, self.job.config
+        mean, std = statistics(trainee.channels)
+        own = trainee.module
         return Checkpoint(
-            run=config.run, network=config.network, classes=config.classes, image=subject.image,
-            variant=None if subject.variant is None else subject.variant.to_dict(),
+            run=config.run, network=config.network, classes=config.classes, image=trainee.image,
+            variant=None if trainee.variant is None else trainee.variant.to_dict(),
             own=None if own is None else OwnModel(name=own.name, kwargs=dict(own.kwargs), inputs=own.inputs),
-            channels=subject.channels, mean=mean, std=std, seed=config.seed, epoch=at.epoch, step=at.step, digest="",
+            channels=trainee.channels, mean=mean, std=std, seed=config.seed, epoch=at.epoch, step=at.step, digest="",
         )  # fmt: skip
 
 
@@ -241,7 +241,7 @@ def parts_of(train: tuple[int, ...], seed: int, epoch: int, batch: int) -> list[
     return parts if len(parts) == 1 or len(parts[-1]) > 1 else parts[:-1]
 
 
-def train(job: Job, runs: RunsFile, watch: TrainerWatch) -> None:
+def train(job: TrainJob, runs: RunsFile, watch: TrainerWatch) -> None:
     """Takes a run to its end; each epoch is durable before the next begins.
 
     Raises TrainingError where the loss is no number, KeyboardInterrupt once it has saved where it is told to end,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Subject:
+class Trainee:
     """A network to train on images (`channels`, `image`, `image`) of so many classes; `name` is its run's."""
 
     name: str
@@ -43,7 +43,7 @@ class Subject:
         return made.train()
 
 
-def subject_of(target: Resolved, classes: int, image: int | None) -> Subject:
+def trainee_of(target: Resolved, classes: int, image: int | None) -> Trainee:
     """A target at the data's classes; `image` of None is the variant's own, or that of a model's --input.
 
     Raises UsageError where a model's input is none of images, or its size is not said.
@@ -52,12 +52,12 @@ def subject_of(target: Resolved, classes: int, image: int | None) -> Subject:
         size = image or target.variant.image
         variant = replace(target.variant, classes=classes, image=size)
         preset = preset_name(target.variant)
-        return Subject(variant.name, target.label or preset or variant.name, size, 3, classes, variant)
+        return Trainee(variant.name, target.label or preset or variant.name, size, 3, classes, variant)
     channels, size = _image_of(target, image)
     word = "".join(char if char.isalnum() or char in "-." else "-" for char in target.attribute)
     said = "".join(f"_{name}={_short(value)}" for name, value in target.kwargs)
     name = f"{word}{said}_n{classes}_s{size}" if channels == 3 else f"{word}{said}_n{classes}_s{size}_c{channels}"
-    return Subject(name, target.name, size, channels, classes, module=target)
+    return Trainee(name, target.name, size, channels, classes, module=target)
 
 
 def _image_of(target: ModuleTarget, image: int | None) -> tuple[int, int]:
