@@ -29,7 +29,7 @@ class DamagedImageError(DataError):
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded image: RGB pixels, its size (width, height) before it was turned, and what is odd about it."""
+    """A decoded image: upright RGB pixels, its size (width, height), and what is odd about it."""
 
     pixels: Pixels
     size: tuple[int, int]

@@ -6,7 +6,7 @@ Only formats that Pillow decodes by itself are read: none starts another program
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -41,6 +41,7 @@ ODD = {
 _ORIENTATION = 0x0112
 _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 """EXIF orientation -> the number of Pillow's Image.Transpose that makes it upright."""
+_ON_ITS_SIDE = (5, 6, 7, 8)
 
 
 def decode(file: BinaryIO, where: str, least: int | None = None) -> Picture:
@@ -86,7 +87,10 @@ def _too_big(where: str) -> DamagedImageError:
 def _decoded(image: Image.Image, where: str, least: int | None) -> Picture:
     if image.size[0] * image.size[1] > MOST_PIXELS:
         raise _too_big(where)
-    size, odd = image.size, tuple(_odd_by_header(image))
+    odd = list(_odd_by_header(image))
+    if image.format == "TIFF" and _orientation(image) in _TURNS:  # which Pillow turns as it loads
+        odd.append("turned")
+    size = image.size
     if least is not None:
         image.draft(None, (least, least))
     image.load()
@@ -94,18 +98,21 @@ def _decoded(image: Image.Image, where: str, least: int | None) -> Picture:
 
 
 def rgb_picture(
-    image: Image.Image, where: str, size: tuple[int, int] | None = None, odd: tuple[str, ...] | None = None
+    image: Image.Image, where: str, size: tuple[int, int] | None = None, odd: Iterable[str] | None = None
 ) -> Picture:
-    """The picture of a loaded Pillow image, turned upright. Raises DamagedImageError."""
+    """The picture of a loaded Pillow image, turned upright; `size` is its whole one where it was decoded to less.
+
+    Raises DamagedImageError.
+    """
     from PIL import Image as Images
 
-    said = tuple(_odd_by_header(image)) if odd is None else odd
-    turn = _TURNS.get(_orientation(image))
-    pixels = rgb_of(image, where)
-    if turn is not None:
-        pixels = np.asarray(Images.fromarray(pixels).transpose(Images.Transpose(turn)))
-    turned = ("turned",) if turn is not None else ()
-    return Picture(pixels, size or image.size, (*said, *turned))
+    said = tuple(_odd_by_header(image) if odd is None else odd)
+    pixels, (width, height) = rgb_of(image, where), size or image.size
+    orientation = _orientation(image)
+    if orientation not in _TURNS:
+        return Picture(pixels, (width, height), said)
+    upright = np.asarray(Images.fromarray(pixels).transpose(Images.Transpose(_TURNS[orientation])))
+    return Picture(upright, (height, width) if orientation in _ON_ITS_SIDE else (width, height), (*said, "turned"))
 
 
 def _odd_by_header(image: Image.Image) -> Iterator[str]:

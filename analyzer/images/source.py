@@ -33,6 +33,8 @@ def open_source(data: Any) -> Source:
         name = "/".join(map(str, data)) if isinstance(data, Mapping) else type(data).__name__
         return open_datasets(data, name)
     text = os.fspath(data)
+    if not text:
+        raise DataError("names nothing", where="data", fix=FIX)
     path = Path(text)
     try:
         if path.is_dir():

@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
@@ -132,12 +133,13 @@ def _grouped(kept: Iterable[int], duplicates: Iterable[Sequence[int]]) -> Groups
 
 
 def _by_class(labels: Sequence[int], groups: Groups, seed: int) -> dict[int, Groups]:
-    """The groups of each class in drawn order; a group is of the class that most of it has (the lowest of equals)."""
+    """The groups of each class in drawn order; one of several labels counts as the one that the fewest groups have."""
     bits = np.random.PCG64(np.random.SeedSequence(seed)).random_raw(len(groups)).tolist()
+    within = [{labels[index] for index in group} for group in groups]
+    having = Counter(label for each in within for label in each)
     found: dict[int, Groups] = {}
-    for _, group in sorted(zip(bits, groups, strict=True)):
-        counts = Counter(labels[index] for index in group)
-        found.setdefault(min(counts, key=lambda label: (-counts[label], label)), []).append(group)
+    for _, group, each in sorted(zip(bits, groups, within, strict=True), key=itemgetter(0)):
+        found.setdefault(min(each, key=lambda label: (having[label], label)), []).append(group)
     return dict(sorted(found.items()))
 
 
@@ -171,13 +173,14 @@ def _dealt(groups: Groups, shares: Mapping[str, float]) -> dict[str, Groups]:
 
 def _least_one(dealt: dict[str, Groups], shares: Mapping[str, float]) -> dict[str, Groups]:
     """Each part has a group, as far as there are enough: train first, then test, then val."""
+    ranks = [part for part in ("train", "test", "val") if part in dealt]
     total, size = sum(shares.values()), sum(len(group) for groups in dealt.values() for group in groups)
 
     def surplus(part: str) -> float:
         return sum(map(len, dealt[part])) - shares[part] / total * size
 
-    for part in sorted(dealt, key=("train", "test", "val").index):
-        rich = [other for other in dealt if len(dealt[other]) > 1 or (part == "train" and dealt[other])]
+    for rank, part in enumerate(ranks):
+        rich = [other for other in ranks if len(dealt[other]) > (ranks.index(other) < rank)]
         if not dealt[part] and rich:
             donor = max(rich, key=surplus)
             smallest = min(dealt[donor], key=len)
