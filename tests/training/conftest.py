@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pictures import folder
+from trainings import folder
 
 
 @pytest.fixture(scope="session")

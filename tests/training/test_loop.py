@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from pictures import TINY, bits, trained
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
+from trainings import TINY, bits, trained
 
 from analyzer.architecture.variant import Variant
 from analyzer.building.modules import build

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from commands import ROOT, run_here
-from pictures import TINY, bits, trained
+from trainings import TINY, bits, trained
 
 from analyzer.errors import DamageWarning, UsageError
 from analyzer.processes import Asked
