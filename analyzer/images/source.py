@@ -42,7 +42,7 @@ def open_source(data: Any) -> Source:
         there = path.exists()
     except (OSError, ValueError) as error:
         raise DataError(f"can't be read: {error}", where=path_words(text), fix=FIX) from error
-    if not there and ":" in text:
+    if not there and ":" in text and (os.sep not in text or ".py:" in text):
         return open_named(text)
     if not there:
         raise DataError("is not there", where=path_words(text), fix=FIX)

@@ -199,6 +199,14 @@ data = Noise()
 
 def parts():
     return {"train": Noise(), "test": Noise()}
+
+
+def failing():
+    raise ValueError("no disk")
+
+
+def asking(root):
+    return Noise()
 """
 
 
@@ -209,8 +217,15 @@ def test_a_dataset_is_loaded_by_its_name(tmp_path: Path, monkeypatch: pytest.Mon
         assert open_source(name).labels == (0, 1, 0, 1)
         assert open_source(name).name == name
     assert set(open_source("own.py:parts").given) == {"train", "test"}
-    with pytest.raises(TargetError, match="no attribute"):
-        open_source("own.py:Nothing")
+    for name, says in (
+        ("Nothing", "no attribute"),
+        ("failing", "ValueError: no disk at .*own.py:"),
+        ("asking", "asking"),
+    ):
+        with pytest.raises(TargetError, match=says) as error:
+            open_source(f"own.py:{name}")
+        assert "--kwarg" not in error.value.fix
+    assert "is not there" in refused("folder/x:y").what
 
 
 def test_a_source_can_be_pickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
