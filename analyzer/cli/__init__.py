@@ -23,6 +23,8 @@ COMMANDS = {
     "measure": "Throughput, latency and memory on this machine, with what they are worth.",
     "calibrate": "Fit this device's profile, which predicts the latency of every variant.",
     "data": "Images to train on: what is damaged, odd, there twice, or in two parts at once.",
+    "train": "Train networks on images; every epoch kept, gone on with to the bit.",
+    "predict": "What a trained network says of images.",
     "results": "Rows that sweeps have kept: list, show, export, merge, prune.",
     "init": "Find your models, propose budgets, write the first lock file.",
     "check": "Hold your models to their budgets, in CI: what grew, where, who pays.",

@@ -21,8 +21,9 @@ from analyzer.figures import FIGURES
 from analyzer.files import csv_text
 from analyzer.records import Record
 from analyzer.shown import plain
+from analyzer.storing.results_file import NAME
 from analyzer.sweeping import export as files
-from analyzer.sweeping.database import ALL, NAME, Database, StoredRow, merge_into
+from analyzer.sweeping.database import ALL, Database, StoredRow, merge_into
 
 FOUND = ("database", "rows", "MiB", "written")
 HEADINGS = ("name", "row", "batch", "params", "MACs", "time x base", "device", "created", "host")

@@ -12,7 +12,6 @@ from analyzer.images.base import DamagedImageError as DamagedImageError
 from analyzer.images.base import DataError as DataError
 from analyzer.images.base import Source as Source
 from analyzer.images.base import path_words
-from analyzer.images.datasets import open_datasets, open_named
 from analyzer.images.folders import open_folder
 from analyzer.images.lists import open_list
 
@@ -30,6 +29,8 @@ def open_source(data: Any) -> Source:
     if isinstance(data, Source):
         return data
     if not isinstance(data, (str, os.PathLike)):
+        from analyzer.images.datasets import open_datasets
+
         name = "/".join(map(str, data)) if isinstance(data, Mapping) else type(data).__name__
         return open_datasets(data, name)
     text = os.fspath(data)
@@ -43,6 +44,8 @@ def open_source(data: Any) -> Source:
     except (OSError, ValueError) as error:
         raise DataError(f"can't be read: {error}", where=path_words(text), fix=FIX) from error
     if not there and ":" in text and (os.sep not in text or ".py:" in text):
+        from analyzer.images.datasets import open_named  # what loads code, only where some is named
+
         return open_named(text)
     if not there:
         raise DataError("is not there", where=path_words(text), fix=FIX)

@@ -16,10 +16,11 @@ import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, TargetError, did_you_mean, words_of
+from analyzer.targets.checkpoints import read_header, require_fit
 from analyzer.targets.configured import configured
 from analyzer.targets.cures import cure_of
 from analyzer.targets.resolving import ModuleTarget
@@ -59,9 +60,11 @@ def load(target: ModuleTarget, *, device: str = "meta") -> nn.Module | Variant:
         raise TargetError(
             f"returned a {type(made).__name__}, not a model", where=target.name, fix="return an nn.Module"
         )
+    if isinstance(made, nn.Module) and target.weights is not None:
+        require_fit(read_header(target.weights), made, str(target.weights))
     if isinstance(made, nn.Module) and target.dtype is not None:
-        return made.to(getattr(torch, target.dtype))
-    return made
+        made = made.to(getattr(torch, target.dtype))
+    return cast("nn.Module | Variant", made)
 
 
 def load_object(target: ModuleTarget) -> Any:

@@ -1,0 +1,223 @@
+"""`analyze train`: networks trained on images, each epoch kept, gone on with to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import msgspec
+
+from analyzer import units
+from analyzer.cli import text
+from analyzer.cli.base import INTERRUPTED, Verb, say, warn
+from analyzer.cli.options import TargetName, device_option, family_options, family_values, model_options
+from analyzer.cli.training_progress import TrainingBar
+from analyzer.errors import UsageError
+from analyzer.files import csv_text
+from analyzer.targets.resolving import Resolved, resolve
+from analyzer.training.dividing import Division
+from analyzer.training.execution import RunOutcome, TrainResult, dry_run, execute, told
+from analyzer.training.export import HEADINGS, rows
+from analyzer.training.planning import TrainPlan, TrainWatch
+from analyzer.training.recipe import Amp, OptimizerName, Schedule, recipe
+
+SHOWN = ("run", "epochs", "train", "test", "gap", "val", "log's train", "images", "CPU time")
+
+
+def _words(value: str) -> tuple[str, ...]:
+    return tuple(word for word in value.replace(" ", "").split(",") if word and word != "none")
+
+
+def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    parts = value.replace(" ", "").split(",")
+    if not all(part.isdecimal() and len(part) < 19 for part in parts):
+        raise UsageError(f"{value!r} is no list of seeds", where="--seeds", fix="whole numbers from 0: --seeds 0,1,2")
+    return tuple(map(int, parts))
+
+
+def _shares(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, float, float]:
+    try:
+        train, val, test = (float(part) for part in value.split("/"))
+    except ValueError:
+        raise UsageError(f"{value!r} says no three shares", where="--split", fix="such as --split 70/10/20") from None
+    return train, val, test
+
+
+@click.command("train", cls=Verb)
+@click.argument("targets", nargs=-1, required=True, type=TargetName())
+@click.option(
+    "--data",
+    required=True,
+    metavar="DATA",
+    help="DIR/class/*, DIR/train|val|test/class/*, FILE.csv (path,label), FILE.npz, or module:attr of a Dataset.",
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where runs are kept; the same command goes on with them.",
+)
+@click.option("--epochs", type=int, default=20, show_default=True, metavar="N", help="Passes over the training images.")
+@click.option("--lr", type=float, default=1e-4, show_default=True, metavar="RATE", help="Learning rate.")
+@click.option(
+    "--optimizer", type=click.Choice(get_args(OptimizerName)), default="adam", show_default=True, help="Which."
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(get_args(Schedule)),
+    default="constant",
+    show_default=True,
+    help="Of the rate: cosine to 0, or divided by 10 at 50 and 75 % of the epochs.",
+)
+@click.option("--batch", type=int, default=32, show_default=True, metavar="N", help="Images a step.")
+@click.option("--weight-decay", type=float, default=0.0, show_default=True, metavar="W", help="Of every parameter.")
+@click.option("--momentum", type=float, default=0.9, show_default=True, metavar="M", help="Of sgd (Nesterov's).")
+@click.option("--seeds", callback=_seeds, default="0", show_default=True, metavar="N,N", help="A run from each.")
+@click.option("--folds", type=int, metavar="K", help="Cross-validation: K runs a seed, each part tests once.")
+@click.option(
+    "--split",
+    "fractions",
+    callback=_shares,
+    default="70/10/20",
+    show_default=True,
+    metavar="A/B/C",
+    help="Shares of train, val and test where the data doesn't say.",
+)
+@click.option(
+    "--split-seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Draws the split."
+)
+@click.option(
+    "--split-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="A split.json by `analyze data check`.",
+)
+@click.option(
+    "--augment",
+    default="flip,crop",
+    show_default=True,
+    metavar="KINDS",
+    help="flip, crop, none; with kornia also rotate, color, erase.",
+)
+@click.option("--class-weights", "classes_weighted", is_flag=True, help="Rare classes weigh more in the loss.")
+@click.option(
+    "--train-accuracy-every",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Epochs between evaluations of the whole training set; 0: never.",
+)
+@click.option(
+    "--amp",
+    type=click.Choice(get_args(Amp)),
+    is_flag=False,
+    flag_value="bfloat16",
+    default="none",
+    show_default=True,
+    help="Mixed precision; --amp alone is bfloat16.",
+)
+@click.option("--channels-last", is_flag=True, help="In channels_last memory format.")
+@click.option("--compile", is_flag=True, help="Under torch.compile.")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [default: torch's own choice]")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Processes that decode; they change no bit of the result.",
+)
+@click.option("--best", is_flag=True, help="Also keep best.safetensors, by validation accuracy.")
+@click.option("--accept", is_flag=True, help="Go on with runs whose data, recipe or machine changed.")
+@click.option("--dry-run", is_flag=True, help="Say what it would take, and stop.")
+@device_option
+@model_options
+@family_options(many=False)
+@click.option("--format", "format_", type=click.Choice(["table", "log", "json", "jsonl", "csv", "md"]), default="table",
+              show_default=True, help="How to print; log: a line an epoch, as it is finished.")  # fmt: skip
+def command(targets: tuple[str, ...], format_: str, dry_run: bool, **options: Any) -> int:
+    """Trains TARGETs on images: variants, presets, or models of your own, at the data's classes.
+
+    Each epoch is kept in DIR/results.db, each network in DIR/runs. Whatever ends it, the same command goes on where it
+    was; on a CPU, with as many threads, to the same bits. Test accuracy is shown each epoch and chooses nothing.
+    """
+    plan = _plan(targets, options)
+    if dry_run:
+        return _dry(plan)
+    with TrainingBar(format_) as bar:
+        done = execute(plan, TrainWatch(bar.say, bar.warn, bar.began, bar.step, bar.epoch))
+    _print(done, format_)
+    say(f"kept in {plan.out}: results.db, runs/*/last.safetensors")
+    if done.interrupted:
+        say("interrupted: saved; the same command goes on")
+        return INTERRUPTED
+    return 3 if any(run.error for run in done.runs) else 0
+
+
+def _plan(targets: tuple[str, ...], options: dict[str, Any]) -> TrainPlan:
+    values = family_values(options, many=False)
+    image, asked_classes = values.pop("image", None), values.pop("classes", None)
+    if asked_classes is not None:
+        raise UsageError("come from the data", where="--classes", fix="leave it out")
+    own = {"inputs": options.pop("inputs"), "kwargs": options.pop("kwargs")}
+    resolved: list[Resolved] = [resolve(name, **own) if ":" in name else resolve(name, values) for name in targets]
+    division = Division(
+        options.pop("fractions"), options.pop("split_seed"), options.pop("folds"), options.pop("split_file")
+    )
+    places = {name: options.pop(name) for name in
+              ("data", "out", "seeds", "device", "threads", "workers", "best", "accept")}  # fmt: skip
+    said = {**options, "augment": _words(options["augment"])}
+    return TrainPlan(targets=tuple(resolved), recipe=recipe(said), image=image, division=division, **places)
+
+
+def _dry(plan: TrainPlan) -> int:
+    ready = dry_run(plan, TrainWatch(say, warn))
+    for doubt in dict.fromkeys(doubt for each in ready for doubt in each.doubts):
+        warn(doubt)
+    for sentence in told(ready):
+        text.show(sentence)
+    return 0
+
+
+def _print(done: TrainResult, format_: str) -> None:
+    if format_ == "json":
+        text.show_json(msgspec.json.encode([_object(run) for run in done.runs]).decode())
+    elif format_ == "jsonl":
+        for run in done.runs:
+            for row in rows(run):
+                text.show_json(msgspec.json.encode(row).decode())
+    elif format_ == "csv":
+        text.show(csv_text(HEADINGS, [list(row.values()) for run in done.runs for row in rows(run)]).rstrip("\n"))
+    elif format_ != "log":
+        lines = [_line(run) for run in done.runs if run.epochs]
+        if format_ == "md":
+            text.show(text.markdown(SHOWN, lines))
+        elif lines:
+            text.show_table(SHOWN, lines)
+
+
+def _object(run: RunOutcome) -> dict[str, Any]:
+    error = None if run.error is None else {"what": run.error.what, "where": run.error.where, "fix": run.error.fix}
+    return {**msgspec.to_builtins(run.config), "epochs": msgspec.to_builtins(run.epochs), "error": error}
+
+
+def _line(run: RunOutcome) -> tuple[str, ...]:
+    last = run.epochs[-1]
+    return (
+        run.config.run,
+        f"{last.epoch} of {run.config.recipe.epochs}",
+        _percent(last.train_accuracy),
+        _percent(last.test_accuracy),
+        "–" if last.generalisation_gap is None else f"{last.generalisation_gap:+.1f}",
+        _percent(last.val_accuracy),
+        _percent(last.log_train_accuracy),
+        units.count(sum(epoch.images for epoch in run.epochs)),
+        units.seconds(sum(epoch.cpu_s + epoch.evaluation_cpu_s for epoch in run.epochs)),
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"

@@ -1,0 +1,99 @@
+"""A results file's trainings: each run's configuration, its epochs, and what the network said of every image."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzer.errors import DamageWarning, UsageError
+from analyzer.seals import checksum, decoded
+from analyzer.storing.results_file import ResultsFile, origin_here
+from analyzer.training.run_records import Config, Epoch
+
+T = TypeVar("T")
+FLOAT = np.dtype("<f4")
+
+
+class RunsFile(ResultsFile):
+    """The trainings of one results file. What is damaged is left out, with a DamageWarning."""
+
+    def begin(self, config: Config) -> None:
+        """Keeps a run's configuration; one that was accepted takes the place of the one before."""
+        self._put("runs", (config.run,), "config", msgspec.json.encode(config).decode())
+
+    def put(self, run: str, epoch: Epoch, logits: Mapping[str, NDArray[np.float32]]) -> None:
+        """Keeps an epoch with the logits of each split's images, all or nothing; what says the same again keeps its
+        origin.
+        """
+        with self.transaction():
+            self._put("epochs", (run, epoch.epoch), "record", msgspec.json.encode(epoch).decode(), inside=True)
+            for split, said in logits.items():
+                blob = np.ascontiguousarray(said, FLOAT).tobytes()
+                values = (run, epoch.epoch, split, blob, _seal(run, epoch.epoch, split, blob))
+                self._db.execute("INSERT OR REPLACE INTO predictions VALUES (?, ?, ?, ?, ?)", values)
+
+    def _put(self, table: str, key: tuple[str | int, ...], column: str, text: str, *, inside: bool = False) -> None:
+        if not inside:
+            with self.transaction():
+                self._put(table, key, column, text, inside=True)
+            return
+        names = ("run", "epoch")[: len(key)]
+        kept = self._db.execute(
+            f"SELECT {column} FROM {table} WHERE {' AND '.join(f'{name} = ?' for name in names)}", key
+        ).fetchone()
+        if kept is not None and kept[0] == text:
+            return
+        origin = msgspec.structs.astuple(origin_here())
+        values = (*key, text, *origin, checksum(*key, text, *origin))
+        self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(values))})", values)
+
+    def configs(self) -> dict[str, Config]:
+        """Every run's configuration, by the run's name, in the order in which they began."""
+        with self.told():
+            rows = self._db.execute("SELECT * FROM runs ORDER BY rowid").fetchall()
+        return {row[0]: config for row in rows if (config := self._read(row, 1, Config)) is not None}
+
+    def epochs(self, run: str) -> list[Epoch]:
+        """A run's epochs, in order."""
+        with self.told():
+            rows = self._db.execute("SELECT * FROM epochs WHERE run = ? ORDER BY epoch", (run,)).fetchall()
+        return [epoch for row in rows if (epoch := self._read(row, 2, Epoch)) is not None]
+
+    def logits(self, run: str, epoch: int, split: str, classes: int) -> NDArray[np.float32] | None:
+        """What the network said after an epoch of a split's images, (images, classes) in the split's order."""
+        asked = (run, epoch, split)
+        with self.told():
+            found = self._db.execute(
+                "SELECT logits, checksum FROM predictions WHERE run = ? AND epoch = ? AND split = ?", asked
+            ).fetchone()
+        if found is None:
+            return None
+        blob, seal = found
+        if not isinstance(blob, bytes) or seal != _seal(*asked, blob) or len(blob) % (FLOAT.itemsize * classes):
+            self._left_out(f"predictions of {run}, epoch {epoch}, {split}")
+            return None
+        return np.frombuffer(blob, FLOAT).reshape(-1, classes)
+
+    def _read(self, row: tuple[object, ...], keys: int, kind: type[T]) -> T | None:
+        *cells, seal = row
+        if seal != checksum(*cells):
+            self._left_out(", epoch ".join(map(str, cells[:keys])))
+            return None
+        try:
+            return msgspec.convert(decoded(str(cells[keys])), kind)
+        except msgspec.MsgspecError as error:
+            where = f"{self.path}: {cells[0]}"
+            raise UsageError(f"not a run: {error}", where=where, fix="use a file that this analyze wrote") from None
+
+    def _left_out(self, which: str) -> None:
+        warnings.warn(f"{self.path}: {which} is damaged and left out", DamageWarning, stacklevel=3)
+
+
+def _seal(run: str, epoch: int, split: str, blob: bytes) -> str:
+    return checksum(run, epoch, split, hashlib.sha256(blob).hexdigest())
