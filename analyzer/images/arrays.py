@@ -7,23 +7,26 @@ its first image is asked for. Nothing pickled is read.
 from __future__ import annotations
 
 import hashlib
+import lzma
 import shutil
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 
+from analyzer.errors import words_of
 from analyzer.files import temporary_folder
 from analyzer.images.base import PARTS, DataError, Picture, Source, path_words, require_classes
 from analyzer.images.decoding import from_array
 
-if TYPE_CHECKING:
-    import tempfile
-
 MOST_CLASSES = 100_000
+DAMAGE = (OSError, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error,
+          lzma.LZMAError)  # fmt: skip
+"""What reading a damaged zip file raises."""
 _PIECE = 2**24
 _LOCAL_HEADER = 30
 
@@ -37,6 +40,10 @@ class _Member:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
+    def mapped(self, path: str, begin: int) -> Any:
+        """The array of a file in which the member begins there."""
+        return np.memmap(path, self.dtype, "r", begin + self.offset, self.shape)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArraySource(Source):
@@ -46,7 +53,6 @@ class ArraySource(Source):
     members: dict[str, _Member]
     places: tuple[tuple[str, int], ...]
     mapped: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    unpacked: list[tempfile.TemporaryDirectory[str]] = field(default_factory=list, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[object, ...]:
         return open_arrays, (Path(self.path), self.name)
@@ -66,29 +72,26 @@ class ArraySource(Source):
         return self.mapped[name][place]
 
     def _map(self, member: _Member) -> Any:
-        where = path_words(self.path)
         try:
             with zipfile.ZipFile(self.path) as archive:
                 info = archive.getinfo(member.name)
                 if info.compress_type == zipfile.ZIP_STORED:
-                    path, begin = self.path, _begin(self.path, info)
-                else:
-                    path, begin = self._unpack(archive, info), 0
-            return np.memmap(path, member.dtype, "r", begin + member.offset, member.shape)
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile, EOFError) as error:
-            raise DataError(f"can't be read: {error}", where=where, fix="see that it is whole, and /tmp is not full") \
-                from error  # fmt: skip
+                    return member.mapped(self.path, _begin(self.path, info))
+                with temporary_folder("images") as folder:  # which may go once the file is mapped
+                    return member.mapped(_unpacked(archive, info, folder), 0)
+        except DAMAGE as error:
+            fix = "see that it is whole, and that there is room for temporary files"
+            raise DataError(f"can't be read: {error}", where=path_words(self.path), fix=fix) from error
 
-    def _unpack(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
-        folder = temporary_folder("images")
-        self.unpacked.append(folder)
-        free = shutil.disk_usage(folder.name).free
-        if free < info.file_size:
-            raise OSError(f"unpacked it takes {info.file_size:,} bytes, and {folder.name} has {free:,}")
-        path = Path(folder.name, "array.npy")
-        with archive.open(info) as packed, path.open("wb") as file:
-            shutil.copyfileobj(packed, file, _PIECE)
-        return str(path)
+
+def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: str) -> str:
+    free = shutil.disk_usage(folder).free
+    if free < info.file_size:
+        raise OSError(f"unpacked it takes {info.file_size:,} bytes, and {folder} has {free:,}")
+    path = str(Path(folder, "array.npy"))
+    with archive.open(info) as packed, open(path, "wb") as file:
+        shutil.copyfileobj(packed, file, _PIECE)
+    return path
 
 
 def _begin(path: str, info: zipfile.ZipInfo) -> int:
@@ -112,7 +115,7 @@ def open_arrays(file: Path, name: str) -> ArraySource:
                 )  # fmt: skip
             members = {part: _images(archive, f"{part}_images", where) for part in parts}
             labels = {part: _labels(archive, f"{part}_labels", members[part].shape[0], where) for part in parts}
-    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except DAMAGE as error:
         raise DataError(f"is no npz file that can be read: {error}", where=where, fix="make it with numpy.savez") \
             from error  # fmt: skip
     everything = [label for part in parts for label in labels[part]]
@@ -160,8 +163,8 @@ def _header(file: IO[bytes], info: zipfile.ZipInfo, where: str) -> _Member:
         version = np.lib.format.read_magic(file)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, by_columns, dtype = read(file)
-    except (ValueError, KeyError) as error:
-        raise DataError(f"is no array: {error}", where=at, fix="make it with numpy.savez") from error
+    except Exception as error:  # numpy's reader raises whatever a damaged header leads it to
+        raise DataError(f"is no array: {words_of(error)}", where=at, fix="make it with numpy.savez") from error
     if dtype.hasobject:
         raise DataError("holds pickled objects, which are not read", where=at, fix="save plain numbers")
     if by_columns and len(shape) > 1:

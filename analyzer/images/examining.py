@@ -17,7 +17,8 @@ LEAST_SIDE = 128
 """A JPEG may be decoded smaller than it is, but for its thumbnail's sake no side below this."""
 FEW = 400
 """Images that are not worth a pool of processes."""
-_CHUNK = 64
+_CHUNK = 8
+"""Few: whoever interrupts waits until they are done."""
 
 Watch = Callable[[int, int], None]
 """Told how many images are done, and of how many."""
@@ -58,7 +59,7 @@ def _in_processes(source: Source) -> Iterator[list[Seen]]:
         what = "a process that decoded images was ended, perhaps for want of memory"
         raise DataError(what, where=source.name, fix="free memory, or take very large images out") from error
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)  # waits: a process that exits while its pool still works waits for ever
 
 
 _source: list[Source] = []

@@ -43,7 +43,7 @@ def open_source(data: Any) -> Source:
         there = path.exists()
     except (OSError, ValueError) as error:
         raise DataError(f"can't be read: {error}", where=path_words(text), fix=FIX) from error
-    if not there and ":" in text:
+    if not there and ":" in text and (os.sep not in text or ".py:" in text):
         from analyzer.images.datasets import open_named  # what loads code, only where some is named
 
         return open_named(text)

@@ -76,7 +76,9 @@ def load_object(target: ModuleTarget) -> Any:
         try:
             return attribute()
         except (Exception, SystemExit) as error:
-            raise _failed("can't be constructed", target, error, attribute) from error
+            told = _failed("can't be made", target, error)
+            told.fix = "name an object, or a function that makes it and takes no arguments"
+            raise told from error
 
 
 def import_module(target: ModuleTarget) -> ModuleType:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pictures import folder_of, picture
 from PIL import Image
 
@@ -116,11 +120,14 @@ def test_grey_arrays_are_grey_images(tmp_path: Path) -> None:
     assert source.picture(2).odd == ("grey",)
 
 
-def test_arrays_are_mapped_and_never_loaded_whole(tmp_path: Path) -> None:
+def test_arrays_are_mapped_and_leave_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     for save in (np.savez, np.savez_compressed):
         source = open_source(medmnist(tmp_path / "a.npz", save))
         assert source.mapped == {}
-        source.image(0)
+        assert np.array_equal(source.image(5), np.load(tmp_path / "a.npz")["train_images"][5])
+        assert list((tmp_path / "temporary").iterdir()) == []
         assert {name: type(array) for name, array in source.mapped.items()} == {"train": np.memmap}
 
 
@@ -199,6 +206,14 @@ data = Noise()
 
 def parts():
     return {"train": Noise(), "test": Noise()}
+
+
+def failing():
+    raise ValueError("no disk")
+
+
+def asking(root):
+    return Noise()
 """
 
 
@@ -209,8 +224,15 @@ def test_a_dataset_is_loaded_by_its_name(tmp_path: Path, monkeypatch: pytest.Mon
         assert open_source(name).labels == (0, 1, 0, 1)
         assert open_source(name).name == name
     assert set(open_source("own.py:parts").given) == {"train", "test"}
-    with pytest.raises(TargetError, match="no attribute"):
-        open_source("own.py:Nothing")
+    for name, says in (
+        ("Nothing", "no attribute"),
+        ("failing", "ValueError: no disk at .*own.py:"),
+        ("asking", "asking"),
+    ):
+        with pytest.raises(TargetError, match=says) as error:
+            open_source(f"own.py:{name}")
+        assert "--kwarg" not in error.value.fix
+    assert "is not there" in refused("folder/x:y").what
 
 
 def test_a_source_can_be_pickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -402,6 +424,29 @@ def test_an_array_that_is_damaged_within(tmp_path: Path) -> None:
     path.write_bytes(bytes(data))
     with pytest.raises(DataError, match="can't be read"):
         source.image(0)
+
+
+@pytest.fixture(scope="module")
+def npz_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[bool, bytes]]:
+    path = tmp_path_factory.mktemp("npz") / "a.npz"
+    saves = {False: np.savez, True: np.savez_compressed}
+    return path, {packed: medmnist(path, save).read_bytes() for packed, save in saves.items()}
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(packed=st.booleans(), at=st.integers(0, 2**20), written=st.binary(min_size=1, max_size=8))
+def test_whatever_is_written_over_an_npz_it_opens_or_says_why(
+    npz_files: tuple[Path, dict[bool, bytes]], packed: bool, at: int, written: bytes
+) -> None:
+    path, whole = npz_files
+    data = bytearray(whole[packed])
+    begin = at % len(data)
+    data[begin : begin + len(written)] = written
+    path.write_bytes(bytes(data))
+    with warnings.catch_warnings(), contextlib.suppress(DataError):
+        warnings.simplefilter("ignore")
+        source = open_source(path)
+        assert source.image(len(source) - 1).shape[2] == 3
 
 
 @pytest.mark.parametrize(
