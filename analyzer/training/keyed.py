@@ -46,27 +46,19 @@ def augmented(pixels: NDArray[np.uint8], drawn: Keys, kinds: tuple[str, ...]) ->
     """Images (N, H, W, C) mirrored (`flip`) and shifted by up to an eighth of their size, the edge reflected (`crop`),
     each by its own key.
     """
-    if "crop" in kinds:
-        pixels = _shifted(pixels, drawn)
-    if "flip" in kinds:
-        flips = (drawn & np.uint64(1)).astype(bool)
-        pixels = np.where(flips[:, None, None, None], pixels[:, :, ::-1], pixels)
-    return pixels
-
-
-def _shifted(pixels: NDArray[np.uint8], drawn: Keys) -> NDArray[np.uint8]:
-    height, width = pixels.shape[1:3]
-    pad = min(height, width) // 8
-    if pad == 0:
-        return pixels
-    padded = np.pad(pixels, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="reflect")
+    count, height, width, _ = pixels.shape
+    pad = min(height, width) // 8 if "crop" in kinds else 0
+    padded = np.pad(pixels, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="reflect") if pad else pixels
     span = np.uint64(2 * pad + 1)
     down = ((drawn >> np.uint64(8)) % span).astype(np.int64)
     right = ((drawn >> np.uint64(32)) % span).astype(np.int64)
-    out = np.empty_like(pixels)
-    for image, (y, x) in enumerate(zip(down, right, strict=True)):
-        out[image] = padded[image, y : y + height, x : x + width]
-    return out
+    mirrored = (drawn & np.uint64(1)).astype(bool) & ("flip" in kinds)
+    made = np.empty_like(pixels)
+    for image in range(count):
+        y, x = down[image], right[image]
+        window = padded[image, y : y + height, x : x + width]
+        made[image] = window[:, ::-1] if mirrored[image] else window
+    return made
 
 
 @contextlib.contextmanager
@@ -96,6 +88,8 @@ def reseed(purpose: int, *parts: int) -> None:
     import torch
 
     seed = int(keys(purpose, *parts)) >> 1
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)

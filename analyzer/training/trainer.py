@@ -90,7 +90,7 @@ class Trainer:
     def epochs(self, watch: TrainerWatch) -> Iterator[tuple[Epoch, dict[str, Evaluation]]]:
         """Trains to the last epoch; each is given before its checkpoint is written. Ctrl-C saves, then raises."""
         while self.at.epoch < self.recipe.epochs:
-            self._train(watch)
+            self.steps(watch)
             began = time.process_time()
             found = dict(self._evaluations())
             epoch = self._told(found, time.process_time() - began)
@@ -100,7 +100,7 @@ class Trainer:
             if watch.asked.to_end:
                 raise KeyboardInterrupt
 
-    def _train(self, watch: TrainerWatch) -> None:
+    def steps(self, watch: TrainerWatch) -> None:
         """The steps of the epoch that are not taken yet."""
         epoch, seed, recipe = self.at.epoch, self.job.config.seed, self.recipe
         for group in self.optimizer.param_groups:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from gate import gate
+from train_loop import train_loop
 
 from analyzer.architecture.network import PRESETS, Columns, trace
 from analyzer.reading.exact import total
@@ -37,7 +38,7 @@ ROUNDS = 7
 
 def main() -> None:
     """Prints every figure as it is known."""
-    for line in itertools.chain(counting(), tracing(), peaks(), searching(), latency(), command()):
+    for line in itertools.chain(counting(), tracing(), peaks(), searching(), latency(), training(), command()):
         print(json.dumps(line), flush=True)
     for name, values, unit in gate():
         print(json.dumps(entry(name, values, unit)), flush=True)
@@ -213,6 +214,12 @@ def latency() -> Iterator[dict[str, object]]:
         profile = calibrate("cpu", per_operator=per_operator)
         yield entry(f"latency.{name}_mean_error", [100 * profile.mean_error], "%")
         yield entry(f"latency.{name}_spearman", [profile.spearman], "")
+
+
+def training() -> Iterator[dict[str, object]]:
+    """Images a core-second of a training here against a bare loop of torch's."""
+    for name, values, unit in train_loop(ROUNDS):
+        yield entry(name, values, unit)
 
 
 def searching() -> Iterator[dict[str, object]]:

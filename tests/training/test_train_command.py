@@ -187,7 +187,7 @@ def test_show_compare_and_check_take_a_checkpoint(out: Path, tmp_path: Path) -> 
     (tmp_path / "analyzer.toml").write_text(
         "[models.net]\ntarget = '../net.safetensors'\nbudgets.params = { max = 1 }\n"
     )
-    assert "leaves the project" in run_here("check", cwd=tmp_path).stderr
+    assert "leaves the project" in run_here("check", cwd=tmp_path).stdout
 
 
 def test_a_checkpoint_of_another_variant_names_both(out: Path) -> None:
