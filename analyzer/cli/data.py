@@ -56,8 +56,9 @@ def check_(data: str, out: Path | None, fractions: str, seed: int, format_: str)
 
     DATA is a folder of class folders, or of train, val and test with class folders in each; a CSV (path,label[,split]);
     an npz file in MedMNIST's layout; or package.module:attr or path/file.py:attr of a torch Dataset, whose code runs.
-    Duplicates are images of equal bytes; near ones correlate by 0.98 at least (32x32 grey). A leak is an error (exit
-    2); what is damaged or labelled twice is a warning. With --out images that belong together stay in one part.
+    Duplicates are images of equal bytes; near ones correlate by 0.98 at least (32x32 grey), and their perceptual hashes
+    agree. A leak is an error (exit 2); what is damaged or labelled twice is a warning. With --out images that belong
+    together stay in one part.
     """
     shares = _shares(fractions)
     if out is not None:

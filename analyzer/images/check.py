@@ -64,7 +64,7 @@ class Odd(Frozen, frozen=True, kw_only=True):
 
 
 class Pair(Frozen, frozen=True, kw_only=True):
-    """Two images that are the same (`identical` bytes), or nearly (the correlation of 32x32 grey, from 0.98).
+    """Two images that are the same (`identical` bytes), or nearly (hashes agree, and 32x32 grey correlates by 0.98).
 
     `kind` is the worst that it is: a `leak` between given parts, a `conflict` of labels, a `duplicate`, or `near`.
     """
@@ -215,7 +215,8 @@ def _near(seen: Sequence[Seen]) -> Iterator[tuple[int, int, float]]:
     chosen = list(first.values())
     if chosen:
         smalls = np.stack([small for index in chosen if (small := seen[index].small) is not None])
-        yield from ((chosen[one], chosen[other], value) for one, other, value in alike(smalls))
+        pairs = alike(smalls, [seen[index].hash for index in chosen])
+        yield from ((chosen[one], chosen[other], value) for one, other, value in pairs)
 
 
 def _pair(source: Source, found: tuple[int, int, float], *, exact: bool) -> Pair:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from analyzer.images.base import DamagedImageError, DataError, Pixels, Source
 from analyzer.images.folders import FileSource
-from analyzer.images.likeness import is_flat, thumbnail
+from analyzer.images.likeness import dhash, is_flat, thumbnail
 from analyzer.processes import as_worker
 
 LEAST_SIDE = 128
@@ -32,6 +32,7 @@ class Seen:
     size: tuple[int, int] = (0, 0)
     odd: tuple[str, ...] = ()
     small: Pixels | None = None
+    hash: int = 0
     damage: str = ""
 
 
@@ -88,4 +89,4 @@ def _look(source: Source, index: int) -> Seen:
         return Seen(content, damage=error.what)
     small = thumbnail(picture.pixels)
     flat = ("flat",) if is_flat(small) else ()
-    return Seen(content, picture.size, (*picture.odd, *flat), small)
+    return Seen(content, picture.size, (*picture.odd, *flat), small, dhash(picture.pixels))

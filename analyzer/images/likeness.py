@@ -1,13 +1,14 @@
-"""Which of many images are nearly the same: every pair whose 32x32 grey pixels correlate by at least 0.98.
+"""Which of many images are nearly the same: 32x32 grey pixels that correlate, and a perceptual hash that agrees.
 
-A perceptual hash alone joins unlike pictures and misses like ones. Here nothing is missed: what two pictures can at
-most correlate by follows from their 8x8 means and from how much of each those means leave out, and only pairs that
-could reach the bound are compared in full. That is one product of matrices, 65 numbers an image.
+Each test alone joins unlike pictures: the hash those of like shapes, the correlation white sheets under one lamp. No
+pair that passes both is missed, as it would be if the hash's buckets were searched: what two pictures can at most
+correlate by follows from their 8x8 means and from how much of each those means leave out, and only pairs that could
+reach the bound are compared in full. That is one product of matrices, 65 numbers an image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ from analyzer.images.base import Pixels
 
 SIDE, MEANS = 32, 8
 LEAST = 0.98
+MOST_BITS = 10
+"""Of 64 that two hashes may differ in."""
 FLAT = 1.0
 """The standard deviation, in grey levels of 255, below which a picture is of one colour and correlates with nothing."""
 _TILE = 4096
@@ -31,12 +34,29 @@ def thumbnail(pixels: Pixels) -> Pixels:
     return np.asarray(Image.fromarray(pixels).convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 
+def dhash(pixels: Pixels) -> int:
+    """64 bits: whether each of 8x8 places is brighter than the one to its left (Krawetz 2013, "dHash")."""
+    from PIL import Image
+
+    grey = np.asarray(Image.fromarray(pixels).convert("L").resize((MEANS + 1, MEANS), Image.Resampling.LANCZOS))
+    return int.from_bytes(np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes())
+
+
 def is_flat(small: Pixels) -> bool:
     """Whether a thumbnail is of one colour."""
     return bool(small.std() < FLAT)
 
 
-def alike(smalls: Pixels, least: float = LEAST) -> Iterator[tuple[int, int, float]]:
+def alike(smalls: Pixels, hashes: Sequence[int]) -> Iterator[tuple[int, int, float]]:
+    """Pairs (first < second) of N images that are nearly the same, by thumbnails (N, 32, 32) and hashes; and their
+    correlations.
+    """
+    for first, second, correlation in correlated(smalls):
+        if (hashes[first] ^ hashes[second]).bit_count() <= MOST_BITS:
+            yield first, second, correlation
+
+
+def correlated(smalls: Pixels, least: float = LEAST) -> Iterator[tuple[int, int, float]]:
     """Pairs (first < second) of thumbnails, (N, 32, 32), with a correlation of at least `least`, and that."""
     if len(smalls) < 2:
         return

@@ -17,14 +17,14 @@ from PIL import Image, ImageEnhance
 import analyzer as an
 from analyzer.images.base import DataError
 from analyzer.images.check import LeakError, check
-from analyzer.images.likeness import alike, thumbnail
+from analyzer.images.likeness import alike, correlated, dhash, thumbnail
 from analyzer.images.source import open_source
 from analyzer.images.split_file import read_split, split_json
 from analyzer.images.splits import split
 from analyzer.seals import DamagedRowError
 
 
-def test_alike_finds_every_pair_that_correlates() -> None:
+def test_every_pair_that_correlates_is_found() -> None:
     """Against numpy's own correlation of all pairs: of smooth, noisy, nearly equal, inverted and flat thumbnails."""
     rng = np.random.default_rng(1)
     smalls = [thumbnail(np.asarray(picture(seed, (32, 32)))) for seed in range(60)]
@@ -38,17 +38,44 @@ def test_alike_finds_every_pair_that_correlates() -> None:
         true = np.corrcoef(stacked.reshape(len(stacked), -1).astype(float))
     for least in (0.9, 0.98, 0.995):
         wanted = {(i, j) for i in range(len(smalls)) for j in range(i + 1, len(smalls)) if true[i, j] >= least}
-        found = {(i, j): value for i, j, value in alike(stacked, least)}
+        found = {(i, j): value for i, j, value in correlated(stacked, least)}
         assert found.keys() == wanted
         assert all(abs(value - true[pair]) < 1e-9 for pair, value in found.items())
     assert wanted
 
 
-def test_alike_across_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pairs_are_found_across_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     smalls = np.stack([thumbnail(np.asarray(picture(seed % 25, (32, 32)))) for seed in range(50)])
     monkeypatch.setattr("analyzer.images.likeness._TILE", 7)
-    assert [pair[:2] for pair in sorted(alike(smalls))] == [(i, i + 25) for i in range(25)]
-    assert list(alike(smalls[:1])) == list(alike(smalls[:0])) == []
+    assert [pair[:2] for pair in sorted(alike(smalls, [7] * 50))] == [(i, i + 25) for i in range(25)]
+    assert list(alike(smalls[:1], [7])) == list(alike(smalls[:0], [])) == []
+
+
+def test_a_hash_says_where_it_gets_brighter() -> None:
+    brighter = np.arange(0, 216, 3, dtype=np.uint8)[None].repeat(64, axis=0)[:, :, None].repeat(3, axis=2)
+    assert dhash(brighter) == 2**64 - 1
+    assert dhash(brighter[:, ::-1]) == 0
+    lower_half = brighter.copy()
+    lower_half[:32] = lower_half[:32, ::-1]
+    assert (dhash(lower_half) ^ (2**32 - 1)).bit_count() <= 8  # the border's rows are mixed
+
+
+def sheet(seed: int) -> Image.Image:
+    """Another white sheet under the same lamp: a dark corner, and faint shapes that a seed draws."""
+    faint = np.random.default_rng(seed).integers(0, 9, (8, 9), dtype=np.uint8)
+    pixels = 225 + np.asarray(Image.fromarray(faint).resize((72, 64), Image.Resampling.NEAREST)).astype(int)
+    pixels[:, 56:] -= 180
+    return Image.fromarray(pixels.astype(np.uint8)).convert("RGB")
+
+
+def test_what_only_correlates_is_not_near(tmp_path: Path) -> None:
+    root = folder_of(tmp_path, {"a": 1, "b": 1})
+    for seed in range(3):
+        sheet(seed).save(root / "a" / f"sheet{seed}.png")
+    sheet(0).resize((144, 128)).save(root / "b" / "large0.png")
+    smalls = np.stack([thumbnail(np.asarray(sheet(seed))) for seed in range(3)])
+    assert len(list(correlated(smalls))) == 3
+    assert [pair.images for pair in check(open_source(root)).pairs] == [("a/sheet0.png", "b/large0.png")]
 
 
 @pytest.fixture

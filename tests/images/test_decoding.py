@@ -248,3 +248,19 @@ def test_an_open_file_is_not_read_further_than_needed(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(FILES["JPEG"] + b"rest" * 1000)
     with open(tmp_path / "a.jpg", "rb") as file:
         assert decode(file, "a.jpg").pixels.shape == (64, 64, 3)
+
+
+def test_sizes_out_of_the_usual_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert decoded(written(picture(10, (1, 30)), "PNG")).odd == ("tiny",)
+    monkeypatch.setattr("analyzer.images.decoding.HUGE_PIXELS", 48 * 40)
+    assert decoded(written(picture(10, (48, 40)), "PNG")).odd == ()
+    assert decoded(written(picture(10, (48, 41)), "PNG")).odd == ("huge",)
+
+
+def test_a_photo_may_be_decoded_smaller_for_a_look_and_keeps_its_size() -> None:
+    data = written(picture(11, (640, 480)), "JPEG")
+    look = decode(io.BytesIO(data), "a.jpg", least=100)
+    assert look.pixels.shape[:2] == (120, 160)
+    assert look.size == (640, 480)
+    with pytest.raises(DamagedImageError):
+        decode(io.BytesIO(data[: len(data) // 2]), "a.jpg", least=100)
