@@ -44,7 +44,12 @@ def parse_count(text: str, *, where: str = "", figure: str | None = None, unit: 
 
 def parse_batch(value: str | int, *, where: str) -> int:
     """A batch from its text. Raises UsageError where it is none, or is out of range."""
-    number = value if isinstance(value, int) else parse_count(value, where=where)
+    try:
+        number = value if isinstance(value, int) else parse_count(value, where=where)
+    except UsageError:
+        raise UsageError(
+            f"{value!r} is no batch", where=where, fix="a whole number of images from 1, such as 32"
+        ) from None
     if not 1 <= number <= MAX_BATCH:
         raise UsageError(f"{value!r} is out of range", where=where, fix=f"use 1 to {MAX_BATCH:,}")
     return number

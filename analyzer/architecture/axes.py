@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -87,7 +88,9 @@ class Axis:
         try:
             return self.values.read(text.strip())
         except ValueError as error:
-            raise UsageError(f"{text[:80]!r}: {error}", where=f"--{self.option}", fix=self.help) from None
+            slip = re.fullmatch(r"(\d+)\s*(?:-|\.\.)\s*(\d+)", text.strip()) if self.values.ranges else None
+            fix = self.help + (f"; where several are taken a range is {slip[1]}:{slip[2]}" if slip else "")
+            raise UsageError(f"{text[:80]!r}: {error}", where=f"--{self.option}", fix=fix) from None
 
     def text(self, value: Any) -> str:
         """A value as an option takes it."""
@@ -109,7 +112,7 @@ class VariantFields:
         default="residual",
         metadata=row(
             Word(BLOCKS), "", change="", always=True, structural=True,
-            help="residual, dense, basic, bottleneck, vovnet, ... (CONTRIBUTING.md lists them)",
+            help="residual, dense, basic, bottleneck, vovnet, ... (analyze show --help lists them)",
         ),
     )  # fmt: skip
     block_config: tuple[int, ...] = field(

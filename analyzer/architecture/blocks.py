@@ -39,6 +39,12 @@ class BlockType:
         """Whether the block has a hidden width at all."""
         return self.ratio is not None or self.bn_size is not None
 
+    @property
+    def says(self) -> str:
+        """What it is in a sentence: its function's, or where it is the stage that is special, the stage's."""
+        words = (self.layer if self.stage is chain else self.stage).__doc__ or ""
+        return " ".join(words.split("\n\n")[0].split())
+
 
 def block(
     name: str,

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from analyzer.cli.help import examples_of, first_commands, write_examples, write_options
 from analyzer.cli.streams import OutputLostError, drop_stdout, guarded, standing, tell
 from analyzer.errors import AnalyzerError, DamageWarning, UsageError, did_you_mean, words_of
 
@@ -42,6 +43,13 @@ class LazyGroup(click.Group):
                 help="Print the version.",
             )
         )
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click's; without a word at all it is asked for help, and what to try first."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(f"{ctx.get_help()}\n\n{first_commands(ctx)}")
+            ctx.exit()
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The verbs, in the order of use."""
@@ -78,8 +86,19 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         ctx.exit()
 
 
+class Section(click.Group):
+    """Verbs under one word, such as `results`: alone it prints its help, which is no mistake."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click's."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
+
 class Verb(click.Command):
-    """A command with the options that all verbs have."""
+    """A command with the options that all verbs have, and help that begins with examples."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -91,6 +110,11 @@ class Verb(click.Command):
                 ["--debug"], is_flag=True, expose_value=False, callback=_debug, help="Add the traceback to an error."
             ),
         ]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Examples, then options in groups."""
+        write_examples(examples_of(ctx), formatter)
+        write_options(self, ctx, formatter)
 
 
 def _debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -198,15 +222,21 @@ def _warnings_told() -> Iterator[None]:
 
 
 def _click_parts(error: click.ClickException) -> tuple[str, str, str]:
-    where = ""
-    fix = "see --help"
-    if isinstance(error, click.UsageError) and error.ctx is not None:
-        where = error.ctx.command_path
+    where, fix, ctx = "", "see --help", getattr(error, "ctx", None)
+    if ctx is not None:
+        where = ctx.command_path
         fix = f"see {where} --help"
+        if examples := examples_of(ctx):
+            fix = f"such as: analyze {examples[0][1]} (more: {where} --help)"
+    what = error.format_message().rstrip(".")
     if isinstance(error, click.NoSuchOption) and error.possibilities:
-        fix = did_you_mean(error.option_name, error.possibilities)
-        return f"no such option: {error.option_name}", where, fix
-    return error.format_message().rstrip("."), where, fix
+        return f"no such option: {error.option_name}", where, did_you_mean(error.option_name, error.possibilities)
+    if "unexpected extra argument" in what:
+        fix = f"leave it out, or put several targets side by side: analyze compare A B (see {where} --help)"
+    if isinstance(error, click.BadParameter) and isinstance(getattr(error.param, "type", None), click.Choice):
+        what, _, choices = what.partition(" is not one of ")
+        return f"{what} is not known", where, f"use one of: {choices}"
+    return what, where, fix
 
 
 def _tell(what: str, where: str, fix: str) -> None:

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from analyzer.cli import text
-from analyzer.cli.base import Verb, is_quiet, say, warn
+from analyzer.cli.base import Section, Verb, is_quiet, say, warn
 from analyzer.cli.options import format_option
 from analyzer.cli.streams import overwrite
 from analyzer.errors import UsageError
@@ -28,7 +28,7 @@ ROWS_SHOWN = 20
 NAME = "split.json"
 
 
-@click.group("data", no_args_is_help=True)
+@click.group("data", cls=Section)
 def command() -> None:
     """Images to train on."""
 

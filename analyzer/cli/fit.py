@@ -52,6 +52,8 @@ def command(
     Counted are live tensors, exactly. A device has less for them than its label: CUDA's context (some hundred MB),
     kernels' workspaces and what its allocator rounds up come on top; `show --peak` says how much the last is.
     """
+    if memory < units.MIB:
+        raise UsageError(f"{memory:,} bytes hold no network", where="--memory", fix=f"name the unit: {memory}GiB")
     training = training_of(options)
     resolved = resolve(target, family_values(options, many=False), kwargs=kwargs, inputs=inputs)
     wanted = batch or 32

@@ -35,7 +35,7 @@ def family_options(*, many: bool) -> Callable[[F], F]:
                 f"axis_{axis.field}",
                 multiple=many,
                 metavar="VALUES" if many else "VALUE",
-                help=axis.help + ("; a list or a range low:high:step" if many and axis.values.lists else "") + ".",
+                help=axis.help + ".",
             )(function)
         return function
 

@@ -14,7 +14,7 @@ import msgspec
 
 from analyzer import units
 from analyzer.cli import text
-from analyzer.cli.base import Verb, say
+from analyzer.cli.base import Section, Verb, say
 from analyzer.cli.options import NewFile, format_option
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.figures import FIGURES
@@ -31,7 +31,7 @@ HEADINGS = ("name", "row", "batch", "params", "MACs", "time x base", "device", "
 path_type = click.Path(path_type=Path)
 
 
-@click.group("results", no_args_is_help=True)
+@click.group("results", cls=Section)
 def command() -> None:
     """Rows that sweeps have kept: each is in the results.db of its folder. PATH is such a file or its folder."""
 

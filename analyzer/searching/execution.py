@@ -39,7 +39,7 @@ def query_of(
     known, or is both minimised and maximised, and where no value is within two limits.
     """
     _require_values_between(constraints)
-    low, high = _names(minimize), _names(maximize)
+    low, high = _names(minimize, "--minimize"), _names(maximize, "--maximize")
     if both := sorted(low.keys() & high.keys()):
         raise UsageError(f"{both[0]} is both minimised and maximised", where="--maximize", fix="choose one")
     objectives = (*(Objective(figure) for figure in low), *(Objective(figure, True) for figure in high))
@@ -47,9 +47,9 @@ def query_of(
     return Query(objectives or Query().objectives, tuple(constraints), size, best)
 
 
-def _names(texts: Iterable[str]) -> dict[str, None]:
+def _names(texts: Iterable[str], where: str) -> dict[str, None]:
     words = [word.strip() for text in texts for word in text.split(",")]
-    return dict.fromkeys(figure_named(word, LIMITED, "figure").name for word in words)
+    return dict.fromkeys(figure_named(word, LIMITED, where).name for word in words)
 
 
 def _require_values_between(constraints: Sequence[Limit]) -> None:

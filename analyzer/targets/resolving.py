@@ -20,6 +20,7 @@ from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.records import Input
 from analyzer.shown import plain
+from analyzer.targets.attributes import attribute_cure
 from analyzer.targets.checkpoints import SUFFIX, read_header, require_tensors
 from analyzer.targets.inputs import parse_input
 
@@ -151,13 +152,20 @@ def named(text: str) -> Variant:
         return PRESETS[text]
     if text.split("_")[0] in BLOCKS and "_" in text:
         return Variant.parse(text)
-    looks_like_file = text.endswith(".py") or "/" in text
-    fix = f"add the attribute: {text}:build" if looks_like_file else did_you_mean(text, PRESETS)
+    if text.endswith(".py") or "/" in text:
+        raise UsageError(f"{text[:120]!r} names a file, and nothing in it", where="target", fix=attribute_cure(text))
+    if text == "double" or re.fullmatch(r"[\d.:/]+", text):
+        fix = "values of one option stand together, with commas: --growth double,16,32"
+        raise UsageError(f"{text[:120]!r} is a value, no target", where="target", fix=fix)
     raise UsageError(
         f"unknown target {text[:120]!r}",
         where="target",
-        fix=f"{fix} (or a variant's name, package.module:attr, path.py:attr)",
+        fix=f"{did_you_mean(text, PRESETS)} (or a variant's name, {ELSEWHERE})",
     )
+
+
+ELSEWHERE = "package.module:attr such as torchvision.models:resnet18, path.py:attr"
+"""How a model that is no preset is named."""
 
 
 def override(variant: Variant, options: Mapping[str, Any]) -> Variant:
