@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -79,6 +79,11 @@ def state_of(judged: Iterable[Judged]) -> State:
 def at_most(bounds: Mapping[str, int], source: str = "") -> tuple[Limit, ...]:
     """Limits from the most of each figure."""
     return tuple(Limit(figure=figure, bound=bound, source=source) for figure, bound in bounds.items())
+
+
+def default_limits(limits: Sequence[Limit], baseline: Record) -> tuple[Limit, ...]:
+    """The limits that were given, else the baseline's own figures."""
+    return tuple(limits) or own_limits(baseline, f"{baseline.target.shown}'s own")
 
 
 def own_limits(record: Record, source: str) -> tuple[Limit, ...]:

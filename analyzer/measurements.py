@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from analyzer.structs import Frozen, Positive, Seconds, Some, Span, Whole
+from analyzer.units import times
 
 
 class Environment(Frozen, frozen=True, kw_only=True):
@@ -93,6 +94,22 @@ class Measurement(Frozen, frozen=True, kw_only=True):
     def processes(self) -> int:
         """How many processes measured."""
         return max(len(self.seconds_per_batch) // self.pairs_per_process, 1)
+
+    @property
+    def caution(self) -> str:
+        """`2 processes: indicative only`, where they are too few for an interval; else empty."""
+        return "" if self.interval == "bootstrap95" else f"{self.counted}: indicative only"
+
+    @property
+    def spread(self) -> str:
+        """What the ratio's ends are: `95 % interval 5.74 to 7.21, 8 processes`, or `8.00 to 8.27 in 2 processes`."""
+        ends = f"{times(self.ratio_low)} to {times(self.ratio_high)}"
+        return f"{ends} in {self.counted}" if self.caution else f"95 % interval {ends}, {self.counted}"
+
+    @property
+    def counted(self) -> str:
+        """`8 processes`."""
+        return "1 process" if self.processes == 1 else f"{self.processes} processes"
 
     @property
     def verdict(self) -> str:

@@ -6,7 +6,7 @@ Counts are exact integers, bytes are bytes, times are seconds; formatting happen
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ import msgspec
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, VariantError
-from analyzer.figures import FIGURES
+from analyzer.figures import FIGURES, Figure
 from analyzer.measurements import Measurement, PredictedLatency
 from analyzer.seals import DamagedRowError, decoded, line, unsealed
 from analyzer.structs import Frozen, Some, Whole
@@ -75,6 +75,8 @@ class Uncounted(Frozen, frozen=True, kw_only=True):
     calls: Some
 
 
+NOT_MEASURED = "not measured: "
+"""How the remark begins that says why a row that was to be measured has no times."""
 RemarkKind = Literal[
     "convention",
     "mode",
@@ -151,6 +153,12 @@ class Record(Frozen, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, remarks=(*self.remarks, *remarks))
 
     @property
+    def unmeasured(self) -> tuple[str, ...]:
+        """Why a row that was to be measured has no times; none where it has, or was not."""
+        said = (remark.text for remark in self.remarks if remark.kind == "not-measured")
+        return () if self.measured else tuple(text.removeprefix(NOT_MEASURED) for text in said)
+
+    @property
     def uncounted_operators(self) -> str:
         """The operators without a formula, each once."""
         return ", ".join(dict.fromkeys(entry.operator for entry in self.uncounted))
@@ -175,9 +183,47 @@ class Record(Frozen, frozen=True, kw_only=True):
         return {**data, "notes": list(self.notes)}
 
     def _repr_html_(self) -> str:
-        known = [(f.label, f.exact(value)) for f in FIGURES.values() if (value := f.of(self)) is not None]
-        rows = "".join(f"<tr><th>{label}</th><td>{value}</td></tr>" for label, value in known)
+        known = [(f, f.exact(value)) for f in FIGURES.values() if (value := f.of(self)) is not None]
+        rows = "".join(
+            f"<tr><th>{f.label}</th><td>{value}</td><td>{escape(standing_of(self, f))}</td></tr>" for f, value in known
+        )
         return f"<table><caption>{escape(self.target.name)}, batch {self.batch}</caption>{rows}</table>"
+
+
+def standing_of(record: Record, figure: Figure) -> str:
+    """How a record's figure is known: `exact`, `replayed`, `predicted ±6.1 %`, `measured (8.00 to 8.27 in 2 processes
+    ⚠ indicative only)`; `at least` where operators have no formula.
+    """
+    if figure.standing == "exact":
+        return "at least" if record.uncounted and figure.measure in ("macs", "flops") else "exact"
+    if figure.standing == "predicted" and record.predicted is not None:
+        return f"predicted ±{100 * record.predicted.mean_error:.1f} %"
+    made = record.measured
+    if figure.standing == "measured" and made is not None:
+        spread = made.spread if figure.unit == "ratio" else made.counted
+        return f"measured ({spread}{' ⚠ indicative only' if made.caution else ''})"
+    return figure.standing
+
+
+def standings(figures: Iterable[Figure], rows: Iterable[Record]) -> str:
+    """How the figures of several rows are known, in a line: `params, MACs exact; peak training memory replayed`."""
+    groups: dict[str, list[str]] = {}
+    for figure in figures:
+        having = [row for row in rows if figure.of(row) is not None]
+        if having:
+            groups.setdefault(_standing_of_rows(figure, having), []).append(figure.label)
+    return "; ".join(f"{', '.join(labels)} {standing}" for standing, labels in groups.items())
+
+
+def _standing_of_rows(figure: Figure, rows: Sequence[Record]) -> str:
+    said = dict.fromkeys(standing_of(row, figure) for row in rows)
+    if figure.standing != "measured":
+        return " or ".join(said)
+    counts = sorted(row.measured.processes for row in rows if row.measured)
+    span = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
+    indicative = any(row.measured and row.measured.caution for row in rows)
+    many = "process" if span == "1" else "processes"
+    return f"measured ({span} {many}{' ⚠ indicative only' if indicative else ''})"
 
 
 def fields_of(record: Record) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import sys
 from typing import Any
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
@@ -55,6 +57,18 @@ def json_for_stream(text: str) -> str:
 def in_ci() -> bool:
     """Whether a CI service reads what is printed."""
     return any(os.environ.get(name) for name in _CI)
+
+
+WIDE = 160
+"""Columns where nothing says how many there are."""
+
+
+def columns() -> int:
+    """How wide stdout is: what COLUMNS says, through a pipe too, else the terminal, else plenty."""
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isdecimal() and int(asked):
+        return int(asked)
+    return shutil.get_terminal_size((WIDE, 40)).columns if sys.stdout is not None and sys.stdout.isatty() else WIDE
 
 
 def _written_out(match: re.Match[str]) -> str:

@@ -107,9 +107,13 @@ class Verb(click.Command):
                 ["-q", "--quiet"], is_flag=True, expose_value=False, callback=_quiet, help="No words beside the data."
             ),
             click.Option(
+                ["--exact"], is_flag=True, expose_value=False, callback=_exact,
+                help="Every digit of a count, however narrow the table.",
+            ),
+            click.Option(
                 ["--debug"], is_flag=True, expose_value=False, callback=_debug, help="Add the traceback to an error."
             ),
-        ]
+        ]  # fmt: skip
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Examples, then options in groups."""
@@ -125,6 +129,16 @@ def _debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 def _quiet(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.meta["analyzer.quiet"] = value
+
+
+def _exact(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    ctx.meta["analyzer.exact"] = value
+
+
+def is_exact() -> bool:
+    """Whether --exact was given."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get("analyzer.exact"))
 
 
 def is_quiet() -> bool:

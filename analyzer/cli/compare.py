@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
+from analyzer.cli.layout import figure_cell, signed_cell
 from analyzer.cli.options import (
     NewFile,
     TargetName,
@@ -23,7 +25,7 @@ from analyzer.cli.options import (
 from analyzer.errors import UsageError
 from analyzer.figures import FIGURES, Figure, figure_named
 from analyzer.reading.comparison import LayerChange, compare_records
-from analyzer.records import Record
+from analyzer.records import Record, standing_of
 from analyzer.targets.analysis import analyze_target
 from analyzer.targets.resolving import resolve
 
@@ -99,7 +101,7 @@ def _json(records: list[Record], changes: list[list[LayerChange]], by: str) -> s
 
 def _print(records: list[Record], changes: list[list[LayerChange]], by: str, top: int, format_: str) -> None:
     first, *others = records
-    headings = ["figure", first.target.shown]
+    headings = ["figure", "known", first.target.shown]
     for other in others:
         headings += [other.target.shown, "difference", "ratio"]
     rows = []
@@ -108,12 +110,14 @@ def _print(records: list[Record], changes: list[list[LayerChange]], by: str, top
         if not figure.static or all(value is None for value in values):
             continue
         base, *more = values
-        cells = [figure.label, figure.text(base)]
+        known = dict.fromkeys(standing_of(r, figure) for r, v in zip(records, values, strict=True) if v is not None)
+        cells: list[str] = [figure.label, " or ".join(known), figure_cell(figure, base, unit=True)]
         for value in more:
             difference = None if value is None or base is None else value - base
-            cells += [figure.text(value), figure.signed(difference), units.ratio(value, base)]
+            cells += [figure_cell(figure, value, unit=True), signed_cell(figure, difference), units.ratio(value, base)]
         rows.append(cells)
-    _table(headings, rows, format_)
+    differences = [3 * i + 4 for i in range(len(others))]
+    _table(headings, rows, format_, left=2, drop=differences)
     for other, change in zip(others, changes, strict=True):
         _print_layers(first, other, change, FIGURES[by], top, format_)
 
@@ -124,7 +128,11 @@ def _print_layers(
     text.show(f"\nlayers that carry the difference in {figure.label}: {other.target.shown} minus {first.target.shown}")
     carried = [change for change in changes if change.difference]
     rows = [
-        [c.path or "(model)", figure.text(c.before), figure.text(c.after), figure.signed(c.difference)]
+        [
+            c.path or "(model)",
+            *(figure_cell(figure, value, unit=True) for value in (c.before, c.after)),
+            signed_cell(figure, c.difference),
+        ]
         for c in carried[:top]
     ]
     _table(["layer", first.target.shown, other.target.shown, "difference"], rows, format_)
@@ -132,8 +140,8 @@ def _print_layers(
         say(f"{len(carried) - top} more layers differ (--top)")
 
 
-def _table(headings: list[str], rows: list[list[str]], format_: str) -> None:
+def _table(headings: list[str], rows: list[list[str]], format_: str, left: int = 1, drop: Sequence[int] = ()) -> None:
     if format_ == "md":
         text.show(text.markdown(headings, rows))
     else:
-        text.show_table(headings, rows)
+        text.show_table(headings, rows, left, drop)

@@ -12,6 +12,7 @@ from analyzer import units
 from analyzer.architecture.variant import Variant
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
+from analyzer.cli.layout import figure_cell, percent_cell
 from analyzer.cli.options import (
     TargetName,
     batch_option,
@@ -25,11 +26,13 @@ from analyzer.errors import UsageError
 from analyzer.figures import FIGURES, known
 from analyzer.limits import Limit, own_limits
 from analyzer.reading import family
-from analyzer.records import Record, fields_of
+from analyzer.records import Record, fields_of, standings
 from analyzer.searching import explain
 from analyzer.searching.explain import SHARED, AxisChange, Share
 from analyzer.targets.resolving import FamilyTarget, resolve
 
+LEAST = (9, 7, 6, 1)
+"""Columns of changes in the order in which they go where there is no room."""
 # Fewer parameters, more memory: a budget for one is none for the other.
 CONTRAST = Variant(block="residual", block_config=(6, 12, 24, 16), growth=32, bn_size=1)
 
@@ -103,18 +106,22 @@ def _json(record: Record, budget: Sequence[Limit], data: dict[str, Any]) -> str:
 
 def _print(variant: Variant, record: Record, budget: Sequence[Limit], data: dict[str, Any], format_: str) -> None:
     for title, key in (("by stage", "stages"), ("by role", "roles")):
-        _table(f"Where the figures of {record.target.shown} sit, {title}", *_shares(data[key], record), format_)
+        shares = _shares(data[key], record)
+        _table(f"Where the figures of {record.target.shown} sit, {title}", *shares, format_, drop=(8, 6, 5, 4))
     headings = ("axis", "from", "to", *(f"{FIGURES[f].label} per 1 %" for f in SHARED))
     rows = [
         (e.axis, explain.text(e.value), explain.text(e.stepped), *(f"{e.elasticities[f]:+.2f} %" for f in SHARED))
         for e in data["elasticities"]
     ]
     _table("What 1 % more of an axis does (exact differences over a small step)", headings, rows, format_)
-    _table("One change at a time: what is left of each figure", *_changes(data["levers"], record), format_)
+    levers, cheapest = (_changes(data[key], record) for key in ("levers", "cheapest"))
+    _table("One change at a time: what is left of each figure", *levers, format_, drop=LEAST)
     limits = ", ".join(_said(limit) for limit in budget)
-    _table(f"The mildest single changes that meet the budget ({limits})", *_changes(data["cheapest"], record), format_)
+    _table(f"The mildest single changes that meet the budget ({limits})", *cheapest, format_, drop=LEAST)
     if budget and not data["cheapest"]:
         say("no single change meets the budget: combine some (analyze search)")
+    known = standings([FIGURES[name] for name in SHARED], [record])
+    text.show(f"Known: {known}, of every variant here." if format_ == "table" else f"Known: {known}.\n")
     for finding in _findings(variant, record, data["levers"]):
         text.show(finding)
 
@@ -133,7 +140,7 @@ def _shares(shares: Sequence[Share], record: Record) -> text.Table:
         cells = [share.name]
         for figure in SHARED:
             value = share.figures[figure]
-            cells += [FIGURES[figure].text(value), units.percent(value, getattr(record, figure))]
+            cells += [figure_cell(FIGURES[figure], value, unit=True), percent_cell(value, getattr(record, figure))]
         rows.append(cells)
     return headings, rows
 
@@ -147,19 +154,21 @@ def _changes(changes: Sequence[AxisChange], record: Record) -> text.Table:
         cells = [change.said, change.kind]
         for figure in SHARED:
             value = getattr(change.record, figure)
-            cells += [FIGURES[figure].text(value), units.percent(value, getattr(record, figure))]
+            cells += [figure_cell(FIGURES[figure], value, unit=True), percent_cell(value, getattr(record, figure))]
         rows.append(cells)
     return headings, rows
 
 
-def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], format_: str) -> None:
+def _table(
+    title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], format_: str, drop: Sequence[int] = ()
+) -> None:
     if not rows:
         return
     if format_ == "md":
         text.show(f"### {title}\n\n{text.markdown(headings, rows)}\n")
         return
     text.show(title, bold=True)
-    text.show_table(headings, rows)
+    text.show_table(headings, rows, drop=drop)
     text.show("")
 
 

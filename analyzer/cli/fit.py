@@ -67,7 +67,7 @@ def command(
             msgspec.json.encode({"target": name, "memory_bytes": memory, "batch": wanted, "ways": ways}).decode()
         )
         return
-    say(f"{name} in {units.mib(memory)}: {training_words(msgspec.to_builtins(training))}")
+    say(f"{name} in {units.mib(memory)}: {training_words(msgspec.to_builtins(training))}; peaks are replayed")
     _print(ways, memory, wanted, format_)
     if ways[0].training_batch is None and ways[0].least_bytes is not None:
         say(f"as it is not one image trains: it takes {units.mib(ways[0].least_bytes)}")

@@ -12,7 +12,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "The network": ("axis_", "space_file"),
     "A model of your own": ("inputs", "kwargs", "timeout", "strict", "backward"),
     "Limits": ("max_", "min_", "under"),
-    "A training step": ("dtype", "autocast", "optimizer", "form", "weight_decay", "zero_grad", "accumulate", "checkpoint"),
+    "A training step": (
+        "dtype", "autocast", "optimizer", "form", "weight_decay", "zero_grad", "accumulate", "checkpoint",
+    ),
     "Where and how long": (
         "device", "wait", "executor", "address", "jobs", "max_memory", "seconds", "profile", "threads", "workers",
     ),

@@ -14,6 +14,7 @@ import msgspec
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, say, warn
+from analyzer.cli.layout import ShownCell
 from analyzer.cli.options import (
     NewFile,
     TargetName,
@@ -25,6 +26,7 @@ from analyzer.cli.options import (
     seconds_type,
     wait_option,
 )
+from analyzer.figures import FIGURES
 from analyzer.files import write_text
 from analyzer.measurements import Conditions, Measurement
 from analyzer.measuring.execution import MeasurePlan, MeasureWatch, execute, execute_memory, plan
@@ -32,7 +34,7 @@ from analyzer.measuring.measure import SINGLES, MemoryMeasurement
 from analyzer.measuring.protocol import Protocol
 from analyzer.measuring.statistics import percentiles
 from analyzer.reading.peak import Autocast
-from analyzer.records import Record
+from analyzer.records import Record, standings
 from analyzer.seals import line
 from analyzer.sweeping.store import JsonlStore
 from analyzer.targets.resolving import resolve
@@ -124,7 +126,9 @@ def _print(rows: Sequence[Record], format_: str) -> None:
     if format_ == "md":
         text.show(text.markdown(HEADINGS, lines))
     elif lines:
-        text.show_table(HEADINGS, lines)
+        text.show_table(HEADINGS, lines, drop=(9, 8, 7, 1, 5, 6))
+        figures = [figure for figure in FIGURES.values() if figure.standing == "measured"]
+        text.show(f"Known: {standings(figures, good)}")
     for row in rows:
         for caveat in row.measured.caveats if row.measured else ():
             warn(f"{row.target.name}: {caveat.kind}: {caveat.what}; {caveat.fix}")
@@ -140,7 +144,7 @@ def _line(name: str, made: Measurement) -> tuple[str, ...]:
     return (
         name,
         str(made.batch),
-        ratio,
+        ShownCell(f"{ratio} ⚠" if made.caution else ratio),
         f"{'' if made.interval == 'bootstrap95' else 'range '}{low}–{high}",
         made.verdict,
         units.seconds(made.measured_latency_s),

@@ -8,6 +8,8 @@ from typing import Any
 
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, say
+from analyzer.cli.layout import figure_cell
+from analyzer.cli.progress import time_cell
 from analyzer.cli.search_output import print_data, write_files
 from analyzer.errors import UsageError
 from analyzer.figures import FIGURES, HEADLINE
@@ -78,8 +80,8 @@ def _cells(find: Find) -> tuple[str, ...]:
         raise UsageError("has no measurement", where=record.target.name)
     return (
         record.target.name,
-        *(figure.bare(figure.of(record)) for figure in COUNTED),
-        f"{measured.ratio:.2f} ({measured.ratio_low:.2f}–{measured.ratio_high:.2f})",
+        *(figure_cell(figure, figure.of(record)) for figure in COUNTED),
+        time_cell(record),
         *(figure.bare(figure.of(record)) for figure in MEASURED[1:]),
         "front" if find.front else "",
     )

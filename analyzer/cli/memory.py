@@ -25,16 +25,12 @@ def training_words(training: dict[str, object]) -> str:
 def show_memory(memory: MemoryPrediction, format_: str) -> None:
     """The peaks, where they stand, what is alive all the time, what CUDA's allocator makes of them."""
     rows = [
-        (FIGURES["peak_training_bytes"].label, units.mib(memory.peak_training_bytes), _where(memory.training_peak_at)),
-        (
-            FIGURES["peak_inference_bytes"].label,
-            units.mib(memory.peak_inference_bytes),
-            _where(memory.inference_peak_at),
-        ),
-        ("parameters", units.mib(memory.param_bytes), "and their gradients as much again in training"),
-        ("buffers", units.mib(memory.buffer_bytes), ""),
-        ("optimizer state", units.mib(memory.optimizer_bytes), "in training"),
-        (FIGURES["saved_bytes"].label, units.mib(memory.saved_bytes), "by a forward in training mode"),
+        _peak("peak_training_bytes", memory.peak_training_bytes, memory.training_peak_at),
+        _peak("peak_inference_bytes", memory.peak_inference_bytes, memory.inference_peak_at),
+        ("parameters", units.mib(memory.param_bytes), "exact; and their gradients as much again in training"),
+        ("buffers", units.mib(memory.buffer_bytes), "exact"),
+        ("optimizer state", units.mib(memory.optimizer_bytes), "exact; in training"),
+        (FIGURES["saved_bytes"].label, units.mib(memory.saved_bytes), "exact; by a forward in training mode"),
     ]
     if memory.recomputed_macs:
         rows.append(("MACs run again", units.count(memory.recomputed_macs), "by checkpointing, each sample"))
@@ -48,14 +44,14 @@ def show_memory(memory: MemoryPrediction, format_: str) -> None:
         text.show("\n" + text.markdown(headings, rows))
     elif format_ == "table":
         text.show("")
-        heading, *lines = text.aligned(headings, [(a, b, "") for a, b, _ in rows])
-        text.show(heading)
-        for line, (_, _, words) in zip(lines, rows, strict=True):
-            text.show(f"{line}  {words}".rstrip())
+        text.show(headings[2])
+        text.show_table((headings[0], "what of it", headings[1]), [(a, words, b) for a, b, words in rows], left=2)
 
 
-def _where(place: PeakPlace | None) -> str:
-    return "" if place is None else f"in {place.phase}, {place.layer or 'the root'}"
+def _peak(name: str, value: int | None, place: PeakPlace | None) -> tuple[str, str, str]:
+    figure = FIGURES[name]
+    where = "" if place is None else f"; in {place.phase}, {place.layer or 'the root'}"
+    return figure.label, figure.text(value), f"{figure.standing}{where}"
 
 
 def _on_cuda(mode: str, allocated: int | None, reserved: int | None) -> tuple[str, str, str]:

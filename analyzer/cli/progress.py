@@ -2,38 +2,67 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from analyzer import units
 from analyzer.cli import text
-from analyzer.cli.base import say
+from analyzer.cli.base import is_exact, say
+from analyzer.cli.layout import ShownCell, figure_cell, layout
 from analyzer.figures import FIGURES, HEADLINE
+from analyzer.limits import Limit, State, hold_all, state_of
 from analyzer.measuring.exclusive import patience
 from analyzer.records import Record
-from analyzer.shown import plain
+from analyzer.shown import columns, plain
 from analyzer.sweeping.run import pareto_names
 
 SHOWN = 60
 """Rows of the table; beyond, only the front and what is measured."""
+RATIO, RATE = FIGURES["measured_ratio"], FIGURES["measured_images_per_s"]
 _COUNTED = [heading for figure in HEADLINE for heading in (figure.heading, "x base")]
-HEADINGS = ("variant", *_COUNTED, FIGURES["measured_ratio"].heading, FIGURES["measured_images_per_s"].heading)
+HEADINGS = ("variant", "budget", *_COUNTED, RATIO.heading, RATE.heading)
+DROPPED = (7, 5, 9, 6, 3, 4)
+"""Columns in the order in which they go where there is no room: memory and throughput first, params and time last."""
 TIMES = "10.00 (10.00–10.00)"
+SIGNS: dict[State, ShownCell] = {
+    "within": ShownCell("✓ within", "✓", "within"), "over": ShownCell("✗ over", "✗", "over"), "unknown": ShownCell("?"),
+}  # fmt: skip
 
 
-def cells(row: Record, base: Record) -> list[str]:
-    """A row's cells under HEADINGS."""
+def cells(row: Record, base: Record, limits: Sequence[Limit] = ()) -> list[str]:
+    """A row's cells under HEADINGS; `limits` are what it is held to."""
     if row.error is not None:
         return [row.target.shown, *["–"] * (len(HEADINGS) - 2), f"error: {row.error.what}"]
-    measured = row.measured
     return [
         row.target.shown,
-        *(cell for f in HEADLINE for cell in (f.bare(f.of(row)), units.ratio(f.of(row), f.of(base)))),
-        "–" if measured is None else f"{measured.ratio:.2f} ({measured.ratio_low:.2f}–{measured.ratio_high:.2f})",
+        SIGNS[state_of(hold_all(row, limits))] if limits else "–",
+        *(each for f in HEADLINE for each in (figure_cell(f, f.of(row)), units.ratio(f.of(row), f.of(base)))),
+        _time(row),
         _rate(row),
     ]
+
+
+def _time(row: Record) -> str:
+    """The one time ratio with its ends and its warning; a timing that failed says so."""
+    if row.measured is not None:
+        return time_cell(row)
+    failed = any(remark.kind == "not-measured" for remark in row.remarks)
+    return ShownCell("not measured", "✗", "over") if failed else "–"
+
+
+def time_cell(row: Record) -> str:
+    """`8.13 (8.00–8.27)`, marked where the processes are too few for an interval."""
+    made = row.measured
+    if made is None:
+        return "–"
+    sign = " ⚠" if made.caution else ""
+    ratio = units.times(made.ratio)
+    return ShownCell(f"{ratio} ({units.times(made.ratio_low)}–{units.times(made.ratio_high)}){sign}", ratio + sign)
 
 
 def _rate(row: Record) -> str:
@@ -45,29 +74,51 @@ def _rate(row: Record) -> str:
     return "–"
 
 
-class GrowingTable:
-    """Prints rows as they are complete; `on` is false where another format is asked for."""
+class _Clock:
+    """How much of the time is left, as text, whenever it is asked."""
 
-    def __init__(self, rows: Sequence[Record], chosen: Sequence[Record], *, on: bool) -> None:
-        self.on, self.base, self.chosen = on, rows[0], chosen
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.start = seconds, time.monotonic()
+
+    def __str__(self) -> str:
+        return f"of {self.seconds:.0f} s, {max(self.start + self.seconds - time.monotonic(), 0):.0f} s left"
+
+
+class GrowingTable:
+    """Prints rows as they are complete; `on` is false where another format is asked for.
+
+    `limits` are what rows are held to; `seconds` is the time that measuring is given, for how much of it is left.
+    """
+
+    def __init__(
+        self, rows: Sequence[Record], chosen: Sequence[Record], *, on: bool, limits: Sequence[Limit] = (),
+        seconds: float = 0.0,
+    ) -> None:  # fmt: skip
+        self.on, self.base, self.chosen, self.limits = on, rows[0], chosen, limits
         waiting = {row.target.name for row in chosen}
         ready = [row for row in rows if row.target.name not in waiting]
         best = set(pareto_names(rows)) if len(rows) > SHOWN else set()
         self.ready = [row for row in ready if not best or row.target.name in best]
         self.hidden = len(ready) - len(self.ready)
-        lines = [cells(row, self.base) for row in [*self.ready, *chosen] if row.error is None]
-        self.widths = [max(len(line[i]) for line in [HEADINGS, *lines]) for i in range(len(HEADINGS))]
+        timed = bool(chosen) or any(row.predicted or row.measured for row in rows)
+        self.columns = len(HEADINGS) - (0 if timed else 2)
+        lines = [self._cells(row) for row in [*self.ready, *chosen] if row.error is None]
         if chosen:
-            self.widths[-2] = max(self.widths[-2], len(TIMES))
+            lines.append([*[""] * (len(HEADINGS) - 2), ShownCell(TIMES + " ⚠", "10.00 ⚠"), ""])
+        drop = [i for i in DROPPED if i < self.columns]
+        self.layout = layout(HEADINGS[: self.columns], lines, columns(), drop=drop, exact=is_exact())
         self.bar: Any = None
-        self.begun = 0
+        self.begun, self.clock = 0, _Clock(seconds)
+
+    def _cells(self, row: Record) -> list[str]:
+        return cells(row, self.base, self.limits)[: self.columns]
 
     def __enter__(self) -> Self:
         if self.on:
-            text.show(text.line(HEADINGS, self.widths), bold=True)
+            text.show_row(self.layout, HEADINGS[: self.columns], "heading")
         for row in self.ready:
             self.finish(row)
-        if self.chosen and sys.stderr.isatty():
+        if self.chosen and sys.stderr.isatty() and not _piped():
             self._start_bar()
         return self
 
@@ -82,15 +133,16 @@ class GrowingTable:
 
         self.bar = Progress(
             TextColumn("measuring"),
-            BarColumn(),
             MofNCompleteColumn(),
+            BarColumn(bar_width=16),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[clock]}"),
             TextColumn("{task.description}", markup=False),
             console=Console(stderr=True),
             transient=True,
             redirect_stdout=sys.stdout.isatty(),
         )
-        self.task = self.bar.add_task("", total=len(self.chosen))
+        self.task = self.bar.add_task("", total=len(self.chosen), clock=self.clock)
         self.bar.start()
         patience.tell = self._waiting
 
@@ -101,10 +153,10 @@ class GrowingTable:
     def doing(self, row: Record) -> None:
         """Says which of the chosen rows begins to be measured."""
         if self.bar is not None:
-            self.bar.update(self.task, description=row.target.shown)
+            self.bar.update(self.task, description=plain(row.target.shown))
         else:
             self.begun += 1
-            say(f"measuring {self.begun} of {len(self.chosen)}: {row.target.shown}")
+            say(f"measuring {self.begun} of {len(self.chosen)}: {row.target.shown}; {self.clock}")
 
     def finish(self, row: Record) -> None:
         """Prints a row that is complete."""
@@ -112,6 +164,15 @@ class GrowingTable:
             self.bar.advance(self.task)
         if not self.on:
             return
-        line = cells(row, self.base)
-        wide = [max(width, len(cell)) for width, cell in zip(self.widths, line, strict=True)]
-        text.show(text.line(line, wide if row.error else self.widths))
+        if row.error is not None:
+            text.show_styled([(f"{row.target.shown}  ", ""), (f"✗ no figures: {row.error.what}", "over")])
+        else:
+            text.show_row(self.layout, self._cells(row))
+
+
+def _piped() -> bool:
+    """Whether stdout goes through a pipe: what reads it may write to this very terminal, into a bar (`| tee`)."""
+    try:
+        return stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode)
+    except (OSError, ValueError, AttributeError):
+        return False

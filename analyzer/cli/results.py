@@ -15,11 +15,13 @@ import msgspec
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Section, Verb, say
+from analyzer.cli.layout import figure_cell
 from analyzer.cli.options import NewFile, format_option
+from analyzer.cli.progress import time_cell
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.figures import FIGURES
 from analyzer.files import csv_text
-from analyzer.records import Record
+from analyzer.records import Record, standing_of
 from analyzer.shown import plain
 from analyzer.storing.results_file import NAME
 from analyzer.sweeping import export as files
@@ -205,7 +207,7 @@ def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], format_
     if format_ == "md":
         text.show(text.markdown(headings, rows))
     else:
-        text.show_table(headings, rows)
+        text.show_table(headings, rows, drop=(8, 7, 2, 6, 1))
 
 
 def _json(row: StoredRow) -> str:
@@ -218,9 +220,9 @@ def _cells(row: StoredRow) -> list[str]:
         record.target.name,
         str(row.id),
         str(record.batch),
-        "error" if record.error else units.count(record.params),
-        units.count(record.macs),
-        units.ratio(measured.ratio, 1) if measured else "–",
+        "error" if record.error else figure_cell(FIGURES["params"], record.params),
+        figure_cell(FIGURES["macs"], record.macs),
+        time_cell(record),
         measured.environment.device_name if measured else "–",
         f"{row.created:%Y-%m-%d %H:%M:%S}",
         row.host,
@@ -232,7 +234,7 @@ def _described(row: StoredRow) -> list[tuple[str, str]]:
     record = row.record
     lines = [("name", record.target.name), ("label", record.target.label or "–"), ("batch", str(record.batch))]
     static = [figure for figure in FIGURES.values() if figure.static]
-    lines += [(figure.label, figure.text(figure.of(record))) for figure in static]
+    lines += [(f.label, f"{f.text(f.of(record))} ({standing_of(record, f)})") for f in static]
     if record.error:
         lines.append(("error", f"{record.error.where}: {record.error.what}"))
     lines += _times(record)
@@ -252,7 +254,10 @@ def _times(record: Record) -> list[tuple[str, str]]:
         return []
     return [
         ("device", f"{measured.environment.device} ({measured.environment.device_name})"),
-        ("time x base", f"{measured.ratio:.3f} of {measured.baseline}"),
+        (
+            "time x base",
+            f"{measured.ratio:.3f} of {measured.baseline} ({standing_of(record, FIGURES['measured_ratio'])})",
+        ),
         ("latency", units.seconds(measured.measured_latency_s)),
         ("measured at batch", str(measured.batch)),
         ("protocol", measured.protocol),

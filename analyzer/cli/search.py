@@ -14,6 +14,7 @@ from analyzer import units
 from analyzer.architecture.axes import axis
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, is_quiet, say
+from analyzer.cli.layout import figure_cell
 from analyzer.cli.options import Count as CountType
 from analyzer.cli.options import (
     NewFile,
@@ -35,6 +36,7 @@ from analyzer.errors import UsageError
 from analyzer.figures import HEADLINE, LIMITED, Figure
 from analyzer.limits import Limit
 from analyzer.measuring.profiles import profile_at
+from analyzer.records import standings
 from analyzer.searching.engine import Progress, Result
 from analyzer.searching.execution import (
     SearchPlan,
@@ -250,7 +252,7 @@ def _print_table(finds: Sequence[Find], query: Query, format_: str) -> None:
     rows = [
         (
             find.record.target.name,
-            *(figure.bare(figure.of(find.record)) for figure in shown),
+            *(figure_cell(figure, figure.of(find.record)) for figure in shown),
             "front" if find.front else "best " + ",".join(find.best_for),
         )
         for find in finds
@@ -259,6 +261,7 @@ def _print_table(finds: Sequence[Find], query: Query, format_: str) -> None:
         text.show(text.markdown(headings, rows))
         return
     text.show_table(headings, rows[:SHOWN])
+    text.show(f"Known: {standings(shown, [find.record for find in finds])}")
     if len(rows) > SHOWN:
         say(f"{len(rows) - SHOWN:,} more: --format jsonl or csv prints all {len(rows):,}")
 

@@ -14,6 +14,7 @@ import msgspec
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
+from analyzer.cli.layout import figure_cell, percent_cell
 from analyzer.cli.memory import show_memory
 from analyzer.cli.options import (
     NewFile,
@@ -34,7 +35,7 @@ from analyzer.reading.family import baseline_or_none
 from analyzer.reading.layers import LayerNode, tree
 from analyzer.reading.peak import DEFAULT, Training
 from analyzer.reading.prediction import MemoryPrediction, no_peaks
-from analyzer.records import Record
+from analyzer.records import Record, standing_of
 from analyzer.targets.analysis import analyze_target, predict, witnesses_of
 from analyzer.targets.isolation import SECONDS
 from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, resolve
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from analyzer.tracing.witnesses import Witness
 
 MACS = FIGURES["macs"]
+DROPPED = (7, 9, 6, 2, 4, 1, 8)
+"""Columns of the layers in the order in which they go where there is no room; params and MACs stay."""
 ALWAYS = ("macs", "saved_bytes")
 """Totals that are shown where they are not known, too: the notes say why they are not."""
 
@@ -202,9 +205,9 @@ def _print(record: Record, baseline: Record | None, depth: int, format_: str) ->
         text.show(f"**{text.title(record)}**\n\n{text.markdown(headings, lines)}\n\n{text.markdown(*totals)}")
         return
     text.show(text.title(record) + "\n")
-    text.show_table(headings, lines, left=3)
+    text.show_table(headings, lines, left=3, drop=DROPPED)
     text.show("")
-    text.show_table(*totals)
+    text.show_table(*totals, left=2)
 
 
 def _line(level: int, node: LayerNode, root: LayerNode) -> list[str]:
@@ -212,23 +215,24 @@ def _line(level: int, node: LayerNode, root: LayerNode) -> list[str]:
     cells = [name, node.row.type if node.row else "", text.shape(node.row.output) if node.row else ""]
     for figure in LAYERED:
         value = node.totals[figure.name]
-        cells.append(figure.bare(value))
+        cells.append(figure_cell(figure, value))
         if figure in SHARED:
-            cells.append(units.percent(value, root.totals[figure.name]))
+            cells.append(percent_cell(value, root.totals[figure.name]))
     return cells
 
 
 def _totals(record: Record, baseline: Record | None) -> text.Table:
-    headings = ["total", record.target.shown]
+    headings = ["total", "known", record.target.shown]
     rows = []
     for figure in FIGURES.values():
         value = figure.of(record)
         if not figure.static or (value is None and figure.name not in ALWAYS):
             continue
-        row = [figure.label + (f" at batch {record.batch}" if figure.batched else ""), figure.text(value)]
+        row = [figure.label + (f" at batch {record.batch}" if figure.batched else "")]
+        row += [standing_of(record, figure), figure_cell(figure, value, unit=True)]
         if baseline is not None:
             base = figure.of(baseline)
-            row += [figure.text(base), units.ratio(value, base)]
+            row += [figure_cell(figure, base, unit=True), units.ratio(value, base)]
         rows.append(row)
     if baseline is not None:
         headings += [baseline.target.shown, "ratio"]

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
@@ -112,6 +112,23 @@ def show(text: str, *, bold: bool = False) -> None:
     """Data, on stdout, as `for_stream` makes it."""
     shown = for_stream(text)
     click.echo(click.style(shown, bold=True) if bold else shown, color=use_color())
+
+
+def show_styled(parts: Iterable[tuple[str, str]]) -> None:
+    """A line of data, each part in what its meaning looks like (see STYLES) where the terminal shows colours."""
+    styled = (
+        click.style(for_stream(text), **STYLES[style]) if style in STYLES else for_stream(text) for text, style in parts
+    )
+    click.echo("".join(styled), color=use_color())
+
+
+STYLES: dict[str, dict[str, Any]] = {
+    "heading": {"bold": True},
+    "over": {"fg": "red"},
+    "within": {"fg": "green"},
+    "nothing": {"dim": True},
+}
+"""How a meaning looks; a sign or a word says it too."""
 
 
 def show_json(text: str) -> None:

@@ -30,6 +30,8 @@ from analyzer.cli.options import (
 )
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
 from analyzer.cli.streams import tell
+from analyzer.cli.summary import say_unmeasured, show_summary
+from analyzer.limits import Limit, default_limits
 from analyzer.measuring.profiles import profile_at
 from analyzer.reading.flat import to_csv
 from analyzer.records import Record, devices_of
@@ -151,6 +153,7 @@ class _Told(SweepWatch):
     def __init__(self, plan: run.SweepPlan, *, table: bool) -> None:
         self.plan, self.on = plan, table
         self.hidden = 0
+        self.table: GrowingTable | None = None
 
     def counting(self, there: int) -> None:
         if there:
@@ -164,15 +167,18 @@ class _Told(SweepWatch):
             say(f"DenseNet121 makes no network at this image: times are against {chosen[0].target.shown}")
         if there:
             say(f"{len(chosen):,} rows to measure, {there:,} already there")
-        self.table = GrowingTable(rows, chosen, on=self.on)
+        limits, seconds = default_limits(self.plan.files.limits, rows[0]), self.plan.seconds
+        self.table = GrowingTable(rows, chosen, on=self.on, limits=limits, seconds=seconds)
         self.hidden = self.table.hidden
         return self.table
 
     def starting(self, row: Record) -> None:
-        self.table.doing(row)
+        if self.table is not None:
+            self.table.doing(row)
 
     def finished(self, row: Record) -> None:
-        self.table.finish(row)
+        if self.table is not None:
+            self.table.finish(row)
 
 
 def _execute(plan: run.SweepPlan, folder: Path, format_: str) -> int:
@@ -185,13 +191,18 @@ def _execute(plan: run.SweepPlan, folder: Path, format_: str) -> int:
         say(f"~ is predicted, at batch {plan.profile.batch}: mean error {error:.1f} % on variants left out of the fit")
     if told.hidden and not done.interrupted:
         say(f"{told.hidden:,} more rows are in {folder / 'results.csv'}")
+    if format_ == "table" and told.table is not None:
+        text.hint_once(told.table.layout)
     if done.records:
         _say_doubts(done.records)
         if done.report is None:
             say(f"no row has figures: no report; the reasons are in {folder / 'results.csv'}")
-    _print_all(done.records, format_)  # last: the reader of a pipe may go away
+    limits = default_limits(plan.files.limits, done.records[0]) if done.records else ()
+    _print_all(done.records, format_, limits)  # last: the reader of a pipe may go away
+    if format_ == "table" and done.records and done.report is not None:
+        show_summary(done.records, limits)
     if done.report is not None:
-        (text.show if format_ == "table" else tell)(str(done.report))
+        (text.show if format_ == "table" else tell)(f"open {done.report}")
     if done.interrupted:
         return INTERRUPTED
     return 0 if done.report is not None else 3
@@ -206,9 +217,10 @@ def _say_doubts(records: Sequence[Record]) -> None:
     if failures:
         reason = failures[0].error.what if failures[0].error else ""
         warn(f"{len(failures):,} rows have no figures, such as {failures[0].target.shown}: {reason}")
+    say_unmeasured(records)
 
 
-def _print_all(records: Sequence[Record], format_: str) -> None:
+def _print_all(records: Sequence[Record], format_: str, limits: Sequence[Limit]) -> None:
     if format_ == "json":
         text.show_json("[" + ",\n".join(record.to_json() for record in records) + "]")
     elif format_ == "jsonl":
@@ -217,4 +229,4 @@ def _print_all(records: Sequence[Record], format_: str) -> None:
     elif format_ == "csv":
         text.show(to_csv(records).rstrip("\n"))
     elif format_ == "md":
-        text.show(text.markdown(HEADINGS, [cells(record, records[0]) for record in records]))
+        text.show(text.markdown(HEADINGS, [cells(record, records[0], limits) for record in records]))

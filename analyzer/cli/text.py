@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import click
+
+from analyzer.cli.base import is_exact, say
+from analyzer.cli.layout import Layout, layout
 from analyzer.cli.streams import show as show
 from analyzer.cli.streams import show_json as show_json
+from analyzer.cli.streams import show_styled as show_styled
 from analyzer.records import Record
-from analyzer.shown import cell
+from analyzer.shown import columns
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 """Headings and rows of cells; the first column is text, the others are aligned right."""
 
 
-def width() -> int:
-    """Columns of the terminal; plenty where there is none."""
-    return shutil.get_terminal_size((160, 40)).columns if sys.stdout.isatty() else 160
+def show_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1, drop: Sequence[int] = ()
+) -> Layout:
+    """A table on stdout as wide as that is, its heading in bold where the terminal shows that; `drop` see `layout`."""
+    made = layout(headings, rows, columns(), left=left, drop=drop, exact=is_exact())
+    show_row(made, headings, "heading")
+    for row in rows:
+        show_row(made, row)
+    hint_once(made)
+    return made
 
 
-def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
-    """Lines of a table, the first `left` columns left and the others right."""
-    rows = [[cell(text) for text in row] for row in rows]
-    widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
-    return [line(row, widths, left) for row in [headings, *rows]]
+def hint_once(made: Layout) -> None:
+    """What the width has cost, on stderr, once a command."""
+    context = click.get_current_context(silent=True)
+    told = {} if context is None else context.meta
+    if made.hint and not told.get("analyzer.hinted"):
+        told["analyzer.hinted"] = True
+        say(f"note: {made.hint}")
 
 
-def line(cells: Sequence[str], widths: Sequence[int], left: int = 1) -> str:
-    """One line of a table of these widths."""
-    cells = [cell(text) for text in cells]
-    padded = (f"{c:<{w}}" if i < left else f"{c:>{w}}" for i, (c, w) in enumerate(zip(cells, widths, strict=True)))
-    return "  ".join(padded).rstrip()
-
-
-def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
-    """A table on stdout, its heading in bold where the terminal shows that."""
-    heading, *lines = aligned(headings, rows, left)
-    show(heading, bold=True)
-    for text in lines:
-        show(text)
+def show_row(made: Layout, row: Sequence[str], style: str = "") -> None:
+    """A row of a table of that layout."""
+    for parts in made.lines(row, style):
+        show_styled(parts)
 
 
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analyzer.errors import UsageError
-from analyzer.limits import Limit, own_limits
+from analyzer.limits import Limit, default_limits
 from analyzer.records import Record
 from analyzer.reporting.data import ReportData
 
@@ -19,7 +19,7 @@ def against(
     limits: Sequence[Limit] = (),
 ) -> ReportData:
     """A report on two records alone, as `compare` and `check` need it; limits default to the baseline's own figures."""
-    own = tuple(limits) or own_limits(baseline, f"{baseline.target.shown}'s own")
+    own = default_limits(limits, baseline)
     measured = subject.measured or baseline.measured
     return ReportData(
         title=f"{subject.target.shown} against {baseline.target.shown}",

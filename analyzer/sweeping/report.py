@@ -11,7 +11,7 @@ import msgspec
 
 from analyzer.architecture.network import trace
 from analyzer.errors import UsageError
-from analyzer.limits import Limit, own_limits
+from analyzer.limits import Limit, default_limits
 from analyzer.reading import family
 from analyzer.reading.peak import training_peak
 from analyzer.records import Record
@@ -92,7 +92,7 @@ def report_data(
         records=tuple(detailed.get(row.target.name, row) for row in records),
         baseline=detailed[baseline.target.name],
         subject=detailed[judged.target.name] if judged else None,
-        limits=tuple(limits) or own_limits(baseline, f"{baseline.target.shown}'s own"),
+        limits=default_limits(limits, baseline),
         front=pareto_names(records),
         environment=measured.environment if measured else None,
         generated=now(),

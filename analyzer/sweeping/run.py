@@ -19,7 +19,7 @@ from analyzer.measurements import Measurement
 from analyzer.measuring.exclusive import device_clock
 from analyzer.reading.family import baseline_for, failed, records, target
 from analyzer.reading.latency import Profile
-from analyzer.records import Record, Remark, devices_of, read_record, variant_of
+from analyzer.records import NOT_MEASURED, Record, Remark, devices_of, read_record, variant_of
 from analyzer.space.grid import BadVariant, Grid, Listed
 from analyzer.space.pareto import front
 from analyzer.sweeping.executors import Executor, Processes, result_of
@@ -33,8 +33,6 @@ MAX_VARIANTS = 250_000
 STATIC_PER_S = 20_000
 """Variants counted and written a second, for the plan's estimate (measured on two cores; the truth is printed)."""
 BLOCK = 2_000
-NOT_MEASURED = "not measured: "
-"""How the note begins that says why a chosen row has no times."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ def attribute_cure(text: str) -> str:
 
 
 def _offered(path: Path) -> list[str]:
-    """Public classes and functions of a file's top, those with an `nn.Module`'s look first; none if it can't be read."""
+    """Public classes and functions of a file's top, modules first; none where it can't be read."""
     try:
         if path.suffix != ".py" or path.stat().st_size > MOST_BYTES:
             return []

@@ -46,6 +46,16 @@ STATIC = [figure for figure in ALL if figure.static]
 SMALL = Variant(block="dense", block_config=(1, 2), growth=8, bn_size=2, image=64)
 VALUES = {figure.name: 3_000_001 + 1000 * number for number, figure in enumerate(STATIC)}
 """A value of its own for each static figure, so that a sink that mixes two is seen."""
+_REPLAYED = ("peak_training_bytes", "peak_inference_bytes")
+KNOWN = {figure.name: "replayed" if figure.name in _REPLAYED else "exact" for figure in STATIC} | {
+    "predicted_latency_s": "predicted ±12.5 %",
+    "measured_ratio": "measured (2.00 to 2.25 in 1 process ⚠ indicative only)",
+    **dict.fromkeys(
+        ("measured_latency_s", "measured_images_per_s", "measured_peak_bytes"),
+        "measured (1 process ⚠ indicative only)",
+    ),
+}
+"""How each figure of `full` is known, as every place says that shows it."""
 
 
 def full() -> Record:
@@ -149,10 +159,10 @@ def test_numbers_are_read_in_the_figures_own_unit(figure: str, text: str, value:
 
 
 def test_tables_show_every_static_figure() -> None:
-    shown = dict(row[:2] for row in show._totals(ROW, None)[1])
+    shown = {label: cells for label, *cells in show._totals(ROW, None)[1]}
     for figure in STATIC:
         label = figure.label + (" at batch 2" if figure.batched else "")
-        assert shown.pop(label) == figure.text(VALUES[figure.name])
+        assert shown.pop(label) == [KNOWN[figure.name], figure.text(VALUES[figure.name])]
     assert not shown
 
 
@@ -161,8 +171,8 @@ def test_a_comparison_shows_every_static_figure(capsys: pytest.CaptureFixture[st
     other = Record(target=Target(name="b"), batch=2, **{name: value - 1000 for name, value in VALUES.items()})
     compare._print([less, other], [[]], "params", 10, "table")
     lines = [re.split(r"  +", line) for line in capsys.readouterr().out.splitlines()]
-    found = {cells[0]: cells[3] for cells in lines if len(cells) == 5}
-    assert {f.label: found[f.label] for f in STATIC} == {f.label: f.signed(-1000) for f in STATIC}
+    found = {cells[0]: (cells[1], cells[4]) for cells in lines if len(cells) == 6}
+    assert {f.label: found[f.label] for f in STATIC} == {f.label: (KNOWN[f.name], f.signed(-1000)) for f in STATIC}
     table = Comparison((less, other), ((),)).frame()
     assert {name: table[SMALL.name][name] for name in VALUES} == VALUES
 
