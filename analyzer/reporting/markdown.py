@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from analyzer.figures import SHARED
 from analyzer.limits import hold_all
+from analyzer.records import standing_of
 from analyzer.reporting import tables
 from analyzer.reporting.data import ReportData
 from analyzer.reporting.findings import findings
 from analyzer.reporting.judge import judge
 from analyzer.reporting.markdown_text import escape
-from analyzer.reporting.text import times
 from analyzer.reporting.variants import label
 
 MOST_ROWS = 50
@@ -52,9 +52,22 @@ def _figures(data: ReportData) -> Iterator[str]:
             continue
         limit = figure.text(judged.limit.bound) if judged else "–"
         state = tables.WORDS[judged.state] if judged else "–"
-        rows.append([figure.label, figure.text(value), figure.text(base), times(value, base), limit, state])
-    headings = ["figure", subject.target.shown, data.baseline.target.shown, "ratio", "limit", "budget"]
-    yield from _table(headings, rows)
+        rows.append(
+            [
+                figure.label,
+                standing_of(subject, figure),
+                figure.text(value),
+                figure.text(base),
+                tables.against(figure, value, base),
+                limit,
+                state,
+            ]
+        )
+    headings = ["figure", "known", subject.target.shown, data.baseline.target.shown, "ratio", "limit", "budget"]
+    yield from _table(headings, rows, left=2)
+    for good, statement in tables.trust(data):
+        yield f"- {'✓' if good else '⚠'} {escape(statement)}"
+    yield ""
 
 
 def _findings(data: ReportData) -> Iterator[str]:

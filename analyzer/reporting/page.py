@@ -16,6 +16,7 @@ from analyzer.figures import FIGURES, SHARED, Figure
 from analyzer.files import write_text
 from analyzer.measuring.environment import package_version
 from analyzer.reading.flat import COLUMNS
+from analyzer.records import standing_of, standings
 from analyzer.reporting import plots, points, tables
 from analyzer.reporting.changes import module_changes, stages, waterfall
 from analyzer.reporting.data import ReportData
@@ -72,6 +73,8 @@ def _context(data: ReportData) -> dict[str, Any]:
         "figures": FIGURES,
         "layered": SHARED,
         "layer_id": plots.layer_id,
+        "standing_of": standing_of,
+        "standings": standings,
         "field_label": label,
         "patterns": plots.shared_patterns(),
         **_subject(data),
@@ -171,7 +174,14 @@ def _view(data: ReportData, plotly: Script | None) -> dict[str, Any]:
     return {
         "fields": [{"name": field, "label": label(field)} for field in fields],
         "figures": [
-            {"name": f.name, "label": f.label, "unit": f.unit, "better": f.better, "path": f.path or f.name}
+            {
+                "name": f.name,
+                "label": f.label,
+                "unit": f.unit,
+                "better": f.better,
+                "path": f.path or f.name,
+                "compared": f.standing != "measured",
+            }
             for f in tables.table_figures(data)
         ],
         "columns": [{"name": column.name, "path": column.path} for column in COLUMNS.values()],

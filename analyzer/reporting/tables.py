@@ -12,11 +12,12 @@ from analyzer.figures import FIGURES, SHARED, Figure
 from analyzer.limits import Judged, State, hold_all, state_of
 from analyzer.measurements import Measurement
 from analyzer.reading.layers import tree
-from analyzer.records import Record, devices_of, fields_of
+from analyzer.records import Record, devices_of, fields_of, standing_of
 from analyzer.reporting.data import ReportData
 from analyzer.reporting.judge import ratio
 from analyzer.reporting.plots import budget_bar, layer_id
 from analyzer.reporting.text import times
+from analyzer.reporting.timings import measured_trust
 from analyzer.reporting.variants import value, varying
 from analyzer.units import percent, seconds
 
@@ -32,6 +33,7 @@ class Card:
 
     figure: Figure
     value: str
+    standing: str
     exact: str
     state: str
     verdict: str
@@ -62,7 +64,7 @@ def _card(figure: Figure, data: ReportData, subject: Record, judged: Judged | No
     known = figure.of(subject)
     base = figure.of(data.baseline)
     lines = []
-    if base is not None and data.baseline.target != subject.target:
+    if base is not None and data.baseline.target != subject.target and figure.standing != "measured":
         lines.append(f"{times(known, base)} of {data.baseline.target.shown}: {figure.text(base)}")
     if figure.name == "macs" and subject.flops is not None:
         lines.append(f"= {subject.flops:,} FLOPs (2 × MACs)")
@@ -80,7 +82,16 @@ def _card(figure: Figure, data: ReportData, subject: Record, judged: Judged | No
             least = "at least " if limit.side == "least" else ""
             lines.insert(0, f"limit {least}{figure.text(limit.bound)} ({limit.source})")
         bar = budget_bar(judged.value, limit.bound, f"{ratio(judged)} of the limit for {figure.label}")
-    return Card(figure, figure.brief(known), exact, judged.state if judged else "none", verdict, tuple(lines), bar)
+    return Card(
+        figure,
+        figure.brief(known),
+        standing_of(subject, figure),
+        exact,
+        judged.state if judged else "none",
+        verdict,
+        tuple(lines),
+        bar,
+    )
 
 
 def _margin(judged: Judged) -> str:
@@ -95,14 +106,14 @@ def _measured_lines(subject: Record) -> list[str]:
     assert measured is not None
     lines = [f"on {measured.environment.device_name}, batch {measured.batch}"]
     if measured.baseline != subject.target.name:
-        spread = f"{measured.ratio_low:.2f} to {measured.ratio_high:.2f}"
-        lines.insert(0, f"takes {measured.ratio:.2f}× the baseline’s time ({_spread_words(measured)}: {spread})")
+        lines.insert(0, f"takes {_ratio_words(measured)} the baseline’s time")
     return lines
 
 
-def _spread_words(measured: Measurement) -> str:
-    """What the ratio's ends are."""
-    return "95 % interval" if measured.interval == "bootstrap95" else f"range of {measured.processes} processes"
+def _ratio_words(measured: Measurement) -> str:
+    """The one time ratio with its ends and its warning: `8.13× (8.00 to 8.27 in 2 processes ⚠ indicative only)`."""
+    warning = " ⚠ indicative only" if measured.caution else ""
+    return f"{times(measured.ratio, 1)} ({measured.spread}{warning})"
 
 
 def every_figure(data: ReportData) -> list[tuple[Figure, Any, Any, str]]:
@@ -110,7 +121,12 @@ def every_figure(data: ReportData) -> list[tuple[Figure, Any, Any, str]]:
     if data.subject is None:
         return []
     pairs = [(figure, figure.of(data.subject), figure.of(data.baseline)) for figure in FIGURES.values()]
-    return [(figure, value, base, times(value, base)) for figure, value, base in pairs if value is not None]
+    return [(figure, value, base, against(figure, value, base)) for figure, value, base in pairs if value is not None]
+
+
+def against(figure: Figure, value: Any, base: Any) -> str:
+    """How many times the baseline's; of what is measured the one ratio is that of interleaved pairs."""
+    return "–" if figure.standing == "measured" else times(value, base)
 
 
 # -- trust -----------------------------------------------------------------------------------------------------
@@ -126,25 +142,19 @@ def trust(data: ReportData) -> list[tuple[bool, str]]:
         names = " and ".join(dict.fromkeys(row.target.shown for row in pair))
         adds_up = all(_adds_up(row) for row in pair)
         said.append(
-            (True, f"Counts are exact, no estimates: the layers of {names} were summed here and equal the totals.")
+            (
+                True,
+                f"Counts are exact, no estimates: the layers of {names} were summed here and equal the totals; "
+                "peaks are replayed, tensor by tensor.",
+            )
             if adds_up
             else (False, f"The layers of {names} do not add up to the totals: do not rely on this report.")
         )
     else:
-        said.append((True, "Counts are exact integers, computed from the architecture."))
+        said.append((True, "Counts are exact integers, computed from the architecture; peaks are replayed."))
     if data.subject is not None and data.subject.uncounted:
         said.append((False, "Some operators have no formula: the counts are a lower bound."))
-    measured = [row for row in data.records if row.measured]
-    said.append(
-        (True, f"Times of {len(measured):,} models are measured, with the spread over processes.")
-        if measured
-        else (True, "Nothing here was timed: speed is no part of the verdict.")
-    )
-    devices = devices_of(measured)
-    if len(devices) > 1:
-        names = ", ".join(f"{rows:,} on {name}" for name, rows in devices.items())
-        said.append((False, f"Times are of unlike devices ({names}) and compare only within one."))
-    return said
+    return [*said, *measured_trust(data.records)]
 
 
 def _adds_up(row: Record) -> bool:
@@ -230,7 +240,7 @@ def _variant_line(row: Record, data: ReportData, fields: Sequence[str], figures:
     variant = fields_of(row)
     cells: list[str] = []
     for figure in figures:
-        cells += [figure.text(figure.of(row)), times(figure.of(row), figure.of(data.baseline))]
+        cells += [figure.text(figure.of(row)), against(figure, figure.of(row), figure.of(data.baseline))]
     word = WORDS[state_of(hold_all(row, data.limits))] if data.limits else "–"
     name = row.target.name
     return VariantLine(
@@ -298,10 +308,8 @@ def measured_lines(data: ReportData) -> Iterator[dict[str, Any]]:
             "range": f"{min(rates):,.1f} to {max(rates):,.1f}" if rates else "–",
             "latency": [seconds(_quantile(times_s, q)) for q in (50, 90, 99)],
             "rounds": len(times_s),
-            "ratio": "1× (itself)" if own else f"{measured.ratio:.2f}×",
-            "ratio_range": ""
-            if own
-            else f"{measured.ratio_low:.2f} to {measured.ratio_high:.2f}, {_spread_words(measured)}",
+            "ratio": "1× (itself)" if own else times(measured.ratio, 1),
+            "ratio_range": "" if own else measured.spread + (" ⚠ indicative only" if measured.caution else ""),
             "peak": FIGURES["measured_peak_bytes"].text(measured.measured_peak_bytes),
             "predicted": FIGURES["peak_inference_bytes"].text(row.peak_inference_bytes),
             "notes": (*(f"{c.kind}: {c.what}; {c.fix}" for c in measured.caveats), *measured.notes),

@@ -138,7 +138,9 @@ def test_measurements_are_not_made_again(analyze, tmp_path: Path) -> None:
         assert (f"{len(chosen)} rows to measure, {there} already there" in done.stderr) == (there > 0)
         assert sum(line.startswith("measuring ") for line in done.stderr.splitlines()) == 1
         if there < 2:
-            assert re.search(r"warning: \d (?:was|were) not measured \(.*\): the 0 s for measuring were spent", done.stderr)
+            assert re.search(
+                r"warning: \d (?:was|were) not measured \(.*\): the 0 s for measuring were spent", done.stderr
+            )
         assert [row for row in after if row["measured"] and row in measured] == measured
         measured = [row for row in after if row["measured"]]
         assert len(measured) == there + 1

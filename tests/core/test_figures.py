@@ -178,6 +178,12 @@ def test_a_comparison_shows_every_static_figure(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize("figure", ALL, ids=lambda figure: figure.name)
+def test_a_notebook_says_how_it_is_known(figure: Figure) -> None:
+    value = figure.exact(EXPECTED[figure.name])
+    assert f"<th>{figure.label}</th><td>{value}</td><td>{KNOWN[figure.name]}</td>" in ROW._repr_html_()
+
+
+@pytest.mark.parametrize("figure", ALL, ids=lambda figure: figure.name)
 def test_files_and_frames_have_it(figure: Figure) -> None:
     value = EXPECTED[figure.name]
     (line,) = csv.DictReader(io.StringIO(to_csv([ROW])))
@@ -209,8 +215,14 @@ def test_the_page_shows_and_defines_every_figure() -> None:
     )
     defined = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", text))
     cards = re.findall(r'<li class="card [a-z]+">\s*<h3>([^<]+)</h3>', text)
+    known = dict(re.findall(r'<h3>([^<]+)</h3>\s*<p class="value">[^<]+</p>\s*<p class="standing">([^<]+)</p>', text))
+    standing = dict(
+        re.findall(r'<tr><th scope="row">([^<]+)</th>(?:<td class="n">[^<]*</td>){3}<td>([^<]+)</td>', text)
+    )
     for figure in ALL:
         assert rows[figure.label] == figure.exact(EXPECTED[figure.name])
+        assert standing[figure.label] == KNOWN[figure.name]
+        assert known.get(figure.label) == (KNOWN[figure.name] if figure.place != "detail" else None)
         assert defined[figure.label].startswith(figure.definition.replace('"', "&#34;").replace("'", "&#39;"))
         assert (figure.label in cards) == (figure.place != "detail")
 
@@ -220,13 +232,12 @@ def test_markdown_and_the_table_side_by_side_show_what_belongs_there() -> None:
     rows = [ROW, record(first, 2)]
     data = against(*rows, command=("test",), generated="now")
     text = page_of(data)
+    markdown = render_markdown(against(rows[1], ROW, command=(), generated=""))
     heads = re.findall(
         r'<th scope="col" class="n">([^<]+)</th>', text.split('id="variant-table"')[1].split("</thead>")[0]
     )
     for figure in ALL:
-        assert (f"| {figure.label} |" in render_markdown(against(rows[1], ROW, command=(), generated=""))) == (
-            figure.place != "detail"
-        )
+        assert (f"| {figure.label} | {KNOWN[figure.name]} |" in markdown) == (figure.place != "detail")
         if figure.place != "detail":
             assert figure.label + (" (MiB)" if figure.unit == "bytes" else "") in heads
 

@@ -219,7 +219,7 @@ def test_svg_text_and_attributes_are_escaped(text: str) -> None:
 def test_markdown_has_the_same_verdict_and_figures(sweep: ReportData) -> None:
     text = render_markdown(sweep)
     assert text.startswith("## ❌ Over budget")
-    assert "| params | 149,871,874 | 6,955,906 | 21.55× | 6,955,906 | ✗ over |" in text
+    assert "| params | exact | 149,871,874 | 6,955,906 | 21.55× | 6,955,906 | ✗ over |" in text
     assert "compression 0.25 alone" in text
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
     assert len(widths) == 2

@@ -159,7 +159,7 @@ def fingerprints(verdict: Verdict) -> list[str]:
 def row(budgeted: Budgeted) -> list[str]:
     """A figure's line: name, value, baseline, growth, limit, and what is left of it."""
     figure = known(plain(budgeted.figure))
-    name = figure.label + (f" of {plain(budgeted.group)}" if budgeted.group else "")
+    name = figure.label + (f" of {plain(budgeted.group)}" if budgeted.group else "") + f" ({figure.standing})"
     value, base, limit = budgeted.value, budgeted.base, budgeted.limit
     left = "–" if value is None or limit is None else figure.signed(limit - value)
     return [name, figure.text(value), figure.text(base), growth(figure, value, base), figure.text(limit), left]

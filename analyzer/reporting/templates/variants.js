@@ -43,7 +43,7 @@ function drawRows() {
     h('th', { scope: 'row', title: nameOf(i) }, shownOf(i)), h('td', {}, marksOf(i)),
     ...report.view.fields.map((field) => h('td', { class: 'n' }, fieldText(variantOf(i, field.name)))),
     ...report.view.figures.flatMap((figure) => [h('td', { class: 'n' }, figureText(i, figure)),
-      h('td', { class: 'n' }, timesText(valueOf(i, figure.name), valueOf(report.baseline, figure.name)))]),
+      h('td', { class: 'n' }, figure.compared ? timesText(valueOf(i, figure.name), valueOf(report.baseline, figure.name)) : '–')]),
     h('td', {}, BUDGET[budgetOf(i)])));
   byId('variant-table').tBodies[0].replaceChildren(...lines);
   const count = (n) => n.toLocaleString('en-US');
