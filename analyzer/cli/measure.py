@@ -15,6 +15,7 @@ from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, say, warn
 from analyzer.cli.layout import ShownCell
+from analyzer.cli.load import warn_of_load
 from analyzer.cli.options import (
     NewFile,
     TargetName,
@@ -101,6 +102,7 @@ def command(targets: tuple[str, ...], format_: str, out: Path | None, **options:
 
 def _times(asked: MeasurePlan, out: Path, format_: str) -> int:
     conditions = asked.conditions
+    warn_of_load(asked.device, asked.protocol.seconds)
     say(f"against {asked.baseline.name}, {conditions.mode}, {conditions.dtype}; at most {asked.protocol.seconds:g} s")
     with closing(JsonlStore(out)) as store:
         done = execute(asked, MeasureWatch(say, lambda row: store.put([row])))

@@ -13,6 +13,7 @@ import click
 
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, say, warn
+from analyzer.cli.load import warn_of_load
 from analyzer.cli.options import (
     NewFile,
     TargetName,
@@ -167,6 +168,8 @@ class _Told(SweepWatch):
             say(f"DenseNet121 makes no network at this image: times are against {chosen[0].target.shown}")
         if there:
             say(f"{len(chosen):,} rows to measure, {there:,} already there")
+        if len(chosen) > there and self.plan.where.executor == "processes":
+            warn_of_load(self.plan.where.device or "cpu", self.plan.seconds)
         limits, seconds = default_limits(self.plan.files.limits, rows[0]), self.plan.seconds
         self.table = GrowingTable(rows, chosen, on=self.on, limits=limits, seconds=seconds)
         self.hidden = self.table.hidden

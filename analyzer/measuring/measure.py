@@ -303,15 +303,18 @@ def _signed(size: int) -> str:
 
 
 def measure_variant(
-    variant: Variant, baseline: Variant, *, device: str, batch: int | None, seconds: float
+    variant: Variant, baseline: Variant, *, device: str, batch: int | None, seconds: float, limit_s: float | None = None
 ) -> Measurement:
-    """One variant against another within about `seconds`. Raises MeasureError where it can't be measured."""
+    """One variant against another within about `seconds`, and at most `limit_s` (None: `seconds`).
+
+    Raises MeasureError where it can't be measured.
+    """
     measured = measure_all(
         [subject_of(variant)],
         subject_of(baseline),
         device=device,
         batch=batch,
-        protocol=replace(SWEEP, seconds=seconds),
+        protocol=replace(SWEEP, seconds=seconds, limit_s=limit_s),
     )
     ((_, made),) = measured  # to its end: an interrupted one is no measurement of a sweep's
     if isinstance(made, MeasureError):

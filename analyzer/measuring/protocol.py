@@ -36,8 +36,8 @@ TUNED_MALLOC = {
     "MALLOC_TRIM_THRESHOLD_": str(2**33),
     "MALLOC_TOP_PAD_": str(2**26),
 }
-LEAST_LIMIT_S, LIMIT = 60.0, 4.0
-"""A process is ended where it takes over so many seconds, and so many times what was given for measuring."""
+GRACE_S = 10.0
+"""What a process that runs when the time is over may take all the same; it is ended then."""
 
 Worker = Callable[[Job], Answer]
 """Runs a job in a process of its own."""
@@ -45,7 +45,10 @@ Worker = Callable[[Job], Answer]
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How much to measure: pairs a process, when to stop. `seconds` ends it early, after `enough` processes."""
+    """How much to measure: pairs a process, when to stop. `seconds` ends it early, after `enough` processes.
+
+    After `limit_s` (None: `seconds`) it ends whatever there is: with less than `enough` processes, or with none.
+    """
 
     discard: int = 3
     pairs: int = 6
@@ -55,6 +58,7 @@ class Protocol:
     most: int = 24
     target: float = 0.03
     singles: int = 0
+    limit_s: float | None = None
 
 
 @dataclass
@@ -96,7 +100,7 @@ def ask(job: Job | Survey | OperatorSurvey) -> tuple[int, str]:
     with exclusive(job.device) as lock:
         done = processes.run(command, msgspec.json.encode(job), seconds=limit, variables=variables, descriptors=lock)
     if done.code is None:
-        return 1, f"one process took over {limit:g} s: use a smaller batch or image, or a longer --time"
+        return 1, f"one process took over {limit:.0f} s: use a smaller batch or image, or a longer --time"
     lines = done.said.decode(errors="replace").splitlines()
     if done.code == 0 and lines:
         return 0, lines[-1]
@@ -117,10 +121,10 @@ def rounds(
 ) -> Iterator[TimingSeries | MeasureError]:
     """Measures all subjects, their rounds interleaved, and hands on each as soon as it has enough.
 
-    A batch that doesn't fit is halved. What fails is handed on as a MeasureError in place of its series. Ctrl-C hands
-    on what each has so far before it goes on to the caller.
+    A batch that doesn't fit is halved. What fails, or has no process within the time, is handed on as a MeasureError in
+    place of its series. Ctrl-C hands on what each has so far before it goes on to the caller.
     """
-    end = clock() + protocol.seconds
+    end, stop = (clock() + given for given in (protocol.seconds, _limit_s(protocol)))
     series = [TimingSeries(subject, batch, batch) for subject in subjects]
     stoppers = [Stopper(protocol.target, protocol.least, protocol.most) for _ in subjects]
     longest = 0.0
@@ -131,39 +135,65 @@ def rounds(
                 if one.done:
                     continue
                 start = clock()
-                error = _round(one, baseline, device, conditions, protocol, worker, first=number % 2 == 0)
-                longest = max(longest, clock() - start)
-                spent = clock() + longest > end and len(one.answers) >= protocol.enough
+                work = _Work(baseline, device, conditions, protocol, worker, max(stop - start, GRACE_S))
+                over = longest > 0 and start >= stop
+                error = _spent(one, protocol) if over else _round(one, work, first=number % 2 == 0)
+                now = clock()
+                longest = max(longest, now - start)
+                spent = now + longest > end and len(one.answers) >= protocol.enough
+                if now + longest > stop and one.answers:  # what there is, be its last process ended
+                    spent, error = True, None
                 if error is not None or stopper.enough(one.ratios(protocol.pairs)) or spent:
                     one.done = True
                     yield error if error is not None else one
             number += 1
     except KeyboardInterrupt:
-        for one in series:
-            if one.answers and not one.done:
-                one.notes.append(f"interrupted after {len(one.answers)} processes")
-                yield one
+        yield from _interrupted(series)
         raise
 
 
-def _round(
-    one: TimingSeries,
-    baseline: Subject,
-    device: str,
-    conditions: Conditions,
-    protocol: Protocol,
-    worker: Worker,
-    *,
-    first: bool,
-) -> MeasureError | None:
+def _interrupted(series: Sequence[TimingSeries]) -> Iterator[TimingSeries]:
+    """What each has so far."""
+    for one in series:
+        if one.answers and not one.done:
+            one.notes.append(f"interrupted after {len(one.answers)} processes")
+            yield one
+
+
+def _limit_s(protocol: Protocol) -> float:
+    return protocol.seconds if protocol.limit_s is None else protocol.limit_s
+
+
+def _spent(one: TimingSeries, protocol: Protocol) -> MeasureError | None:
+    """Why a model has no times, where it has none and the time is over."""
+    if one.answers:
+        return None
+    what = f"the {_limit_s(protocol):g} s for measuring were spent (--time)"
+    return MeasureError(what, where=one.subject.name, fix="give more --time, or an idle machine")
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a round of any model runs under; `limit_s` is what its process may take."""
+
+    baseline: Subject
+    device: str
+    conditions: Conditions
+    protocol: Protocol
+    worker: Worker
+    limit_s: float
+
+
+def _round(one: TimingSeries, work: _Work, *, first: bool) -> MeasureError | None:
+    protocol = work.protocol
     while True:
         load = psutil.cpu_percent(interval=0.1)
         job = Job(
-            model=one.subject, baseline=baseline, device=device, batch=one.batch, conditions=conditions,
-            discard=protocol.discard, pairs=protocol.pairs, first=first, singles=protocol.singles,
-            limit_s=min(WORKER_LIMIT_S, max(LEAST_LIMIT_S, LIMIT * protocol.seconds)),
+            model=one.subject, baseline=work.baseline, device=work.device, batch=one.batch,
+            conditions=work.conditions, discard=protocol.discard, pairs=protocol.pairs, first=first,
+            singles=protocol.singles, limit_s=min(WORKER_LIMIT_S, work.limit_s),
         )  # fmt: skip
-        answer = refused(job) or worker(job)
+        answer = refused(job) or work.worker(job)
         if answer.error is not None:
             return MeasureError(answer.error, where=one.subject.name, fix="see that it runs on this device by itself")
         if not answer.out_of_memory:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analyzer.measurements import Caveat
-from analyzer.measuring.environment import governor
+from analyzer.measuring.environment import governor, pick_device
 from analyzer.measuring.gpu import Readings, handle
 from analyzer.units import GIB, format_gib
 
@@ -29,6 +29,11 @@ def problems(device: torch.device, *, quota: Path = QUOTA) -> Iterator[Caveat]:
     yield from _slowed(quota)
     if device.type == "cuda":
         yield from _gpu(device)
+
+
+def problems_at(place: str) -> list[Caveat]:
+    """Those of a device by its name (`auto`, `cuda:1`). Raises UsageError where it isn't there."""
+    return list(problems(pick_device(place)))
 
 
 def _busy() -> Iterator[Caveat]:

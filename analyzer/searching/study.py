@@ -227,7 +227,7 @@ class _Run:
             left = max(self.end - self.clock(), 0.0)
             trials = self.question.trials
             share = left / (trials - number) if trials is not None else 0.0
-            yield Timing(variant_of(candidate.row), self.baseline, share, self.question.batch)
+            yield Timing(variant_of(candidate.row), self.baseline, share, self.question.batch, left)
             number += 1
         self.outcome.ended = reason
 

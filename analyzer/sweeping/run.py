@@ -276,7 +276,7 @@ def _timings(
             return
         share = max(left, 0) * min(1, width / (len(rows) - begun))
         starting(row)
-        yield Timing(variant_of(row), against, share, plan.measured_batch)
+        yield Timing(variant_of(row), against, share, plan.measured_batch, max(left, 0.0))
 
 
 def reference(plan: SweepPlan, rows: Sequence[Record], chosen: Sequence[Record]) -> Variant:

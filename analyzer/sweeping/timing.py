@@ -11,12 +11,16 @@ from analyzer.measurements import Measurement
 
 @dataclass(frozen=True)
 class Timing:
-    """A row to measure: a variant against a baseline, within about `seconds`; a batch of None is the device's usual."""
+    """A row to measure: a variant against a baseline, within about `seconds`; a batch of None is the device's usual.
+
+    `limit_s` is all the time that there is (None: `seconds`): after it the row is without times.
+    """
 
     variant: Variant
     baseline: Variant
     seconds: float
     batch: int | None = None
+    limit_s: float | None = None
 
 
 MeasureOne = Callable[[Timing, str], Measurement]
@@ -27,4 +31,7 @@ def measure_timing(timing: Timing, device: str) -> Measurement:
     """Measures here. Raises MeasureError where it can't be."""
     from analyzer.measuring.measure import measure_variant
 
-    return measure_variant(timing.variant, timing.baseline, device=device, batch=timing.batch, seconds=timing.seconds)
+    return measure_variant(
+        timing.variant, timing.baseline, device=device, batch=timing.batch, seconds=timing.seconds,
+        limit_s=timing.limit_s,
+    )  # fmt: skip

@@ -99,7 +99,7 @@ def test_a_noisy_machine_stops_at_the_cap() -> None:
 def test_time_that_is_spent_ends_it_after_enough_processes() -> None:
     (series,) = Machine(seconds=10).run(SMALL, protocol=Protocol(seconds=35))
     assert len(series.answers) == 3  # a fourth would end after the time
-    (series,) = Machine(seconds=10).run(SMALL, protocol=Protocol(seconds=1, enough=5))
+    (series,) = Machine(seconds=10).run(SMALL, protocol=Protocol(seconds=1, enough=5, limit_s=1000))
     assert len(series.answers) == 5
 
 
@@ -491,4 +491,30 @@ def test_the_time_given_bounds_each_process() -> None:
         list(
             rounds([subject], subject, device="cpu", batch=1, conditions=Conditions(), protocol=protocol, worker=worker)
         )
-    assert limits == [60.0, 400.0, 3600.0]
+    assert limits[0] == 10.0
+    assert 99 < limits[1] <= 100
+    assert limits[2] == 3600.0
+
+
+def test_time_is_kept_and_what_cannot_be_had_in_it_says_so() -> None:
+    """Rounds of 10 s each: of three models in 15 s two are begun, the second with the grace, the third never."""
+    machine = Machine(seconds=10)
+    first, second, third = machine.run(SMALL, BASE, HUGE, protocol=Protocol(seconds=2, enough=2, limit_s=15))
+    assert [len(series.answers) for series in (first, second)] == [1, 1]
+    assert isinstance(third, MeasureError)
+    assert third.what == "the 15 s for measuring were spent (--time)"
+    assert machine.now == 20
+
+
+def test_a_process_that_is_ended_at_the_end_leaves_the_others_of_its_model() -> None:
+    machine = Machine(seconds=10)
+
+    def worker(job: Job) -> Answer:
+        answer = machine(job)
+        return answer if machine.now <= 10 else Answer(error="one process took over 10 s")
+
+    (series,) = rounds(
+        [SMALL], BASE, worker=worker, clock=lambda: machine.now, device="cpu", batch=1, conditions=Conditions(),
+        protocol=Protocol(seconds=25, enough=2),
+    )  # fmt: skip
+    assert len(series.answers) == 1
