@@ -51,7 +51,7 @@ def search(
     constraints = [*_constraints(limits, at_least)]
     if under is not None:
         constraints += execution.constraints_under(under, space.axes, batch)
-    query = execution.query_of(low, high, constraints, batch, best)
+    query = execution.query_of(low, high, constraints, batch, best, measured=bool(objective))
     if objective:
         from analyzer.searching.study import Question
 

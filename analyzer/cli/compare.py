@@ -24,7 +24,7 @@ from analyzer.cli.options import (
 )
 from analyzer.errors import UsageError
 from analyzer.figures import FIGURES, Figure, figure_named
-from analyzer.reading.comparison import LayerChange, compare_records
+from analyzer.reading.comparison import LayerChange, compare_records, unlike
 from analyzer.records import Record, standing_of
 from analyzer.targets.analysis import analyze_target
 from analyzer.targets.resolving import resolve
@@ -64,6 +64,8 @@ def command(targets: tuple[str, ...], inputs: tuple[str, ...], by: str, top: int
     for record in records:
         for note in record.notes:
             say(f"note: {record.target.shown}: {note}")
+    for sentence in unlike(records):
+        say(f"note: {sentence}")
     changes = [compare_records(records[0], other, by) for other in records[1:]]
     if format_ == "json":
         text.show_json(_json(records, changes, by))

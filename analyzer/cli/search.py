@@ -76,8 +76,13 @@ def _bounds(function: Any) -> Any:
 @click.option(
     "--under", type=TargetName(), metavar="TARGET", help="No more than this target's params, MACs, saved bytes."
 )
-@click.option("--minimize", multiple=True, metavar="FIGURES", help="Figures to minimise.  [default: params,macs]")
-@click.option("--maximize", multiple=True, metavar="FIGURES", help="Figures to maximise.")
+@click.option("--minimize", multiple=True, metavar="FIGURES", help="Figures to minimise.")
+@click.option(
+    "--maximize",
+    multiple=True,
+    metavar="FIGURES",
+    help="Figures to maximise.  [default: conv_activations, a network's capacity, under the limits]",
+)
 @click.option(
     "--objective",
     "measured",
@@ -142,7 +147,10 @@ def _bounds(function: Any) -> Any:
 @click.option("--dry-run", is_flag=True, help="Say how many variants, and do nothing.")
 @format_option("table", "jsonl", "json", "csv", "md")
 def command(format_: str, dry_run: bool, **options: Any) -> int:
-    """The exact Pareto front of every combination of the axes that meets the constraints, ties included.
+    """The best of every combination of the axes that meets the constraints, exactly: the Pareto front, ties included.
+
+    What is best --minimize and --maximize say; without them capacity: the ten variants with the most conv activations
+    that the limits allow, or without limits the front of that, params and MACs.
 
     Axes left out keep their default (the article's); in --blocks commas separate stages, so repeat it for several. A
     space that does not fit --time is sampled, and the share that was seen is said. With --objective variants are
@@ -215,7 +223,12 @@ def _query(options: dict[str, Any], axes: dict[str, Any]) -> Query:
     constraints = [limit for figure in LIMITED for limit in _limits(figure, options)]
     if options["under"]:
         constraints += constraints_under(options["under"], axes, options["batch"])
-    return query_of(options["minimize"], options["maximize"], constraints, options["batch"], options["best"])
+    asked, measured = (options["minimize"], options["maximize"]), bool(options["measured"])
+    query = query_of(*asked, constraints, options["batch"], options["best"], measured=measured)
+    if not any(asked) and not measured:
+        most = ", ".join(f"{'most' if o.maximize else 'least'} {o.figure}" for o in query.objectives)
+        say(f"nothing to optimise was named (--minimize, --maximize), so capacity is: {most}")
+    return query
 
 
 def _limits(figure: Figure, options: dict[str, Any]) -> Iterator[Limit]:

@@ -127,8 +127,7 @@ def rounds(
     end, stop = (clock() + given for given in (protocol.seconds, _limit_s(protocol)))
     series = [TimingSeries(subject, batch, batch) for subject in subjects]
     stoppers = [Stopper(protocol.target, protocol.least, protocol.most) for _ in subjects]
-    longest = 0.0
-    number = 0
+    longest, number = 0.0, 0
     try:
         while not all(one.done for one in series):
             for one, stopper in zip(series, stoppers, strict=True):
@@ -138,10 +137,9 @@ def rounds(
                 work = _Work(baseline, device, conditions, protocol, worker, max(stop - start, GRACE_S))
                 over = longest > 0 and start >= stop
                 error = _spent(one, protocol) if over else _round(one, work, first=number % 2 == 0)
-                now = clock()
-                longest = max(longest, now - start)
-                spent = now + longest > end and len(one.answers) >= protocol.enough
-                if now + longest > stop and one.answers:  # what there is, be its last process ended
+                longest = max(longest, clock() - start)
+                spent = clock() + longest > end and len(one.answers) >= protocol.enough
+                if clock() + longest > stop and one.answers:  # what there is, be its last process ended
                     spent, error = True, None
                 if error is not None or stopper.enough(one.ratios(protocol.pairs)) or spent:
                     one.done = True

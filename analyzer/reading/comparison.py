@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from analyzer.reading.layers import tree
 from analyzer.records import Record
 from analyzer.structs import Frozen
@@ -46,3 +48,22 @@ def _own(record: Record, figure: str) -> dict[str, int | None]:
     if not found and record.layers:
         found[""] = getattr(record, figure)
     return found
+
+
+def unlike(records: Sequence[Record]) -> list[str]:
+    """What makes records' figures unlike before their architectures do: classes, images, batches; a sentence each."""
+    asked: dict[str, dict[str, object]] = {"--classes": {}, "--image": {}, "--batch": {}}
+    for record in records:
+        name, variant = record.target.shown, record.target.variant
+        if variant is not None:
+            asked["--classes"][name] = variant.classes
+        if record.input is not None and len(record.input) > 2:
+            asked["--image"][name] = "x".join(map(str, record.input[2:]))
+        asked["--batch"][name] = record.batch
+    words = {"--classes": "classes", "--image": "px", "--batch": "images a batch"}
+    return [
+        f"{', '.join(f'{name} at {value} {words[option]}' for name, value in values.items())}: unlike tasks "
+        f"({option} sets one for all of the family)"
+        for option, values in asked.items()
+        if len(set(values.values())) > 1
+    ]

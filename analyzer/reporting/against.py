@@ -30,6 +30,7 @@ def against(
         limits=own,
         front=(),
         environment=measured.environment if measured else None,
+        compared=not limits,
         generated=generated,
     )
 

@@ -37,7 +37,8 @@ class ReportData(Frozen, frozen=True, kw_only=True):
     `command` is the exact command line. `records` are all rows, failed ones included. The verdict is about
     `subject` under `limits`, compared with `baseline`; both have `layers` where they are known. `front` names the
     rows on the Pareto front of params and MACs. `generated` is an ISO time (see `now`). `searched` says, where the
-    records are a search's finds, of which space, what was seen of it and what was asked, a sentence each.
+    records are a search's finds, of which space, what was seen of it and what was asked, a sentence each. `compared`
+    says that the limits are the baseline's own figures and no budget.
     """
 
     title: str
@@ -52,6 +53,7 @@ class ReportData(Frozen, frozen=True, kw_only=True):
     timeline: tuple[TimelineStep, ...] | None = None
     witnesses: tuple[WitnessFigure, ...] = ()
     searched: tuple[str, ...] = ()
+    compared: bool = False
 
 
 def timeline_of(moments: Sequence[tuple[str, str, int]]) -> tuple[TimelineStep, ...]:

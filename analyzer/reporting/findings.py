@@ -41,6 +41,8 @@ def findings(data: ReportData) -> list[Observation]:
 
 
 def _budget(data: ReportData, subject: Record) -> Iterator[Observation]:
+    if data.compared:
+        return
     held = hold_all(subject, data.limits)
     verdict = state_of(held)
     if verdict == "over":

@@ -20,8 +20,11 @@ class Judgement:
     sentence: str
 
 
-def judge(subject: Record | None, limits: Sequence[Limit]) -> Judgement:
-    """The verdict on a record; `unknown` without a record, without figures or without limits."""
+def judge(subject: Record | None, limits: Sequence[Limit], *, compared: bool = False) -> Judgement:
+    """The verdict on a record; `unknown` without a record, without figures or without limits.
+
+    `compared`: the limits are another network's own figures and no budget, so it is bigger or not.
+    """
     if subject is None:
         return Judgement("unknown", (), "No verdict", "No variant was named to be judged.")
     name = subject.target.shown
@@ -31,6 +34,9 @@ def judge(subject: Record | None, limits: Sequence[Limit]) -> Judgement:
     if not held:
         return Judgement("unknown", (), "No budget", f"No limit was given for {name}.")
     result = state_of(held)
+    if compared:
+        word = {"over": "Bigger", "within": "Not bigger", "unknown": "Can’t be compared"}[result]
+        return Judgement(result, held, word, f"{name} has {_and([_beside(each) for each in held])}.")
     word = {"over": "Over budget", "within": "Within budget", "unknown": "Can’t be judged"}[result]
     return Judgement(result, held, word, f"{name} {_phrases(held)}.")
 
@@ -38,6 +44,11 @@ def judge(subject: Record | None, limits: Sequence[Limit]) -> Judgement:
 def ratio(judged: Judged) -> str:
     """How many times the limit."""
     return times(judged.value, judged.limit.bound)
+
+
+def _beside(judged: Judged) -> str:
+    known = judged.state != "unknown"
+    return f"{ratio(judged)} the {judged.figure.label}" if known else f"no figure for {judged.figure.label}"
 
 
 def _phrases(held: Sequence[Judged]) -> str:

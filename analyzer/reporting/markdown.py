@@ -33,7 +33,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1
 
 
 def _verdict(data: ReportData) -> Iterator[str]:
-    verdict = judge(data.subject, data.limits)
+    verdict = judge(data.subject, data.limits, compared=data.compared)
     yield f"## {_ICONS.get(verdict.state, '❔')} {escape(verdict.word)}"
     yield ""
     yield escape(verdict.sentence)

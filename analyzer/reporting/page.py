@@ -110,7 +110,7 @@ def _subject(data: ReportData) -> dict[str, Any]:
         steps = [(figure, waterfall(baseline, subject, figure)) for figure in shared]
         falls = [(figure, plots.waterfall(fall, figure, *names)) for figure, fall in steps if fall]
     return {
-        "verdict": judge(subject, data.limits),
+        "verdict": judge(subject, data.limits, compared=data.compared),
         "described": describe(subject) if subject is not None else "",
         "cards": tables.cards(data),
         "every": tables.every_figure(data),

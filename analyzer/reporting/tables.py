@@ -11,6 +11,7 @@ from markupsafe import Markup
 from analyzer.figures import FIGURES, SHARED, Figure
 from analyzer.limits import Judged, State, hold_all, state_of
 from analyzer.measurements import Measurement
+from analyzer.reading.comparison import unlike
 from analyzer.reading.layers import tree
 from analyzer.records import Record, devices_of, fields_of, standing_of
 from analyzer.reporting.data import ReportData
@@ -75,9 +76,9 @@ def _card(figure: Figure, data: ReportData, subject: Record, judged: Judged | No
     exact = figure.exact(known) if figure.unit != "rate" else ""
     bar, verdict = None, "no limit"
     if judged is not None and judged.value is not None:
-        verdict, limit = _margin(judged), judged.limit
+        verdict, limit = (_more(judged) if data.compared else _margin(judged)), judged.limit
         if limit.bound == base and lines:
-            lines[0] += ", the limit"
+            lines[0] += "" if data.compared else ", the limit"
         else:
             least = "at least " if limit.side == "least" else ""
             lines.insert(0, f"limit {least}{figure.text(limit.bound)} ({limit.source})")
@@ -99,6 +100,12 @@ def _margin(judged: Judged) -> str:
     if beyond > 0:
         return f"✗ {'over' if limit.side == 'most' else 'under'} by {judged.figure.text(beyond)}"
     return f"✓ within, {percent(-beyond, limit.bound)} left" if limit.bound else "✓ within"
+
+
+def _more(judged: Judged) -> str:
+    """How much more or less than the other's, where that is no limit."""
+    beyond = judged.limit.beyond(judged.value)
+    return f"{judged.figure.text(abs(beyond))} {'more' if beyond > 0 else 'less'}" if beyond else "the same"
 
 
 def _measured_lines(subject: Record) -> list[str]:
@@ -154,6 +161,7 @@ def trust(data: ReportData) -> list[tuple[bool, str]]:
         said.append((True, "Counts are exact integers, computed from the architecture; peaks are replayed."))
     if data.subject is not None and data.subject.uncounted:
         said.append((False, "Some operators have no formula: the counts are a lower bound."))
+    said += [(False, sentence) for sentence in unlike([data.baseline, data.subject])] if data.subject else []
     return [*said, *measured_trust(data.records)]
 
 

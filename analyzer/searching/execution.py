@@ -30,13 +30,25 @@ if TYPE_CHECKING:
     from analyzer.searching.study import Question, StudyResult
 
 
-def query_of(
-    minimize: Iterable[str], maximize: Iterable[str], constraints: Sequence[Limit], batch: int | None, best: int
-) -> Query:
-    """What is asked of a space; with no objective, the fewest params and MACs. A `batch` of None is 1.
+CAPACITY, BEST = Objective("conv_activations", maximize=True), 10
+"""What is searched for where nothing is asked, as a front of costs alone is the smallest network; and how many."""
 
-    Objectives are figures by name or short word, or several with commas. Raises UsageError on a figure that is not
-    known, or is both minimised and maximised, and where no value is within two limits.
+
+def query_of(
+    minimize: Iterable[str],
+    maximize: Iterable[str],
+    constraints: Sequence[Limit],
+    batch: int | None,
+    best: int,
+    *,
+    measured: bool = False,
+) -> Query:
+    """What is asked of a space; `measured` of what a study measures begins with. A `batch` of None is 1.
+
+    With no objective it is capacity, the most conv activations: of what is within the limits the best ten, and where
+    nothing is limited the front of that and the fewest params and MACs. Objectives are figures by name or short word,
+    or several with commas. Raises UsageError on a figure that is not known, or is both minimised and maximised, and
+    where no value is within two limits.
     """
     _require_values_between(constraints)
     low, high = _names(minimize, "--minimize"), _names(maximize, "--maximize")
@@ -44,6 +56,9 @@ def query_of(
         raise UsageError(f"{both[0]} is both minimised and maximised", where="--maximize", fix="choose one")
     objectives = (*(Objective(figure) for figure in low), *(Objective(figure, True) for figure in high))
     size = 1 if batch is None else parse_batch(batch, where="batch")
+    if not objectives and not measured:
+        limited = any(limit.side == "most" for limit in constraints)
+        objectives, best = ((CAPACITY,), best or BEST) if limited else ((CAPACITY, *Query().objectives), best)
     return Query(objectives or Query().objectives, tuple(constraints), size, best)
 
 

@@ -14,6 +14,7 @@ from analyzer.records import Record
 from analyzer.sweeping import run
 from analyzer.sweeping.executors import Executor
 from analyzer.sweeping.export import to_jsonl
+from analyzer.sweeping.kept import keep_asked
 from analyzer.sweeping.results_store import store_at
 from analyzer.sweeping.run import SweepPlan
 from analyzer.sweeping.store import Store
@@ -51,6 +52,8 @@ class SweepResult:
 def execute(plan: SweepPlan, watch: SweepWatch | None = None) -> SweepResult:
     """Counts, measures, keeps and reports what the plan says. On Ctrl-C what is finished is, and `interrupted`."""
     interrupted = False
+    if plan.files.folder is not None:
+        keep_asked(plan.files.folder, plan.files.command, plan.files.limits)
     with closing(plan.where.open()) as workers, closing(store_at(plan.files.folder, plan.files.resume)) as store:
         try:
             _conduct(plan, store, workers, watch or SweepWatch())

@@ -20,6 +20,7 @@ from analyzer.reporting.data import ReportData, TimelineStep, now, timeline_of
 from analyzer.reporting.page import read_report
 from analyzer.storing.results_file import NAME
 from analyzer.sweeping.database import Database
+from analyzer.sweeping.kept import limits_of_run
 from analyzer.sweeping.run import pareto_names, subject_of
 from analyzer.sweeping.store import read_jsonl
 
@@ -52,7 +53,13 @@ def execute(plan: ReportPlan, warn: Callable[[str], None] = lambda _: None) -> R
         records.update((record.target.name, record) for record in _records_at(path, warn))
     if not records:
         raise UsageError("has no results", where=str(plan.results[0]), fix="run a sweep first")
-    return report_data(list(records.values()), plan.limits, command=plan.command, subject=plan.subject)
+    limits = plan.limits or _limits_at(plan.results[0])
+    return report_data(list(records.values()), limits, command=plan.command, subject=plan.subject)
+
+
+def _limits_at(path: Path) -> tuple[Limit, ...]:
+    """The budget that the run had which left these results."""
+    return read_report(path).limits if path.suffix == ".html" else limits_of_run(path)
 
 
 def _records_at(path: Path, warn: Callable[[str], None]) -> list[Record]:

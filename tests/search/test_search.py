@@ -328,7 +328,8 @@ def test_bad_input(tmp_path: Path, args: list[str], says: str) -> None:
 def test_finds_are_exported_with_their_marks(tmp_path: Path, suffix: str) -> None:
     import pandas as pd
 
-    done = analyze(tmp_path, "--growth", "8:64:8", "--best", "2", "--export", f"found.{suffix}", "--format", "jsonl")
+    costs = ("--minimize", "params,macs", "--best", "2")
+    done = analyze(tmp_path, "--growth", "8:64:8", *costs, "--export", f"found.{suffix}", "--format", "jsonl")
     assert done.returncode == 0, done.stderr
     printed = [json.loads(line) for line in done.stdout.splitlines()]
     path = tmp_path / f"found.{suffix}"
@@ -432,3 +433,19 @@ def test_from_python_the_front_is_a_data_frame() -> None:
     assert (front["params"] <= 7_978_856).all()
     name = front.index[0]
     assert an.analyze(name).params == front.loc[name, "params"]
+
+
+def test_without_an_objective_capacity_is_searched_for_and_said(tmp_path: Path) -> None:
+    """A front of costs alone would be the one smallest network."""
+    space = ["--growth", "8:64:8", "--compression", "0.25,0.5"]
+    done = analyze(tmp_path, *space, "--max-params", "400k", "--format", "jsonl")
+    assert "nothing to optimise was named" in done.stderr
+    assert "most conv_activations" in done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    variants = [Variant(growth=growth, compression=share) for growth in range(8, 65, 8) for share in (0.25, 0.5)]
+    each = [record(variant, 1, layers=False) for variant in variants]
+    allowed = sorted((r.conv_activations for r in each if r.params <= 400_000), reverse=True)
+    assert [row["conv_activations"] for row in found] == allowed[:10]
+    front = [json.loads(line) for line in analyze(tmp_path, *space, "--format", "jsonl").stdout.splitlines()]
+    assert len(front) > 1
+    assert max(row["conv_activations"] for row in front) == max(r.conv_activations for r in each)
