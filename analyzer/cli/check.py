@@ -19,6 +19,9 @@ from analyzer.budget.outputs.facts import headline, title
 from analyzer.budget.several import check_each, configurations
 from analyzer.budget.verdict import Verdict
 from analyzer.cli.base import Verb, say
+from analyzer.cli.completion import models as models_here
+from analyzer.cli.completion import outputs as outputs_known
+from analyzer.cli.completion import words
 from analyzer.cli.options import timeout_option
 from analyzer.cli.streams import standing
 from analyzer.errors import UsageError, did_you_mean
@@ -39,13 +42,25 @@ def _key(context: click.Context, option: click.Parameter, value: str) -> str:
               help="Count the merge base's models anew, in a git worktree.  [default: what grew too much]")  # fmt: skip
 @click.option("--budget-from", type=click.Choice(BUDGETS_FROM), default="head", show_default=True,
               help="`base`: the merge base's budgets hold, so that a branch can't raise its own.")  # fmt: skip
-@click.option("--model", "models", multiple=True, metavar="NAME", help="Check this model alone; repeatable.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=words(models_here),
+    help="Check this model alone; repeatable.",
+)
 @timeout_option
-@click.option("--output", "outputs", multiple=True, metavar="FORMAT[=PATH]",
+@click.option("--output", "outputs", multiple=True, metavar="FORMAT[=PATH]", shell_complete=words(outputs_known),
               help=f"Write the verdict as {', '.join(FORMATS)}; repeatable.  [default: table]")  # fmt: skip
 @click.option("--comment-key", default="", metavar="NAME", callback=_key,
               help="Tells the comments of several jobs on one pull request apart.")  # fmt: skip
-@click.option("--update-budget", metavar="NAME", help="Ask whether to accept what this model is over, and write it.")
+@click.option(
+    "--update-budget",
+    metavar="NAME",
+    shell_complete=words(models_here),
+    help="Ask whether to accept what this model is over, and write it.",
+)
 @click.option("--exit-zero", is_flag=True, help="End with 0 whatever was found.")
 def command(
     configs: tuple[str, ...], against: str | None, rebuild: bool | None, budget_from: str, models: tuple[str, ...],

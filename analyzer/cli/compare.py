@@ -12,6 +12,7 @@ import click
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
+from analyzer.cli.completion import figures, words
 from analyzer.cli.layout import figure_cell, signed_cell
 from analyzer.cli.options import (
     NewFile,
@@ -36,7 +37,13 @@ from analyzer.targets.resolving import resolve
 @batch_option
 @input_option
 @click.option(
-    "--by", "by", default="params", show_default=True, metavar="FIGURE", help="The figure whose layers are compared."
+    "--by",
+    "by",
+    default="params",
+    show_default=True,
+    metavar="FIGURE",
+    shell_complete=words(figures),
+    help="The figure whose layers are compared.",
 )
 @click.option(
     "--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="Layers to print for each pair."

@@ -14,6 +14,7 @@ from analyzer.budget.figures import STATIC, TRACKED
 from analyzer.budget.history import MOST, History, HistoryEntry, history
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
+from analyzer.cli.completion import models, words
 from analyzer.cli.options import NewFile, config_option, format_option
 from analyzer.figures import known
 from analyzer.files import csv_text, write_text
@@ -24,7 +25,14 @@ _HEADINGS = ("commit", "day", "model")
 
 @click.command("history", cls=Verb)
 @config_option
-@click.option("--model", "models", multiple=True, metavar="NAME", help="Show this model alone; repeatable.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=words(models),
+    help="Show this model alone; repeatable.",
+)
 @click.option("--figure", "figures", type=click.Choice(STATIC), multiple=True, metavar="NAME",
               help=f"A figure to show; repeatable.  [default: {', '.join(TRACKED)}]")  # fmt: skip
 @click.option("--last", type=click.IntRange(1, 10_000), default=MOST, show_default=True, metavar="N",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import click
 
 from analyzer.architecture.axes import AXES
-from analyzer.architecture.network import PRESETS
+from analyzer.cli import completion
 from analyzer.distribution import NAME
 from analyzer.errors import UsageError
 from analyzer.figures import LIMITED, Figure
@@ -35,6 +36,7 @@ def family_options(*, many: bool) -> Callable[[F], F]:
                 f"axis_{axis.field}",
                 multiple=many,
                 metavar="VALUES" if many else "VALUE",
+                shell_complete=completion.words(partial(completion.axis_values, axis.field), listed=axis.values.lists),
                 help=axis.help + ".",
             )(function)
         return function
@@ -125,8 +127,8 @@ class TargetName(click.ParamType[str]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[click.shell_completion.CompletionItem]:
-        """Presets that begin so."""
-        return [click.shell_completion.CompletionItem(name) for name in PRESETS if name.startswith(incomplete)]
+        """Presets that begin so, and what a file offers after its colon."""
+        return completion.targets(incomplete)
 
 
 def _name(param: click.Parameter | None) -> str:
@@ -242,7 +244,12 @@ def wait_option(function: F) -> F:
 def device_option(function: F) -> F:
     """`--device`."""
     return click.option(
-        "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps."
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="NAME",
+        shell_complete=completion.words(completion.devices),
+        help="auto, cpu, cuda, cuda:1 or mps.",
     )(function)
 
 

@@ -14,6 +14,7 @@ from analyzer import units
 from analyzer.architecture.axes import axis
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, is_quiet, say
+from analyzer.cli.completion import figures, measured, words
 from analyzer.cli.layout import figure_cell
 from analyzer.cli.options import Count as CountType
 from analyzer.cli.options import (
@@ -58,13 +59,13 @@ SHOWN, MOST_UNUSED = 40, 5
 def _bounds(function: Any) -> Any:
     for figure in reversed(LIMITED):
         helps = {"max": "Most {} allowed (7.98M, 100MiB; inclusive).", "min": "Least {} allowed."}
-        for side, words in helps.items():
+        for side, said in helps.items():
             function = click.option(
                 f"--{side}-{figure.word}",
                 f"{side}_{figure.name}",
                 type=CountType(figure),
                 metavar="N",
-                help=words.format(figure.name),
+                help=said.format(figure.name),
             )(function)
     return function
 
@@ -76,9 +77,16 @@ def _bounds(function: Any) -> Any:
 @click.option(
     "--under", type=TargetName(), metavar="TARGET", help="No more than this target's params, MACs, saved bytes."
 )
-@click.option("--minimize", multiple=True, metavar="FIGURES", help="Figures to minimise.")
+@click.option(
+    "--minimize",
+    multiple=True,
+    metavar="FIGURES",
+    shell_complete=words(figures, listed=True),
+    help="Figures to minimise.",
+)
 @click.option(
     "--maximize",
+    shell_complete=words(figures, listed=True),
     multiple=True,
     metavar="FIGURES",
     help="Figures to maximise.  [default: conv_activations, a network's capacity, under the limits]",
@@ -86,6 +94,7 @@ def _bounds(function: Any) -> Any:
 @click.option(
     "--objective",
     "measured",
+    shell_complete=words(measured, listed=True),
     multiple=True,
     metavar="FIGURES",
     help="Measured figures to search by: measured_latency_s, measured_images_per_s, measured_ratio "

@@ -11,14 +11,14 @@ MOST_BYTES, MOST_NAMED = 1_000_000, 5
 def attribute_cure(text: str) -> str:
     """What to write in place of a file's name alone: with the classes and functions that are in it."""
     path = Path(text)
-    names = _offered(path)
+    names = offered(path)
     if names:
         return "add the attribute that is meant: " + " or ".join(f"{text}:{name}" for name in names[:MOST_NAMED])
     missing = "" if path.is_file() else "there is no such file; "
     return f"{missing}add the attribute, such as {text}:build"
 
 
-def _offered(path: Path) -> list[str]:
+def offered(path: Path) -> list[str]:
     """Public classes and functions of a file's top, modules first; none where it can't be read."""
     try:
         if path.suffix != ".py" or path.stat().st_size > MOST_BYTES:
