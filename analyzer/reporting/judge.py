@@ -35,7 +35,9 @@ def judge(subject: Record | None, limits: Sequence[Limit], *, compared: bool = F
         return Judgement("unknown", (), "No budget", f"No limit was given for {name}.")
     result = state_of(held)
     if compared:
-        word = {"over": "Bigger", "within": "Not bigger", "unknown": "Can’t be compared"}[result]
+        bigger = [each.figure.label for each in held if each.state == "over"]
+        more = "Bigger" + (f" in {_and(bigger)}" if 0 < len(bigger) < len(held) else "")
+        word = {"over": more, "within": "Not bigger", "unknown": "Can’t be compared"}[result]
         return Judgement(result, held, word, f"{name} has {_and([_beside(each) for each in held])}.")
     word = {"over": "Over budget", "within": "Within budget", "unknown": "Can’t be judged"}[result]
     return Judgement(result, held, word, f"{name} {_phrases(held)}.")

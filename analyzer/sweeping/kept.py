@@ -14,7 +14,7 @@ from analyzer.structs import Frozen
 ASKED = "asked.json"
 
 
-class Asked(Frozen, frozen=True, kw_only=True):
+class SweepAsked(Frozen, frozen=True, kw_only=True):
     """The command that asked, and its limits."""
 
     command: tuple[str, ...]
@@ -23,7 +23,7 @@ class Asked(Frozen, frozen=True, kw_only=True):
 
 def keep_asked(folder: Path, command: Sequence[str], limits: Sequence[Limit]) -> None:
     """Writes it, in place of what an earlier run asked."""
-    asked = Asked(command=tuple(command), limits=tuple(limits))
+    asked = SweepAsked(command=tuple(command), limits=tuple(limits))
     write_text(folder / ASKED, msgspec.json.encode(asked).decode() + "\n")
 
 
@@ -31,6 +31,6 @@ def limits_of_run(path: Path) -> tuple[Limit, ...]:
     """Those of the run that left a folder, or a file in one; none where it had none or did not say."""
     try:
         place = (path if path.is_dir() else path.parent) / ASKED
-        return msgspec.json.decode(place.read_bytes(), type=Asked).limits
+        return msgspec.json.decode(place.read_bytes(), type=SweepAsked).limits
     except (OSError, msgspec.MsgspecError):
         return ()

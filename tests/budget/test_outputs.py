@@ -118,7 +118,7 @@ def test_json_holds_the_whole_verdict() -> None:
 
 def test_table_shows_figures_in_columns() -> None:
     lines = [line.split() for line in render(FAILED, "table").splitlines()]
-    assert ["params", "2,500", "1,800", "+700", "(+38.9", "%)", "2,000", "−500"] in lines
+    assert ["params", "(exact)", "2,500", "1,800", "+700", "(+38.9", "%)", "2,000", "−500"] in lines
     assert render(FAILED, "table").splitlines()[-1] == (
         "Over budget: 1 error and 1 warning in 1 model. Compared with analyzer.lock."
     )
