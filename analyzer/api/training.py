@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from analyzer.architecture.variant import Variant
 from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, resolve
 from analyzer.training.dividing import Division
-from analyzer.training.execution import RunOutcome, execute
+from analyzer.training.execution import execute
 from analyzer.training.planning import TrainPlan, TrainWatch
 from analyzer.training.recipe import recipe
-from analyzer.training.run_records import Config, Epoch
+from analyzer.training.run_records import Config, Epoch, RunOutcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ class Runs:
 def train(
     targets: Variant | str | Sequence[Variant | str], data: Any, *, out: str | Path, image: int | None = None,
     seeds: Sequence[int] = (0,), folds: int | None = None, fractions: tuple[float, float, float] = (70, 10, 20),
-    split_seed: int = 0, split: str | Path | None = None, inputs: Sequence[str] = (),
+    split_seed: int = 0, split: str | Path | None = None, allow_leaks: bool = False, inputs: Sequence[str] = (),
     kwargs: Mapping[str, Any] | None = None, device: str = "auto", threads: int | None = None, workers: int = 0,
     best: bool = False, accept: bool = False, quiet: bool = False, **training: Any,
 ) -> Runs:  # fmt: skip
@@ -58,16 +58,16 @@ def train(
     the data does not divide is divided by `fractions`, duplicates kept together. `training` are the fields of
     training.recipe.Recipe: epochs, lr, optimizer, schedule, batch, weight_decay, momentum, augment, classes_weighted,
     amp, channels_last, compile, train_accuracy_every. Called again with the same `out` it goes on where it was; on a
-    CPU with as many threads the result has the same bits as an unbroken run's. `threads` sets torch's for good.
+    CPU with as many threads the result has the same bits as an unbroken run's.
 
     Raises UsageError on data, options or an `out` that can't be; KeyboardInterrupt once all is saved.
     """
     each = [targets] if isinstance(targets, (Variant, str)) else targets
+    division = Division(fractions, split_seed, folds, None if split is None else Path(split), allow_leaks)
     plan = TrainPlan(
         targets=tuple(_resolved(target, kwargs, inputs) for target in each), data=data, out=Path(out),
         recipe=recipe(training), image=image, seeds=tuple(seeds),
-        division=Division(fractions, split_seed, folds, None if split is None else Path(split)), device=device,
-        threads=threads, workers=workers, best=best, accept=accept,
+        division=division, device=device, threads=threads, workers=workers, best=best, accept=accept,
     )  # fmt: skip
     say = _nothing if quiet else _to_stderr
 

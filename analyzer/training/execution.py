@@ -14,7 +14,7 @@ from analyzer.files import locked
 from analyzer.processes import Asked, finishing
 from analyzer.storing.results_file import NAME
 from analyzer.training.planning import TrainPlan, TrainWatch, prepare
-from analyzer.training.run_records import Config, Epoch, changes
+from analyzer.training.run_records import Config, Epoch, RunOutcome, changes
 
 if TYPE_CHECKING:
     from analyzer.training.preflight import Need, Pace
@@ -30,15 +30,6 @@ class Preflight:
     pace: Pace | None
     left: int
     doubts: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class RunOutcome:
-    """A run's configuration and its epochs; `error` where it could not go on."""
-
-    config: Config
-    epochs: tuple[Epoch, ...]
-    error: TrainingError | None = None
 
 
 @dataclass(frozen=True)
@@ -105,8 +96,22 @@ def _shown(value: object) -> str:
 
 def dry_run(plan: TrainPlan, watch: TrainWatch) -> list[Preflight]:
     """What the plan would take; nothing is written but how the images are divided."""
-    jobs = prepare(plan, watch)
-    return list(preflights(plan, jobs, watch))
+    with threads(plan.threads):
+        return list(preflights(plan, prepare(plan, watch), watch))
+
+
+@contextlib.contextmanager
+def threads(asked: int | None) -> Iterator[None]:
+    """torch's threads for what is inside (None: as they are), and then as they were."""
+    import torch
+
+    before = torch.get_num_threads()
+    if asked is not None:
+        torch.set_num_threads(asked)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 # -- the runs --------------------------------------------------------------------------------------------------
@@ -125,29 +130,24 @@ def execute(plan: TrainPlan, watch: TrainWatch) -> TrainResult:
             raise UsageError(
                 "another process trains there", where=str(plan.out), fix="wait for it, or choose another --out"
             ) from None
-        asked = stack.enter_context(finishing())
+        stack.enter_context(threads(plan.threads))
         begun: list[RunOutcome] = []
         try:
-            _execute(plan, watch, asked, begun)
+            _execute(plan, watch, begun)
         except KeyboardInterrupt:
             return TrainResult(tuple(begun), True)
         return TrainResult(tuple(begun), False)
 
 
-def _execute(plan: TrainPlan, watch: TrainWatch, asked: Asked, begun: list[RunOutcome]) -> None:
+def _execute(plan: TrainPlan, watch: TrainWatch, begun: list[RunOutcome]) -> None:
     from analyzer.training.runs_file import RunsFile
 
-    jobs = prepare(plan, watch)
-    ready = []
-    for each in preflights(plan, jobs, watch):
-        ready.append(each)
-        if asked.to_end:
-            raise KeyboardInterrupt
+    ready = list(preflights(plan, prepare(plan, watch), watch))
     for sentence in told(ready):
         watch.say(sentence)
     for doubt in dict.fromkeys(doubt for each in ready for doubt in each.doubts):
         watch.warn(doubt)
-    with contextlib.closing(RunsFile(plan.out / NAME, create=True)) as runs:
+    with contextlib.closing(RunsFile(plan.out / NAME, create=True)) as runs, finishing() as asked:
         for each in ready:
             error = _train(each, runs, watch, asked, begun)
             begun[-1:] = [RunOutcome(each.job.config, tuple(runs.epochs(each.job.config.run)), error)]

@@ -78,14 +78,12 @@ def prepare(plan: TrainPlan, watch: TrainWatch) -> list[TrainJob]:
     from analyzer.training.feeding import Feed
 
     device = pick_device(plan.device)
-    if plan.threads is not None:
-        torch.set_num_threads(plan.threads)
     source = open_source(plan.data)
     trainees = _trainees(plan, source)
     parts = divided(source, plan.out, plan.division, accept=plan.accept, say=watch.say, warn=watch.warn)
+    sizes = dict.fromkeys((trainee.image, trainee.channels) for trainee in trainees)
     feeds = {
-        size: Feed(source, *size, workers=plan.workers, cache_bytes=plan.cache_bytes // max(len(trainees), 1))
-        for size in dict.fromkeys((trainee.image, trainee.channels) for trainee in trainees)
+        size: Feed(source, *size, workers=plan.workers, cache_bytes=plan.cache_bytes // len(sizes)) for size in sizes
     }
     about = _About(data_digest(source, parts), source.classes, Machine(
         device=device.type, threads=torch.get_num_threads(), torch=str(torch.__version__).partition("+")[0]

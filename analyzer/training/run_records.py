@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from analyzer.errors import TrainingError
 from analyzer.structs import Frozen, Some, Span, Whole
 from analyzer.training.recipe import Recipe
 
@@ -86,6 +88,15 @@ class Epoch(Frozen, frozen=True, kw_only=True):
             f"Train_loss: {self.log_train_loss:.3f}, Test_acc: {test_accuracy:.1f}, Test_loss: {test_loss:.3f}, "
             f"Lr: {self.lr:.2E}"
         )
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """A run's configuration and its epochs; `error` where it could not go on."""
+
+    config: Config
+    epochs: tuple[Epoch, ...]
+    error: TrainingError | None = None
 
 
 def changes(before: Config, now: Config) -> Iterator[tuple[str, Any, Any]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from analyzer.errors import DamageWarning, UsageError
 from analyzer.seals import checksum, decoded
 from analyzer.storing.results_file import ResultsFile, origin_here
-from analyzer.training.run_records import Config, Epoch
+from analyzer.training.run_records import Config, Epoch, RunOutcome
 
 T = TypeVar("T")
 FLOAT = np.dtype("<f4")
@@ -80,6 +82,26 @@ class RunsFile(ResultsFile):
             return None
         return np.frombuffer(blob, FLOAT).reshape(-1, classes)
 
+    def outcomes(self) -> list[RunOutcome]:
+        """Every run with its epochs, in the order in which they began."""
+        return [RunOutcome(config, tuple(self.epochs(run))) for run, config in self.configs().items()]
+
+    def take(self, other: RunsFile) -> int:
+        """Takes over the runs that another file has and this one has not, whole ones; how many."""
+        there = self.configs()
+        wanted = [run for run in other.configs() if run not in there]
+        with self.transaction():
+            for table in ("runs", "epochs", "predictions"):
+                for run in wanted:
+                    for row in other.stored(table, run):
+                        self._db.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+        return len(wanted)
+
+    def stored(self, table: str, run: str) -> list[tuple[object, ...]]:
+        """A run's rows of one table, as they lie there."""
+        with self.told():
+            return self._db.execute(f"SELECT * FROM {table} WHERE run = ?", (run,)).fetchall()
+
     def _read(self, row: tuple[object, ...], keys: int, kind: type[T]) -> T | None:
         *cells, seal = row
         if seal != checksum(*cells):
@@ -97,3 +119,13 @@ class RunsFile(ResultsFile):
 
 def _seal(run: str, epoch: int, split: str, blob: bytes) -> str:
     return checksum(run, epoch, split, hashlib.sha256(blob).hexdigest())
+
+
+def merge_runs(path: Path, sources: Sequence[Path]) -> int:
+    """Adds the runs of other files to one; a run that is there stays as it is. How many were added."""
+    with contextlib.closing(RunsFile(path, create=True)) as runs:
+        taken = 0
+        for source in sources:
+            with contextlib.closing(RunsFile(source)) as other:
+                taken += runs.take(other)
+    return taken

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
-from trainings import TINY, bits, trained
+from trainings import TINY, bits, trained, uneven
 
 from analyzer.architecture.variant import Variant
 from analyzer.building.modules import build
@@ -57,6 +57,7 @@ def images_of(data: Path, indices: tuple[int, ...]) -> tuple[torch.Tensor, torch
     ids=["adam", "adamw", "sgd", "class weights"],
 )
 def test_two_epochs_are_a_plain_torch_loop(data: Path, tmp_path: Path, said: dict, make: object) -> None:
+    data = uneven(data, tmp_path / "data")
     runs = trained(data, tmp_path, PLAIN, image=16, augment=(), lr=0.01, seeds=(7,), **said)
     (outcome,) = runs.runs
     split = read_split(tmp_path / "split.json", open_source(data))
