@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from analyzer import units
 from analyzer.errors import TrainingError, UsageError
 from analyzer.files import locked
 from analyzer.processes import Asked, finishing
@@ -55,7 +56,7 @@ def preflights(plan: TrainPlan, jobs: Sequence[TrainJob], watch: TrainWatch) -> 
         there = _begun(job, plan)
         job, done = there if there is not None else (job, 0)
         left = job.config.recipe.epochs - done
-        need = preflight.Need(None, job.config.micro, "nothing is left to do")
+        need = preflight.Need(None, job.config.micro, 0, "nothing is left to do")
         if left > 0:
             need = preflight.need(job, preflight.free_bytes(job.device))
             job = replace(job, config=msgspec.structs.replace(job.config, micro=need.micro))
@@ -206,24 +207,23 @@ def _train_within_memory(job: TrainJob, runs: Any, watch: TrainerWatch, warn: Ca
 
 
 def told(ready: Sequence[Preflight]) -> Iterator[str]:
-    """The preflight in words, one line a run, and the whole time."""
-    from analyzer import units
-
+    """The preflight in words: the images, a line a run, the whole time."""
+    for images in dict.fromkeys(each.job.config.images for each in ready):
+        train, val, test = images
+        classes = len(ready[0].job.config.classes)
+        yield f"{train:,} images to train on, {val:,} to validate, {test:,} to test; {classes} classes"
     whole = 0.0
     for each in ready:
-        config, pace = each.job.config, each.pace
-        train, val, test = config.images
+        config, need = each.job.config, each.need
         if not each.left:
-            yield f"{config.run}: trained, {config.recipe.epochs} epochs"
+            yield f"{config.shown}: trained, {config.recipe.epochs} epochs"
             continue
-        memory = units.mib(each.need.peak_bytes) if each.need.peak_bytes else f"not predicted ({each.need.why})"
-        share = each.left / config.recipe.epochs
-        seconds = 0.0 if pace is None else share * pace.run_s(each.job)
+        seconds = 0.0 if each.pace is None else each.left / config.recipe.epochs * each.pace.run_s(each.job)
         whole += seconds
+        memory = f"not predicted ({need.why})" if need.peak_bytes is None else units.mib(need.peak_bytes)
         yield (
-            f"{config.run}: {train:,} images to train on, {val:,} to validate, {test:,} to test, "
-            f"{len(config.classes)} classes; predicted peak {memory} at {each.need.micro}; "
-            f"{each.left} epochs, about {units.seconds(seconds)}"
+            f"{config.shown}: {each.left} epochs, about {units.span(seconds)}; predicted peak {memory} at "
+            f"{need.micro} images, {units.format_gib(need.free_bytes)} free"
         )
     if len(ready) > 1 and whole:
-        yield f"about {units.seconds(whole)} in all, by three timed steps of each network"
+        yield f"about {units.span(whole)} in all, by three timed steps of each network"

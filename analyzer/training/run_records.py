@@ -47,6 +47,11 @@ class Config(Frozen, frozen=True, kw_only=True):
     micro: Some
     machine: Machine
 
+    @property
+    def shown(self) -> str:
+        """The run as people call it: `densenet121, seed 0, fold 1`."""
+        return f"{self.label}, seed {self.seed}" + ("" if self.fold is None else f", fold {self.fold}")
+
 
 class Epoch(Frozen, frozen=True, kw_only=True):
     """What an epoch came to, counted from 1.
