@@ -19,6 +19,23 @@ from analyzer.training.dividing import Division
 from analyzer.training.execution import dry_run, execute, told
 from analyzer.training.planning import TrainPlan, TrainWatch
 from analyzer.training.recipe import DEFAULT, Amp, OptimizerName, Schedule, recipe
+from analyzer.training.run_records import Outcome, outcome_of
+
+OUTCOME = Outcome()
+
+
+class Train(Verb):
+    """`analyze train`, and under it `compare`, which is no network's name."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of what was asked for."""
+        if args[:1] == ["compare"]:
+            from analyzer.cli.train_compare import command as compare
+
+            return compare.make_context(f"{info_name} compare", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
 
 
 def _words(value: str) -> tuple[str, ...]:
@@ -40,7 +57,7 @@ def _shares(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
     return train, val, test
 
 
-@click.command("train", cls=Verb)
+@click.command("train", cls=Train)
 @click.argument("targets", nargs=-1, required=True, type=TargetName())
 @click.option(
     "--data",
@@ -149,6 +166,21 @@ def _shares(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
 @click.option("--best", is_flag=True, help="Also keep best.safetensors, by validation accuracy.")
 @click.option("--allow-leaks", is_flag=True, help="Train although given parts share images; said.")
 @click.option("--tensorboard", is_flag=True, help="Also write OUT/tensorboard (an extra).")
+@click.option(
+    "--outcome-epoch",
+    type=click.Choice(["last", "validation"]),
+    default=OUTCOME.epoch,
+    show_default=True,
+    help="Declared now: which epoch counts in `train compare`.",
+)
+@click.option(
+    "--margin",
+    type=float,
+    default=OUTCOME.margin,
+    show_default=True,
+    metavar="SHARE",
+    help="Declared now: the difference that would matter (0.03: 3 points).",
+)
 @click.option("--accept", is_flag=True, help="Go on with runs whose data, recipe or machine changed.")
 @click.option("--dry-run", is_flag=True, help="Say what it would take, and stop.")
 @device_option
@@ -161,6 +193,7 @@ def command(targets: tuple[str, ...], format_: str, dry_run: bool, **options: An
 
     Each epoch is kept in DIR/results.db, each network in DIR/runs. Whatever ends it, the same command goes on where it
     was; on a CPU, with as many threads, to the same bits. Test accuracy is shown each epoch and chooses nothing.
+    `analyze train compare DIR [A B]` says what two networks' runs show.
     """
     board = options.pop("tensorboard")
     plan = _plan(targets, options)
@@ -191,10 +224,13 @@ def _plan(targets: tuple[str, ...], options: dict[str, Any]) -> TrainPlan:
         options.pop("split_file"),
         options.pop("allow_leaks"),
     )
+    outcome = outcome_of({"epoch": options.pop("outcome_epoch"), "margin": options.pop("margin")})
     places = {name: options.pop(name) for name in
               ("data", "out", "seeds", "device", "threads", "workers", "best", "accept")}  # fmt: skip
     said = {**options, "augment": _words(options["augment"])}
-    return TrainPlan(targets=tuple(resolved), recipe=recipe(said), image=image, division=division, **places)
+    return TrainPlan(
+        targets=tuple(resolved), recipe=recipe(said), image=image, division=division, outcome=outcome, **places
+    )
 
 
 def _dry(plan: TrainPlan) -> int:

@@ -162,7 +162,7 @@ def _train(
 
     job = ready.job
     config = job.config
-    runs.begin(config)
+    runs.begin(config, {name: job.images(name) for name in ("val", "test")})
     watch.began(config, config.recipe.epochs - ready.left)
     epochs: list[Epoch] = list(runs.epochs(config.run))
     begun.append(RunOutcome(config, tuple(epochs)))
@@ -225,5 +225,17 @@ def told(ready: Sequence[Preflight]) -> Iterator[str]:
             f"{config.shown}: {each.left} epochs, about {units.span(seconds)}; predicted peak {memory} at "
             f"{need.micro} images, {units.format_gib(need.free_bytes)} free"
         )
+    yield from _sight(ready)
     if len(ready) > 1 and whole:
         yield f"about {units.span(whole)} in all, by three timed steps of each network"
+
+
+def _sight(ready: Sequence[Preflight]) -> Iterator[str]:
+    """What as many pairs as there are can see, where two networks are trained from the same seeds."""
+    from analyzer.training.statistics import detectable
+
+    networks = {each.job.config.network for each in ready}
+    pairs = len({(each.job.config.seed, each.job.config.fold) for each in ready})
+    sees = detectable(pairs, 3.0) if len(networks) > 1 else None
+    if sees is not None:
+        yield f"{pairs} pairs see {sees:.1f} points, 80 times in 100, where pairs' differences have an SD of 3"

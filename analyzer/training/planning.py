@@ -15,7 +15,7 @@ from analyzer.storing.results_file import NAME
 from analyzer.targets.resolving import Resolved
 from analyzer.training.dividing import Division, Parts, data_digest, divided
 from analyzer.training.recipe import Recipe
-from analyzer.training.run_records import Config, Epoch, Machine
+from analyzer.training.run_records import Config, Epoch, Machine, Outcome
 from analyzer.training.trainees import Trainee, trainee_of
 from analyzer.units import GIB
 
@@ -59,6 +59,7 @@ class TrainPlan:
     threads: int | None = None
     workers: int = 0
     cache_bytes: int = 2 * GIB
+    outcome: Outcome = field(default_factory=Outcome)
     best: bool = False
     accept: bool = False
 
@@ -128,7 +129,8 @@ def _job(
     config = Config(
         run=run, network=trainee.name, label=trainee.label, image=trainee.image, classes=about.classes,
         data=about.data, split=split.digest, images=(len(split.train), len(split.val), len(split.test)), seed=seed,
-        fold=part.fold, recipe=plan.recipe, micro=min(plan.recipe.batch, len(split.train)), machine=about.machine,
+        fold=part.fold, recipe=plan.recipe, outcome=plan.outcome,
+        micro=min(plan.recipe.batch, len(split.train)), machine=about.machine,
     )  # fmt: skip
     _require_trainable(config)
     folder = plan.out / "runs" / run

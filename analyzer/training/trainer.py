@@ -51,6 +51,11 @@ class TrainJob:
     best: bool = False
     augment: Callable[[Tensor, int, int, Indices], Tensor] | None = None
 
+    def images(self, split: str) -> tuple[list[str], NDArray[np.int64]]:
+        """The names and labels of a split's images."""
+        indices = list(getattr(self.split, split))
+        return [self.feed.source.keys[index] for index in indices], self.feed.labels[indices]
+
 
 @dataclass(frozen=True)
 class TrainerWatch:
