@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from analyzer.training.runs_file import RunsFile
 
 
-class Judged(Frozen, frozen=True, kw_only=True):
+class JudgedDifference(Frozen, frozen=True, kw_only=True):
     """A difference, A minus B in points, with its intervals and the verdict in words; `about` says of what."""
 
     about: str
@@ -39,7 +39,7 @@ class RunComparison(Frozen, frozen=True, kw_only=True):
     pairs: tuple[str, ...]
     epoch: str
     margin: float
-    judged: tuple[Judged, ...]
+    judged: tuple[JudgedDifference, ...]
     levels: tuple[float, ...]
     doubts: tuple[str, ...]
 
@@ -128,7 +128,7 @@ def _counting(outcome: RunOutcome) -> Epoch:
 # -- differences -----------------------------------------------------------------------------------------------
 
 
-def _accuracy(runs: RunsFile, pairs: Sequence[Pair], margin: float) -> Judged:
+def _accuracy(runs: RunsFile, pairs: Sequence[Pair], margin: float) -> JudgedDifference:
     """Test accuracy at the declared epoch: by seeds, by images where the logits are kept, by both."""
     differences, right, groups = [], [], []
     splits: dict[str, int] = {}
@@ -188,8 +188,8 @@ def gap_at(epochs: Sequence[Epoch], level: float) -> float | None:
 # -- verdicts --------------------------------------------------------------------------------------------------
 
 
-def _judged(about: str, estimates: tuple[Estimate, ...], margin: float) -> Judged:
-    return Judged(about=about, estimates=estimates, verdict=verdict(estimates[-1], estimates[0], margin))
+def _judged(about: str, estimates: tuple[Estimate, ...], margin: float) -> JudgedDifference:
+    return JudgedDifference(about=about, estimates=estimates, verdict=verdict(estimates[-1], estimates[0], margin))
 
 
 def verdict(widest: Estimate, seeds: Estimate, margin: float) -> str:
