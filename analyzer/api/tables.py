@@ -57,7 +57,7 @@ class Comparison:
 
     def frame(self) -> pd.DataFrame:
         """Figures as rows, targets as columns, then each target's ratio to the first."""
-        shown = [figure.name for figure in FIGURES.values() if figure.static]
+        shown = [figure.name for figure in FIGURES.values() if figure.standing != "measured"]
         table = frame(self.records)[shown].T.dropna(how="all")
         first = table.iloc[:, 0]
         for record in self.records[1:]:

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any, get_args
 
 from analyzer.architecture.axes import AXES, Axis, Change, alternatives
-from analyzer.architecture.facts import CONVOLUTIONS, Op, Part, Scope
+from analyzer.architecture.facts import Op, Part, Scope
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError
@@ -97,7 +97,7 @@ def _sorted(items: Iterable[tuple[str, dict[str, int]]]) -> list[Share]:
 
 
 def _role(scope: Scope, op: Op, part: Part | None) -> str:
-    if op.kind not in CONVOLUTIONS:
+    if op.kind != "convolution":
         return op.role
     if part is not None and part.kind in ("transition", "stem"):
         return part.kind
@@ -105,7 +105,7 @@ def _role(scope: Scope, op: Op, part: Part | None) -> str:
         return "shortcut"
     if op.role != "1x1":
         return op.role
-    first = next(step for step in scope.steps if not isinstance(step, Scope) and step.kind in CONVOLUTIONS)
+    first = next(step for step in scope.steps if not isinstance(step, Scope) and step.kind == "convolution")
     return "1x1 in" if op is first else "1x1 out"
 
 
