@@ -82,8 +82,8 @@ class Finding(Frozen, frozen=True, kw_only=True):
     fix: str = ""
     figure: str | None = None
     group: str | None = None
-    value: int | None = None
-    limit: int | None = None
+    value: int | float | None = None
+    limit: int | float | None = None
     base: int | None = None
     changes: tuple[Payer, ...] = ()
     message: str | None = None
@@ -100,9 +100,9 @@ class Budgeted(Frozen, frozen=True, kw_only=True):
     """One figure of one model (or of a group of its layers): value, baseline, and the limit that binds (the least)."""
 
     figure: str
-    value: int | None
+    value: int | float | None
     base: int | None = None
-    limit: int | None = None
+    limit: int | float | None = None
     group: str | None = None
 
 
@@ -149,7 +149,8 @@ class Verdict(Frozen, frozen=True, kw_only=True):
             for line in model.figures
         ]
         table = pd.DataFrame(rows, columns=columns)
-        table[columns[3:]] = table[columns[3:]].astype("Int64")
+        whole = [name for name in columns[3:] if not any(isinstance(value, float) for value in table[name])]
+        table[whole] = table[whole].astype("Int64")
         return table
 
     def _repr_html_(self) -> str:
