@@ -12,11 +12,12 @@ import msgspec
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
 from analyzer.cli.options import format_option
-from analyzer.reading.latency import Profile
+from analyzer.reading.latency import Band, Profile
 from analyzer.reading.profiles import SHIPPED, files, read_profile
 
 HEADINGS = (
-    "name", "device", "settings", "batch", "mean error", "median", "90 % band", "Spearman", "fitted to", "made",
+    "name", "device", "settings", "batch", "error: plain", "depthwise", "attention", "90 % band, plain", "Spearman",
+    "fitted to", "made",
 )  # fmt: skip
 
 
@@ -25,7 +26,9 @@ HEADINGS = (
 def command(format_: str) -> None:
     """Devices with a profile: those that ship, and your own (`analyze calibrate --name`).
 
-    Errors are relative, on families (your own: variants) that were left out of the fit. --on NAME predicts on one.
+    Errors are mean relative ones on families (your own: variants) that were left out of the fit: of ordinary
+    convolutional networks, those with depthwise convolutions, those with attention or layer norms. --on NAME predicts
+    on one.
     """
     found = [(read_profile(path), path) for path in files().values()]
     if format_ == "json":
@@ -53,13 +56,16 @@ def _row(profile: Profile, path: Path) -> tuple[str, ...]:
         profile.device_name,
         str(profile.settings),
         f"{profile.batch:,}",
-        f"{100 * profile.mean_error:.1f} %",
-        f"{100 * profile.median_error:.1f} %",
+        *(_error(profile.bands.get(kind)) for kind in ("plain", "depthwise", "attention")),
         f"{band.low:.2f} to {band.high:.2f} x" if band else "–",
         f"{profile.spearman:.3f}",
         f"{profile.rows:,} models" if path.parent == SHIPPED else f"{profile.rows:,} variants, yours",
         f"{profile.time[:10]}, {_age(profile.time)}",
     )
+
+
+def _error(band: Band | None) -> str:
+    return f"{100 * band.mean_error:.1f} %" if band else "–"
 
 
 def _age(time: str) -> str:

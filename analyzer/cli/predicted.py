@@ -17,10 +17,12 @@ SPEED = (FIGURES["predicted_images_per_s"], FIGURES["predicted_image_ns"])
 
 def basis(profile: Profile) -> str:
     """On what, and how sure: `on rtx4090 (…) at batch 1,024: mean error 4.0 % on families left out of the fit`."""
-    left = "families" if profile.source else "variants"
+    plain = profile.bands.get("plain")
+    error = profile.mean_error if plain is None else plain.mean_error
+    what = "plain convolutional networks whose family was" if profile.source else "variants that were"
     return (
         f"on {profile.name} ({profile.device_name}; {profile.settings}) at batch {profile.batch:,}: "
-        f"mean error {100 * profile.mean_error:.1f} % on {left} left out of the fit"
+        f"mean error {100 * error:.1f} % on {what} left out of the fit"
     )
 
 

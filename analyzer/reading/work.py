@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, get_args
 
-from analyzer.architecture.dims import Run, Series, Truth, above, is_one
+from analyzer.architecture.dims import Run, Series, Truth, above, anywhere, everywhere, is_one
 from analyzer.architecture.facts import Kind, Op
 from analyzer.architecture.net import Net
 from analyzer.reading.tally import Tally
@@ -72,22 +72,29 @@ class Summed(NamedTuple):
 
 
 def parts(operator: OperatorWork, wanted: Container[str] = PARTS) -> Iterator[tuple[str, Amount]]:
-    """An operator's work, part by part; of the dear ones those that are `wanted`."""
-    yield "macs", operator.macs
+    """An operator's work, part by part, those that are `wanted`."""
+    if "macs" in wanted:
+        yield "macs", operator.macs
     if operator.widths is not None:
         inputs, outputs, lowered = operator.widths
         if "uneven" in wanted:
             yield "uneven", Amount(in_each_layer(_uneven, operator.macs.each, inputs, outputs), operator.macs.area)
         if "idle" in wanted and lowered is not None:
-            yield "idle", Amount(in_each_layer(_idle, lowered, outputs), operator.written.area)
-    for read in operator.read:
-        yield "moved", read
-    yield "moved", operator.written
-    if not operator.in_place:
+            # Alike in all layers, it multiplies a series as it is.
+            idle = in_each_layer(_idle, lowered, outputs) if isinstance(outputs, Series) else _idle(lowered, outputs)
+            yield "idle", Amount(idle, operator.written.area)
+    if "moved" in wanted:
+        for read in operator.read:
+            yield "moved", read
+        yield "moved", operator.written
+    if "made" in wanted and not operator.in_place:
         yield "made", operator.written
-    yield "compared", operator.compared
-    yield "weights", Amount(operator.weights)
-    yield "calls", Amount(1)
+    if "compared" in wanted:
+        yield "compared", operator.compared
+    if "weights" in wanted:
+        yield "weights", Amount(operator.weights)
+    if "calls" in wanted:
+        yield "calls", Amount(1)
 
 
 def _uneven(macs: Any, inputs: Any, outputs: Any) -> Any:
@@ -129,7 +136,11 @@ def _alone(inputs: Any, groups: Any) -> Any:
 
 
 def _split(whose: Truth, condition: Any) -> tuple[Truth, Truth]:
-    """Those of which a condition holds, and the others."""
+    """Those of which a condition holds, and the others; nearly always it is all of them, or none."""
+    if everywhere(condition):
+        condition = True
+    elif not anywhere(condition):
+        condition = False
     if condition is True or condition is False:
         return (whose, False) if condition else (False, whose)
     return (False, False) if whose is False else (whose & condition, whose & ~condition)
@@ -138,13 +149,8 @@ def _split(whose: Truth, condition: Any) -> tuple[Truth, Truth]:
 # -- of a trace ------------------------------------------------------------------------------------------------
 
 
-class Term(NamedTuple):
-    """A part of an op's work: what it adds to (`concat moved`), how much, in which run's layers, of which variants."""
-
-    name: str
-    amount: Amount
-    run: Run | None
-    whose: Truth
+Term = tuple[str, str, Any, Any, "Run | None", Truth]
+"""A part of an op's work: its kind and part, how much at how many places, in which run's layers, of which variants."""
 
 
 def operators(net: Net) -> Iterator[tuple[Op, OperatorWork]]:
@@ -182,37 +188,48 @@ def kinds_of(op: Any) -> Iterable[tuple[str, Truth]]:
 
 
 def terms(net: Net, wanted: Container[str] = PARTS) -> Iterator[Term]:
-    """All work of a trace; of the dear parts those that are `wanted`."""
+    """All work of a trace, the parts that are `wanted`."""
     for op, operator in operators(net):
         run = net.run_of(op)
         for kind, whose in kinds_of(op):
-            for part, amount in parts(operator, wanted):
-                if isinstance(amount.each, Summed):
-                    yield Term(f"{kind} {part}", Amount(amount.each.total, amount.area), None, whose)
-                else:
-                    yield Term(f"{kind} {part}", amount, run, whose)
+            for part, (each, area) in parts(operator, wanted):
+                if isinstance(each, Summed):
+                    yield kind, part, each.total, area, None, whose
+                elif each.__class__ is not int or each:
+                    yield kind, part, each, area, run, whose
 
 
 def work(net: Net) -> Work:
     """A trace's work by kind and part; those that it has none of are left out."""
     tallies: dict[str, Tally] = {}
-    for name, amount, run, whose in terms(net):
-        if type(amount.each) is not int or amount.each:
-            times: Any = 1 if whose is True else whose
-            tallies.setdefault(name, Tally()).add(amount.each, times, run, amount.area)
+    for kind, part, each, area, run, whose in terms(net):
+        times: Any = 1 if whose is True else whose
+        tallies.setdefault(f"{kind} {part}", Tally()).add(each, times, run, area)
     return {name: tally.total for name, tally in tallies.items()}
 
 
 def seconds(net: Net, batch: int, coefficients: Mapping[str, float]) -> Any:
     """A trace's time at a batch, by seconds a unit of each part of each kind; in array form one a variant."""
     tally = Tally()
-    each = {name: value * times_of(name, batch) for name, value in coefficients.items() if value}
-    wanted = {name.rpartition(" ")[2] for name in each}
-    for name, amount, run, whose in terms(net, wanted):
-        value = each.get(name)
-        if value is not None:
-            times: Any = value if whose is True else whose * value
-            tally.add(amount.each, times, run, amount.area)
+    rates: dict[str, dict[str, float]] = {kind: {} for kind in KINDS}
+    for name, value in coefficients.items():
+        kind, _, part = name.rpartition(" ")
+        if value and kind in rates:
+            rates[kind][part] = value * times_of(name, batch)
+    wanted = {part for each in rates.values() for part in each}
+    known: dict[Any, tuple[float, Any, Any, Any]] = {}  # a value is read and written by several operators
+    for kind, part, each, area, run, whose in terms(net, wanted):
+        rate = rates[kind].get(part)
+        if rate is None:
+            continue
+        if whose is not True:
+            tally.add(each, whose * rate, run, area)
+            continue
+        key = id(each), id(area), run
+        before = known.get(key)
+        known[key] = (rate if before is None else before[0] + rate, each, area, run)
+    for rate, each, area, run in known.values():
+        tally.add(each, rate, run, area)
     return tally.total
 
 
