@@ -198,9 +198,10 @@ def _found(tables: Sequence[Fitted]) -> Iterator[str]:
     yield (
         f"The tables of torch 2.9 time {fused} models with their branches fused (RepVGG, MobileOne, FastViT, LeViT and "
         "their like): the parameters that they say are those of the fused form. Traced as they are built, these models "
-        "look far dearer than they were, a fit then makes norms free, and DenseNets, which are mostly norms and "
-        "concatenations, come out 27 to 40 % too slow on an RTX 5090. It is neither that card's cache nor its kernels: "
-        "the RTX 4090 shows the same with torch 2.9, and it goes once each row is traced in the form that was timed."
+        "look far dearer than they were; a fit then makes norms free, and DenseNets, which are mostly norms and "
+        "concatenations, come out too slow (DenseNet121 by 15 % on the RTX 4090 and 10 % on the RTX 5090, where its "
+        "family is left out). It is neither card's cache nor its kernels: it goes once each row is traced in the form "
+        "that was timed (2 % on both, with the same two thirds of the models)."
     )
     yield (
         "Compiled models are known less well: which operators become one kernel is the compiler's choice, and "
