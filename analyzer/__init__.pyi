@@ -1,6 +1,7 @@
 """The public names, each with its home: the one list of them. `__init__.py` reads it too."""
 
 from analyzer.api.counters import witnesses as witnesses
+from analyzer.api.images import check_data as check_data
 from analyzer.api.measuring import Measured as Measured
 from analyzer.api.measuring import calibrate as calibrate
 from analyzer.api.measuring import measure as measure
@@ -12,6 +13,8 @@ from analyzer.api.tables import Comparison as Comparison
 from analyzer.api.tables import build as build
 from analyzer.api.tables import compare as compare
 from analyzer.api.tables import frame as frame
+from analyzer.api.training import Runs as Runs
+from analyzer.api.training import train as train
 from analyzer.architecture.network import PRESETS as PRESETS
 from analyzer.architecture.variant import Variant as Variant
 from analyzer.budget.check import check as check
@@ -19,6 +22,7 @@ from analyzer.budget.history import history as history
 from analyzer.budget.relock import lock as lock
 from analyzer.budget.verdict import Verdict as Verdict
 from analyzer.errors import AnalyzerError as AnalyzerError
+from analyzer.images.check import DataCheck as DataCheck
 from analyzer.records import Record as Record
 from analyzer.space.grid import Grid as Grid
 from analyzer.space.space import Space as Space

@@ -62,6 +62,12 @@ class MeasureError(AnalyzerError):
     exit_code = 3
 
 
+class TrainingError(AnalyzerError):
+    """A training that can't go on: its loss is no number (exit 3)."""
+
+    exit_code = 3
+
+
 class BaselineError(AnalyzerError):
     """A baseline that is missing or stale (exit 4)."""
 

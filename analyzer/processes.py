@@ -308,3 +308,31 @@ def run(
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(process.pid, signal.SIGKILL)
         return Ended(out, words, process.returncode)
+
+
+class Asked:
+    """Whether this process was told to end, while it finishes what it is at."""
+
+    def __init__(self) -> None:
+        self.to_end = False
+
+    def again(self, number: int) -> None:
+        """Notes an order to end; the second one ends at once."""
+        if self.to_end:
+            signal.default_int_handler(number, None)
+        self.to_end = True
+
+
+@contextlib.contextmanager
+def finishing() -> Iterator[Asked]:
+    """Has Ctrl-C and an order to end this process be noted, for what is inside to end when it has kept its work."""
+    asked, before = Asked(), {}
+    with contextlib.suppress(ValueError):  # not the main thread, which alone is interrupted
+        for number in _ENDING:
+            if signal.getsignal(number) not in (None, signal.SIG_IGN):
+                before[number] = signal.signal(number, lambda number, _: asked.again(number))
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -119,3 +119,8 @@ def seconds(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value * 1000:.2f} ms" if value < 1 else f"{value:.2f} s"
+
+
+def span(value: float) -> str:
+    """A duration for people: 40 s, 12 min, 3.2 h."""
+    return f"{value:.0f} s" if value < 90 else f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"

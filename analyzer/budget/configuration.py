@@ -23,6 +23,7 @@ from analyzer.budget.untrusted_files import read_text
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.records import Input
 from analyzer.structs import Frozen
+from analyzer.targets.checkpoints import SUFFIX
 from analyzer.targets.inputs import parse_input
 from analyzer.targets.isolation import SECONDS
 from analyzer.targets.resolving import named
@@ -206,9 +207,10 @@ def _children(below: Any, value: Any, where: str) -> Iterator[tuple[str, type[ms
 def _check_model(model: Model, where: str) -> None:
     if model.target is None and not model.variant:
         raise UsageError("names no model", where=where, fix='such as target = "net.py:build"')
-    if model.target is not None and ":" not in model.target and re.search(r"\.py$|/", model.target):
-        raise UsageError(f"{model.target!r} names no attribute", where=where, fix=f"such as {model.target}:build")
-    own = model.target is not None and ":" in model.target
+    target = model.target or ""
+    if ":" not in target and not target.endswith(SUFFIX) and re.search(r"\.py$|/", target):
+        raise UsageError(f"{target!r} names no attribute", where=where, fix=f"such as {target}:build")
+    own = ":" in target
     misplaced = ("variant", "batch") if own else ("kwargs", "input", "dtype", "pythonpath")
     for key in misplaced:
         if getattr(model, key) not in (None, {}, []):

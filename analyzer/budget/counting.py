@@ -22,6 +22,7 @@ from analyzer.errors import AnalyzerError, CountError, TargetError, UsageError
 from analyzer.reading import family
 from analyzer.records import Input, Record
 from analyzer.structs import Frozen
+from analyzer.targets.checkpoints import SUFFIX
 from analyzer.targets.inputs import StructuredInput, tensors
 from analyzer.targets.isolation import SECONDS, isolated
 from analyzer.targets.loading import load
@@ -45,11 +46,18 @@ class Counted:
 
 def resolved(model: Model, root: Path) -> Resolved:
     """What the configuration names: a variant, or one's own code below `root`. Raises UsageError; runs nothing."""
+    if model.target is not None and model.target.endswith(SUFFIX) and ":" not in model.target:
+        contained(root, model.target, f"target {model.target}")
+        checkpoint = resolve(str(root / model.target))
+        assert isinstance(checkpoint, FamilyTarget)
+        return replace(checkpoint, label=model.target)
     if model.target is None or ":" not in model.target:
         options = {axis(name).field: axis(name).one(_text(name, value)) for name, value in model.variant.items()}
         return resolve(model.target, options)
     target = resolve(model.target)
     assert isinstance(target, ModuleTarget)
+    if target.weights is not None:
+        target = replace(target, weights=contained(root, str(target.weights), f"target {model.target}"))
     if target.location.endswith(".py"):
         contained(root, target.location, f"target {model.target}")
         location = PurePosixPath(target.location.replace("\\", "/")).as_posix()

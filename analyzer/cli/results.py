@@ -21,8 +21,9 @@ from analyzer.figures import FIGURES
 from analyzer.files import csv_text
 from analyzer.records import Record
 from analyzer.shown import plain
+from analyzer.storing.results_file import NAME
 from analyzer.sweeping import export as files
-from analyzer.sweeping.database import ALL, NAME, Database, StoredRow, merge_into
+from analyzer.sweeping.database import ALL, Database, StoredRow, merge_into
 
 FOUND = ("database", "rows", "MiB", "written")
 HEADINGS = ("name", "row", "batch", "params", "MACs", "time x base", "device", "created", "host")
@@ -48,6 +49,18 @@ def list_(path: Path, format_: str) -> None:
         _print_databases(sorted(path.rglob("results*.db")), path, format_)
     else:
         _print_rows(_rows(path), format_)
+
+
+@_verb("runs", "What was trained there.")
+@click.argument("path", type=path_type)
+@format_option()
+def runs_(path: Path, format_: str) -> None:
+    """The trainings of one database, each with its last epoch (csv, json, jsonl: with all)."""
+    from analyzer.cli.training_output import show_runs
+    from analyzer.training.runs_file import RunsFile
+
+    with closing(RunsFile(_database(path))) as runs:
+        show_runs(runs.outcomes(), format_)
 
 
 @_verb("show", "One row with its origin.")
@@ -96,8 +109,12 @@ def merge(sources: Sequence[Path], out: Path) -> None:
     Where two differ in the same target, batch, protocol, device and baseline, the one made later is kept; the sources
     stay as they are. All is merged or nothing.
     """
-    merged = merge_into(out, [_database(path) for path in sources])
-    say(f"{merged.read:,} rows read, {merged.kept:,} rows there now")
+    from analyzer.training.runs_file import merge_runs
+
+    databases = [_database(path) for path in sources]
+    merged = merge_into(out, databases)
+    runs = merge_runs(out, databases)
+    say(f"{merged.read:,} rows read, {merged.kept:,} rows there now{f'; {runs:,} runs taken over' if runs else ''}")
     text.show(str(out))
 
 

@@ -3,70 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import platform
-import shutil
-import sqlite3
-import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from analyzer.errors import DamageWarning, UsageError
-from analyzer.files import temporary_folder
-from analyzer.measuring.environment import commit, package_version
 from analyzer.records import Record, read_record
 from analyzer.seals import checksum
 from analyzer.shown import plain
+from analyzer.storing.results_file import ResultsFile, origin_here
+from analyzer.storing.schema import KEY, SEALED, WHOLE
 from analyzer.sweeping.store import COUNTED, setting_of
-
-NAME = "results.db"
-APPLICATION = 0x616E6C7A
-"""SQLite's `application_id` of our files: another program's database is never written to."""
-BUSY_S = 30.0
-"""Seconds that a process waits for another one that writes."""
-
-COLUMNS = (
-    "name", "batch", "protocol", "device", "measured_batch", "baseline",
-    "host", "created", "analyzer", "git_commit", "source", "record",
-)  # fmt: skip
-"""What a row says, and its checksum is of: its key, then what `StoredRow` is read from, in its fields' order."""
-KEY = 6
-SEALED = ", ".join(COLUMNS)
-NUMBERS = ("batch", "measured_batch")
-SEAL = ", ".join(f"{{row}}.{name}" if name in NUMBERS else f"CAST({{row}}.{name} AS BLOB)" for name in COLUMNS)
-SEAL = f"seal({SEAL})"
-"""The checksum of a row of a table; text as bytes, because what is damaged may be none."""
-WHOLE = f"{{row}}.checksum = {SEAL}"
-
-MIGRATIONS = (
-    """
-    CREATE TABLE rows (
-        id INTEGER PRIMARY KEY,
-        name TEXT NOT NULL,
-        batch INTEGER NOT NULL,
-        protocol TEXT NOT NULL,
-        device TEXT NOT NULL,
-        measured_batch INTEGER NOT NULL,
-        baseline TEXT NOT NULL,
-        record TEXT NOT NULL,
-        host TEXT NOT NULL,
-        created TEXT NOT NULL,
-        analyzer TEXT NOT NULL,
-        git_commit TEXT,
-        source TEXT NOT NULL,
-        UNIQUE (name, batch, protocol, device, measured_batch, baseline)
-    )
-    """,
-    "ALTER TABLE rows ADD COLUMN checksum TEXT NOT NULL DEFAULT ''",
-    f"UPDATE rows SET checksum = {SEAL.format(row='rows')}",
-)
-"""Step i takes a database from version i to i + 1; a new file has version 0. A counted row has no protocol."""
 
 PUT = f"""
     INSERT INTO rows ({SEALED}, checksum)
@@ -92,10 +43,6 @@ FIRST_CAME = "(SELECT min(id) FROM rows AS first WHERE first.name = rows.name AN
 """When a row's target first came: a measurement takes the place of its count."""
 
 
-class DamagedError(UsageError):
-    """A results file that SQLite can't read (exit 2)."""
-
-
 class StoredRow(msgspec.Struct, frozen=True, kw_only=True):
     """A stored record and where it comes from; `source` is the database it was merged from, else empty."""
 
@@ -108,109 +55,12 @@ class StoredRow(msgspec.Struct, frozen=True, kw_only=True):
     record: Record
 
 
-class Database:
-    """One open results file. Every error of SQLite or the disk is a UsageError that names the file."""
+class Database(ResultsFile):
+    """The rows of one results file."""
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
-        self.path = path
         self._damaged: list[int] = []
-        if not create and not path.is_file():
-            raise UsageError("is not there", where=str(path), fix=f"name a {NAME} that a sweep wrote, or its folder")
-        self._copy: tempfile.TemporaryDirectory[str] | None = None
-        with self._told():
-            if create:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            elif not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
-                path = self._copied(path)
-            self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
-            self._db.text_factory = _text
-            self._db.create_function("seal", len(COLUMNS), _seal, deterministic=True)
-        try:
-            with self._told():
-                self._prepare()
-        except BaseException:
-            self._db.close()
-            raise
-
-    def _copied(self, path: Path) -> Path:
-        """A copy of what lies where nothing can be written, with what its last writer left beside it: to be read."""
-        self._copy = temporary_folder("read")
-        for suffix in ("", "-wal"):
-            beside = path.with_name(path.name + suffix)
-            if beside.exists():
-                shutil.copy(beside, self._copy.name)
-        return Path(self._copy.name) / path.name
-
-    def _prepare(self) -> None:
-        """Refuses a foreign file before anything is written to it, then brings the schema up to date."""
-        # In this order: another process may make the tables and, with them, the id between the two readings.
-        if self._holds_something() and self._pragma("application_id") != APPLICATION:
-            raise UsageError("is another program's database", where=str(self.path), fix="choose another --out")
-        version = int(self._pragma("user_version"))
-        if version > len(MIGRATIONS):
-            raise UsageError(
-                f"is of version {version}, this analyze reads up to {len(MIGRATIONS)}",
-                where=str(self.path),
-                fix="use the analyze that wrote it, or a newer one",
-            )
-        problem = self._pragma("quick_check")
-        if problem != "ok":
-            raise sqlite3.DatabaseError(str(problem).splitlines()[0])
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        if version < len(MIGRATIONS):
-            self._migrate()
-
-    def _pragma(self, name: str) -> int | str:
-        value: int | str = self._db.execute(f"PRAGMA {name}").fetchone()[0]
-        return value
-
-    def _holds_something(self) -> bool:
-        return bool(self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
-
-    def _migrate(self) -> None:
-        with self.transaction(migrating=True):
-            version = int(self._pragma("user_version"))  # again, under the lock: another process may have migrated
-            if version >= len(MIGRATIONS):
-                return
-            for step in MIGRATIONS[version:]:
-                self._db.execute(step)
-            self._db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-            self._db.execute(f"PRAGMA application_id = {APPLICATION}")
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.OperationalError, OSError) as error:
-            raise UsageError(
-                f"can't read or write results: {reason_of(error)}",
-                where=str(self.path),
-                fix="free some space, wait for the other process, or choose another place; what is there is kept",
-            ) from error
-        except sqlite3.DatabaseError as error:
-            if type(error) is not sqlite3.DatabaseError:
-                raise  # a wrong use of SQLite: a defect of ours
-            raise DamagedError(
-                f"is no results database, or a damaged one: {error}",
-                where=str(self.path),
-                fix="restore it, or salvage it with `sqlite3 FILE .recover`",
-            ) from error
-
-    @contextlib.contextmanager
-    def transaction(self, *, migrating: bool = False) -> Iterator[None]:
-        """All of what is written inside, or nothing; durable at its end."""
-        if self._copy is not None and not migrating:
-            raise UsageError("lies where nothing can be written", where=str(self.path), fix="copy its folder elsewhere")
-        with self._told():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        super().__init__(path, create=create)
 
     def put(self, rows: Iterable[StoredRow]) -> None:
         """Writes rows together, each under its key; ids are the database's own. Rows that were found damaged go."""
@@ -230,7 +80,7 @@ class Database:
         One whose checksum is another's is left out, with a DamageWarning. Raises UsageError where one is no record.
         """
         query = f"SELECT id, checksum, {SEALED} FROM rows WHERE {which} ORDER BY {FIRST_CAME}, id"
-        with self._told():
+        with self.told():
             stored = self._db.execute(query, tuple(values)).fetchall()
         return [row for cells in stored if (row := self._row(*cells)) is not None]
 
@@ -256,7 +106,7 @@ class Database:
 
     def count(self) -> int:
         """How many rows `rows()` gives."""
-        with self._told():
+        with self.told():
             return int(self._db.execute(f"SELECT count(*) FROM rows WHERE {SHOWN}").fetchone()[0])
 
     def remove(self, chosen: Callable[[StoredRow], bool]) -> list[StoredRow]:
@@ -265,21 +115,6 @@ class Database:
             rows = [row for row in self.rows(ALL) if chosen(row)]
             self._db.executemany("DELETE FROM rows WHERE id = ?", ((row.id,) for row in rows))
         return rows
-
-    def close(self) -> None:
-        """Ends the use of the file; the last process to do so leaves a single file."""
-        self._db.close()
-        if self._copy is not None:
-            self._copy.cleanup()
-
-
-def _text(stored: bytes) -> str:
-    """Text of a file that anyone may have written."""
-    return stored.decode("utf-8", "replace")
-
-
-def _seal(*cells: object) -> str:
-    return checksum(*(_text(cell) if isinstance(cell, bytes) else cell for cell in cells))
 
 
 class Merged(msgspec.Struct, frozen=True):
@@ -308,20 +143,16 @@ def merge_into(path: Path, sources: Sequence[Path]) -> Merged:
 
 def made_here(record: Record, host: str | None = None) -> StoredRow:
     """A record of this run, now, from a host (None: this one)."""
+    origin = origin_here(host)
     return StoredRow(
         id=0,
-        host=host or platform.node(),
-        created=datetime.now(UTC),
-        analyzer=package_version(),
-        commit=_commit(),
+        host=origin.host,
+        created=datetime.fromisoformat(origin.created),
+        analyzer=origin.analyzer,
+        commit=origin.git_commit,
         source="",
         record=record,
     )
-
-
-@lru_cache
-def _commit() -> str | None:
-    return commit()
 
 
 def _values(row: StoredRow) -> tuple[object, ...]:
@@ -339,8 +170,3 @@ def _values(row: StoredRow) -> tuple[object, ...]:
         record.to_json(),
     )
     return (*values, checksum(*values))
-
-
-def reason_of(error: Exception) -> str:
-    """What the disk or SQLite says."""
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -12,7 +12,8 @@ from analyzer.errors import UsageError
 from analyzer.measurements import Measurement
 from analyzer.measuring.environment import package_version
 from analyzer.records import Record
-from analyzer.sweeping.database import NAME, DamagedError, Database, made_here, reason_of
+from analyzer.storing.results_file import NAME, DamagedError, reason_of
+from analyzer.sweeping.database import Database, made_here
 from analyzer.sweeping.store import MemoryStore, Setting, Store, keep_aside
 
 

@@ -16,10 +16,11 @@ import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, TargetError, did_you_mean, words_of
+from analyzer.targets.checkpoints import read_header, require_fit
 from analyzer.targets.configured import configured
 from analyzer.targets.cures import cure_of
 from analyzer.targets.resolving import ModuleTarget
@@ -59,9 +60,25 @@ def load(target: ModuleTarget, *, device: str = "meta") -> nn.Module | Variant:
         raise TargetError(
             f"returned a {type(made).__name__}, not a model", where=target.name, fix="return an nn.Module"
         )
+    if isinstance(made, nn.Module) and target.weights is not None:
+        require_fit(read_header(target.weights), made, str(target.weights))
     if isinstance(made, nn.Module) and target.dtype is not None:
-        return made.to(getattr(torch, target.dtype))
-    return made
+        made = made.to(getattr(torch, target.dtype))
+    return cast("nn.Module | Variant", made)
+
+
+def load_object(target: ModuleTarget) -> Any:
+    """What a target names, whatever it is; what a class or function makes where it is one. Raises TargetError."""
+    with _code_of(target):
+        attribute = _attribute(_import(target), target)
+        if not (isinstance(attribute, type) or (callable(attribute) and not hasattr(attribute, "__getitem__"))):
+            return attribute
+        try:
+            return attribute()
+        except (Exception, SystemExit) as error:
+            told = _failed("can't be made", target, error)
+            told.fix = "name an object, or a function that makes it and takes no arguments"
+            raise told from error
 
 
 def import_module(target: ModuleTarget) -> ModuleType:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from analyzer.architecture.axes import AXES, BY_FIELD, alternatives
@@ -19,15 +20,19 @@ from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.records import Input
 from analyzer.shown import plain
+from analyzer.targets.checkpoints import SUFFIX, read_header, require_tensors
 from analyzer.targets.inputs import parse_input
 
 
 @dataclass(frozen=True)
 class FamilyTarget:
-    """A variant, and how the user said it where that is neither a preset's name nor the canonical one."""
+    """A variant, and how the user said it where that is neither a preset's name nor the canonical one; `weights` is the
+    checkpoint that it was named by.
+    """
 
     variant: Variant
     label: str | None = None
+    weights: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class ModuleTarget:
     """Any other model: where it comes from, how it is called, and its inputs (none: they were not given).
 
     `dtype` is what its floating-point parameters and buffers are cast to; None leaves them as they are made. `path` are
-    folders to import from besides its own, the current one and its src.
+    folders to import from besides its own, the current one and its src. `weights` is a checkpoint of it.
     """
 
     name: str
@@ -45,6 +50,7 @@ class ModuleTarget:
     inputs: tuple[Input, ...] = ()
     dtype: str | None = None
     path: tuple[str, ...] = ()
+    weights: Path | None = None
 
 
 Resolved = FamilyTarget | ModuleTarget
@@ -60,22 +66,15 @@ def resolve(
     """The target that `text` and a variant's options name; with no text the options alone say the variant.
 
     `options` are Variant's fields; beside a preset or a canonical name they override it. `kwargs` (`k=v`) and
-    `inputs` (`[name=]shape[:dtype]`) belong to a model of the user's own. Loads nothing. Raises UsageError.
+    `inputs` (`[name=]shape[:dtype]`) belong to a model of the user's own. A checkpoint (`.safetensors`) names its
+    network itself, but for a user's own, which is named before it: `path.py:attr@FILE`. Loads nothing. Raises
+    UsageError.
     """
     options = dict(options or {})
+    if text is not None and text.endswith(SUFFIX):
+        return _with_weights(text, options, kwargs, inputs)
     if text is not None and ":" in text:
-        if options:
-            raise UsageError(
-                f"--{BY_FIELD[next(iter(options))].option} belongs to the family, not to {text!r}",
-                fix="pass the model's own arguments with --kwarg name=value",
-            )
-        _require_unicode(text, "target", "rename the file")
-        location, _, attribute = text.rpartition(":")
-        if not location or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", attribute):
-            raise UsageError(
-                f"{text!r} names no attribute", where="target", fix="write package.module:attr or path/file.py:attr"
-            )
-        return ModuleTarget(text, location, attribute, parse_kwargs(kwargs), tuple(parse_input(i) for i in inputs))
+        return _own(text, options, kwargs, inputs)
     if kwargs or inputs:
         raise UsageError(
             "--kwarg and --input belong to a package.module:attr or path.py:attr target",
@@ -90,6 +89,52 @@ def resolve(
     changes = {name: value for name, value in options.items() if getattr(variant, name) != value}
     said = " ".join(f"{BY_FIELD[name].option}={BY_FIELD[name].text(value)}" for name, value in changes.items())
     return FamilyTarget(override(variant, options), f"{text} {said}" if said else None)
+
+
+def _own(text: str, options: Mapping[str, Any], kwargs: Sequence[str], inputs: Sequence[str]) -> ModuleTarget:
+    """A model of the user's own. Raises UsageError."""
+    if options:
+        raise UsageError(
+            f"--{BY_FIELD[next(iter(options))].option} belongs to the family, not to {text!r}",
+            fix="pass the model's own arguments with --kwarg name=value",
+        )
+    _require_unicode(text, "target", "rename the file")
+    location, _, attribute = text.rpartition(":")
+    if not location or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", attribute):
+        raise UsageError(
+            f"{text!r} names no attribute", where="target", fix="write package.module:attr or path/file.py:attr"
+        )
+    return ModuleTarget(text, location, attribute, parse_kwargs(kwargs), tuple(parse_input(i) for i in inputs))
+
+
+def _with_weights(text: str, options: Mapping[str, Any], kwargs: Sequence[str], inputs: Sequence[str]) -> Resolved:
+    """The network that a checkpoint is of. No code that a file names is run unless the user names it, too."""
+    model, _, file = text.rpartition("@")
+    path, header = Path(file), read_header(Path(file))
+    variant, own = header.checkpoint.family(), header.checkpoint.own
+    if ":" in model:
+        target = replace(_own(model, options, kwargs, inputs), name=text, weights=path)
+        if own is None:
+            return target
+        about = header.checkpoint
+        trained_on = (Input(shape=(1, about.channels, about.image, about.image)),)
+        return replace(
+            target, kwargs=target.kwargs or tuple(own.kwargs.items()), inputs=target.inputs or own.inputs or trained_on
+        )
+    if variant is None:
+        of = "a model of your own" if own is None else own.name
+        raise UsageError(
+            f"is of {of}, whose code runs when it is counted", where=text,
+            fix=f"name it, too: {'models.py:Net' if own is None else own.name}@{file}",
+        )  # fmt: skip
+    if options or kwargs or inputs:
+        raise UsageError("is of one network as it is", where=text, fix="leave out the options that change it")
+    if model and named(model) != variant:
+        raise UsageError(
+            f"is a checkpoint of {variant.name}, not of {named(model).name}", where=file, fix="name the file alone"
+        )
+    require_tensors(header, variant, file)
+    return FamilyTarget(variant, text, path)
 
 
 def _require_unicode(text: str, where: str, fix: str) -> None:

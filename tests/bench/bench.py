@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from gate import gate
+from train_loop import train_loop
 
 from analyzer.architecture.network import PRESETS, Columns, trace
 from analyzer.limits import Limit
@@ -38,7 +39,8 @@ ROUNDS = 7
 
 def main() -> None:
     """Prints every figure as it is known."""
-    for line in itertools.chain(counting(), tracing(), peaks(), searching(), latency(), devices(), command()):
+    figures = (counting(), tracing(), peaks(), searching(), latency(), devices(), training(), command())
+    for line in itertools.chain(*figures):
         print(json.dumps(line), flush=True)
     for name, values, unit in gate():
         print(json.dumps(entry(name, values, unit)), flush=True)
@@ -243,6 +245,12 @@ def devices() -> Iterator[dict[str, object]]:
     yield entry("devices.predicted_variants_per_s", rates["with"], "variants/s")
     slower = [a / b for a, b in zip(rates["with"], rates["without"], strict=True)]
     yield entry("devices.search_with_a_limit_vs_without", slower, "x")
+
+
+def training() -> Iterator[dict[str, object]]:
+    """Images a core-second of a training here against a bare loop of torch's."""
+    for name, values, unit in train_loop(ROUNDS):
+        yield entry(name, values, unit)
 
 
 def searching() -> Iterator[dict[str, object]]:

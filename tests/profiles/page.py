@@ -20,7 +20,9 @@ OURS = (
 )  # fmt: skip
 REASONS = (
     ("convmixer", "very large patches and depthwise 7x7 and 9x9 kernels; nothing else in the tables is like it"),
-    ("efficientformer", "attention written out with a learned bias over few positions: launch-bound products"),
+    ("efficientformer", "attention written out with a learned bias, over few positions"),
+    ("samvit", "attention with a mask as large as its scores, which no work here counts"),
+    ("hiera", "attention in units, with reshapes and copies around each"),
     ("levit", "attention written out with a bias, BN after linear layers"),
     ("mobilevit", "unfolds the image into patches; copies that no other family makes"),
     ("nest", "blocks of the image attended one by one, with copies between"),

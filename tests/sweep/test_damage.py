@@ -18,12 +18,12 @@ import pytest
 from analyzer.errors import UsageError
 from analyzer.files import write_text
 from analyzer.records import Record, Remark, Target
-from analyzer.sweeping import database
+from analyzer.storing import schema
 from analyzer.sweeping.database import Database
 from analyzer.sweeping.results_store import open_store
 
 ROOT = Path(__file__).parents[2]
-VERSION = 3
+VERSION = 7
 ROWS = [Record(target=Target(name=name), params=i) for i, name in enumerate("abcd")]
 
 
@@ -51,7 +51,7 @@ def test_an_older_version_is_migrated_with_all_its_rows(tmp_path: Path, monkeypa
     with closing(open_store(tmp_path)) as store:
         store.put(ROWS)
     step = "ALTER TABLE rows ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'"
-    monkeypatch.setattr(database, "MIGRATIONS", (*database.MIGRATIONS, step))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
     assert records_in(tmp_path / "results.db") == ROWS
     with closing(sqlite3.connect(tmp_path / "results.db")) as raw:
         assert raw.execute("PRAGMA user_version").fetchone() == (VERSION + 1,)
@@ -62,7 +62,7 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pyt
     with closing(open_store(tmp_path)) as store:
         store.put(ROWS)
     with monkeypatch.context() as patched:
-        patched.setattr(database, "MIGRATIONS", (*database.MIGRATIONS, "DROP TABLE rows", "no SQL"))
+        patched.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "DROP TABLE rows", "no SQL"))
         with pytest.raises(UsageError, match="syntax"):
             open_store(tmp_path)
     assert records_in(tmp_path / "results.db") == ROWS
@@ -197,6 +197,8 @@ def test_a_database_that_can_not_be_written_is_read_and_not_changed(
     with closing(open_store(tmp_path)) as store:
         store.put(ROWS)
     with closing(sqlite3.connect(tmp_path / "results.db")) as raw, raw:
+        for table in ("runs", "epochs", "predictions", "images"):  # as the first version had it
+            raw.execute(f"DROP TABLE {table}")
         raw.execute("ALTER TABLE rows DROP COLUMN checksum")
         raw.execute("PRAGMA user_version = 1")
     before = (tmp_path / "results.db").read_bytes()

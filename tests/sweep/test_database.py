@@ -21,8 +21,9 @@ from analyzer.errors import UsageError
 from analyzer.measurements import Environment, Measurement
 from analyzer.records import Failure, Record, Remark, Target
 from analyzer.seals import checksum
+from analyzer.storing.schema import COLUMNS
 from analyzer.sweeping import database, results_store
-from analyzer.sweeping.database import COLUMNS, Database, made_here, merge_into
+from analyzer.sweeping.database import Database, made_here, merge_into
 from analyzer.sweeping.results_store import SqliteStore, open_store
 from analyzer.sweeping.store import JsonlStore, MemoryStore, Setting, Store, setting_of
 

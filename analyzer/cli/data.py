@@ -1,0 +1,146 @@
+"""`analyze data`: the images that networks are trained on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import click
+import msgspec
+
+from analyzer.cli import text
+from analyzer.cli.base import Verb, is_quiet, say, warn
+from analyzer.cli.options import format_option
+from analyzer.cli.streams import overwrite
+from analyzer.errors import UsageError
+from analyzer.files import csv_text, require_writable, write_text
+from analyzer.images.base import PARTS
+from analyzer.images.check import COLUMNS, DataCheck, check
+from analyzer.images.examining import Watch
+from analyzer.images.source import open_source
+from analyzer.images.split_file import split_json
+from analyzer.images.splits import FRACTIONS, Split, split
+
+ROWS_SHOWN = 20
+"""Findings of a kind in a table; the other formats have all."""
+NAME = "split.json"
+
+
+@click.group("data", no_args_is_help=True)
+def command() -> None:
+    """Images to train on."""
+
+
+@command.command("check", cls=Verb, short_help="What is damaged, odd, there twice, or in two parts at once.")
+@click.argument("data")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help=f"Write {NAME} there: which images train, validate and test, by their contents.",
+)
+@click.option(
+    "--split",
+    "fractions",
+    default="/".join(map(str, FRACTIONS)),
+    show_default=True,
+    metavar="A/B/C",
+    help="Shares of train, val and test that are drawn where none are given.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the drawing.")
+@format_option("table", "json", "csv", "md")
+def check_(data: str, out: Path | None, fractions: str, seed: int, format_: str) -> None:
+    """Classes, sizes, damaged and odd images, duplicates, label conflicts and leaks between given parts of DATA.
+
+    DATA is a folder of class folders, or of train, val and test with class folders in each; a CSV (path,label[,split]);
+    an npz file in MedMNIST's layout; or package.module:attr or path/file.py:attr of a torch Dataset, whose code runs.
+    Duplicates are images of equal bytes; near ones correlate by 0.98 at least (32x32 grey), and their perceptual hashes
+    agree. A leak is an error (exit 2); what is damaged or labelled twice is a warning. With --out images that belong
+    together stay in one part.
+    """
+    shares = _shares(fractions)
+    if out is not None:
+        require_writable(out / NAME)
+    source = open_source(data)
+    checked = check(source, watch=_watch())
+    say(f"{checked.images:,} images in {checked.seconds:.1f} s")
+    _show(checked, format_)
+    _warn(checked)
+    checked.require_no_leak()
+    if out is not None:
+        parts = split(source, fractions=shares, seed=seed, duplicates=checked.groups, exclude=checked.left_out)
+        write_text(out / NAME, split_json(parts, source, checked))
+        say(f"{_part_words(parts)}: {out / NAME}")
+
+
+def _shares(text: str) -> tuple[float, float, float]:
+    try:
+        train, val, test = (float(share) for share in text.split("/"))
+    except ValueError:
+        raise UsageError(f"{text[:40]!r} are no three shares", where="--split", fix="such as 70/10/20") from None
+    return train, val, test
+
+
+def _watch() -> Watch:
+    """A line on a terminal that says how far the looking is; elsewhere nothing."""
+    if is_quiet() or not sys.stderr.isatty():
+        return lambda done, total: None
+    return lambda done, total: overwrite("" if done == total else f"looking at images: {done:,} of {total:,}")
+
+
+def _part_words(parts: Split) -> str:
+    return ", ".join(f"{part} {len(getattr(parts, part)):,}" for part in PARTS) + f" ({parts.origin})"
+
+
+def _warn(checked: DataCheck) -> None:
+    for count, what in ((len(checked.damaged), "damaged: left out of every part"),
+                        (len(checked.conflicts), "pairs of like images with two labels")):  # fmt: skip
+        if count:
+            warn(f"{count:,} {what}")
+
+
+def _show(checked: DataCheck, format_: str) -> None:
+    if format_ == "json":
+        text.show_json(msgspec.json.encode(checked).decode())
+    elif format_ == "csv":
+        text.show(csv_text(COLUMNS, checked.findings()).rstrip("\n"))
+    else:
+        for headings, rows in _tables(checked):
+            if format_ == "md":
+                text.show(text.markdown(headings, rows) + "\n")
+            else:
+                text.show_table(headings, rows, left=1 if headings[0] == "class" else len(headings))
+                text.show("")
+        for line in _words(checked):
+            text.show(line)
+
+
+def _tables(checked: DataCheck) -> Iterator[text.Table]:
+    """The classes, then what was found: of each kind so many rows."""
+    parts = [part for part in PARTS if any(part in each.parts for each in checked.classes)]
+    rows = [
+        [each.name, f"{each.images:,}", *(f"{each.parts.get(part, 0):,}" for part in parts)] for each in checked.classes
+    ]
+    yield ("class", "images", *parts), rows
+    found: list[Sequence[str]] = []
+    for kind, several in groupby(checked.findings(), key=lambda row: row[0]):
+        every = list(several)
+        found += every[:ROWS_SHOWN]
+        if len(every) > ROWS_SHOWN:
+            found.append((kind, f"and {len(every) - ROWS_SHOWN:,} more", "", "--format csv or json has all"))
+    if found:
+        yield COLUMNS, found
+
+
+def _words(checked: DataCheck) -> Iterator[str]:
+    """Sizes, kinds of odd images, what was left out."""
+    if checked.sizes and checked.least_size and checked.most_size:
+        common = checked.sizes[0]
+        most = f"{common.width}x{common.height} ({common.images:,})"
+        least, largest = (f"{width}x{height}" for width, height in (checked.least_size, checked.most_size))
+        yield f"sizes: {most}" if least == largest else f"sizes: {least} to {largest}, most often {most}"
+    for each in checked.odd:
+        yield f"{each.kind}: {len(each.images):,} ({each.means})"
+    yield from checked.remarks

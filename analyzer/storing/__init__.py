@@ -1,0 +1,1 @@
+"""Results that outlive every end of a process: one SQLite file, its tables, its checksums."""

@@ -1,0 +1,1 @@
+"""Networks trained: rightly, durably, to the bit."""

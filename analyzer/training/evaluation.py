@@ -1,0 +1,62 @@
+"""What a network says of images, as it is used: in evaluation mode, without augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from analyzer.training.feeding import Feed, Indices, as_input
+from analyzer.training.stepping import logits_of
+
+if TYPE_CHECKING:
+    from analyzer.training.run_records import Config
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Logits (images, classes) float32 in the images' order, and what they come to: shares right, mean loss in nats."""
+
+    logits: NDArray[np.float32]
+    right: int
+    loss: float
+
+    @property
+    def accuracy(self) -> float:
+        """The share of images whose largest logit is their class's."""
+        return self.right / len(self.logits)
+
+
+def evaluated(
+    model: nn.Module, feed: Feed, indices: Sequence[int] | Indices, config: Config, device: torch.device
+) -> Evaluation:
+    """Evaluates images, as many at a time as train; the model comes back in the mode in which it was."""
+    batch, recipe = config.micro, config.recipe
+    wanted = np.asarray(indices, np.int64)
+    parts = [wanted[start : start + batch] for start in range(0, len(wanted), batch)]
+    logits = []
+    was_training = model.training
+    model.eval()
+    dtype = None if recipe.amp == "none" else getattr(torch, recipe.amp)
+    try:
+        with torch.inference_mode():
+            for pixels in feed.batches(parts):
+                images = as_input(pixels, device, channels_last=recipe.channels_last)
+                with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+                    logits.append(logits_of(model(images), len(config.classes)).float().cpu())
+    finally:
+        model.train(was_training)
+    return judged(torch.cat(logits).numpy(), feed.labels[wanted])
+
+
+def judged(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluation:
+    """What logits come to; sums are in float64, in the images' order."""
+    wide = logits.astype(np.float64)
+    top = wide.max(axis=1, keepdims=True)
+    losses = np.log(np.exp(wide - top).sum(axis=1)) + top[:, 0] - wide[np.arange(len(labels)), labels]
+    return Evaluation(logits, int((logits.argmax(axis=1) == labels).sum()), float(losses.sum() / max(len(labels), 1)))

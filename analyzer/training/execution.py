@@ -1,0 +1,241 @@
+"""Trainings from their plan to their end: what the command and Python both conduct."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from analyzer import units
+from analyzer.errors import TrainingError, UsageError
+from analyzer.files import locked
+from analyzer.processes import Asked, finishing
+from analyzer.storing.results_file import NAME
+from analyzer.training.planning import TrainPlan, TrainWatch, prepare
+from analyzer.training.run_records import Config, Epoch, RunOutcome, changes
+
+if TYPE_CHECKING:
+    from analyzer.training.preflight import Need, Pace
+    from analyzer.training.trainer import TrainerWatch, TrainJob
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What one run will take, and what to doubt; `left` epochs of it are not trained yet."""
+
+    job: TrainJob
+    need: Need
+    pace: Pace | None
+    left: int
+    doubts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """The runs of a plan, those that were begun; Ctrl-C keeps what is finished."""
+
+    runs: tuple[RunOutcome, ...]
+    interrupted: bool
+
+
+# -- before the first step -------------------------------------------------------------------------------------
+
+
+def preflights(plan: TrainPlan, jobs: Sequence[TrainJob], watch: TrainWatch) -> Iterator[Preflight]:
+    """What each run will take: its memory predicted, its steps timed. A run whose memory is short gets smaller parts.
+
+    Raises UsageError where a run that was begun has changed and that is not accepted.
+    """
+    from analyzer.training import preflight
+
+    paces: dict[str, Pace] = {}
+    for job in jobs:
+        there = _begun(job, plan)
+        job, done = there if there is not None else (job, 0)
+        left = job.config.recipe.epochs - done
+        need = preflight.Need(None, job.config.micro, 0, "nothing is left to do")
+        if left > 0:
+            need = preflight.need(job, preflight.free_bytes(job.device))
+            job = replace(job, config=msgspec.structs.replace(job.config, micro=need.micro))
+            if job.config.network not in paces:
+                paces[job.config.network] = preflight.pace(job)
+        pace = paces.get(job.config.network)
+        yield Preflight(job, need, pace, left, tuple(preflight.doubts(job)) if left else ())
+
+
+def _begun(job: TrainJob, plan: TrainPlan) -> tuple[TrainJob, int] | None:
+    """A run that its checkpoint takes up, and how many epochs it has. Raises UsageError where it has changed."""
+    from analyzer.training import checkpoints
+
+    last = checkpoints.last_of(job.folder)
+    if last is None:
+        return None
+    if last.checkpoint.network != job.config.network:
+        raise UsageError(
+            f"is a checkpoint of {last.checkpoint.network}, not of {job.config.network}",
+            where=str(job.folder / checkpoints.LAST), fix="choose another --out",
+        )  # fmt: skip
+    at = checkpoints.progress(job.folder, last)
+    before = at.config
+    now = msgspec.structs.replace(job.config, micro=before.micro)
+    changed = [f"{name} {_shown(old)} -> {_shown(new)}" for name, old, new in changes(before, now)]
+    if changed and not plan.accept:
+        raise UsageError(
+            f"was begun differently: {'; '.join(changed)}", where=job.config.run,
+            fix="go on as it was begun, choose another --out, or --accept what changed",
+        )  # fmt: skip
+    return replace(job, config=now), at.epoch
+
+
+def _shown(value: object) -> str:
+    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return text if len(text) <= 40 else f"{text[:12]}…"
+
+
+def dry_run(plan: TrainPlan, watch: TrainWatch) -> list[Preflight]:
+    """What the plan would take; nothing is written but how the images are divided."""
+    with threads(plan.threads):
+        return list(preflights(plan, prepare(plan, watch), watch))
+
+
+@contextlib.contextmanager
+def threads(asked: int | None) -> Iterator[None]:
+    """torch's threads for what is inside (None: as they are), and then as they were."""
+    import torch
+
+    before = torch.get_num_threads()
+    if asked is not None:
+        torch.set_num_threads(asked)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+# -- the runs --------------------------------------------------------------------------------------------------
+
+
+def execute(plan: TrainPlan, watch: TrainWatch) -> TrainResult:
+    """Trains what is not trained yet; each epoch is durable before the next begins. Ctrl-C finishes a step and saves.
+
+    Raises UsageError where something can't be read, written or trained, or another process trains in `out`.
+    """
+    plan.out.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(plan.out / ".training.lock", wait=False))
+        except BlockingIOError:
+            raise UsageError(
+                "another process trains there", where=str(plan.out), fix="wait for it, or choose another --out"
+            ) from None
+        stack.enter_context(threads(plan.threads))
+        begun: list[RunOutcome] = []
+        try:
+            _execute(plan, watch, begun)
+        except KeyboardInterrupt:
+            return TrainResult(tuple(begun), True)
+        return TrainResult(tuple(begun), False)
+
+
+def _execute(plan: TrainPlan, watch: TrainWatch, begun: list[RunOutcome]) -> None:
+    from analyzer.training.runs_file import RunsFile
+
+    ready = list(preflights(plan, prepare(plan, watch), watch))
+    for sentence in told(ready):
+        watch.say(sentence)
+    for doubt in dict.fromkeys(doubt for each in ready for doubt in each.doubts):
+        watch.warn(doubt)
+    with contextlib.closing(RunsFile(plan.out / NAME, create=True)) as runs, finishing() as asked:
+        for each in ready:
+            error = _train(each, runs, watch, asked, begun)
+            begun[-1:] = [RunOutcome(each.job.config, tuple(runs.epochs(each.job.config.run)), error)]
+
+
+def _train(
+    ready: Preflight, runs: Any, watch: TrainWatch, asked: Asked, begun: list[RunOutcome]
+) -> TrainingError | None:
+    """One run to its end; a loss that is no number ends it alone."""
+    from analyzer.training.trainer import TrainerWatch
+
+    job = ready.job
+    config = job.config
+    runs.begin(config, {name: job.images(name) for name in ("val", "test")})
+    watch.began(config, config.recipe.epochs - ready.left)
+    epochs: list[Epoch] = list(runs.epochs(config.run))
+    begun.append(RunOutcome(config, tuple(epochs)))
+
+    def finished(config: Config, epoch: Epoch) -> None:
+        epochs.append(epoch)
+        begun[-1] = RunOutcome(config, tuple(epochs))
+        watch.epoch(config, epoch)
+
+    if not ready.left:
+        return None
+    try:
+        _train_within_memory(job, runs, TrainerWatch(watch.step, finished, asked), watch.warn)
+    except TrainingError as error:
+        watch.warn(str(error))
+        return error
+    return None
+
+
+def _train_within_memory(job: TrainJob, runs: Any, watch: TrainerWatch, warn: Callable[[str], None]) -> None:
+    """Trains; where the device runs out of memory, on from the last checkpoint in parts of half as many images."""
+    import torch
+
+    from analyzer.training.trainer import train
+
+    while True:
+        try:
+            train(job, runs, watch)
+            return
+        except torch.OutOfMemoryError as error:
+            micro = job.config.micro
+            if micro == 1:
+                what = f"one image alone is too much for {job.device}"
+                fix = "take a smaller --image or network"
+                raise UsageError(what, where=job.config.run, fix=fix) from error
+        job = replace(job, config=msgspec.structs.replace(job.config, micro=-(-micro // 2)))
+        warn(
+            f"{job.config.run}: out of memory at {micro} images: goes on from its last checkpoint with parts of "
+            f"{job.config.micro} at the same batch of {job.config.recipe.batch}; batch norm sees the parts"
+        )
+        runs.begin(job.config)
+
+
+def told(ready: Sequence[Preflight]) -> Iterator[str]:
+    """The preflight in words: the images, a line a run, the whole time."""
+    for images in dict.fromkeys(each.job.config.images for each in ready):
+        train, val, test = images
+        classes = len(ready[0].job.config.classes)
+        yield f"{train:,} images to train on, {val:,} to validate, {test:,} to test; {classes} classes"
+    whole = 0.0
+    for each in ready:
+        config, need = each.job.config, each.need
+        if not each.left:
+            yield f"{config.shown}: trained, {config.recipe.epochs} epochs"
+            continue
+        seconds = 0.0 if each.pace is None else each.left / config.recipe.epochs * each.pace.run_s(each.job)
+        whole += seconds
+        memory = f"not predicted ({need.why})" if need.peak_bytes is None else units.mib(need.peak_bytes)
+        yield (
+            f"{config.shown}: {each.left} epochs, about {units.span(seconds)}; predicted peak {memory} at "
+            f"{need.micro} images, {units.format_gib(need.free_bytes)} free"
+        )
+    yield from _sight(ready)
+    if len(ready) > 1 and whole:
+        yield f"about {units.span(whole)} in all, by three timed steps of each network"
+
+
+def _sight(ready: Sequence[Preflight]) -> Iterator[str]:
+    """What as many pairs as there are can see, where two networks are trained from the same seeds."""
+    from analyzer.training.statistics import detectable
+
+    networks = {each.job.config.network for each in ready}
+    pairs = len({(each.job.config.seed, each.job.config.fold) for each in ready})
+    sees = detectable(pairs, 3.0) if len(networks) > 1 else None
+    if sees is not None:
+        yield f"{pairs} pairs see {sees:.1f} points, 80 times in 100, where pairs' differences have an SD of 3"

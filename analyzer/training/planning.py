@@ -1,0 +1,144 @@
+"""What is trained, from what a user names to one job a run: networks, images and how they are divided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analyzer.errors import UsageError
+from analyzer.files import require_writable
+from analyzer.images.base import Source
+from analyzer.images.source import open_source
+from analyzer.storing.results_file import NAME
+from analyzer.targets.resolving import Resolved
+from analyzer.training.dividing import Division, Parts, data_digest, divided
+from analyzer.training.recipe import Recipe
+from analyzer.training.run_records import Config, Epoch, Machine, Outcome
+from analyzer.training.trainees import Trainee, trainee_of
+from analyzer.units import GIB
+
+if TYPE_CHECKING:
+    import torch
+
+    from analyzer.training.trainer import TrainJob
+
+
+def _silent(*_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class TrainWatch:
+    """Is told how training goes on. `say` gets sentences, `warn` what to doubt, `began` each run with how many epochs
+    it has already, `step` the images of an epoch so far, `epoch` each finished one.
+    """
+
+    say: Callable[[str], None] = _silent
+    warn: Callable[[str], None] = _silent
+    began: Callable[[Config, int], None] = _silent
+    step: Callable[[Config, int, int], None] = _silent
+    epoch: Callable[[Config, Epoch], None] = _silent
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainPlan:
+    """What to train: each target, on each fold, from each seed; kept in `out`. `accept` takes a run on where its data,
+    recipe or machine changed. `threads` of None are torch's own choice.
+    """
+
+    targets: tuple[Resolved, ...]
+    data: Any
+    out: Path
+    recipe: Recipe = field(default_factory=Recipe)
+    image: int | None = None
+    seeds: tuple[int, ...] = (0,)
+    division: Division = field(default_factory=Division)
+    device: str = "auto"
+    threads: int | None = None
+    workers: int = 0
+    cache_bytes: int = 2 * GIB
+    outcome: Outcome = field(default_factory=Outcome)
+    best: bool = False
+    accept: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.targets:
+            raise UsageError("nothing to train", where="targets", fix="name a network, such as densenet121")
+        if len(set(self.seeds)) < len(self.seeds) or any(not 0 <= seed < 2**63 for seed in self.seeds):
+            raise UsageError("seeds are whole numbers from 0, each once", where="--seeds", fix="such as 0,1,2")
+        require_writable(self.out / NAME)
+
+
+def prepare(plan: TrainPlan, watch: TrainWatch) -> list[TrainJob]:
+    """The runs of a plan, in order, their data read and divided. Raises UsageError on what can't be trained on."""
+    import torch
+
+    from analyzer.measuring.environment import pick_device
+    from analyzer.training.feeding import Feed
+
+    device = pick_device(plan.device)
+    source = open_source(plan.data)
+    trainees = _trainees(plan, source)
+    parts = divided(source, plan.out, plan.division, accept=plan.accept, say=watch.say, warn=watch.warn)
+    sizes = dict.fromkeys((trainee.image, trainee.channels) for trainee in trainees)
+    feeds = {
+        size: Feed(source, *size, workers=plan.workers, cache_bytes=plan.cache_bytes // len(sizes)) for size in sizes
+    }
+    about = _About(data_digest(source, parts), source.classes, Machine(
+        device=device.type, threads=torch.get_num_threads(), torch=str(torch.__version__).partition("+")[0]
+    ))  # fmt: skip
+    return [
+        _job(plan, about, trainee, part, seed, feeds[trainee.image, trainee.channels], device)
+        for seed in plan.seeds for part in parts for trainee in trainees
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _About:
+    """What all runs of a plan share."""
+
+    data: str
+    classes: tuple[str, ...]
+    machine: Machine
+
+
+def _trainees(plan: TrainPlan, source: Source) -> list[Trainee]:
+    trainees = [trainee_of(target, len(source.classes), plan.image) for target in plan.targets]
+    twice = {trainee.name for trainee in trainees if [s.name for s in trainees].count(trainee.name) > 1}
+    if twice:
+        what = f"{min(twice)} is named twice, at the data's classes and image"
+        raise UsageError(what, where="targets", fix="name each network once")
+    for trainee in trainees:
+        if trainee.variant is not None:  # an image too small for it is told before anything is read
+            from analyzer.architecture.network import trace
+
+            trace(trainee.variant)
+    return trainees
+
+
+def _job(
+    plan: TrainPlan, about: _About, trainee: Trainee, part: Parts, seed: int, feed: Any, device: torch.device
+) -> TrainJob:
+    from analyzer.training.augmenting import extra_augmentation
+    from analyzer.training.trainer import TrainJob
+
+    split = part.split
+    run = f"{trainee.name}_seed{seed}" + ("" if part.fold is None else f"_fold{part.fold}")
+    config = Config(
+        run=run, network=trainee.name, label=trainee.label, image=trainee.image, classes=about.classes,
+        data=about.data, split=split.digest, images=(len(split.train), len(split.val), len(split.test)), seed=seed,
+        fold=part.fold, recipe=plan.recipe, outcome=plan.outcome,
+        micro=min(plan.recipe.batch, len(split.train)), machine=about.machine,
+    )  # fmt: skip
+    _require_trainable(config)
+    folder = plan.out / "runs" / run
+    return TrainJob(trainee, config, split, feed, device, folder, plan.best, extra_augmentation(plan.recipe))
+
+
+def _require_trainable(config: Config) -> None:
+    train, batch = config.images[0], config.recipe.batch
+    if train < max(batch, 2):
+        fix = f"say --batch {train}, or give more images" if train > 1 else "give more images"
+        raise UsageError(f"{train} images to train on are fewer than a batch of {batch}", where=config.run, fix=fix)
