@@ -21,15 +21,11 @@ COMMANDS = {
     "explain": "Where the figures sit, what moves them, the mildest changes that meet a budget.",
     "fit": "The largest batch that a memory holds, and what to change to fit more.",
     "measure": "Throughput, latency and memory on this machine, with what they are worth.",
-<<<<<<< HEAD
     "calibrate": "Fit this device's profile, which predicts the latency of every model.",
     "devices": "Devices whose latency can be predicted, with what that is worth.",
-=======
-    "calibrate": "Fit this device's profile, which predicts the latency of every variant.",
     "data": "Images to train on: what is damaged, odd, there twice, or in two parts at once.",
     "train": "Train networks on images; every epoch kept, gone on with to the bit.",
     "predict": "What a trained network says of images.",
->>>>>>> main
     "results": "Rows that sweeps have kept: list, show, export, merge, prune.",
     "init": "Find your models, propose budgets, write the first lock file.",
     "check": "Hold your models to their budgets, in CI: what grew, where, who pays.",
