@@ -68,8 +68,8 @@ def _card(figure: Figure, data: ReportData, subject: Record, judged: Judged | No
         lines.append(f"= {subject.flops:,} FLOPs (2 × MACs)")
     if figure.batched:
         lines.append(f"at batch {subject.batch:,}")
-    if figure.unit == "rate" and subject.measured:
-        lines += _measured_lines(subject)
+    if figure.unit == "rate":
+        lines += _predicted_lines(subject) if figure.standing == "predicted" else _measured_lines(subject)
     exact = figure.exact(known) if figure.unit != "rate" else ""
     bar, verdict = None, "no limit"
     if judged is not None and judged.value is not None:
@@ -92,12 +92,26 @@ def _margin(judged: Judged) -> str:
 
 def _measured_lines(subject: Record) -> list[str]:
     measured = subject.measured
-    assert measured is not None
-    lines = [f"on {measured.environment.device_name}, batch {measured.batch}"]
+    if measured is None:
+        return []
+    lines = [f"measured on {measured.environment.device_name}, batch {measured.batch}"]
     if measured.baseline != subject.target.name:
         spread = f"{measured.ratio_low:.2f} to {measured.ratio_high:.2f}"
         lines.insert(0, f"takes {measured.ratio:.2f}× the baseline’s time ({_spread_words(measured)}: {spread})")
     return lines
+
+
+def _predicted_lines(subject: Record) -> list[str]:
+    """For where, and the band."""
+    predicted = subject.predicted
+    if predicted is None:
+        return []
+    lines = [f"predicted for {predicted.device_name}, batch {predicted.batch:,}"]
+    if predicted.low_s and predicted.high_s:
+        slow, fast = predicted.batch / predicted.high_s, predicted.batch / predicted.low_s
+        lines.append(f"90 % of what was left out of the fit: {slow:,.0f} to {fast:,.0f} images/s")
+    lines += [predicted.settings] if predicted.settings else []
+    return [*lines, *(f"beyond the fit: {outside}" for outside in predicted.outside)]
 
 
 def _spread_words(measured: Measurement) -> str:
