@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 OUT ?= reports/sweep-$(shell date -u +%Y%m%dT%H%M%SZ)
 
-.PHONY: help sweep check test test-slow test-kinds test-deep lint types budgets bench bench-measure soak zoo gpu wheel-check clean
+.PHONY: help sweep check test test-slow test-kinds test-deep lint types budgets bench bench-measure soak zoo profiles gpu wheel-check clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -66,6 +66,14 @@ soak: .venv/.dev  ## kills, damages and fuzzing, N of each (minutes): one line a
 
 zoo: .venv/.dev  ## every counter on the model zoo, as reports/reference/zoo.md
 	$(BIN)/python tests/zoo/table.py
+
+# Another environment, because the tables' models are traced with the torch and timm that have them all.
+PROFILES_PYTHON ?= python3
+PROFILES_NEEDS := torch, torchvision, timm, numpy, click, rich, jinja2, msgspec, psutil
+profiles: .venv/.dev  ## GPU profiles from the public tables, and their page (an hour; PROFILES_PYTHON has torch 2.14.1, timm 1.0.31)
+	@$(PROFILES_PYTHON) -c 'import $(PROFILES_NEEDS)' || { echo "say which: make profiles PROFILES_PYTHON=…, with $(PROFILES_NEEDS)"; exit 1; }
+	PYTHONPATH=".:tests/profiles" $(PROFILES_PYTHON) tests/profiles/trace_models.py
+	$(BIN)/python tests/profiles/fit_profiles.py
 
 wheel-check: .venv/.dev  ## the built wheel in a clean environment, outside the checkout
 	BIN=$(CURDIR)/$(BIN) sh tests/wheel_check.sh

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from analyzer import units
 from analyzer.errors import UsageError, did_you_mean
 
-Unit = Literal["count", "bytes", "seconds", "rate", "ratio"]
+Unit = Literal["count", "bytes", "seconds", "nanoseconds", "rate", "ratio"]
 """`rate` is images a second, `ratio` a multiple of the baseline's."""
 
 
@@ -58,12 +58,14 @@ class Figure:
     @property
     def word(self) -> str:
         """The options' word: `saved` of `--max-saved`."""
+        if self.name == "predicted_image_ns":
+            return "latency"
         return self.name.removesuffix("_bytes").replace("_", "-")
 
     @property
     def heading(self) -> str:
         """What stands over a column of `bare` values: `saved MiB`."""
-        unit = {"bytes": " MiB", "rate": "", "count": "", "seconds": "", "ratio": ""}[self.unit]
+        unit = {"bytes": " MiB", "rate": "", "count": "", "seconds": "", "nanoseconds": "", "ratio": ""}[self.unit]
         return self.short + unit
 
     def of(self, holder: Any) -> Any:
@@ -78,6 +80,8 @@ class Figure:
             return units.mib(int(value))
         if self.unit == "seconds":
             return units.seconds(value)
+        if self.unit == "nanoseconds":
+            return units.nanoseconds(value)
         if self.unit == "rate":
             return f"{value:,.1f} images/s"
         return f"{units.times(value)}×" if self.unit == "ratio" else f"{value:,}"
@@ -103,6 +107,8 @@ class Figure:
 
     def parse(self, text: str, *, where: str = "") -> int:
         """A number of it from text (`8M`, `32 MiB`). Raises UsageError on another figure's unit."""
+        if self.unit == "nanoseconds":
+            return round(1e9 * units.parse_seconds(text, where=where))
         return units.parse_count(text, where=where, figure=self.name, unit=self.measure)
 
 
@@ -177,9 +183,19 @@ _ROWS = (
     ),
     Figure(
         "predicted_latency_s", "predicted latency", "predicted", "seconds",
-        "A forward's time by a device's profile (analyze calibrate), at the profile's batch, beside the profile's mean "
-        "error on variants that were left out.",
-        standing="predicted", place="beside", path="predicted.latency_s",
+        "A forward's time of one batch by a device's profile (analyze devices, analyze calibrate), at the profile's "
+        "batch or the given one, with the band of its left-out errors.",
+        standing="predicted", path="predicted.latency_s",
+    ),
+    Figure(
+        "predicted_image_ns", "predicted time an image", "an image", "nanoseconds",
+        "The predicted time of a batch, an image, in nanoseconds.",
+        standing="predicted", arrays=True, searched=True, path="predicted.image_ns",
+    ),
+    Figure(
+        "predicted_images_per_s", "predicted throughput", "predicted images/s", "rate",
+        "Images a second by a device's profile, from the predicted time of a batch.",
+        standing="predicted", better="more", place="beside", path="predicted.images_per_s",
     ),
     Figure(
         "measured_latency_s", "latency", "latency", "seconds",
@@ -210,8 +226,9 @@ LAYERED = tuple(figure for figure in _ROWS if figure.summed and not figure.deriv
 """Those that tables of layers show."""
 SHARED = tuple(figure for figure in LAYERED if figure.place == "headline")
 """Those of them that a page shows of every module."""
-LIMITED = tuple(figure for figure in _ROWS if figure.searched and figure.static)
+LIMITED = tuple(figure for figure in _ROWS if figure.searched and figure.standing != "measured")
 """Those that a variant may be limited by before it is built."""
+PREDICTED = tuple(figure for figure in _ROWS if figure.standing == "predicted")
 
 
 def value_at(holder: Any, path: Iterable[str]) -> Any:

@@ -120,8 +120,11 @@ class Measurement(Frozen, frozen=True, kw_only=True):
 
 
 class PredictedLatency(Frozen, frozen=True, kw_only=True):
-    """A forward's time as a device's profile predicts it, at the profile's batch. `mean_error` is relative, on variants
-    that were left out of the fit.
+    """A forward's time as a device's profile predicts it, of one batch.
+
+    In 90 % of the cases that were left out of the fit the time lies between `low_s` and `high_s`; `mean_error` is the
+    relative one there, of networks of its kind. `on` is the profile's name, `settings` how its models ran, `outside`
+    what it has not seen. `training` is of a step of training, where the device has a profile of that.
     """
 
     latency_s: Span
@@ -129,3 +132,19 @@ class PredictedLatency(Frozen, frozen=True, kw_only=True):
     device_name: str
     dtype: str
     mean_error: Span
+    low_s: Span | None = None
+    high_s: Span | None = None
+    on: str = ""
+    settings: str = ""
+    outside: tuple[str, ...] = ()
+    training: PredictedLatency | None = None
+
+    @property
+    def images_per_s(self) -> float | None:
+        """Images a second; None where no time is predicted."""
+        return self.batch / self.latency_s if self.latency_s else None
+
+    @property
+    def image_ns(self) -> int:
+        """Nanoseconds an image."""
+        return round(1e9 * self.latency_s / self.batch)

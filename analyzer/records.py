@@ -116,7 +116,8 @@ class Record(Frozen, frozen=True, kw_only=True):
     """All that is known of one target. A figure that is not known is None, never a guess.
 
     `training_macs` are those of a forward in training mode and its backward pass, where that was asked for. `depth` is
-    the number of convolutions and products with a weight on the longest path from an input to an output.
+    the number of convolutions and products with a weight on the longest path from an input to an output. `work` is what
+    a device's time follows, of one sample, where that was asked for (reading/work.py).
     """
 
     schema: int = SCHEMA
@@ -137,6 +138,7 @@ class Record(Frozen, frozen=True, kw_only=True):
     peak_training_bytes: Whole | None = None
     peak_inference_bytes: Whole | None = None
     layers: tuple[LayerRow, ...] | None = None
+    work: dict[str, float] | None = None
     uncounted: tuple[Uncounted, ...] = ()
     remarks: tuple[Remark, ...] = ()
     predicted: PredictedLatency | None = None
@@ -180,6 +182,8 @@ class Record(Frozen, frozen=True, kw_only=True):
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready data, with the remarks' sentences as `notes` too."""
         data: dict[str, Any] = msgspec.to_builtins(self)
+        if data["work"] is None:
+            del data["work"]
         return {**data, "notes": list(self.notes)}
 
     def _repr_html_(self) -> str:

@@ -16,5 +16,9 @@ Some = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e18)]
 
 
+Number = int | float
+"""A figure: a count or bytes, or predicted seconds."""
+
+
 class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of the records: frozen, unknown fields refused. Subclasses say frozen and kw_only for their own fields."""

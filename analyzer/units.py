@@ -112,8 +112,20 @@ def change(value: int | float, base: int | float) -> str:
     return f"{100 * (value - base) / base:+.1f} %".replace("-", "−") if base else ""
 
 
+def nanoseconds(value: float | None) -> str:
+    """`55.3 µs`, `12.34 ms` or `1.23 s` from nanoseconds."""
+    if value is None:
+        return "–"
+    return f"{value / 1e3:.1f} µs" if value < 1e6 else seconds(value / 1e9)
+
+
 def seconds(value: float | None) -> str:
     """`12.34 ms` or `1.23 s`."""
     if value is None:
         return "–"
     return f"{value * 1000:.2f} ms" if value < 1 else f"{value:.2f} s"
+
+
+def span(value: float) -> str:
+    """A duration for people: 40 s, 12 min, 3.2 h."""
+    return f"{value:.0f} s" if value < 90 else f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"

@@ -10,6 +10,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 "$work/venv/bin/analyze" sweep --blocks 2,4,3,2 --measure none --out out
 test -s out/results.jsonl && test -s out/results.csv && test -s out/report.html
+"$work/venv/bin/analyze" show densenet121 --on rtx4090 --depth 0
 "$work/venv/bin/python" -m analyzer --version
 "$work/venv/bin/python" -c "
 from importlib.metadata import version

@@ -123,9 +123,10 @@ def calibrate(
     threads: int | None = None,
     per_op: bool = False,
     out: str | Path | None = None,
+    name: str | None = None,
     quiet: bool = False,
 ) -> Profile:
-    """Measures this device and fits the profile that predicts latency; `out` keeps it as a file.
+    """Measures this device and fits the profile that predicts latency; `out` keeps it as a file, `name` names it.
 
     Progress goes to stderr unless `quiet`. Raises MeasureError where nothing runs, UsageError where the device isn't
     there, or `out` can't be written.
@@ -133,5 +134,5 @@ def calibrate(
     from analyzer.measuring.execution import CalibrationPlan, MeasureWatch, execute_calibration
 
     path = None if out is None else Path(out)
-    plan = CalibrationPlan(device, batch, Conditions(dtype=dtype, threads=threads), per_op, path)
+    plan = CalibrationPlan(device, batch, Conditions(dtype=dtype, threads=threads), per_op, path, name)
     return execute_calibration(plan, MeasureWatch(_silent if quiet else _to_stderr))

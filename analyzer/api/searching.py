@@ -11,7 +11,7 @@ from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError, UsageError
 from analyzer.figures import known
 from analyzer.limits import Limit
-from analyzer.measuring.profiles import profile_at
+from analyzer.reading.profiles import profile_at
 from analyzer.space.space import Space
 from analyzer.sweeping.workplace import Workplace
 
@@ -26,9 +26,9 @@ def search(
     space: Space, *, minimize: Sequence[str] | str | None = None, maximize: Sequence[str] | str | None = None,
     limits: Mapping[str, int | str] | None = None, at_least: Mapping[str, int | str] | None = None,
     under: str | Variant | None = None, best: int = 0, batch: int | None = None, seconds: float = 60.0,
-    jobs: int | None = None, seed: int = 0, profile: str | Path | None = None, objective: Sequence[str] | str = (),
-    trials: int | None = None, sampler: Literal["tpe", "nsga2"] = "tpe", device: str = "auto",
-    out: str | Path | None = None, max_memory: int | None = None,
+    jobs: int | None = None, seed: int = 0, profile: str | Path | None = None, on: str | Path | None = None,
+    objective: Sequence[str] | str = (), trials: int | None = None, sampler: Literal["tpe", "nsga2"] = "tpe",
+    device: str = "auto", out: str | Path | None = None, max_memory: int | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """The Pareto front of a space under limits by figure (inclusive), one row a variant, as a DataFrame.
 
@@ -41,6 +41,7 @@ def search(
     Optuna, beginning with the static front, and at most `trials` measured on `device`; every measured one is a row.
     `minimize` and `maximize` count beside it where they are given. `out` keeps the study and its rows to go on from.
     `max_memory` bounds the bytes that all processes of a search by counts take together.
+    `on` (or `profile`) names a device whose profile predicts latency: `predicted_image_ns` may be limited, minimised.
     `batch` is that of memory (default: 1) and of measuring (default: the device's usual).
     """
     from analyzer.searching import execution
@@ -57,10 +58,10 @@ def search(
 
         static = query.objectives if low or high else ()
         question = Question(space, query, tuple(_listed(objective)), static, trials, seconds, batch, sampler, seed)
-        folder = None if out is None else Path(out)
-        return _measured(execution.StudyPlan(question, Workplace(device=device), folder))
+        return _measured(execution.StudyPlan(question, Workplace(device=device), None if out is None else Path(out)))
     execution.require_unmeasured(trials=trials, out=out)
-    return _counted(execution.SearchPlan(space, query, seconds, jobs, seed, profile_at(profile), max_memory))
+    predictor = profile_at(on or profile, batch)
+    return _counted(execution.SearchPlan(space, query, seconds, jobs, seed, predictor, max_memory))
 
 
 def _counted(plan: SearchPlan) -> pd.DataFrame:

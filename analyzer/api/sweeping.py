@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from analyzer.api.tables import frame
 from analyzer.architecture.variant import Variant
 from analyzer.limits import at_most
-from analyzer.measuring.profiles import profile_at
+from analyzer.reading.profiles import profile_at
 from analyzer.records import Record
 from analyzer.space.grid import Grid, Listed
 from analyzer.sweeping.run import Measure, SweepFiles, pareto_names, plan
@@ -48,6 +48,7 @@ def sweep(
     limits: dict[str, int] | None = None,
     resume: bool = True,
     profile: str | Path | None = None,
+    on: str | Path | None = None,
     jobs: int | None = None,
     executor: str = "processes",
     address: str | None = None,
@@ -56,16 +57,16 @@ def sweep(
     `out` keeps results and a report there.
 
     What `results.db` in `out` already has is not done again; without `resume` that file is kept aside. `limits` are
-    budgets by figure for the report (default: DenseNet121's own). A device's `profile` (a file of `calibrate`'s)
-    predicts every row's latency. A `batch` of None: 1 for saved bytes, the device's usual for measuring. Counting takes
-    `jobs` processes (default: all cores); with `executor="ray"` the work goes to the cluster at `address`. Raises
-    UsageError on a bad grid; a bad variant is a record with an `error`.
+    budgets by figure for the report (default: DenseNet121's own). `on` (or `profile`) names a device whose profile
+    predicts every row's latency: `rtx4090`, or a file of `calibrate`'s. A `batch` of None: 1 for saved bytes, the
+    device's usual for measuring. Counting takes `jobs` processes (default: all cores); with `executor="ray"` the work
+    goes to the cluster at `address`. Raises UsageError on a bad grid; a bad variant is a record with an `error`.
     """
     from analyzer.sweeping.execution import execute
 
     asked = plan(
         grid if isinstance(grid, Grid) else Listed(named(v) if isinstance(v, str) else v for v in grid),
-        batch=batch, measure=measure, seconds=seconds, profile=profile_at(profile),
+        batch=batch, measure=measure, seconds=seconds, profile=profile_at(on or profile, batch),
         where=Workplace(executor, jobs, device, address),
         files=SweepFiles(
             None if out is None else Path(out), resume, limits=at_most(limits or {}, "limits"),

@@ -57,7 +57,7 @@ class Comparison:
 
     def frame(self) -> pd.DataFrame:
         """Figures as rows, targets as columns, then each target's ratio to the first."""
-        shown = [figure.name for figure in FIGURES.values() if figure.static]
+        shown = [figure.name for figure in FIGURES.values() if figure.standing != "measured"]
         table = frame(self.records)[shown].T.dropna(how="all")
         first = table.iloc[:, 0]
         for record in self.records[1:]:
@@ -68,14 +68,17 @@ class Comparison:
         return str(self.frame().to_html(na_rep="–"))
 
 
-def compare(*targets: Any, batch: int = 1, by: str = "params", inputs: Any = None) -> Comparison:
-    """Two or more variants, names or modules (which need `inputs`) side by side; layers compared by a figure."""
+def compare(*targets: Any, batch: int = 1, by: str = "params", inputs: Any = None, on: str | None = None) -> Comparison:
+    """Two or more variants, names or modules (which need `inputs`) side by side; layers compared by a figure.
+
+    `on` names a device whose profile predicts latency.
+    """
     if len(targets) < 2:
         raise UsageError("compares two targets or more", where="compare", fix="such as compare(variant, 'densenet121')")
-    records = tuple(_record(target, batch, inputs) for target in targets)
+    records = tuple(_record(target, batch, inputs, on) for target in targets)
     return Comparison(records, tuple(tuple(compare_records(records[0], other, by)) for other in records[1:]))
 
 
-def _record(target: Any, batch: int, inputs: Any) -> Record:
+def _record(target: Any, batch: int, inputs: Any, on: str | None) -> Record:
     own = not isinstance(target, (str, Variant))
-    return analyze(target, inputs=inputs if own else None, batch=batch)
+    return analyze(target, inputs=inputs if own else None, batch=batch, on=on)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.variant import Variant
+from analyzer.storing.results_file import NAME
 from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, resolve
 from analyzer.training.dividing import Division
-from analyzer.training.execution import RunOutcome, execute
+from analyzer.training.execution import execute
 from analyzer.training.planning import TrainPlan, TrainWatch
 from analyzer.training.recipe import recipe
-from analyzer.training.run_records import Config, Epoch
+from analyzer.training.run_records import Config, Epoch, RunOutcome, outcome_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from analyzer.training.comparing import RunComparison
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,17 @@ class Runs:
 
         return pd.DataFrame([row for outcome in self.runs for row in rows(outcome)], columns=list(HEADINGS))
 
+    def compare(self, a: str | None = None, b: str | None = None, margin: float | None = None) -> RunComparison:
+        """Two networks by what was declared before the first step, in pairs of runs, each with its intervals.
+
+        `a` and `b` are names or labels (None: the only two); `margin` (a share) is the difference that would matter.
+        """
+        from analyzer.training.comparing import compared
+        from analyzer.training.runs_file import RunsFile
+
+        with closing(RunsFile(self.folder / NAME)) as kept:
+            return compared(kept, a, b, margin)
+
     def checkpoint(self, run: str) -> Path:
         """The last checkpoint of a run."""
         return self.folder / "runs" / run / "last.safetensors"
@@ -46,9 +61,10 @@ class Runs:
 def train(
     targets: Variant | str | Sequence[Variant | str], data: Any, *, out: str | Path, image: int | None = None,
     seeds: Sequence[int] = (0,), folds: int | None = None, fractions: tuple[float, float, float] = (70, 10, 20),
-    split_seed: int = 0, split: str | Path | None = None, inputs: Sequence[str] = (),
+    split_seed: int = 0, split: str | Path | None = None, allow_leaks: bool = False, inputs: Sequence[str] = (),
     kwargs: Mapping[str, Any] | None = None, device: str = "auto", threads: int | None = None, workers: int = 0,
-    best: bool = False, accept: bool = False, quiet: bool = False, **training: Any,
+    best: bool = False, outcome: Mapping[str, Any] | None = None, accept: bool = False,
+    quiet: bool = False, **training: Any,
 ) -> Runs:  # fmt: skip
     """Trains networks on images, each from each seed (and on each fold), and keeps every epoch in `out`.
 
@@ -57,17 +73,19 @@ def train(
     path and label, an npz in MedMNIST's layout, a torch Dataset, or a mapping of train, val and test to Datasets. What
     the data does not divide is divided by `fractions`, duplicates kept together. `training` are the fields of
     training.recipe.Recipe: epochs, lr, optimizer, schedule, batch, weight_decay, momentum, augment, classes_weighted,
-    amp, channels_last, compile, train_accuracy_every. Called again with the same `out` it goes on where it was; on a
-    CPU with as many threads the result has the same bits as an unbroken run's. `threads` sets torch's for good.
+    amp, channels_last, compile, train_accuracy_every. `outcome` declares what counts in `Runs.compare`: epoch (last or
+    validation) and margin (a share). Called again with the same `out` it goes on where it was; on a
+    CPU with as many threads the result has the same bits as an unbroken run's.
 
     Raises UsageError on data, options or an `out` that can't be; KeyboardInterrupt once all is saved.
     """
     each = [targets] if isinstance(targets, (Variant, str)) else targets
+    division = Division(fractions, split_seed, folds, None if split is None else Path(split), allow_leaks)
     plan = TrainPlan(
         targets=tuple(_resolved(target, kwargs, inputs) for target in each), data=data, out=Path(out),
         recipe=recipe(training), image=image, seeds=tuple(seeds),
-        division=Division(fractions, split_seed, folds, None if split is None else Path(split)), device=device,
-        threads=threads, workers=workers, best=best, accept=accept,
+        division=division, device=device, threads=threads, workers=workers, best=best, accept=accept,
+        outcome=outcome_of(outcome or {}),
     )  # fmt: skip
     say = _nothing if quiet else _to_stderr
 

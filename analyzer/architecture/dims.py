@@ -55,6 +55,17 @@ def anywhere(truth: Truth) -> bool:
     return truth if isinstance(truth, bool) else bool(truth.any())
 
 
+def above(dim: Any, most: int) -> Truth:
+    """Whether a dimension is more than that; of a series where it is the same at every layer, the others left out."""
+    if not isinstance(dim, Series):
+        truth: Truth = dim > most
+        return truth
+    first, last = dim.first > most, dim.last > most
+    dim.run.require(first == last)
+    alike: Truth = first
+    return alike
+
+
 def bounds_of(dim: Array | Series) -> tuple[int, int]:
     """Ints that no entry is below or above: the least and the largest; of a series in any layer."""
     if isinstance(dim, Series):
@@ -155,6 +166,17 @@ class Series:
             raise IrregularError
         return self._own()[1]
 
+    def at(self, layer: int) -> Any:
+        """The value in a layer of the run, counted from 0: Newton's formula."""
+        chosen = (1, layer, layer * (layer - 1) // 2)
+        parts: list[Any] = [d * n for d, n in zip(self._own(), chosen, strict=False)]
+        return sum(parts[1:], start=parts[0])
+
+    @property
+    def last(self) -> Any:
+        """The value in the last layer."""
+        return self.first + self.step * (self.run.count - 1)
+
     @property
     def total(self) -> Any:
         """The sum over the layers of the run."""
@@ -201,8 +223,7 @@ class Series:
 
     def __ge__(self, least: int) -> Truth:
         """At every layer: the first and the last are enough, as it rises or falls evenly."""
-        last = self.first + self.step * (self.run.count - 1)
-        truth: Truth = (self.first >= least) & (last >= least)
+        truth: Truth = (self.first >= least) & (self.last >= least)
         return truth
 
     def __gt__(self, below: int) -> Truth:

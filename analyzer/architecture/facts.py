@@ -56,12 +56,8 @@ class Part(NamedTuple):
 
 # -- what an op says of itself ---------------------------------------------------------------------------------
 
-Kind = Literal[
-    "1x1 convolution", "larger convolution", "grouped convolution",
-    "linear", "norm", "relu", "pool", "concat", "elementwise",
-]  # fmt: skip
-"""What an op's time is tabled under (reading/latency.py)."""
-CONVOLUTIONS: tuple[Kind, ...] = ("1x1 convolution", "larger convolution", "grouped convolution")
+Kind = Literal["convolution", "product", "norm", "activation", "concat", "pool", "mean", "copy", "elementwise"]
+"""What an op's time is told under; convolutions are told apart by their widths (reading/work.py)."""
 
 
 class TorchCall(NamedTuple):

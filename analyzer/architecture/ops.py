@@ -35,6 +35,7 @@ class Conv(Op):
     beside = None
     weightless = is_view = overwrites = trains_only = False
     autograd = MULTIPLIES
+    kind = "convolution"
     compared = 0
     function = None
 
@@ -51,12 +52,6 @@ class Conv(Op):
 
     def macs_each(self, parameters: tuple[Dim, ...]) -> Dim:
         return parameters[0]
-
-    @property
-    def kind(self) -> Kind:
-        if not is_one(self.groups):
-            return "grouped convolution"
-        return "1x1 convolution" if is_one(self.kernel) else "larger convolution"
 
     @property
     def role(self) -> str:
@@ -79,7 +74,7 @@ class Linear(Op):
     beside = None
     weightless = is_view = overwrites = trains_only = False
     autograd = MULTIPLIES
-    kind = "linear"
+    kind = "product"
     compared = 0
     role = "classifier"
     function = None
@@ -140,7 +135,7 @@ class ReLU(Weightless):
     beside = None
     is_view = trains_only = False
     autograd = LATE
-    kind = "relu"
+    kind = "activation"
     compared = 0
 
     @property
@@ -160,7 +155,7 @@ class Sigmoid(Weightless):
     beside = None
     is_view = overwrites = trains_only = False
     autograd = LATE
-    kind = "elementwise"
+    kind = "activation"
     compared = 0
     module = None
     function = TorchCall("sigmoid")
@@ -249,8 +244,11 @@ class GlobalPool(Weightless):
     beside = None
     is_view = overwrites = trains_only = False
     autograd = EARLY
-    kind = "pool"
     compared = 0
+
+    @property
+    def kind(self) -> Kind:
+        return "pool" if self.window else "mean"
 
     @property
     def keeps(self) -> Literal["inputs", "nothing"]:
@@ -316,7 +314,7 @@ class Shuffle(Rearranging):
 
     is_view = False
     autograd = LATE
-    kind = "elementwise"
+    kind = "copy"
 
     @property
     def function(self) -> TorchCall:

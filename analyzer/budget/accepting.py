@@ -69,7 +69,7 @@ def _outgrown_max(model: Model, now: ModelVerdict) -> Iterator[tuple[str, str | 
     for limit in limits(model):
         value = values.get((limit.figure, limit.group))
         if limit.max is not None and value is not None and value > limit.max:
-            yield limit.figure, limit.group, as_bound(value)
+            yield limit.figure, limit.group, as_bound(int(value))
 
 
 def _outgrown_baseline(model: Model, now: ModelVerdict, by: str, today: date) -> Iterator[Waiver]:
@@ -81,7 +81,7 @@ def _outgrown_baseline(model: Model, now: ModelVerdict, by: str, today: date) ->
         if line.value > limit.most_grown(line.base):
             yield Waiver(
                 figure=limit.figure, group=limit.group, reason="accepted with --update-budget", by=by,
-                expires=today + timedelta(days=_WAIVED_DAYS), max=as_bound(line.value),
+                expires=today + timedelta(days=_WAIVED_DAYS), max=as_bound(int(line.value)),
             )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from analyzer.budget.figures import STATIC
 from analyzer.budget.limits import limits
 from analyzer.budget.lock_file import Locked, locked
 from analyzer.budget.model_check import Held, hold, needs_peaks, remarks
+from analyzer.budget.predicted import hold_predicted, predicted_limits
 from analyzer.budget.recount import counted_anew
 from analyzer.budget.schema import Configuration, Model
 from analyzer.budget.untrusted_files import read_text
@@ -256,7 +257,8 @@ class _Check:
         return arguments_changed(*({f: t for f, t in each.items() if t is not None} for each in (before, after)))
 
     def _model(self, name: str, model: Model, baseline: Baseline, configuration: Configuration) -> ModelVerdict:
-        held_to = limits(model, f"{self.project.file}: models.{name}")
+        where = f"{self.project.file}: models.{name}"
+        held_to, predicted = limits(model, where), predicted_limits(model, where)
         target = model.target or "a variant"
         try:
             held, base = self._held(name, model, baseline)
@@ -271,6 +273,9 @@ class _Check:
         except AnalyzerError as error:  # of the model that a ratio refers to
             exceeded, lines = [self._at_configuration(_of_error(error, "broken", name))], []
         own += exceeded
+        for line, finding in hold_predicted(held, predicted):
+            lines += [line] if line else []
+            own += [finding] if finding else []
         failed = {(finding.figure, finding.group) for finding in own}
         self.findings += waive(held, own, model.waivers, self.today)
         self.findings += remarks(held, held_to, lines, failed)
@@ -285,7 +290,8 @@ class _Check:
             self.progress(name)
             try:
                 peaks = needs_peaks(limits(model))
-                self.counted[name] = count(model, self.project.root, peaks=peaks, seconds=self.seconds)
+                work = bool(predicted_limits(model))
+                self.counted[name] = count(model, self.project.root, peaks=peaks, work=work, seconds=self.seconds)
             except AnalyzerError as error:
                 self.broken[name] = error
                 raise

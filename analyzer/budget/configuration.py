@@ -17,6 +17,7 @@ import msgspec
 from analyzer.architecture.network import PRESETS
 from analyzer.budget.figures import STATIC
 from analyzer.budget.limits import BudgetLimit, limits, waived_up_to
+from analyzer.budget.predicted import predicted_limits
 from analyzer.budget.schema import BASELINE, Budget, Configuration, Model, Waiver
 from analyzer.budget.untrusted_files import read_text
 from analyzer.errors import UsageError, did_you_mean
@@ -219,6 +220,7 @@ def _check_model(model: Model, where: str) -> None:
     _check_kwargs(model.kwargs, f"{where}.kwargs")
     inputs_of(model, f"{where}.input")
     limits(model, where)
+    predicted_limits(model, where)
     groups = set(model.groups)
     for i, waiver in enumerate(model.waivers):
         place = f"{where}.waivers[{i}]"

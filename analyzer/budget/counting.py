@@ -87,9 +87,10 @@ def identity_of(model: Model, root: Path) -> Identity:
 
 
 def count(
-    model: Model, root: Path, *, peaks: bool = False, not_from: Path | None = None, seconds: float = SECONDS
-) -> Counted:
-    """The figures of a configured model; a model of one's own has peaks only where they are asked for.
+    model: Model, root: Path, *, peaks: bool = False, work: bool = False, not_from: Path | None = None,
+    seconds: float = SECONDS,
+) -> Counted:  # fmt: skip
+    """The figures of a configured model; a model of one's own has peaks, and its `work`, only where they are asked for.
 
     Its code runs in `root`, for `seconds` at most, and must not come from `not_from`. Raises an AnalyzerError where it
     can't be counted.
@@ -97,17 +98,17 @@ def count(
     target = resolved(model, root)
     if isinstance(target, FamilyTarget):
         return Counted(family.record(target.variant, model.batch or 1, label=target.label), {})
-    return isolated(lambda: _count_module(target, root, peaks, not_from), Counted, target, seconds=seconds)
+    return isolated(lambda: _count_module(target, root, peaks, work, not_from), Counted, target, seconds=seconds)
 
 
-def _count_module(target: ModuleTarget, root: Path, peaks: bool, not_from: Path | None) -> Counted:
+def _count_module(target: ModuleTarget, root: Path, peaks: bool, work: bool, not_from: Path | None) -> Counted:
     with contextlib.chdir(root), _without_code_of(not_from):
         made = load(target)
         if not_from is not None:
             _require_elsewhere(not_from, target)
         if isinstance(made, Variant):
             return Counted(family.record(made, 1, label=target.name), {})
-        record = _record(target, made, peaks)
+        record = _record(target, made, peaks, work)
         place = source.places(made, _factory(target), root)
         paths = ["", *(row.path for row in record.layers or ())]
         return Counted(record, {path: at for path in paths if (at := place(path)) is not None})
@@ -155,7 +156,7 @@ def _first_fitting(targets: Sequence[Resolved], given: Sequence[tuple[Input, ...
     raise failed
 
 
-def _record(target: ModuleTarget, model: nn.Module, peaks: bool) -> Record:
+def _record(target: ModuleTarget, model: nn.Module, peaks: bool, work: bool = False) -> Record:
     from analyzer.tracing.parameters import count_parameters
     from analyzer.tracing.trace import count_module
 
@@ -165,7 +166,7 @@ def _record(target: ModuleTarget, model: nn.Module, peaks: bool) -> Record:
         return count_parameters(model, name=target.name)
     args, keywords = tensors(target.inputs)
     rebuild = cast("Callable[[], nn.Module]", lambda: load(target, device="cpu"))
-    record = count_module(model, args, keywords, name=target.name, rebuild=rebuild)
+    record = count_module(model, args, keywords, name=target.name, rebuild=rebuild, follows_work=work)
     if not peaks:
         return record
     from analyzer.tracing.prediction import with_peaks

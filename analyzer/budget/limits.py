@@ -10,9 +10,10 @@ from typing import Any, Literal
 from analyzer.budget.figures import LAYERED, STATIC
 from analyzer.budget.schema import Budget, Model, Number, Waiver
 from analyzer.errors import UsageError, did_you_mean
-from analyzer.figures import known
+from analyzer.figures import FIGURES, known
 from analyzer.structs import Frozen
 
+PREDICTED = FIGURES["predicted_latency_s"]
 _PERCENT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?%")
 
 
@@ -38,8 +39,12 @@ class BudgetLimit(Frozen, frozen=True, kw_only=True):
 
 
 def limits(model: Model, where: str = "") -> list[BudgetLimit]:
-    """Every budget of a model, those of groups after its own. Raises UsageError on numbers that mean nothing."""
-    all_limits = [_limit(figure, None, budget, f"{where}.budgets.{figure}") for figure, budget in model.budgets.items()]
+    """Every budget of a model's counts, those of groups after its own. Raises UsageError on numbers that mean nothing.
+
+    Those of predicted latency are read by predicted.py.
+    """
+    own = [(figure, budget) for figure, budget in model.budgets.items() if figure != PREDICTED.name]
+    all_limits = [_limit(figure, None, budget, f"{where}.budgets.{figure}") for figure, budget in own]
     for group, budgets in model.groups.items():
         place = f"{where}.groups.{group}"
         all_limits += [_limit(figure, group, budget, f"{place}.{figure}") for figure, budget in budgets.items()]
@@ -53,6 +58,8 @@ def _limit(figure: str, group: str | None, budget: Budget, where: str) -> Budget
         raise UsageError(what, where=where, fix=did_you_mean(figure, allowed))
     if all(value is None for value in (budget.max, budget.min, budget.growth, budget.max_ratio)):
         raise UsageError("holds nothing", where=where, fix='say one of max, min, growth, max-ratio: { max = "8M" }')
+    if budget.on is not None:
+        raise UsageError("is counted, on no device", where=f"{where}.on", fix=f"budget {PREDICTED.name} there")
     if budget.growth is None and budget.growth_min is not None:
         raise UsageError("growth-min needs growth", where=where, fix='such as { growth = "5%", growth-min = "1k" }')
     if (budget.max_ratio is None) != (budget.of is None):
@@ -65,7 +72,7 @@ def _limit(figure: str, group: str | None, budget: Budget, where: str) -> Budget
     return BudgetLimit(
         figure=figure, group=group, max=most, min=least, growth=_growth(budget.growth, f"{where}.growth"),
         growth_min=_number(budget.growth_min, figure, f"{where}.growth-min") or 0,
-        max_ratio=_ratio(budget.max_ratio, f"{where}.max-ratio"), of=budget.of or "", level=budget.level,
+        max_ratio=_ratio(budget.max_ratio, f"{where}.max-ratio"), of=budget.of or "", level=budget.level or "error",
         message=budget.message, where=where,
     )  # fmt: skip
 

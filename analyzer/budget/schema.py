@@ -21,7 +21,8 @@ class Budget(Frozen, frozen=True, kw_only=True, rename="kebab"):
     """What one figure may be, all inclusive. Numbers are whole, or text such as `8M`, `32 MiB`, `2.8 GMACs`.
 
     `growth` (`5%`) is held against the baseline; growth of up to `growth_min` is never too much. `max_ratio` is of
-    the same figure of another model, `of`: one of the configuration's, a preset, or a variant's name.
+    the same figure of another model, `of`: one of the configuration's, a preset, or a variant's name. `on` is the
+    device of `predicted_latency_s`, whose `max` is a time (`60ms`). `level` is `error`, of a prediction `warning`.
     """
 
     max: Number | None = None
@@ -30,7 +31,8 @@ class Budget(Frozen, frozen=True, kw_only=True, rename="kebab"):
     growth_min: Number | None = None
     max_ratio: int | float | None = None
     of: str | None = None
-    level: Literal["error", "warning"] = "error"
+    on: str | None = None
+    level: Literal["error", "warning"] | None = None
     message: str | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, get_args
 
 from analyzer.records import Record
-from analyzer.structs import Frozen
+from analyzer.structs import Frozen, Number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,8 +82,8 @@ class Finding(Frozen, frozen=True, kw_only=True):
     fix: str = ""
     figure: str | None = None
     group: str | None = None
-    value: int | None = None
-    limit: int | None = None
+    value: Number | None = None
+    limit: Number | None = None
     base: int | None = None
     changes: tuple[Payer, ...] = ()
     message: str | None = None
@@ -100,9 +100,9 @@ class Budgeted(Frozen, frozen=True, kw_only=True):
     """One figure of one model (or of a group of its layers): value, baseline, and the limit that binds (the least)."""
 
     figure: str
-    value: int | None
+    value: Number | None
     base: int | None = None
-    limit: int | None = None
+    limit: Number | None = None
     group: str | None = None
 
 
@@ -149,7 +149,8 @@ class Verdict(Frozen, frozen=True, kw_only=True):
             for line in model.figures
         ]
         table = pd.DataFrame(rows, columns=columns)
-        table[columns[3:]] = table[columns[3:]].astype("Int64")
+        whole = [name for name in columns[3:] if not any(isinstance(value, float) for value in table[name])]
+        table[whole] = table[whole].astype("Int64")
         return table
 
     def _repr_html_(self) -> str:

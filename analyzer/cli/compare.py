@@ -22,10 +22,14 @@ from analyzer.cli.options import (
     family_values,
     format_option,
     input_option,
+    on_option,
 )
+from analyzer.cli.predicted import basis
 from analyzer.errors import UsageError
 from analyzer.figures import FIGURES, Figure, figure_named
 from analyzer.reading.comparison import LayerChange, compare_records, unlike
+from analyzer.reading.latency import Profile
+from analyzer.reading.profiles import profile_at
 from analyzer.records import Record, standing_of
 from analyzer.targets.analysis import analyze_target
 from analyzer.targets.resolving import resolve
@@ -36,6 +40,7 @@ from analyzer.targets.resolving import resolve
 @family_options(many=False)
 @batch_option
 @input_option
+@on_option
 @click.option(
     "--by",
     "by",
@@ -65,14 +70,19 @@ def command(targets: tuple[str, ...], inputs: tuple[str, ...], by: str, top: int
             "compares two targets or more", where="analyze compare", fix="such as: compare article densenet121"
         )
     by = figure_named(by, [figure for figure in FIGURES.values() if figure.summed], "--by").name
+    profile = profile_at(options.pop("on"), options["batch"])
     batch, report = options.pop("batch") or 1, options.pop("report")
     values = family_values(options, many=False)
-    records = [_record(name, values, inputs, batch) for name in targets]
+    records = [_record(name, values, inputs, batch, profile) for name in targets]
     for record in records:
         for note in record.notes:
             say(f"note: {record.target.shown}: {note}")
+        for outside in record.predicted.outside if record.predicted else ():
+            say(f"note: {record.target.shown}: outside of what the profile has seen: {outside}")
     for sentence in unlike(records):
         say(f"note: {sentence}")
+    if profile is not None:
+        say(f"times are predicted {basis(profile)}")
     changes = [compare_records(records[0], other, by) for other in records[1:]]
     if format_ == "json":
         text.show_json(_json(records, changes, by))
@@ -91,9 +101,10 @@ def _write_report(records: list[Record], path: Path) -> None:
     say(str(path))
 
 
-def _record(name: str, values: dict[str, Any], inputs: tuple[str, ...], batch: int) -> Record:
+def _record(name: str, values: dict[str, Any], inputs: tuple[str, ...], batch: int, profile: Profile | None) -> Record:
     own = ":" in name
-    return analyze_target(resolve(name, {} if own else values, inputs=inputs if own else ()), batch=batch)
+    resolved = resolve(name, {} if own else values, inputs=inputs if own else ())
+    return analyze_target(resolved, batch=batch, profile=profile)
 
 
 def _json(records: list[Record], changes: list[list[LayerChange]], by: str) -> str:
@@ -116,7 +127,7 @@ def _print(records: list[Record], changes: list[list[LayerChange]], by: str, top
     rows = []
     for figure in FIGURES.values():
         values = [figure.of(record) for record in records]
-        if not figure.static or all(value is None for value in values):
+        if figure.standing == "measured" or all(value is None for value in values):
             continue
         base, *more = values
         known = dict.fromkeys(standing_of(r, figure) for r, v in zip(records, values, strict=True) if v is not None)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+import msgspec
 
 from analyzer import units
 from analyzer.architecture.variant import Variant
@@ -21,11 +22,15 @@ from analyzer.cli.options import (
     format_option,
     limit_options,
     limits_of,
+    on_option,
+    require_device,
 )
+from analyzer.cli.predicted import basis
 from analyzer.errors import UsageError
 from analyzer.figures import FIGURES, known
 from analyzer.limits import Limit, own_limits
 from analyzer.reading import family
+from analyzer.reading.profiles import profile_at
 from analyzer.records import Record, fields_of, standings
 from analyzer.searching import explain
 from analyzer.searching.explain import SHARED, AxisChange, Share
@@ -33,6 +38,7 @@ from analyzer.targets.resolving import FamilyTarget, resolve
 
 LEAST = (9, 7, 6, 1)
 """Columns of changes in the order in which they go where there is no room."""
+IMAGE = FIGURES["predicted_image_ns"]
 # Fewer parameters, more memory: a budget for one is none for the other.
 CONTRAST = Variant(block="residual", block_config=(6, 12, 24, 16), growth=32, bn_size=1)
 
@@ -42,6 +48,7 @@ CONTRAST = Variant(block="residual", block_config=(6, 12, 24, 16), growth=32, bn
 @family_options(many=False)
 @batch_option
 @limit_options
+@on_option
 @format_option("table", "json", "md")
 def command(target: str | None, format_: str, **options: Any) -> None:
     """Where TARGET's parameters sit, what moves them, and the mildest single changes that meet a budget.
@@ -49,12 +56,14 @@ def command(target: str | None, format_: str, **options: Any) -> None:
     The budget is --max-params and its like; without one, DenseNet121's own params at the same classes and image.
     TARGET is a variant of the family: a preset, a variant's name, or options alone.
     """
+    profile = profile_at(options["on"], options["batch"])
     batch, limits = options.pop("batch") or 1, limits_of(options)
+    require_device(limits, options.pop("on"))
     resolved = resolve(target, family_values(options, many=False))
     if not isinstance(resolved, FamilyTarget):
         raise UsageError("explains variants of the family", where=target or "target", fix="use show for other models")
     variant = resolved.variant
-    record = family.record(variant, batch, layers=False, label=resolved.label)
+    record = family.record(variant, batch, layers=False, label=resolved.label, profile=profile)
     baseline = family.baseline_or_none(variant, batch)
     if not limits and baseline is None:
         say(f"note: no budget: DenseNet121 makes no network at {variant.image} px; give --max-params")
@@ -63,9 +72,12 @@ def command(target: str | None, format_: str, **options: Any) -> None:
         "stages": explain.shares(variant, batch)[0],
         "roles": explain.shares(variant, batch)[1],
         "elasticities": explain.elasticities(variant, batch),
-        "levers": explain.levers(variant, batch),
-        "cheapest": explain.cheapest(variant, budget, batch) if budget else [],
+        "levers": explain.levers(variant, batch, profile),
+        "cheapest": explain.cheapest(variant, budget, batch, profile) if budget else [],
     }
+    if profile is not None:
+        say(f"times are predicted {basis(profile)}")
+        data["time"] = explain.shares_of_time(variant, profile)
     if format_ == "json":
         text.show_json(_json(record, budget, data))
     else:
@@ -82,6 +94,7 @@ def _json(record: Record, budget: Sequence[Limit], data: dict[str, Any]) -> str:
         return [
             {"axis": c.axis, "value": c.value, "kind": c.kind, "name": c.record.target.name}
             | {figure: getattr(c.record, figure) for figure in SHARED}
+            | ({IMAGE.name: IMAGE.of(c.record)} if c.record.predicted else {})
             for c in axis_changes
         ]
 
@@ -100,14 +113,27 @@ def _json(record: Record, budget: Sequence[Limit], data: dict[str, Any]) -> str:
             "levers": changes(data["levers"]),
             "budget": {limit.figure: limit.bound for limit in budget},
             "cheapest": changes(data["cheapest"]),
+            **_time(record, data.get("time", [])),
         }
     )
+
+
+def _time(record: Record, shares: Sequence[tuple[str, float]]) -> dict[str, Any]:
+    if record.predicted is None:
+        return {}
+    parts = [{"kind": kind, "seconds": seconds} for kind, seconds in shares]
+    return {"predicted": msgspec.to_builtins(record.predicted), "time": parts}
 
 
 def _print(variant: Variant, record: Record, budget: Sequence[Limit], data: dict[str, Any], format_: str) -> None:
     for title, key in (("by stage", "stages"), ("by role", "roles")):
         shares = _shares(data[key], record)
         _table(f"Where the figures of {record.target.shown} sit, {title}", *shares, format_, drop=(8, 6, 5, 4))
+    if record.predicted is not None:
+        whole = record.predicted.latency_s
+        rows = [(kind, units.seconds(time), units.percent(time, whole)) for kind, time in data["time"]]
+        title = f"Where the predicted time of a batch of {record.predicted.batch:,} goes, by kind of operator"
+        _table(title, ("kind", "time", "share"), rows, format_)
     headings = ("axis", "from", "to", *(f"{FIGURES[f].label} per 1 %" for f in SHARED))
     rows = [
         (e.axis, explain.text(e.value), explain.text(e.stepped), *(f"{e.elasticities[f]:+.2f} %" for f in SHARED))
@@ -149,12 +175,17 @@ def _changes(changes: Sequence[AxisChange], record: Record) -> text.Table:
     headings = ["change", "kind"]
     for figure in SHARED:
         headings += [FIGURES[figure].label, "left"]
+    if record.predicted is not None:
+        headings += [IMAGE.label, "left"]
     rows = []
     for change in changes:
         cells = [change.said, change.kind]
         for figure in SHARED:
             value = getattr(change.record, figure)
             cells += [figure_cell(FIGURES[figure], value, unit=True), percent_cell(value, getattr(record, figure))]
+        if record.predicted is not None:
+            time = IMAGE.of(change.record)
+            cells += [IMAGE.text(time), units.percent(time, IMAGE.of(record))]
         rows.append(cells)
     return headings, rows
 

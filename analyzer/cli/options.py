@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -197,14 +197,35 @@ def training_of(options: dict[str, Any]) -> Training:
     return Training(**{**values, **words})
 
 
-def profile_option(function: F) -> F:
-    """`--profile`, a device's, for predicted latency."""
+class DeviceName(click.ParamType[str]):
+    """A device with a profile, completed from those that there are."""
+
+    name = "device"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """Names that begin so."""
+        from analyzer.reading.profiles import files
+
+        return [click.shell_completion.CompletionItem(name) for name in files() if name.startswith(incomplete)]
+
+
+def on_option(function: F) -> F:
+    """`--on`, a device with a profile, for predicted latency; `--profile` is its alias."""
     return click.option(
-        "--profile",
-        type=click.Path(path_type=Path, dir_okay=False),
-        metavar="FILE",
-        help="This device's profile by `analyze calibrate`: predicts the latency of every variant.",
-    )(function)
+        "--on", "--profile", "on",
+        type=DeviceName(),
+        metavar="DEVICE",
+        help="Predict latency on a device: a name that `analyze devices` lists, such as rtx4090, or a profile's file.",
+    )(function)  # fmt: skip
+
+
+def require_device(limits: Iterable[Limit], on: str | None) -> None:
+    """UsageError where a limit of predicted time comes without a device."""
+    for limit in limits:
+        if on is None and limit.figure == "predicted_image_ns":
+            raise UsageError("needs a device", where=limit.source, fix="add --on, such as --on rtx4090")
 
 
 def config_option(function: F) -> F:
@@ -273,10 +294,16 @@ def limit_options(function: F) -> F:
             f"--max-{figure.word}",
             f"max_{figure.name}",
             type=Count(figure),
-            metavar="N",
-            help=f"Budget for {figure.name} (8M, 100MiB; inclusive).",
+            metavar="T" if figure.unit == "nanoseconds" else "N",
+            help=_limit_help(figure),
         )(function)
     return function
+
+
+def _limit_help(figure: Figure) -> str:
+    if figure.unit == "nanoseconds":
+        return "Budget for the predicted time of an image (2ms; needs --on)."
+    return f"Budget for {figure.name} (8M, 100MiB; inclusive)."
 
 
 def limits_of(options: dict[str, Any]) -> list[Limit]:

@@ -10,8 +10,9 @@ import click
 
 from analyzer.cli import text
 from analyzer.cli.base import Verb, warn
-from analyzer.cli.options import NewFile, limit_options, limits_of
+from analyzer.cli.options import NewFile, limit_options, limits_of, on_option, require_device
 from analyzer.files import require_writable
+from analyzer.reading.profiles import profile_at
 from analyzer.reporting.page import write_report
 from analyzer.sweeping.report import ReportPlan, execute
 
@@ -35,6 +36,7 @@ from analyzer.sweeping.report import ReportPlan, execute
     show_default=True,
     help="A page, or Markdown on stdout.",
 )
+@on_option
 @limit_options
 def command(results: tuple[Path, ...], out: Path | None, subject: str | None, format_: str, **options: Any) -> None:
     """One report from RESULTS: results.db or results.jsonl of sweeps (or their folders), or report.html files.
@@ -42,7 +44,9 @@ def command(results: tuple[Path, ...], out: Path | None, subject: str | None, fo
     The first row of the first is the baseline. Two report.html files give a report on what changed from the first's
     subject to the second's.
     """
-    plan = ReportPlan(results, limits_of(options), subject, ("analyze", *sys.argv[1:]))
+    limits, on = limits_of(options), options.pop("on")
+    require_device(limits, on)
+    plan = ReportPlan(results, limits, subject, ("analyze", *sys.argv[1:]), profile_at(on))
     if format_ == "md":
         from analyzer.reporting.markdown import render_markdown
 

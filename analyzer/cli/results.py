@@ -53,6 +53,18 @@ def list_(path: Path, format_: str) -> None:
         _print_rows(_rows(path), format_)
 
 
+@_verb("runs", "What was trained there.")
+@click.argument("path", type=path_type)
+@format_option()
+def runs_(path: Path, format_: str) -> None:
+    """The trainings of one database, each with its last epoch (csv, json, jsonl: with all)."""
+    from analyzer.cli.training_output import show_runs
+    from analyzer.training.runs_file import RunsFile
+
+    with closing(RunsFile(_database(path))) as runs:
+        show_runs(runs.outcomes(), format_)
+
+
 @_verb("show", "One row with its origin.")
 @click.argument("path", type=path_type)
 @click.argument("row")
@@ -99,8 +111,12 @@ def merge(sources: Sequence[Path], out: Path) -> None:
     Where two differ in the same target, batch, protocol, device and baseline, the one made later is kept; the sources
     stay as they are. All is merged or nothing.
     """
-    merged = merge_into(out, [_database(path) for path in sources])
-    say(f"{merged.read:,} rows read, {merged.kept:,} rows there now")
+    from analyzer.training.runs_file import merge_runs
+
+    databases = [_database(path) for path in sources]
+    merged = merge_into(out, databases)
+    runs = merge_runs(out, databases)
+    say(f"{merged.read:,} rows read, {merged.kept:,} rows there now{f'; {runs:,} runs taken over' if runs else ''}")
     text.show(str(out))
 
 

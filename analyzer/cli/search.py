@@ -26,17 +26,19 @@ from analyzer.cli.options import (
     family_options,
     family_values,
     format_option,
-    profile_option,
+    on_option,
+    require_device,
     seconds_type,
     wait_option,
 )
+from analyzer.cli.predicted import SPEED, basis
 from analyzer.cli.search_output import print_data, write_files
 from analyzer.cli.streams import overwrite, tell
 from analyzer.distribution import NAME
 from analyzer.errors import UsageError
 from analyzer.figures import HEADLINE, LIMITED, Figure
 from analyzer.limits import Limit
-from analyzer.measuring.profiles import profile_at
+from analyzer.reading.profiles import profile_at
 from analyzer.records import standings
 from analyzer.searching.engine import Progress, Result
 from analyzer.searching.execution import (
@@ -130,7 +132,7 @@ def _bounds(function: Any) -> Any:
 @click.option(
     "--time", "seconds", type=seconds_type, default="60s", show_default=True, metavar="T", help="Time to spend."
 )
-@profile_option
+@on_option
 @click.option(
     "--jobs", type=click.IntRange(1, 1024), default=None, metavar="N", help="Processes.  [default: all cores]"
 )
@@ -167,32 +169,41 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
     """
     axes = {**_file_axes(options.pop("space_file")), **family_values(options, many=True)}
     space = Space(**axes)
-    say(f"{space.size:,} variants of {len(space.parts):,} {'structure' if len(space.parts) == 1 else 'structures'}")
-    if unused := space.unused:
-        more = f" and {len(unused) - MOST_UNUSED:,} more" * (len(unused) > MOST_UNUSED)
-        say(f"in no variant, as nothing else that was said goes with it: {', '.join(unused[:MOST_UNUSED])}{more}")
+    _say_space(space)
     if dry_run:
         return 0
     if options["export"] is not None:
         require_form(options["export"])
     query = _query(options, axes)
+    require_device(query.constraints, options["on"])
+    profile = profile_at(options["on"], options["batch"])
     if options["measured"]:
+        if profile is not None:
+            raise UsageError("is for a search by counts", where="--on", fix="leave out --objective, or --on")
         from analyzer.cli.measured_search import measured_search
 
         return measured_search(space, query, format_, options)
     require_unmeasured(**{name: options[name] for name in ("trials", "out", "address")})
     plan = SearchPlan(
-        space, query, options["seconds"], options["jobs"], options["seed"], profile_at(options["profile"]),
-        options["max_memory"],
+        space, query, options["seconds"], options["jobs"], options["seed"], profile, options["max_memory"],
     )  # fmt: skip
     begin = time.monotonic()
     with _ProgressLine() as line:
         done = execute(plan, SearchWatch(progress=line.update))
     _say_what_was_seen(done.seen, time.monotonic() - begin)
+    if profile is not None:
+        say(f"times are predicted {basis(profile)}")
     if not print_data(done.finds, format_):
         _print_table(done.finds, query, format_)
     write_files(done.finds, query.constraints, described(done.seen), options["export"], options["report"])
     return INTERRUPTED if done.seen.interrupted else 0
+
+
+def _say_space(space: Space) -> None:
+    say(f"{space.size:,} variants of {len(space.parts):,} {'structure' if len(space.parts) == 1 else 'structures'}")
+    if unused := space.unused:
+        more = f" and {len(unused) - MOST_UNUSED:,} more" * (len(unused) > MOST_UNUSED)
+        say(f"in no variant, as nothing else that was said goes with it: {', '.join(unused[:MOST_UNUSED])}{more}")
 
 
 def _file_axes(path: Path | None) -> dict[str, Any]:
@@ -269,6 +280,8 @@ def _say_what_was_seen(result: Result, seconds: float) -> None:
 
 def _print_table(finds: Sequence[Find], query: Query, format_: str) -> None:
     shown = [figure for figure in LIMITED if figure in HEADLINE or figure.name in query.used]
+    if finds and finds[0].record.predicted is not None:
+        shown = [*(f for f in shown if f.standing != "predicted"), *SPEED]
     names = [figure.heading + (f", batch {query.batch}" if figure.batched else "") for figure in shown]
     headings = ("variant", *names, "")
     rows = [

@@ -24,10 +24,12 @@ from analyzer.cli.options import (
     family_values,
     format_option,
     model_options,
+    on_option,
     timeout_option,
     training_of,
     training_options,
 )
+from analyzer.cli.predicted import say_basis, show_predicted
 from analyzer.errors import CountError, UsageError
 from analyzer.figures import FIGURES, LAYERED, SHARED
 from analyzer.files import csv_text
@@ -35,6 +37,7 @@ from analyzer.reading.family import baseline_or_none
 from analyzer.reading.layers import LayerNode, tree
 from analyzer.reading.peak import DEFAULT, Training
 from analyzer.reading.prediction import MemoryPrediction, no_peaks
+from analyzer.reading.profiles import profile_at
 from analyzer.records import Record, standing_of
 from analyzer.targets.analysis import analyze_target, predict, witnesses_of
 from analyzer.targets.isolation import SECONDS
@@ -55,6 +58,7 @@ ALWAYS = ("macs", "saved_bytes")
 @family_options(many=False)
 @batch_option
 @model_options
+@on_option
 @click.option(
     "--depth", type=click.IntRange(0), default=3, show_default=True, help="Levels of the layer tree to print."
 )
@@ -75,6 +79,7 @@ def command(
     Options of the family override a preset's; without TARGET they alone say the variant. Counting a model of your
     own runs its code.
     """
+    profile = profile_at(options.pop("on"), options["batch"])
     batch, backward, strict = options.pop("batch") or 1, options.pop("backward"), options.pop("strict")
     peak, training = options.pop("peak"), training_of(options)
     if not peak and training != DEFAULT:
@@ -82,7 +87,7 @@ def command(
     wanted, report = options.pop("witnesses"), options.pop("report")
     resolved = resolve(target, family_values(options, many=False), kwargs=kwargs, inputs=inputs)
     seconds = options.pop("timeout") or SECONDS
-    record = analyze_target(resolved, batch=batch, backward=backward, strict=strict, seconds=seconds)
+    record = analyze_target(resolved, batch=batch, backward=backward, strict=strict, seconds=seconds, profile=profile)
     baseline = baseline_or_none(resolved.variant, batch) if isinstance(resolved, FamilyTarget) else None
     if baseline is None and isinstance(resolved, FamilyTarget):
         say(f"note: not compared: DenseNet121 makes no network at {resolved.variant.image} px")
@@ -109,6 +114,8 @@ def _tell_notes(resolved: Resolved, record: Record, memory: MemoryPrediction | N
         say(f"note: {note}")
     if isinstance(resolved, ModuleTarget):
         say(f"what could not be seen: {record.unseen or 'nothing'}")
+    if record.predicted is not None:
+        say_basis(record.predicted)
     if record.uncounted:
         calls = ", ".join(f"{u.operator} in {u.module or 'the root'} ({u.calls}x)" for u in record.uncounted[:8])
         warn(f"not counted, so MACs are a lower bound: {calls}")
@@ -203,11 +210,13 @@ def _print(record: Record, baseline: Record | None, depth: int, format_: str) ->
     totals = _totals(record, baseline)
     if format_ == "md":
         text.show(f"**{text.title(record)}**\n\n{text.markdown(headings, lines)}\n\n{text.markdown(*totals)}")
-        return
-    text.show(text.title(record) + "\n")
-    text.show_table(headings, lines, left=3, drop=DROPPED)
-    text.show("")
-    text.show_table(*totals, left=2)
+    else:
+        text.show(text.title(record) + "\n")
+        text.show_table(headings, lines, left=3, drop=DROPPED)
+        text.show("")
+        text.show_table(*totals, left=2)
+    if record.predicted is not None:
+        show_predicted(record.predicted, format_)
 
 
 def _line(level: int, node: LayerNode, root: LayerNode) -> list[str]:

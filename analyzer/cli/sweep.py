@@ -25,16 +25,18 @@ from analyzer.cli.options import (
     format_option,
     limit_options,
     limits_of,
-    profile_option,
+    on_option,
+    require_device,
     seconds_type,
     wait_option,
 )
+from analyzer.cli.predicted import basis
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
 from analyzer.cli.streams import tell
 from analyzer.cli.summary import say_unmeasured, show_summary
 from analyzer.limits import Limit, default_limits
-from analyzer.measuring.profiles import profile_at
 from analyzer.reading.flat import to_csv
+from analyzer.reading.profiles import profile_at
 from analyzer.records import Record, devices_of
 from analyzer.space.grid import Grid, Listed
 from analyzer.sweeping import run
@@ -68,7 +70,7 @@ from analyzer.targets.resolving import named, override
     metavar="N",
     help="Processes that count.  [default: all cores]",
 )
-@profile_option
+@on_option
 @limit_options
 @click.option(
     "--out",
@@ -112,11 +114,13 @@ def command(
     whatever ends the run; the same command again does only what is missing.
     """
     folder = out or Path("reports") / datetime.now(UTC).strftime("sweep-%Y%m%dT%H%M%SZ")
+    limits = limits_of(options)
+    require_device(limits, options["on"])
     plan = run.plan(
         _grid(variants, family_values(options, many=True)),
         batch=options["batch"], measure=options["measure"], seconds=options["seconds"],
-        profile=profile_at(options["profile"]), where=Workplace(executor, jobs, device, address),
-        files=SweepFiles(folder, resume, report, limits_of(options), ("analyze", *sys.argv[1:])),
+        profile=profile_at(options["on"], options["batch"]), where=Workplace(executor, jobs, device, address),
+        files=SweepFiles(folder, resume, report, tuple(limits), ("analyze", *sys.argv[1:])),
     )  # fmt: skip
     say(_plan_text(plan))
     return 0 if dry_run else _execute(plan, folder, format_)
@@ -190,8 +194,7 @@ def _execute(plan: run.SweepPlan, folder: Path, format_: str) -> int:
     if done.interrupted:
         say("interrupted: what is finished is kept")
     elif plan.profile is not None:
-        error = 100 * plan.profile.mean_error
-        say(f"~ is predicted, at batch {plan.profile.batch}: mean error {error:.1f} % on variants left out of the fit")
+        say(f"~ is predicted {basis(plan.profile)}")
     if told.hidden and not done.interrupted:
         say(f"{told.hidden:,} more rows are in {folder / 'results.csv'}")
     if format_ == "table" and told.table is not None:

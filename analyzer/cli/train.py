@@ -6,23 +6,36 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
-import msgspec
 
-from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, say, warn
 from analyzer.cli.options import TargetName, device_option, family_options, family_values, model_options
+from analyzer.cli.training_output import show_runs
 from analyzer.cli.training_progress import TrainingBar
 from analyzer.errors import UsageError
-from analyzer.files import csv_text
 from analyzer.targets.resolving import Resolved, resolve
+from analyzer.training.boards import boarded
 from analyzer.training.dividing import Division
-from analyzer.training.execution import RunOutcome, TrainResult, dry_run, execute, told
-from analyzer.training.export import HEADINGS, rows
+from analyzer.training.execution import dry_run, execute, told
 from analyzer.training.planning import TrainPlan, TrainWatch
-from analyzer.training.recipe import Amp, OptimizerName, Schedule, recipe
+from analyzer.training.recipe import DEFAULT, Amp, OptimizerName, Schedule, recipe
+from analyzer.training.run_records import Outcome, outcome_of
 
-SHOWN = ("run", "epochs", "train", "test", "gap", "val", "log's train", "images", "CPU time")
+OUTCOME = Outcome()
+
+
+class Train(Verb):
+    """`analyze train`, and under it `compare`, which is no network's name."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of what was asked for."""
+        if args[:1] == ["compare"]:
+            from analyzer.cli.train_compare import command as compare
+
+            return compare.make_context(f"{info_name} compare", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
 
 
 def _words(value: str) -> tuple[str, ...]:
@@ -44,7 +57,7 @@ def _shares(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
     return train, val, test
 
 
-@click.command("train", cls=Verb)
+@click.command("train", cls=Train)
 @click.argument("targets", nargs=-1, required=True, type=TargetName())
 @click.option(
     "--data",
@@ -59,28 +72,48 @@ def _shares(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
     metavar="DIR",
     help="Where runs are kept; the same command goes on with them.",
 )
-@click.option("--epochs", type=int, default=20, show_default=True, metavar="N", help="Passes over the training images.")
-@click.option("--lr", type=float, default=1e-4, show_default=True, metavar="RATE", help="Learning rate.")
 @click.option(
-    "--optimizer", type=click.Choice(get_args(OptimizerName)), default="adam", show_default=True, help="Which."
+    "--epochs",
+    type=int,
+    default=DEFAULT.epochs,
+    show_default=True,
+    metavar="N",
+    help="Passes over the training images.",
+)
+@click.option("--lr", type=float, default=DEFAULT.lr, show_default=True, metavar="RATE", help="Learning rate.")
+@click.option(
+    "--optimizer",
+    type=click.Choice(get_args(OptimizerName)),
+    default=DEFAULT.optimizer,
+    show_default=True,
+    help="Which.",
 )
 @click.option(
     "--schedule",
     type=click.Choice(get_args(Schedule)),
-    default="constant",
+    default=DEFAULT.schedule,
     show_default=True,
     help="Of the rate: cosine to 0, or divided by 10 at 50 and 75 % of the epochs.",
 )
-@click.option("--batch", type=int, default=32, show_default=True, metavar="N", help="Images a step.")
-@click.option("--weight-decay", type=float, default=0.0, show_default=True, metavar="W", help="Of every parameter.")
-@click.option("--momentum", type=float, default=0.9, show_default=True, metavar="M", help="Of sgd (Nesterov's).")
+@click.option("--batch", type=int, default=DEFAULT.batch, show_default=True, metavar="N", help="Images a step.")
+@click.option(
+    "--weight-decay",
+    type=float,
+    default=DEFAULT.weight_decay,
+    show_default=True,
+    metavar="W",
+    help="Of every parameter.",
+)
+@click.option(
+    "--momentum", type=float, default=DEFAULT.momentum, show_default=True, metavar="M", help="Of sgd (Nesterov's)."
+)
 @click.option("--seeds", callback=_seeds, default="0", show_default=True, metavar="N,N", help="A run from each.")
 @click.option("--folds", type=int, metavar="K", help="Cross-validation: K runs a seed, each part tests once.")
 @click.option(
     "--split",
     "fractions",
     callback=_shares,
-    default="70/10/20",
+    default="/".join(map(str, Division().fractions)),
     show_default=True,
     metavar="A/B/C",
     help="Shares of train, val and test where the data doesn't say.",
@@ -96,7 +129,7 @@ def _shares(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
 )
 @click.option(
     "--augment",
-    default="flip,crop",
+    default=",".join(DEFAULT.augment),
     show_default=True,
     metavar="KINDS",
     help="flip, crop, none; with kornia also rotate, color, erase.",
@@ -105,7 +138,7 @@ def _shares(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
 @click.option(
     "--train-accuracy-every",
     type=click.IntRange(0),
-    default=1,
+    default=DEFAULT.train_accuracy_every,
     show_default=True,
     metavar="N",
     help="Epochs between evaluations of the whole training set; 0: never.",
@@ -115,7 +148,7 @@ def _shares(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
     type=click.Choice(get_args(Amp)),
     is_flag=False,
     flag_value="bfloat16",
-    default="none",
+    default=DEFAULT.amp,
     show_default=True,
     help="Mixed precision; --amp alone is bfloat16.",
 )
@@ -131,6 +164,23 @@ def _shares(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
     help="Processes that decode; they change no bit of the result.",
 )
 @click.option("--best", is_flag=True, help="Also keep best.safetensors, by validation accuracy.")
+@click.option("--allow-leaks", is_flag=True, help="Train although given parts share images; said.")
+@click.option("--tensorboard", is_flag=True, help="Also write OUT/tensorboard (an extra).")
+@click.option(
+    "--outcome-epoch",
+    type=click.Choice(["last", "validation"]),
+    default=OUTCOME.epoch,
+    show_default=True,
+    help="Declared now: which epoch counts in `train compare`.",
+)
+@click.option(
+    "--margin",
+    type=float,
+    default=OUTCOME.margin,
+    show_default=True,
+    metavar="SHARE",
+    help="Declared now: the difference that would matter (0.03: 3 points).",
+)
 @click.option("--accept", is_flag=True, help="Go on with runs whose data, recipe or machine changed.")
 @click.option("--dry-run", is_flag=True, help="Say what it would take, and stop.")
 @device_option
@@ -143,13 +193,16 @@ def command(targets: tuple[str, ...], format_: str, dry_run: bool, **options: An
 
     Each epoch is kept in DIR/results.db, each network in DIR/runs. Whatever ends it, the same command goes on where it
     was; on a CPU, with as many threads, to the same bits. Test accuracy is shown each epoch and chooses nothing.
+    `analyze train compare DIR [A B]` says what two networks' runs show.
     """
+    board = options.pop("tensorboard")
     plan = _plan(targets, options)
     if dry_run:
         return _dry(plan)
     with TrainingBar(format_) as bar:
-        done = execute(plan, TrainWatch(bar.say, bar.warn, bar.began, bar.step, bar.epoch))
-    _print(done, format_)
+        watch = TrainWatch(bar.say, bar.warn, bar.began, bar.step, bar.epoch)
+        done = execute(plan, boarded(watch, plan.out / "tensorboard") if board else watch)
+    show_runs(done.runs, format_)
     say(f"kept in {plan.out}: results.db, runs/*/last.safetensors")
     if done.interrupted:
         say("interrupted: saved; the same command goes on")
@@ -165,12 +218,19 @@ def _plan(targets: tuple[str, ...], options: dict[str, Any]) -> TrainPlan:
     own = {"inputs": options.pop("inputs"), "kwargs": options.pop("kwargs")}
     resolved: list[Resolved] = [resolve(name, **own) if ":" in name else resolve(name, values) for name in targets]
     division = Division(
-        options.pop("fractions"), options.pop("split_seed"), options.pop("folds"), options.pop("split_file")
+        options.pop("fractions"),
+        options.pop("split_seed"),
+        options.pop("folds"),
+        options.pop("split_file"),
+        options.pop("allow_leaks"),
     )
+    outcome = outcome_of({"epoch": options.pop("outcome_epoch"), "margin": options.pop("margin")})
     places = {name: options.pop(name) for name in
               ("data", "out", "seeds", "device", "threads", "workers", "best", "accept")}  # fmt: skip
     said = {**options, "augment": _words(options["augment"])}
-    return TrainPlan(targets=tuple(resolved), recipe=recipe(said), image=image, division=division, **places)
+    return TrainPlan(
+        targets=tuple(resolved), recipe=recipe(said), image=image, division=division, outcome=outcome, **places
+    )
 
 
 def _dry(plan: TrainPlan) -> int:
@@ -180,44 +240,3 @@ def _dry(plan: TrainPlan) -> int:
     for sentence in told(ready):
         text.show(sentence)
     return 0
-
-
-def _print(done: TrainResult, format_: str) -> None:
-    if format_ == "json":
-        text.show_json(msgspec.json.encode([_object(run) for run in done.runs]).decode())
-    elif format_ == "jsonl":
-        for run in done.runs:
-            for row in rows(run):
-                text.show_json(msgspec.json.encode(row).decode())
-    elif format_ == "csv":
-        text.show(csv_text(HEADINGS, [list(row.values()) for run in done.runs for row in rows(run)]).rstrip("\n"))
-    elif format_ != "log":
-        lines = [_line(run) for run in done.runs if run.epochs]
-        if format_ == "md":
-            text.show(text.markdown(SHOWN, lines))
-        elif lines:
-            text.show_table(SHOWN, lines)
-
-
-def _object(run: RunOutcome) -> dict[str, Any]:
-    error = None if run.error is None else {"what": run.error.what, "where": run.error.where, "fix": run.error.fix}
-    return {**msgspec.to_builtins(run.config), "epochs": msgspec.to_builtins(run.epochs), "error": error}
-
-
-def _line(run: RunOutcome) -> tuple[str, ...]:
-    last = run.epochs[-1]
-    return (
-        run.config.run,
-        f"{last.epoch} of {run.config.recipe.epochs}",
-        _percent(last.train_accuracy),
-        _percent(last.test_accuracy),
-        "–" if last.generalisation_gap is None else f"{last.generalisation_gap:+.1f}",
-        _percent(last.val_accuracy),
-        _percent(last.log_train_accuracy),
-        units.count(sum(epoch.images for epoch in run.epochs)),
-        units.seconds(sum(epoch.cpu_s + epoch.evaluation_cpu_s for epoch in run.epochs)),
-    )
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"

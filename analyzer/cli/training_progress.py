@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -51,7 +52,9 @@ class TrainingBar:
         """A run begins, or goes on."""
         if done:
             say(
-                f"{config.run}: goes on after epoch {done}" if done < config.recipe.epochs else f"{config.run}: trained"
+                f"{config.shown}: goes on after epoch {done}"
+                if done < config.recipe.epochs
+                else f"{config.shown}: trained"
             )
         if self.bar is not None:
             if self.task is not None:
@@ -76,5 +79,14 @@ class TrainingBar:
             text.show(epoch.logged())
             sys.stdout.flush()
         else:
-            gap = "" if epoch.generalisation_gap is None else f", gap {epoch.generalisation_gap:+.1f} points"
-            say(f"{config.run}: {epoch.logged()}{gap}")
+            say(f"{config.shown}: epoch {epoch.epoch} of {config.recipe.epochs}: {', '.join(_words(epoch))}")
+
+
+def _words(epoch: Epoch) -> Iterator[str]:
+    log = f"log's {100 * epoch.log_train_accuracy:.1f} %"
+    yield f"train {log}" if epoch.train_accuracy is None else f"train {100 * epoch.train_accuracy:.1f} % ({log})"
+    for name, share in (("val", epoch.val_accuracy), ("test", epoch.test_accuracy)):
+        if share is not None:
+            yield f"{name} {100 * share:.1f} %"
+    if epoch.generalisation_gap is not None:
+        yield f"gap {epoch.generalisation_gap:+.1f} points"

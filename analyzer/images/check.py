@@ -125,7 +125,9 @@ class DataCheck(Frozen, frozen=True, kw_only=True):
             named = "; ".join(f"{pair.images[0]} and {pair.images[1]} ({pair.words})" for pair in leaks[:3])
             more = f"; and {len(leaks) - 3:,} more pairs" if len(leaks) > 3 else ""
             what = f"parts share images: {named}{more}"
-            raise LeakError(what, where=self.name, fix="keep each in one part; `analyze data check` lists all")
+            raise LeakError(
+                what, where=self.name, fix="keep each in one part (`analyze data check` lists all), or --allow-leaks"
+            )
 
     def findings(self) -> Iterator[tuple[str, str, str, str]]:
         """Rows under COLUMNS, the worst first: leaks, conflicts, damaged images, duplicates, near ones, odd ones."""

@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 import numpy as np
 
 from analyzer.architecture.facts import Op
+from analyzer.architecture.net import Net
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError
 from analyzer.measurements import Conditions, Environment
 from analyzer.measuring.environment import environment, pick_device
 from analyzer.measuring.exclusive import device_clock
+from analyzer.measuring.fitting import band, fit, left_out, mean_error, median_error, spearman
 from analyzer.measuring.job import Operator, OperatorSurvey, Survey, Times
 from analyzer.measuring.measure import require_dtypes, subject_of
 from analyzer.measuring.protocol import ask
 from analyzer.reading.exact import total
-from analyzer.reading.latency import (
-    Coefficients,
-    Profile,
-    Sample,
-    features,
-    fit,
-    left_out,
-    mean_error,
-    spearman,
-    tabled,
+from analyzer.reading.latency import Coefficients, Profile, Sample, Settings
+from analyzer.reading.work import (
+    CONVOLUTIONS,
+    KINDS,
+    OperatorWork,
+    kinds_of,
+    operators,
+    parts,
+    times_of,
+    work,
 )
-from analyzer.reading.work import operators
 
 BATCH = 8
 PROCESSES, ROUNDS = 5, 4
@@ -40,6 +42,11 @@ SECONDS = {False: 55, True: 35}
 all is done in 90 s."""
 VARIANTS, MOST_MACS, SEED = 36, 400_000_000, 0
 """How many variants, none of more MACs an image."""
+
+POOLED = ("macs", "uneven", "moved", "made", "compared", "calls")
+"""The parts of work that a calibration tells apart, of all kinds together (weights are moved): it has few samples."""
+Six = tuple[float, ...]
+"""Seconds a unit of each of these."""
 
 Ask = Callable[[Survey | OperatorSurvey], tuple[int, str]]
 """Has a survey done in a process of its own: its exit code and answer."""
@@ -103,24 +110,52 @@ def calibrate(
     return _fitted(variants, seconds, survey, place, table)
 
 
+def features(variant: Variant, batch: int) -> list[float]:
+    """The work of a forward, pooled."""
+    return pooled(work(trace(variant)).items(), batch)
+
+
+def pooled(done: Iterable[tuple[str, float]], batch: int) -> list[float]:
+    """Work by kind and part as that of all kinds together, in POOLED's order."""
+    sums = dict.fromkeys(POOLED, 0.0)
+    for name, amount in done:
+        part = name.rpartition(" ")[2].replace("weights", "moved")
+        if part in sums:
+            sums[part] += float(amount) * times_of(name, batch)
+    return list(sums.values())
+
+
+def spread(six: Sequence[float], kind: str) -> Coefficients:
+    """Pooled coefficients as those of one kind."""
+    each = dict(zip(POOLED, six, strict=True))
+    each["weights"] = each["moved"]
+    if kind not in CONVOLUTIONS:
+        del each["uneven"]
+    return {f"{kind} {part}": float(value) for part, value in each.items() if value}
+
+
 def _fitted(
-    variants: list[Variant], seconds: list[float], survey: Survey, place: Environment,
-    table: dict[str, Coefficients] | None,
+    variants: list[Variant], seconds: list[float], survey: Survey, place: Environment, table: dict[str, Six] | None
 ) -> Profile:  # fmt: skip
     """The profile of variants' least times, by the `table` of operators where there is one."""
+    batch, y = survey.batch, np.array(seconds)
     if table is None:
-        rows = [features(variant, survey.batch) for variant in variants]
-        coefficients, scales, per_call = _six(fit(rows, seconds)), (1.0, 1.0), 0.0
+        rows = [features(variant, batch) for variant in variants]
+        found = fit(rows, seconds).tolist()
+        six = dict.fromkeys(KINDS, found)
     else:
-        rows = [[float(part) for part in tabled(trace(variant), survey.batch, table)] for variant in variants]
-        *scaled, per_call = fit(rows, seconds).tolist()
-        scales = tuple(scaled)
-        coefficients = _six([0.0] * 6)
+        rows = [tabled(trace(variant), batch, table) for variant in variants]
+        convolutions, others, per_call = fit(rows, seconds).tolist()
+        six = {kind: _scaled(table, kind, convolutions, others, per_call) for kind in KINDS}
     alone = left_out(rows, seconds)
+    times = sorted(second / batch for second in seconds)
     return Profile(
-        environment=place, batch=survey.batch, dtype=survey.conditions.dtype,
-        coefficients=coefficients, operators=table, scales=scales, per_call=per_call,
-        mean_error=mean_error(alone, seconds), spearman=spearman(alone, np.array(seconds)),
+        name=re.sub(r"[^a-z0-9]+", "-", place.device_name.lower()).strip("-"), device_name=place.device_name,
+        settings=_settings(survey, place), environment=place, batch=batch, batches=(batch, batch),
+        coefficients={name: value for kind in KINDS for name, value in spread(six[kind], kind).items()},
+        bands={"plain": band(alone, y)}, mean_error=mean_error(alone, y), median_error=median_error(alone, y),
+        spearman=spearman(alone, y), rows=len(variants), families=len({v.block for v in variants}),
+        image_s=(times[0], times[-1]), kinds=tuple(dict.fromkeys(_kinds(variants))),
         samples=tuple(
             Sample(variant=v, measured_s=s, left_out_s=float(p))
             for v, s, p in zip(variants, seconds, alone, strict=True)
@@ -129,35 +164,65 @@ def _fitted(
     )  # fmt: skip
 
 
-def operator_table(
-    variants: list[Variant], survey: Survey, say: Callable[[str], None], worker: Ask
-) -> dict[str, Coefficients]:
-    """Kind of operator -> its coefficients (see Profile), fitted to the operators of the variants."""
+def _settings(survey: Survey, place: Environment) -> Settings:
+    conditions = survey.conditions
+    return Settings(
+        precision=conditions.dtype, channels_last=conditions.channels_last, compiled=conditions.compile,
+        torch=place.torch, cuda=place.cuda,
+    )  # fmt: skip
+
+
+def _kinds(variants: Iterable[Variant]) -> Iterator[str]:
+    for variant in variants:
+        yield from (name.rpartition(" ")[0] for name in work(trace(variant)))
+
+
+def _scaled(table: dict[str, Six], kind: str, convolutions: float, others: float, per_call: float) -> list[float]:
+    scale = convolutions if kind in CONVOLUTIONS else others
+    usual = "larger convolution" if kind in CONVOLUTIONS else "elementwise"
+    *parts_, calls = (value * scale for value in table.get(kind) or table[usual])
+    return [*parts_, calls + per_call]
+
+
+def tabled(net: Net, batch: int, table: dict[str, Six]) -> list[float]:
+    """The operators' own times by a table (kind -> its coefficients): of convolutions, of all others; their number."""
+    sums, calls = [0.0, 0.0], 0
+    for op, operator in operators(net):
+        ((kind, _),) = kinds_of(op)
+        side = 0 if kind in CONVOLUTIONS else 1
+        six = table.get(kind) or table["elementwise"]
+        sums[side] += sum(c * part for c, part in zip(six, pooled_operator(operator, batch), strict=True))
+        calls += 1
+    return [*sums, calls]
+
+
+def pooled_operator(operator: OperatorWork, batch: int) -> list[float]:
+    """The work of one operator."""
+    return pooled(((f"one {part}", amount.each * amount.area) for part, amount in parts(operator)), batch)
+
+
+def operator_table(variants: list[Variant], survey: Survey, say: Callable[[str], None], worker: Ask) -> dict[str, Six]:
+    """Kind of operator -> its coefficients, fitted to the operators of the variants, timed one by one."""
     works: dict[Operator, tuple[str, list[float]]] = {}
     for variant in variants:
-        for op, each in operators(trace(variant), survey.batch):
-            works.setdefault(operator_of(op), (op.kind, [float(part) for part in each]))
+        for op, operator in operators(trace(variant)):
+            ((kind, _),) = kinds_of(op)
+            works.setdefault(runnable(op), (kind, pooled_operator(operator, survey.batch)))
     say(f"{len(works)} operators, one by one")
     one_by_one = OperatorSurvey(
         operators=tuple(works), device=survey.device, batch=survey.batch, conditions=survey.conditions
     )
     times = _times(one_by_one, worker)
     seconds = [min(each) for each in times.seconds]
-    table: dict[str, Coefficients] = {}
+    table: dict[str, Six] = {}
     for name in dict.fromkeys(kind_ for kind_, _ in works.values()):
         rows = [(row, s) for (kind_, row), s in zip(works.values(), seconds, strict=True) if kind_ == name]
-        table[name] = _six(fit([row for row, _ in rows], [s for _, s in rows]))
-    table.setdefault("elementwise", table["relu"])
-    table.setdefault("grouped convolution", table["larger convolution"])
+        table[name] = tuple(fit([row for row, _ in rows], [s for _, s in rows]).tolist())
+    table.setdefault("elementwise", table["activation"])
     return table
 
 
-def _six(values: Iterable[float]) -> Coefficients:
-    macs, uneven, moved, made, compared, calls = map(float, values)
-    return macs, uneven, moved, made, compared, calls
-
-
-def operator_of(op: Op) -> Operator:
+def runnable(op: Op) -> Operator:
     """An op of a variant's trace as what a worker can run by itself."""
     call = op.module if op.name else op.function
     assert call is not None

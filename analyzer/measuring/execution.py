@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
+
 from analyzer.architecture.network import densenet121_like
 from analyzer.errors import MeasureError
 from analyzer.files import require_writable
@@ -26,7 +28,8 @@ from analyzer.measuring.measure import (
     subject_of,
 )
 from analyzer.measuring.protocol import Protocol
-from analyzer.reading.latency import Profile, write_profile
+from analyzer.reading.latency import Profile
+from analyzer.reading.profiles import file_of, write_profile
 from analyzer.records import Record
 from analyzer.targets.resolving import FamilyTarget, Resolved, resolve
 from analyzer.units import parse_batch
@@ -150,7 +153,7 @@ def execute_memory(plan: MeasurePlan, watch: MeasureWatch) -> list[MemoryMeasure
 @dataclass(frozen=True)
 class CalibrationPlan:
     """What is calibrated: a device at a batch, with a table of operators where `per_operator`; `out` is the profile's
-    file (None: none).
+    file (None: none), `name` what it is called (None: by its device).
 
     Raises UsageError where that can't be written.
     """
@@ -160,9 +163,12 @@ class CalibrationPlan:
     conditions: Conditions = field(default_factory=Conditions)
     per_operator: bool = False
     out: Path | None = None
+    name: str | None = None
 
     def __post_init__(self) -> None:
         parse_batch(self.batch, where="--batch")
+        if self.name is not None:
+            file_of(self.name, Path())
         if self.out is not None:
             require_writable(self.out)
 
@@ -172,6 +178,8 @@ def execute_calibration(plan: CalibrationPlan, watch: MeasureWatch) -> Profile:
     profile = calibrate(
         plan.device, batch=plan.batch, conditions=plan.conditions, per_operator=plan.per_operator, say=watch.say
     )
+    if plan.name is not None:
+        profile = msgspec.structs.replace(profile, name=plan.name)
     if plan.out is not None:
         write_profile(profile, plan.out)
     return profile

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from analyzer.architecture.axes import AXES, Axis
@@ -15,14 +17,16 @@ from analyzer.architecture.network import Columns, densenet121_like, preset_name
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, ArchitectureError
 from analyzer.figures import FIGURES
+from analyzer.measurements import PredictedLatency
 from analyzer.reading import exact
 from analyzer.reading import saved as memory
-from analyzer.reading.latency import Profile
+from analyzer.reading.latency import Profile, family_kind, share
 from analyzer.reading.readings import Reading
 from analyzer.reading.vector import CHUNK, count_columns
+from analyzer.reading.work import DEPTHWISE, work
 from analyzer.records import Failure, Input, LayerRow, Record, Remark, Target
 
-READ = tuple(figure for figure in FIGURES.values() if figure.arrays)
+READ = tuple(figure for figure in FIGURES.values() if figure.arrays and figure.static)
 """The figures of a record of the family."""
 
 
@@ -65,9 +69,18 @@ def record(
         **_common(variant, batch, label),
         **{figure.name: read.figure(figure.name) for figure in READ if not (reason and figure.training)},
         remarks=(_no_training(reason),) if reason else (),
-        predicted=profile.predicted(float(profile.of_net(net))) if profile else None,
+        predicted=profile.predict(work(net)) if profile else None,
         layers=tuple(_rows(net, batch, reason is None)) if layers else None,
     )
+
+
+def with_latency(known: Record, profile: Profile) -> Record:
+    """A record with its predicted latency: a variant's, or any other model's whose work is known."""
+    if known.error is not None:
+        return known
+    if known.target.variant is not None:
+        return msgspec.structs.replace(known, predicted=profile.predict_variant(known.target.variant))
+    return known if known.work is None else msgspec.structs.replace(known, predicted=profile.predict(known.work))
 
 
 def _untrainable(net: Net, batch: int) -> str | None:
@@ -179,9 +192,9 @@ def columns_of(variants: Sequence[Variant]) -> Columns:
 
 def _count(variants: list[Variant], batch: int, profile: Profile | None) -> Iterator[Record]:
     names = [figure.name for figure in READ]
-    counts = count_columns(columns_of(variants), batch, names, profile.of_net if profile else None)
+    times = None if profile is None else partial(_times, profile)
+    counts = count_columns(columns_of(variants), batch, names, beside=times)
     assert counts.untrainable is not None
-    latency = counts.latency_s
     note = _no_training(f"batch normalisation can't train at batch {batch}")
     table = [counts.figures[name].tolist() for name in names]
     for i, variant in enumerate(variants):
@@ -195,9 +208,25 @@ def _count(variants: list[Variant], batch: int, profile: Profile | None) -> Iter
         yield Record(
             **_common(variant, batch),
             **values,
-            predicted=profile.predicted(float(latency[i])) if profile and latency is not None else None,
+            predicted=_predicted(profile, {name: float(each[i]) for name, each in counts.beside.items()}),
             remarks=() if trains else (note,),
         )
+
+
+def _times(profile: Profile, net: Net) -> dict[str, Any]:
+    """What predictions of many variants are made of."""
+    found = {"latency_s": profile.of_net(net), "depthwise": share(work(net), *DEPTHWISE)}
+    return found if profile.training is None else {**found, "training_s": profile.training.of_net(net)}
+
+
+def _predicted(profile: Profile | None, times: dict[str, float]) -> PredictedLatency | None:
+    if profile is None:
+        return None
+    kind = family_kind(times["depthwise"])
+    found = profile.predicted(times["latency_s"], kind)
+    if profile.training is None:
+        return found
+    return msgspec.structs.replace(found, training=profile.training.predicted(times["training_s"], kind))
 
 
 def _failed_variant(variant: Variant, batch: int, profile: Profile | None) -> Record:

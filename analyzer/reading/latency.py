@@ -1,41 +1,66 @@
-"""Predicted latency: a device's profile, a few coefficients fitted to measured variants, and what it says of any other.
+"""Predicted latency: a device's profile, seconds per unit of work of each kind, and what it says of any model.
 
-Latency is a roofline whose parts add up: seconds per MAC (some dearer than others), per byte moved or newly made, per
-element compared, per operator: see reading/work.py; a device needs some of these, rarely all. With a table of operators
-it is the sum of the operators' own times, each from its kind's own coefficients, scaled (convolutions, others), plus
-`per_call` for each.
-No torch.
+Latency is a roofline whose parts add up: seconds per MAC, per element moved, newly made or compared, of each kind of
+operator, and per operator (reading/work.py). A device needs some of these, rarely all. A profile that ships with the
+package and one of one's own (`analyze calibrate`) are of this one kind. No torch.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
-from analyzer.architecture.facts import CONVOLUTIONS
 from analyzer.architecture.net import Net
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
-from analyzer.errors import UsageError
 from analyzer.measurements import Environment, PredictedLatency
-from analyzer.reading.work import operators, work
-from analyzer.seals import decoded, sealed, unsealed
-from analyzer.structs import Frozen, Seconds, Some, Span
+from analyzer.reading.work import DEPTHWISE, seconds, seconds_of, work
+from analyzer.structs import Frozen, Positive, Seconds, Some, Span, Whole
 
-SCHEMA = 1
-Floats = npt.NDArray[np.float64]
+SCHEMA = 2
+SHARE = 0.9
+"""How much of what was left out of a fit lies in a band."""
 Each = Annotated[float, msgspec.Meta(ge=0, le=1)]
-"""Seconds a unit of work: no device takes one for a MAC, a byte or a call."""
-Coefficients = tuple[Each, Each, Each, Each, Each, Each]
-"""Seconds per unit of each part of Work."""
-Scale = Annotated[float, msgspec.Meta(ge=0, le=1000)]
+"""Seconds a unit of work: no device takes one for a MAC, an element or a call."""
+Coefficients = dict[str, Each]
+"""`concat moved` -> seconds a unit, as in reading.work.Work."""
 Correlation = Annotated[float, msgspec.Meta(ge=-1, le=1)]
+
+NetworkKind = Literal["plain", "depthwise", "attention"]
+"""Networks whose errors are alike: of ordinary convolutions; with depthwise ones; with attention or layer norms."""
+MOVES_DEPTHWISE, MOVES_ATTENTION = 0.05, 0.01
+"""From which part of all elements moved on a network is of that kind."""
+MUCH = 0.02
+"""Work of a kind that a profile has not seen is said where it moves so much of all elements, or multiplies so much."""
+
+
+class Settings(Frozen, frozen=True, kw_only=True):
+    """How the models ran that a profile was fitted to. `mode` is `inference`, or `training` (a whole step)."""
+
+    mode: Literal["inference", "training"] = "inference"
+    precision: str = "float32"
+    channels_last: bool = False
+    compiled: bool = False
+    torch: str = ""
+    cuda: str | None = None
+
+    def __str__(self) -> str:
+        layout = "channels last" if self.channels_last else "channels first"
+        how = "compiled" if self.compiled else "eager"
+        return f"{self.precision}, {layout}, {how}, torch {self.torch}"
+
+
+class Band(Frozen, frozen=True, kw_only=True):
+    """The errors of one kind of network when its family was left out: the time lies between `low` and `high` times the
+    predicted one in SHARE of `rows`.
+    """
+
+    low: Positive
+    high: Positive
+    mean_error: Span
+    rows: Whole
 
 
 class Sample(Frozen, frozen=True, kw_only=True):
@@ -47,156 +72,113 @@ class Sample(Frozen, frozen=True, kw_only=True):
 
 
 class Profile(Frozen, frozen=True, kw_only=True):
-    """A device's coefficients, where they hold, and how well they predict variants that were left out.
+    """A device's coefficients, where they hold, and how well they predict what was left out of the fit.
 
-    `coefficients` are seconds per unit of each part of reading.work.Work; `operators` has them for each kind, where a
-    table was measured. Times are of an undisturbed device: each sample's is the least that was seen.
+    `coefficients` are those of convolutional networks; `attention`, where there are enough of them, those of networks
+    with attention or layer norms. `batch` is the usual one, `batches` the least and the most,
+    but for a few of the largest models; `image_s` the least and
+    the most seconds an image, `kinds` the kinds of operator that the fit has seen. Errors are relative. `source` says
+    whose times they are, where they are not this package's own. `training` is that of a step of training.
     """
 
     schema: int = SCHEMA
-    environment: Environment
+    name: str
+    device_name: str
+    settings: Settings
     batch: Some
-    dtype: str
+    batches: tuple[Some, Some]
     coefficients: Coefficients
+    attention: Coefficients | None = None
+    bands: dict[str, Band]
     mean_error: Span
+    median_error: Span
     spearman: Correlation
-    samples: tuple[Sample, ...]
+    rows: Whole
+    families: Whole
+    image_s: tuple[Seconds, Seconds]
+    kinds: tuple[str, ...]
     time: str
-    operators: dict[str, Coefficients] | None = None
-    scales: tuple[Scale, Scale] = (1.0, 1.0)
-    per_call: Each = 0.0
+    source: str = ""
+    environment: Environment | None = None
+    training: Profile | None = None
+    samples: tuple[Sample, ...] = ()
+
+    def at(self, batch: int | None) -> Profile:
+        """The same profile, which predicts at another batch (None: its own)."""
+        if batch is None:
+            return self
+        training = None if self.training is None else self.training.at(batch)
+        return msgspec.structs.replace(self, batch=batch, training=training)
 
     def latency_s(self, variant: Variant) -> float:
         """Seconds of a forward at the profile's batch. Raises ArchitectureError where the variant makes no network."""
         return float(self.of_net(trace(variant)))
 
-    def predicted(self, latency_s: float) -> PredictedLatency:
-        """A time of this profile's as a record's."""
+    def of_net(self, net: Net) -> Any:
+        """Of a trace of the family; in array form one time a variant."""
+        return seconds(net, self.batch, self.coefficients)
+
+    def clock(self, net: Net) -> Any:
+        """Nanoseconds an image of a trace of the family; in array form each variant's."""
+        return self.of_net(net) * (1e9 / self.batch)
+
+    def predict(self, done: Mapping[str, float]) -> PredictedLatency:
+        """The prediction for a network by its work of one sample (and of a batch, for what is done once a batch)."""
+        kind = kind_of(done)
+        coefficients = self.attention if kind == "attention" and self.attention else self.coefficients
+        found = self.predicted(seconds_of(done, self.batch, coefficients), kind, self.outside(done))
+        training = None if self.training is None else self.training.predict(done)
+        return msgspec.structs.replace(found, training=training)
+
+    def predict_variant(self, variant: Variant) -> PredictedLatency:
+        """The prediction for a variant. Raises ArchitectureError where it makes no network."""
+        return self.predict(work(trace(variant)))
+
+    def predicted(self, latency_s: float, kind: str, outside: tuple[str, ...] = ()) -> PredictedLatency:
+        """A time of this profile's as a record's, with the band of its kind of network."""
+        band = self.bands.get(kind) or max(self.bands.values(), key=lambda band: band.high / band.low)
         return PredictedLatency(
-            latency_s=latency_s, batch=self.batch, device_name=self.environment.device_name, dtype=self.dtype,
-            mean_error=self.mean_error,
+            latency_s=latency_s, low_s=latency_s * band.low, high_s=latency_s * band.high, batch=self.batch,
+            on=self.name, device_name=self.device_name, dtype=self.settings.precision, settings=str(self.settings),
+            mean_error=band.mean_error, outside=(*outside, *self._beyond(latency_s / self.batch)),
         )  # fmt: skip
 
-    def of_net(self, net: Net) -> Any:
-        """Of a trace; in array form one time a variant."""
-        if self.operators is None:
-            return _dot(self.coefficients, work(net, self.batch))
-        return _dot((*self.scales, self.per_call), tabled(net, self.batch, self.operators))
+    def outside(self, done: Mapping[str, float]) -> tuple[str, ...]:
+        """The kinds of operator that matter to a network and that the fit has not seen, in words."""
+        unseen = [kind for kind in kinds_that_matter(done) if kind not in self.kinds]
+        return (f"no model of the fit has so much of: {', '.join(unseen)}",) if unseen else ()
+
+    def _beyond(self, image_s: float) -> tuple[str, ...]:
+        said = []
+        least, most = self.image_s
+        if not 0.8 * least <= image_s <= 1.25 * most:
+            said.append(f"the fit's models take {least * 1e3:.3g} to {most * 1e3:.3g} ms an image")
+        fewest, largest = self.batches
+        if not fewest <= self.batch <= largest:
+            batches = str(fewest) if fewest == largest else f"{fewest:,} to {largest:,}"
+            said.append(f"the fit's batches are of {batches} images; a small batch is bound by its kernels' starts")
+        return tuple(said)
 
 
-def _dot(coefficients: Sequence[float], parts: Sequence[Any]) -> Any:
-    return sum((c * part for c, part in zip(coefficients, parts, strict=True)), start=0.0)
+def share(done: Mapping[str, Any], *kinds: str, part: str = "moved") -> Any:
+    """Which part of all elements moved (or of another part of work) is those kinds'; in array form one a variant."""
+    whole = sum(value for name, value in done.items() if name.endswith(f" {part}"))
+    return sum(done.get(f"{kind} {part}", 0) for kind in kinds) / (whole + 1e-9)
 
 
-def features(variant: Variant, batch: int) -> list[float]:
-    """The work of a forward, as the coefficients' factors."""
-    return [float(part) for part in work(trace(variant), batch)]
+def kind_of(done: Mapping[str, float]) -> NetworkKind:
+    """Which kind a network is, by its work."""
+    if share(done, "row norm", "attention", "data product") > MOVES_ATTENTION:
+        return "attention"
+    return family_kind(share(done, *DEPTHWISE))
 
 
-def tabled(net: Net, batch: int, table: Mapping[str, Sequence[float]]) -> tuple[Any, Any, int]:
-    """The operators' own times by a table (kind -> its coefficients): of convolutions, of all others; their number."""
-    sums: list[Any] = [0.0, 0.0]
-    calls = 0
-    for op, each in operators(net, batch):
-        side = 0 if op.kind in CONVOLUTIONS else 1
-        sums[side] = sums[side] + _dot(table.get(op.kind) or table["elementwise"], each)
-        calls += 1
-    return sums[0], sums[1], calls
+def family_kind(depthwise: float) -> NetworkKind:
+    """Which kind a network without attention is, by its depthwise convolutions' part of all elements moved."""
+    return "depthwise" if depthwise > MOVES_DEPTHWISE else "plain"
 
 
-def fit(rows: Sequence[Sequence[float]], seconds: Sequence[float]) -> Floats:
-    """Non-negative coefficients with the least relative squared error: the best of all subsets of factors.
-
-    That of a factor which is 0 in every row is 0.
-    """
-    y = np.asarray(seconds, np.float64)
-    a = np.asarray(rows, np.float64) / y[:, None]
-    scale = np.abs(a).max(axis=0)
-    there = np.flatnonzero(scale).tolist()
-    best, least = np.zeros(a.shape[1]), np.inf
-    for size in range(1, len(there) + 1):
-        for chosen in itertools.combinations(there, size):
-            part, *_ = np.linalg.lstsq(a[:, chosen] / scale[list(chosen)], np.ones(len(y)), rcond=None)
-            error = float(((a[:, chosen] / scale[list(chosen)] @ part - 1) ** 2).sum())
-            if (part >= 0).all() and error < least:
-                least = error
-                best = np.zeros(a.shape[1])
-                best[list(chosen)] = part / scale[list(chosen)]
-    return best
-
-
-def left_out(rows: Sequence[Sequence[float]], seconds: Sequence[float]) -> Floats:
-    """Each sample as the others predict it."""
-    found = []
-    for i in range(len(rows)):
-        others = [j for j in range(len(rows)) if j != i]
-        coefficients = fit([rows[j] for j in others], [seconds[j] for j in others])
-        found.append(float(np.asarray(rows[i]) @ coefficients))
-    return np.array(found)
-
-
-def mean_error(predicted: Floats, measured: Sequence[float]) -> float:
-    """Mean of the relative errors."""
-    return float(np.abs(predicted / np.asarray(measured) - 1).mean())
-
-
-def spearman(a: Sequence[float] | Floats, b: Sequence[float] | Floats) -> float:
-    """Correlation of ranks; ties share their mean rank."""
-
-    def ranks(values: Sequence[float] | Floats) -> Floats:
-        data = np.asarray(values, np.float64)
-        return np.array([((data < v).sum() + (data <= v).sum() - 1) / 2 for v in data])
-
-    return float(np.clip(np.corrcoef(ranks(a), ranks(b))[0, 1], -1, 1))  # rounding goes beyond 1
-
-
-def write_profile(profile: Profile, path: Path) -> None:
-    """As JSON."""
-    from analyzer.files import write_text
-
-    data = sealed(msgspec.to_builtins(profile))
-    write_text(path, msgspec.json.format(msgspec.json.encode(data), indent=1).decode() + "\n")
-
-
-def read_profile(path: Path, environment: Callable[[str], Environment] | None = None) -> Profile:
-    """The profile of a file; with `environment` (device -> this machine's) one that was made elsewhere is refused.
-
-    Raises UsageError that says what doesn't match.
-    """
-    try:
-        profile = msgspec.convert(unsealed(decoded(path.read_bytes()), str(path)), Profile)
-    except OSError as error:
-        raise UsageError(f"can't be read: {error.strerror}", where=str(path), fix="run `analyze calibrate`") from None
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise UsageError(f"is no profile: {error}", where=str(path), fix="run `analyze calibrate` again") from None
-    if profile.schema != SCHEMA:
-        raise UsageError(
-            f"has schema {profile.schema}, not {SCHEMA}", where=str(path), fix="run `analyze calibrate` again"
-        )
-    _require_times(profile, str(path))
-    if environment is not None:
-        require_same(profile, environment(profile.environment.device), str(path))
-    return profile
-
-
-def _require_times(profile: Profile, where: str) -> None:
-    """UsageError where a profile has no time for anything, or none for most operators."""
-    table = profile.operators
-    needed = [profile.coefficients] if table is None else [table.get("elementwise", ()), profile.scales]
-    if not all(map(any, needed)):
-        raise UsageError("predicts no times", where=where, fix="run `analyze calibrate` again")
-
-
-def require_same(profile: Profile, here: Environment, where: str) -> None:
-    """UsageError that names what differs between where a profile was made and here.
-
-    Threads are the profile's own condition: they need not be this process's.
-    """
-    for name in ("device_name", "cpu_count", "torch", "cuda", "cudnn"):
-        theirs, ours = getattr(profile.environment, name), getattr(here, name)
-        if theirs != ours:
-            raise UsageError(
-                f"was made with {name.replace('_', ' ')} {theirs}, here it is {ours}",
-                where=where,
-                fix="run `analyze calibrate` here",
-            )
+def kinds_that_matter(done: Mapping[str, float]) -> list[str]:
+    """The kinds of operator that do a notable part of a network's work."""
+    kinds = dict.fromkeys(name.rpartition(" ")[0] for name in done)
+    return [kind for kind in kinds if share(done, kind) > MUCH or share(done, kind, part="macs") > MUCH]

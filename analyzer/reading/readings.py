@@ -10,12 +10,15 @@ from analyzer.architecture.facts import FLOAT
 from analyzer.architecture.net import Net
 from analyzer.reading import exact, peak, saved
 
+Clock = Callable[[Net], Any]
+"""A trace's predicted nanoseconds an image."""
+
 
 class Reading:
-    """A trace that is read at a batch; what several figures share is counted once."""
+    """A trace that is read at a batch; what several figures share is counted once. Times are told by a `clock`."""
 
-    def __init__(self, net: Net, batch: int = 1) -> None:
-        self.net, self.batch = net, batch
+    def __init__(self, net: Net, batch: int = 1, clock: Clock | None = None) -> None:
+        self.net, self.batch, self.clock = net, batch, clock
 
     @cached_property
     def cost(self) -> exact.Cost:
@@ -25,6 +28,12 @@ class Reading:
     def figure(self, name: str) -> Any:
         """A figure: an int, or in array form ints or an int64 array."""
         return READINGS[name](self)
+
+    @property
+    def image_ns(self) -> Any:
+        """Predicted nanoseconds an image, rounded."""
+        assert self.clock is not None
+        return rounded(self.clock(self.net))
 
 
 READINGS: dict[str, Callable[[Reading], Any]] = {
@@ -39,5 +48,11 @@ READINGS: dict[str, Callable[[Reading], Any]] = {
     "peak_inference_bytes": lambda read: peak.inference_peak(read.net, read.batch).bytes,
     "param_bytes": lambda read: FLOAT * read.cost.params,
     "buffer_bytes": lambda read: exact.buffer_bytes(*exact.norm_channels(read.net)),
+    "predicted_image_ns": lambda read: read.image_ns,
 }
 """How each figure that exists in array form is read."""
+
+
+def rounded(value: Any) -> Any:
+    """The nearest whole number, in array form of each."""
+    return round(value) if isinstance(value, (int, float)) else value.round()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from analyzer.architecture.dims import is_array
-from analyzer.architecture.facts import CONVOLUTIONS, Scope
+from analyzer.architecture.facts import Scope
 from analyzer.architecture.schedule import plan
 from analyzer.errors import UsageError
 from analyzer.reading.heap import Many
@@ -308,7 +308,7 @@ def require_autocast(net: Net) -> None:
     """UsageError where anything but a convolution reads the image: what autocast makes of that is not verified."""
     image = net.input_tensor.id
     for scope, op in net.ops():
-        if any(x.id == image for x in op.inputs) and op.kind not in CONVOLUTIONS:
+        if any(x.id == image for x in op.inputs) and op.kind != "convolution":
             raise UsageError(
                 "reads the image before any convolution, and no prediction of autocast is verified for that",
                 where=scope.path_of(op),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from analyzer.architecture.dims import Series, is_array
 
 if TYPE_CHECKING:
-    from analyzer.architecture.dims import Dim, Run
+    from analyzer.architecture.dims import Dim, Factor, Run
 
 
 class Tally:
@@ -21,7 +21,7 @@ class Tally:
         self._areas: dict[int, tuple[Dim, dict[int, tuple[Any, Any]]]] = {}
         self._plain: int = 0
 
-    def add(self, amount: Any, times: Dim = 1, run: Run | None = None, area: Dim = 1) -> None:
+    def add(self, amount: Any, times: Factor = 1, run: Run | None = None, area: Dim = 1) -> None:
         """Adds `times` an amount at an area, in every layer of a run: of a series it is the sum over the layers."""
         if isinstance(amount, Series):
             amount = amount.total

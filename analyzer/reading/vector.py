@@ -6,8 +6,8 @@ beyond int64, a float64 trace tells which variants are concerned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,11 @@ from analyzer.architecture.network import Columns, trace
 from analyzer.errors import ArchitectureError
 from analyzer.figures import FIGURES
 from analyzer.reading import saved
-from analyzer.reading.readings import Reading
+from analyzer.reading.readings import Clock, Reading
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 CHUNK = 32_768
 """Variants a pass: arrays of this length stay in a core's cache (measured; 4k and 64k are slower)."""
 
@@ -50,7 +51,7 @@ class ColumnCounts:
     figures: dict[str, Ints]
     invalid: Mask
     untrainable: Mask | None = None
-    latency_s: npt.NDArray[np.float64] | None = None
+    beside: Mapping[str, Floats] = field(default_factory=dict)
 
     def with_rows(self, rows: Ints, others: ColumnCounts) -> ColumnCounts:
         """These counts with those of some rows from elsewhere."""
@@ -94,20 +95,35 @@ def _parts(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """The figures that are wanted, those of memory at `batch`, predicted times by `clock` (see latency.py)."""
+
+    batch: int
+    figures: Collection[str]
+    clock: Clock | None = None
+
+    def reading(self, net: Net) -> Reading:
+        """A trace, read so."""
+        return Reading(net, self.batch, self.clock)
+
+
 def count_columns(
-    columns: Columns, batch: int = 1, figures: Collection[str] = COUNTED, latency: Callable[[Net], Any] | None = None
-) -> ColumnCounts:
+    columns: Columns, batch: int = 1, figures: Collection[str] = COUNTED, *, clock: Clock | None = None,
+    beside: Callable[[Net], Mapping[str, Any]] | None = None,
+) -> ColumnCounts:  # fmt: skip
     """Counts the figures that are wanted of every variant of the columns, those of memory at `batch`.
 
-    `latency` gives a trace's seconds, where they are wanted (see latency.py).
+    `clock` is needed for predicted times. `beside` gives what else is wanted of a trace of them all, layer by layer.
     """
-    size = shape(columns)
+    size, wanted = shape(columns), Wanted(batch, figures, clock)
     columns = replace(columns, init=_array(columns.init, np.int64, size))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        if latency is None and not any(FIGURES[name].standing == "replayed" for name in figures):
-            return _short_or_long(columns, size, batch, figures)
-        counts, net = _count(columns, size, batch, figures)
-        return counts if latency is None else replace(counts, latency_s=_spread(latency(net), np.float64, size))
+        if beside is None and not any(FIGURES[name].standing == "replayed" for name in figures):
+            return _short_or_long(columns, size, wanted)
+        counts, net = _count(columns, size, wanted)
+        more = {} if beside is None else beside(net)
+        return replace(counts, beside={name: _spread(value, np.float64, size) for name, value in more.items()})
 
 
 def _array(value: Any, dtype: type, size: Shape) -> Any:
@@ -121,31 +137,33 @@ def _spread(value: Any, dtype: type, size: Shape) -> Any:
     return np.broadcast_to(np.asarray(value, dtype), size).reshape(-1)
 
 
-def _short_or_long(columns: Columns, size: Shape, batch: int, figures: Collection[str]) -> ColumnCounts:
+def _short_or_long(columns: Columns, size: Shape, wanted: Wanted) -> ColumnCounts:
     """Counts the variants whose stages go on evenly the short way, the others layer by layer."""
     try:
-        counts, net = _count(columns, size, batch, figures, short=True)
+        counts, net = _count(columns, size, wanted, short=True)
     except Exception:  # what a layer can't do with a series, it does with numbers; a defect of its own is met again
-        return _long(columns, size, batch, figures)
+        return _long(columns, size, wanted)
     regular = _spread(net.regular, bool, size)
     if regular.all():
         return counts
     rows = np.flatnonzero(~regular)
     if len(rows) == len(regular):
-        return _long(columns, size, batch, figures)
-    return counts.with_rows(rows, _long(_rows(columns, rows, size), (len(rows),), batch, figures))
+        return _long(columns, size, wanted)
+    return counts.with_rows(rows, _long(_rows(columns, rows, size), (len(rows),), wanted))
 
 
-def _long(columns: Columns, size: Shape, batch: int, figures: Collection[str]) -> ColumnCounts:
+def _long(columns: Columns, size: Shape, wanted: Wanted) -> ColumnCounts:
     """Counts layer by layer; of unlike depths, those of equal ones together."""
     if not any(isinstance(depth, np.ndarray) for depth in columns.block_config):
-        return _count(columns, size, batch, figures)[0]
+        return _count(columns, size, wanted)[0]
     depths = np.column_stack([_spread(depth, np.int64, size) for depth in columns.block_config])
-    counts = ColumnCounts({name: np.zeros(len(depths), np.int64) for name in figures}, np.zeros(len(depths), bool))
+    counts = ColumnCounts(
+        {name: np.zeros(len(depths), np.int64) for name in wanted.figures}, np.zeros(len(depths), bool)
+    )
     for each in np.unique(depths, axis=0):
         rows = np.flatnonzero((depths == each).all(axis=1))
         alike = replace(_rows(columns, rows, size), block_config=tuple(each.tolist()))
-        counts = counts.with_rows(rows, _count(alike, (len(rows),), batch, figures)[0])
+        counts = counts.with_rows(rows, _count(alike, (len(rows),), wanted)[0])
     return counts
 
 
@@ -161,18 +179,16 @@ def _rows(columns: Columns, rows: Ints, size: Shape) -> Columns:
     return Columns(**{name: chosen(getattr(columns, name)) for name in FIELDS})
 
 
-def _count(
-    columns: Columns, size: Shape, batch: int, figures: Collection[str], *, short: bool = False
-) -> tuple[ColumnCounts, Net]:
+def _count(columns: Columns, size: Shape, wanted: Wanted, *, short: bool = False) -> tuple[ColumnCounts, Net]:
     net = trace(columns, short=short)
     invalid = _spread(net.invalid, bool, size).copy()
-    if _bound(net, batch, figures) > INT64_MAX:
-        invalid |= _overflows(columns, size, batch, figures, short)
+    if _bound(net, wanted.batch, wanted.figures) > INT64_MAX:
+        invalid |= _overflows(columns, size, wanted, short)
         net = trace(_arrays(columns, size, np.int64), short=short)
-    read = Reading(net, batch)
-    trains = any(FIGURES[name].training for name in figures)
-    untrainable = ~_spread(saved.trainable(net, batch), bool, size) if trains else None
-    counted = {name: _spread(read.figure(name), np.int64, size) for name in figures}
+    read = wanted.reading(net)
+    trains = any(FIGURES[name].training for name in wanted.figures)
+    untrainable = ~_spread(saved.trainable(net, wanted.batch), bool, size) if trains else None
+    counted = {name: _spread(read.figure(name), np.int64, size) for name in wanted.figures}
     return ColumnCounts(counted, invalid, untrainable), net
 
 
@@ -188,16 +204,16 @@ def _bound(net: Net, batch: int, figures: Collection[str]) -> int:
     return 64 * batch * net.high_elements + 4 * counts
 
 
-def _overflows(columns: Columns, size: Shape, batch: int, figures: Collection[str], short: bool) -> Mask:
+def _overflows(columns: Columns, size: Shape, wanted: Wanted, short: bool) -> Mask:
     """Which variants have a figure beyond int64: by float64, exactly by Python ints where that is too close."""
-    read = Reading(trace(_arrays(columns, size, np.float64), short=short), batch)
-    values = [*read.cost, *(read.figure(name) for name in figures)]
+    read = wanted.reading(trace(_arrays(columns, size, np.float64), short=short))
+    values = [*read.cost, *(read.figure(name) for name in wanted.figures)]
     largest = np.max([_spread(value, np.float64, size) for value in values], axis=0)
     unknown = ~_spread(read.net.regular, bool, size)
     risky: Mask = ~(largest < _SAFELY_BELOW) | unknown  # NaN is risky too
     close = risky & ((largest < 4 * _SAFELY_BELOW) | unknown)
     for index in np.flatnonzero(close):
-        risky[index] = not _fits(at(columns, int(index)), batch, figures)
+        risky[index] = not _fits(at(columns, int(index)), wanted)
     return risky
 
 
@@ -216,9 +232,9 @@ def _arrays(columns: Columns, size: Shape, dtype: type) -> Columns:
     return replace(columns, **{name: array(getattr(columns, name)) for name in _DIMENSIONS})
 
 
-def _fits(one: Columns, batch: int, figures: Collection[str]) -> bool:
+def _fits(one: Columns, wanted: Wanted) -> bool:
     try:
-        read = Reading(trace(one), batch)
-        return all(value <= INT64_MAX for value in (*read.cost, *map(read.figure, figures)))
+        read = wanted.reading(trace(one))
+        return all(value <= INT64_MAX for value in (*read.cost, *map(read.figure, wanted.figures)))
     except ArchitectureError:
         return False

@@ -71,8 +71,8 @@ def _card(figure: Figure, data: ReportData, subject: Record, judged: Judged | No
         lines.append(f"= {subject.flops:,} FLOPs (2 × MACs)")
     if figure.batched:
         lines.append(f"at batch {subject.batch:,}")
-    if figure.unit == "rate" and subject.measured:
-        lines += _measured_lines(subject)
+    if figure.unit == "rate":
+        lines += _predicted_lines(subject) if figure.standing == "predicted" else _measured_lines(subject)
     exact = figure.exact(known) if figure.unit != "rate" else ""
     bar, verdict = None, "no limit"
     if judged is not None and judged.value is not None:
@@ -110,8 +110,9 @@ def _more(judged: Judged) -> str:
 
 def _measured_lines(subject: Record) -> list[str]:
     measured = subject.measured
-    assert measured is not None
-    lines = [f"on {measured.environment.device_name}, batch {measured.batch}"]
+    if measured is None:
+        return []
+    lines = [f"measured on {measured.environment.device_name}, batch {measured.batch}"]
     if measured.baseline != subject.target.name:
         lines.insert(0, f"takes {_ratio_words(measured)} the baseline’s time")
     return lines
@@ -121,6 +122,19 @@ def _ratio_words(measured: Measurement) -> str:
     """The one time ratio with its ends and its warning: `8.13× (8.00 to 8.27 in 2 processes ⚠ indicative only)`."""
     warning = " ⚠ indicative only" if measured.caution else ""
     return f"{times(measured.ratio, 1)} ({measured.spread}{warning})"
+
+
+def _predicted_lines(subject: Record) -> list[str]:
+    """For where, and the band."""
+    predicted = subject.predicted
+    if predicted is None:
+        return []
+    lines = [f"predicted for {predicted.device_name}, batch {predicted.batch:,}"]
+    if predicted.low_s and predicted.high_s:
+        slow, fast = predicted.batch / predicted.high_s, predicted.batch / predicted.low_s
+        lines.append(f"90 % of what was left out of the fit: {slow:,.0f} to {fast:,.0f} images/s")
+    lines += [predicted.settings] if predicted.settings else []
+    return [*lines, *(f"beyond the fit: {outside}" for outside in predicted.outside)]
 
 
 def every_figure(data: ReportData) -> list[tuple[Figure, Any, Any, str]]:

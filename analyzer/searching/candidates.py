@@ -9,7 +9,6 @@ import numpy as np
 
 from analyzer.architecture.variant import Variant
 from analyzer.limits import Limit, hold
-from analyzer.reading.vector import count_columns
 from analyzer.records import Record
 from analyzer.searching.query import Finds, Query, fits_of
 from analyzer.space.space import Space
@@ -67,7 +66,7 @@ def fitting(space: Space, query: Query, chance: random.Random) -> list[tuple[int
     part = space.parts[number]
     few = part.size <= DRAWN
     indices = np.arange(part.size) if few else np.unique([chance.randrange(part.size) for _ in range(DRAWN)])
-    counts = count_columns(part.columns(indices), query.batch, query.used)
+    counts = query.count(part.columns(indices))
     chosen = [int(index) for index in indices[fits_of(query, counts)]]
     chance.shuffle(chosen)
     return [(number, index) for index in chosen]

@@ -22,7 +22,7 @@ from analyzer import units
 from analyzer.architecture.network import Columns
 from analyzer.errors import UsageError
 from analyzer.processes import as_worker
-from analyzer.reading.vector import CHUNK, count_columns
+from analyzer.reading.vector import CHUNK
 from analyzer.searching.query import COLUMN, FIGURES, Finds, Ints, Query, Standing, figures_of, judge, merged
 from analyzer.space.space import Space, SpacePart
 
@@ -190,7 +190,7 @@ def run_task(space: Space, query: Query, task: Task, standing: Standing | None =
     standing = standing or Standing(query)
     finds = []
     for columns, indices in _chunks(space.parts[task.part], task):
-        finds.append(judge(standing, count_columns(columns, query.batch, query.used), task.part, indices))
+        finds.append(judge(standing, query.count(columns), task.part, indices))
     found = merged(query, finds)
     standing.learn(found)
     return found
@@ -281,7 +281,7 @@ def _nearest(result: Result) -> str:
     variant = result.space.parts[part].variant(index)
     indices = np.array([index], np.int64)
     query = result.query
-    counts = count_columns(result.space.parts[part].columns(indices), query.batch, query.used)
+    counts = query.count(result.space.parts[part].columns(indices))
     values = figures_of(counts, np.zeros(1, np.int64))[0]
     used = dict.fromkeys(c.figure for c in result.query.constraints)
     text = ", ".join(f"{figure} {int(values[COLUMN[figure]]):,}" for figure in used)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,8 +126,10 @@ class SearchResult:
 
 def execute(plan: SearchPlan, watch: SearchWatch) -> SearchResult:
     """Searches by counts. On Ctrl-C what was found so far comes back, `seen.interrupted`. UsageError for none."""
+    query = replace(plan.query, profile=plan.profile)
+    query.require_profile()
     seen = search(
-        plan.space, plan.query, seconds=plan.seconds, jobs=plan.jobs, seed=plan.seed, max_memory=plan.max_memory,
+        plan.space, query, seconds=plan.seconds, jobs=plan.jobs, seed=plan.seed, max_memory=plan.max_memory,
         on_progress=watch.progress,
     )  # fmt: skip
     return SearchResult(seen, tuple(finds(seen, plan.profile)) if seen.finds.fitting else ())

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any, get_args
 
 from analyzer.architecture.axes import AXES, Axis, Change, alternatives
-from analyzer.architecture.facts import CONVOLUTIONS, Op, Part, Scope
+from analyzer.architecture.facts import Op, Part, Scope
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError
@@ -18,6 +18,8 @@ from analyzer.figures import LAYERED
 from analyzer.limits import Limit, hold_all, state_of
 from analyzer.reading import exact, family
 from analyzer.reading import saved as memory
+from analyzer.reading.latency import Profile
+from analyzer.reading.work import seconds_of, work
 from analyzer.records import Record, variant_of
 
 SHARED = tuple(figure.name for figure in LAYERED)
@@ -92,12 +94,21 @@ def shares(variant: Variant, batch: int = 1) -> tuple[list[Share], list[Share]]:
     return _sorted(stages.items()), _sorted(roles.items())
 
 
+def shares_of_time(variant: Variant, profile: Profile) -> list[tuple[str, float]]:
+    """Kind of operator -> the seconds of its predicted time at the profile's batch, the largest first."""
+    done = work(trace(variant))
+    each: dict[str, float] = defaultdict(float)
+    for name, value in done.items():
+        each[name.rpartition(" ")[0]] += seconds_of({name: value}, profile.batch, profile.coefficients)
+    return sorted(((kind, time) for kind, time in each.items() if time), key=lambda pair: -pair[1])
+
+
 def _sorted(items: Iterable[tuple[str, dict[str, int]]]) -> list[Share]:
     return [Share(name, figures) for name, figures in items if any(figures.values())]
 
 
 def _role(scope: Scope, op: Op, part: Part | None) -> str:
-    if op.kind not in CONVOLUTIONS:
+    if op.kind != "convolution":
         return op.role
     if part is not None and part.kind in ("transition", "stem"):
         return part.kind
@@ -105,7 +116,7 @@ def _role(scope: Scope, op: Op, part: Part | None) -> str:
         return "shortcut"
     if op.role != "1x1":
         return op.role
-    first = next(step for step in scope.steps if not isinstance(step, Scope) and step.kind in CONVOLUTIONS)
+    first = next(step for step in scope.steps if not isinstance(step, Scope) and step.kind == "convolution")
     return "1x1 in" if op is first else "1x1 out"
 
 
@@ -150,11 +161,11 @@ def _numbers(variant: Variant) -> Iterator[tuple[Axis, Any]]:
     return ((axis, value) for axis, value in values if value is not None and not isinstance(value, str))
 
 
-def _try(variant: Variant, axis: Axis, value: Any, batch: int) -> Record | None:
+def _try(variant: Variant, axis: Axis, value: Any, batch: int, profile: Profile | None = None) -> Record | None:
     """The record of the variant with one axis changed; None where that makes no network."""
     changes: dict[str, Any] = dict.fromkeys(alternatives(axis.field))
     try:
-        return family.record(replace(variant, **{**changes, axis.field: value}), batch, layers=False)
+        return family.record(replace(variant, **{**changes, axis.field: value}), batch, layers=False, profile=profile)
     except AnalyzerError:
         return None
 
@@ -162,14 +173,14 @@ def _try(variant: Variant, axis: Axis, value: Any, batch: int) -> Record | None:
 # -- single changes --------------------------------------------------------------------------------------------
 
 
-def levers(variant: Variant, batch: int = 1) -> list[AxisChange]:
-    """What a usual step of each axis does, each the whole variant with that one change.
+def levers(variant: Variant, batch: int = 1, profile: Profile | None = None) -> list[AxisChange]:
+    """What a usual step of each axis does, each the whole variant with that one change; its time too by a `profile`.
 
     `layer`: the hidden width, groups and kernel inside a layer; `topology`: growth and compression, which say how
     widths rise from layer to layer; `size`: stem width and depth.
     """
     tried = ((axis, other) for axis, value in _levers(variant) for other in axis.usual(value) if other != value)
-    return [change for axis, other in tried for change in _changed(variant, axis, other, batch)]
+    return [change for axis, other in tried for change in _changed(variant, axis, other, batch, profile)]
 
 
 def _levers(variant: Variant) -> list[tuple[Axis, Any]]:
@@ -178,20 +189,22 @@ def _levers(variant: Variant) -> list[tuple[Axis, Any]]:
     return [(axis, value) for axis in changed if (value := getattr(variant, axis.field)) is not None]
 
 
-def _changed(variant: Variant, axis: Axis, value: Any, batch: int) -> Iterator[AxisChange]:
-    record = _try(variant, axis, value, batch)
+def _changed(variant: Variant, axis: Axis, value: Any, batch: int, profile: Profile | None) -> Iterator[AxisChange]:
+    record = _try(variant, axis, value, batch, profile)
     if record is not None:
         yield AxisChange(axis.option, getattr(variant_of(record), axis.field), axis.change, record, axis.values.between)
 
 
-def cheapest(variant: Variant, limits: Sequence[Limit], batch: int = 1) -> list[AxisChange]:
+def cheapest(
+    variant: Variant, limits: Sequence[Limit], batch: int = 1, profile: Profile | None = None
+) -> list[AxisChange]:
     """For each axis the mildest value that alone meets every limit, the one that keeps most MACs first.
 
     Mildest is the first in the order away from the variant's own value. Every figure of each is exact.
     """
     found: list[AxisChange] = []
     for axis, value in _levers(variant):
-        tried = (change for other in axis.smaller(value) for change in _changed(variant, axis, other, batch))
+        tried = (change for other in axis.smaller(value) for change in _changed(variant, axis, other, batch, profile))
         found += itertools.islice((change for change in tried if _meets(change.record, limits)), 1)
     return sorted(found, key=lambda change: -(change.record.macs or 0))
 

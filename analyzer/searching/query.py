@@ -8,15 +8,18 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.architecture.network import Columns
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.figures import LIMITED
 from analyzer.limits import Limit, own_limits
-from analyzer.reading.vector import ColumnCounts
+from analyzer.reading.latency import Profile
+from analyzer.reading.vector import ColumnCounts, count_columns
 from analyzer.records import Record
 from analyzer.space.pareto import front, spread, standing
 
 FIGURES = tuple(figure.name for figure in LIMITED if figure.arrays)
 """What a search can constrain and optimise: figures that exist in array form."""
+PREDICTED = "predicted_image_ns"
 COLUMN = {figure: number for number, figure in enumerate(FIGURES)}
 """The column of each in a table of points."""
 
@@ -52,12 +55,15 @@ class Objective:
 
 @dataclass(frozen=True)
 class Query:
-    """What to look for. Memory is at `batch`; `best` variants are kept for each objective."""
+    """What to look for. Memory is at `batch`; `best` variants are kept for each objective. A device's `profile` tells
+    predicted times.
+    """
 
     objectives: tuple[Objective, ...] = (Objective("params"), Objective("macs"))
     constraints: tuple[Limit, ...] = ()
     batch: int = 1
     best: int = 0
+    profile: Profile | None = None
 
     def __post_init__(self) -> None:
         if not self.objectives:
@@ -72,6 +78,18 @@ class Query:
         """The figures that must be counted."""
         used = {*(o.figure for o in self.objectives), *(c.figure for c in self.constraints)}
         return tuple(figure for figure in FIGURES if figure in used)
+
+    def count(self, columns: Columns) -> ColumnCounts:
+        """The figures that must be counted, of many variants."""
+        clock = None if self.profile is None else self.profile.clock
+        return count_columns(columns, self.batch, self.used, clock=clock)
+
+    def require_profile(self) -> None:
+        """UsageError where predicted times are asked for, and no device is named."""
+        if PREDICTED in self.used and self.profile is None:
+            raise UsageError(
+                "predicted times need a device", where="search", fix="name one: --on rtx4090, on='rtx4090'"
+            )
 
 
 @dataclass

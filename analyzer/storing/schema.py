@@ -73,8 +73,20 @@ _TRAINING = (
         PRIMARY KEY (run, epoch, split)
     )
     """,
+    """
+    CREATE TABLE images (
+        run TEXT NOT NULL,
+        split TEXT NOT NULL,
+        keys TEXT NOT NULL,
+        labels BLOB NOT NULL,
+        checksum TEXT NOT NULL,
+        PRIMARY KEY (run, split)
+    )
+    """,
 )
-"""`config` and `record` are JSON; `logits` are little-endian float32, images in the split's order by classes."""
+"""`config` and `record` are JSON; `logits` are little-endian float32, a split's images by classes; `keys` is a JSON
+list of those images, `labels` their classes as little-endian int32.
+"""
 
 MIGRATIONS = (*_ROWS, *_TRAINING)
 """Step i takes a database from version i to i + 1; a new file has version 0."""

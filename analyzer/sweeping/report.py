@@ -13,6 +13,7 @@ from analyzer.architecture.network import trace
 from analyzer.errors import UsageError
 from analyzer.limits import Limit, default_limits
 from analyzer.reading import family
+from analyzer.reading.latency import Profile
 from analyzer.reading.peak import training_peak
 from analyzer.records import Record
 from analyzer.reporting.against import compare_reports
@@ -29,13 +30,14 @@ from analyzer.sweeping.store import read_jsonl
 class ReportPlan:
     """What a report is made from: results of sweeps (files or folders) and pages, merged by name, the last counting.
 
-    Two pages alone give a report on what changed between their subjects.
+    Two pages alone give a report on what changed between their subjects. A device's `profile` predicts the rows' times.
     """
 
     results: tuple[Path, ...]
     limits: Sequence[Limit]
     subject: str | None
     command: tuple[str, ...]
+    profile: Profile | None = None
 
     @property
     def of_changes(self) -> bool:
@@ -53,8 +55,9 @@ def execute(plan: ReportPlan, warn: Callable[[str], None] = lambda _: None) -> R
         records.update((record.target.name, record) for record in _records_at(path, warn))
     if not records:
         raise UsageError("has no results", where=str(plan.results[0]), fix="run a sweep first")
+    rows = [row if plan.profile is None else family.with_latency(row, plan.profile) for row in records.values()]
     limits = plan.limits or _limits_at(plan.results[0])
-    return report_data(list(records.values()), limits, command=plan.command, subject=plan.subject)
+    return report_data(rows, limits, command=plan.command, subject=plan.subject)
 
 
 def _limits_at(path: Path) -> tuple[Limit, ...]:

@@ -17,7 +17,7 @@ from analyzer.files import require_writable
 from analyzer.limits import Limit
 from analyzer.measurements import Measurement
 from analyzer.measuring.exclusive import device_clock
-from analyzer.reading.family import baseline_for, failed, records, target
+from analyzer.reading.family import baseline_for, failed, records, target, with_latency
 from analyzer.reading.latency import Profile
 from analyzer.records import NOT_MEASURED, Record, Remark, devices_of, read_record, variant_of
 from analyzer.space.grid import BadVariant, Grid, Listed
@@ -180,14 +180,14 @@ def _joined(
     """Rows in the variants' order, those that are there from there, the others as they were made."""
     for variant in variants:
         row = there.get(target(variant).name) if there else None
-        yield next(made) if row is None else _predicted(row, variant, plan.profile)
+        yield next(made) if row is None else _predicted(row, plan.profile)
 
 
-def _predicted(row: Record, variant: Variant, profile: Profile | None) -> Record:
+def _predicted(row: Record, profile: Profile | None) -> Record:
     """A stored row with this run's prediction of its latency."""
     if row.error is not None or profile is None:
         return msgspec.structs.replace(row, predicted=None)
-    return msgspec.structs.replace(row, predicted=profile.predicted(profile.latency_s(variant)))
+    return with_latency(row, profile)
 
 
 def already_counted(plan: SweepPlan, store: Store) -> dict[str, Record]:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
 from analyzer.reading import family
+from analyzer.reading.family import with_latency
+from analyzer.reading.latency import Profile
 from analyzer.reading.peak import Training
+from analyzer.reading.profiles import profile_at
 from analyzer.records import Record
 from analyzer.targets.inputs import as_tensors, named_tensors, tensors
 from analyzer.targets.isolation import SECONDS, isolated
@@ -30,23 +33,28 @@ def analyze(
     batch: int = 1,
     backward: bool = False,
     strict: bool = False,
+    on: str | None = None,
 ) -> Record:
     """Every static figure of a variant, a preset's or variant's name, or any torch module.
 
     A module takes `inputs`: a shape such as `(1, 3, 224, 224)`, a tensor, or a sequence of either (`()` for none), and
     keyword inputs in `kwargs`, as they are but for a `Shape`; it is counted on the meta device and left as it was.
-    `batch` is for a variant's saved bytes.
+    `batch` is for a variant's saved bytes. `on` names a device whose profile predicts latency (`rtx4090`, or a file).
     Raises an AnalyzerError that says what, where and how to fix it.
     """
     if isinstance(target, str):
         target = named(target)
     if isinstance(target, Variant):
         refuse_inputs(inputs, kwargs)
-        return family.record(target, batch)
+        return family.record(target, batch, profile=profile_at(on))
     from analyzer.tracing.trace import count_module
 
     args, keywords = inputs_of(inputs, kwargs)
-    return count_module(target, args, keywords, name=type(target).__name__, backward=backward, strict=strict)
+    name, profile = type(target).__name__, profile_at(on)
+    record = count_module(
+        target, args, keywords, name=name, backward=backward, strict=strict, follows_work=profile is not None
+    )
+    return record if profile is None else with_latency(record, profile)
 
 
 def refuse_inputs(inputs: Any, kwargs: Mapping[str, Any] | None) -> None:
@@ -63,16 +71,22 @@ def inputs_of(inputs: Any, kwargs: Mapping[str, Any] | None) -> tuple[list[Any],
 
 
 def analyze_target(
-    target: Resolved, *, batch: int = 1, backward: bool = False, strict: bool = False, seconds: float = SECONDS
-) -> Record:
-    """The record of a resolved target. A model without inputs gets its params alone, and a note that says so."""
+    target: Resolved, *, batch: int = 1, backward: bool = False, strict: bool = False, seconds: float = SECONDS,
+    profile: Profile | None = None,
+) -> Record:  # fmt: skip
+    """The record of a resolved target, with its predicted latency where a device's `profile` is given.
+
+    A model without inputs gets its params alone, and a note that says so.
+    """
     if isinstance(target, FamilyTarget):
         if backward:
             raise UsageError("is for a model of your own", where="--backward", fix="leave it out")
-        return family.record(target.variant, batch, label=target.label)
-    if batch != 1:
+        return family.record(target.variant, batch, label=target.label, profile=profile)
+    if batch != 1 and profile is None:  # with one, it is the prediction's
         raise UsageError("is for the family", where="--batch", fix="say a model's own batch in its --input")
-    return isolated(lambda: _analyze_module(target, batch, backward, strict), Record, target, seconds=seconds)
+    follows = profile is not None
+    found = isolated(lambda: _analyze_module(target, backward, strict, follows), Record, target, seconds=seconds)
+    return found if profile is None else with_latency(found, profile)
 
 
 def predict(target: Resolved, record: Record, training: Training, *, seconds: float = SECONDS) -> MemoryPrediction:
@@ -131,10 +145,10 @@ def _witnesses_of_variant(variant: Variant, ours: Record) -> tuple[Witness, ...]
     return witnesses(build(variant, device="meta"), [image], ours=ours)
 
 
-def _analyze_module(target: ModuleTarget, batch: int, backward: bool, strict: bool) -> Record:
+def _analyze_module(target: ModuleTarget, backward: bool, strict: bool, follows_work: bool) -> Record:
     model = load(target)
     if isinstance(model, Variant):
-        return family.record(model, batch, label=target.name)
+        return family.record(model, label=target.name)
     if not target.inputs:
         from analyzer.tracing.parameters import count_parameters
 
@@ -150,4 +164,5 @@ def _analyze_module(target: ModuleTarget, batch: int, backward: bool, strict: bo
         backward=backward,
         strict=strict,
         rebuild=lambda: cast("nn.Module", load(target, device="cpu")),
+        follows_work=follows_work,
     )

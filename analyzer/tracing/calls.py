@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from analyzer.tracing.elsewhere import replaced
 from analyzer.tracing.recurrent import RECURRENT, STEPS, run_shortened, steps_of
+from analyzer.tracing.work import attention_seen
 
 if TYPE_CHECKING:
     from analyzer.tracing.tracer import Tracer
@@ -42,8 +43,10 @@ class ComplexCalls(TorchFunctionMode):
 
 
 @contextlib.contextmanager
-def recurrent_calls(tracer: Tracer) -> Iterator[None]:
-    """Recurrent layers run without all of their steps, and the state that they and cells start from is data."""
+def taken_over(tracer: Tracer) -> Iterator[None]:
+    """Recurrent layers run without all of their steps, and the state that they and cells start from is data. Attention
+    is one operator to who asks for the work.
+    """
 
     def taking_over(name: str, original: Any) -> Any:
         @functools.wraps(original)
@@ -60,6 +63,7 @@ def recurrent_calls(tracer: Tracer) -> Iterator[None]:
         return call
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(attention_seen(tracer.work))
         for name in (*RECURRENT, *_CELLS):
             changed = taking_over(name, getattr(torch, name))
             for place in (torch, torch._VF):

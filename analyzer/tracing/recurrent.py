@@ -65,6 +65,7 @@ class Counts:
     def __init__(self, tracer: Tracer) -> None:
         self.row = dataclasses.replace(tracer.modules.row)
         self.by_operator, self.uncounted = Counter(tracer.by_operator), Counter(tracer.uncounted)
+        self.work_done = Counter(tracer.work_done)
         self.backward_macs = tracer.backward_macs
 
     def put(self, tracer: Tracer, more: Counts, few: Counts, times: int) -> None:
@@ -73,11 +74,11 @@ class Counts:
         for name in ("macs", "conv_activations", "saved_bytes"):
             step = getattr(more.row, name) - getattr(few.row, name)
             setattr(row, name, getattr(self.row, name) + times * step)
-        for name in ("by_operator", "uncounted"):
+        for name in ("by_operator", "uncounted", "work_done"):
             own, above, below = getattr(self, name), getattr(more, name), getattr(few, name)
-            setattr(
-                tracer, name, Counter({key: own[key] + times * (above[key] - below[key]) for key in {**own, **above}})
-            )
+            counter = getattr(tracer, name)
+            counter.clear()
+            counter.update({key: own[key] + times * (above[key] - below[key]) for key in {**own, **above}})
         tracer.backward_macs = self.backward_macs + times * (more.backward_macs - few.backward_macs)
 
 

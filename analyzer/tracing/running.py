@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from analyzer.errors import CountError
 from analyzer.records import Remark
 from analyzer.tracing.attribution import Modules, ModuleTally, Shape, ignore, tensors_in
-from analyzer.tracing.calls import ComplexCalls, recurrent_calls
+from analyzer.tracing.calls import ComplexCalls, taken_over
 from analyzer.tracing.copying import META, Convert, Fakes, ModelCopy, copy_inputs, copy_model, to_cpu, to_meta
 from analyzer.tracing.diagnosis import diagnose, needs_values
 from analyzer.tracing.elsewhere import AutocastError, autocast_seen, drained, exports_seen, threads_seen
@@ -47,7 +47,7 @@ class Pass:
     `wrote_out_attention` says that scaled_dot_product_attention ran as the products it is made of. `depth` is that of
     the result: convolutions and products with a weight on the longest path to it. `unregistered` are the sizes of the
     parameters that the model reaches and does not own. `chose` says that random numbers may have chosen the path;
-    `notes` say what could not be seen.
+    `notes` say what could not be seen; `work` is what its time follows, where the ladder `follows_work`.
     """
 
     rows: dict[str, ModuleTally]
@@ -61,11 +61,22 @@ class Pass:
     unregistered: tuple[int, ...]
     chose: bool
     notes: tuple[str, ...]
+    work: dict[str, int]
 
     @property
     def macs(self) -> int:
         """MACs of the forward."""
         return sum(row.macs for row in self.rows.values())
+
+    @property
+    def conv_activations(self) -> int:
+        """Elements of the layers' results."""
+        return sum(row.conv_activations for row in self.rows.values())
+
+    @property
+    def saved_bytes(self) -> int:
+        """Bytes that are kept for the backward pass."""
+        return sum(row.saved_bytes for row in self.rows.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +97,7 @@ RUNGS = (
 
 class Ladder:
     """Runs copies of a model, a fresh one each pass, on the lowest rung that works. `notes` says where that isn't the
-    first.
+    first. `follows_work` asks for the work of forwards in evaluation mode.
 
     `rebuild` makes the model anew on CPU, for a model on meta, whose buffers have no values. `types` are the modules'
     types by path, once one has run.
@@ -95,6 +106,7 @@ class Ladder:
     def __init__(self, model: nn.Module, inputs: Inputs, rebuild: Callable[[], nn.Module] | None = None) -> None:
         self.model, self.inputs, self.rebuild = model, inputs, rebuild
         self.notes: list[Remark] = []
+        self.follows_work = False
         self._rung = 0
         self._autocasts = self._complex = False
         self._shapes = Shapes()
@@ -158,6 +170,8 @@ class Ladder:
         origins = Origins(known, tensors_in((args, kwargs)))
         tracer = Tracer(modules, origins, self._untouchable, rung.home, self._shapes if rung.home == META else None)
         tracer.goes_back, tracer.on_meta = backward, rung.convert is to_meta
+        if self.follows_work and not copied.module.training:
+            tracer.follow_work()
         saved = SavedBytes(modules, known)
         modules.leaving = saved.look if copied.module.training else ignore
         generators = Generators([*copied.generators, *self._surroundings.generators])
@@ -170,7 +184,7 @@ class Ladder:
             watched(tracer, modules),
             unseeded_numpy(seed) as unseeded,
             tracer,
-            recurrent_calls(tracer),
+            taken_over(tracer),
             ComplexCalls(tracer) if self._complex else contextlib.nullcontext(),
         ):
             with saved if copied.module.training else contextlib.nullcontext():
@@ -216,6 +230,7 @@ def _pass_of(modules: Modules, tracer: Tracer, depth: int, held: Sequence[Tensor
         unregistered=tuple(tensor.numel() for tensor in held if isinstance(tensor, nn.Parameter)),
         notes=tuple(tracer.notes),
         chose=chose,
+        work=dict(tracer.work_done),
     )
 
 

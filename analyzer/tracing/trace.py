@@ -19,6 +19,7 @@ import msgspec
 from torch import nn
 
 from analyzer.errors import CountError
+from analyzer.reading.work import of_a_sample
 from analyzer.records import Input, LayerRow, Record, Remark, RemarkKind, Uncounted
 from analyzer.tracing.attribution import ModuleTally, sizes, tensors_in
 from analyzer.tracing.parameters import count_parameters, require_known
@@ -29,40 +30,40 @@ from analyzer.tracing.running import Ladder, Pass, untouched
 def count_module(
     model: nn.Module, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, *, name: str,
     backward: bool = False, strict: bool = False, rebuild: Callable[[], nn.Module] | None = None,
+    follows_work: bool = False,
 ) -> Record:  # fmt: skip
     """The figures of a model for the given inputs (tensors on any device, meta included), in total and per module.
 
     With `backward`, `training_macs` too. `rebuild` makes the model anew on CPU, for one on meta whose forward turns
-    out to read values. `saved_bytes` is None, with a note, where the model can't run in training mode. Raises
+    out to read values. `follows_work` adds the `work` that
+    a device's time follows. `saved_bytes` is None, with a note, where the model can't run in training mode. Raises
     CountError where the forward fails, a lazy module has no shape yet, or (`strict`) an operator has no formula.
     """
     _require_known_buffers(model)
     base = count_parameters(model, name=name)
     ladder = Ladder(model, (tuple(args), dict(kwargs or {})), rebuild)
+    ladder.follows_work = follows_work
     with untouched():
         forward = ladder.run(training=False)
         on_the_way = [*ladder.notes, *_varying(ladder, forward, training=False)]
         training, notes = _training(ladder, forward, backward)
         if ladder.notes != on_the_way[: len(ladder.notes)]:
             on_the_way += [_remark("one-path", f"in training mode: {note.text}") for note in ladder.notes]
-    uncounted = _uncounted(forward, training if backward else None)
-    if strict and uncounted:
-        raise _not_fully(uncounted)
-    layers = tuple(_rows(base, ladder, forward, training))
-    inputs = _inputs(args, kwargs or {})
-    macs = forward.macs
+    uncounted = _uncounted(forward, training if backward else None, strict)
+    inputs, images = _inputs(args, kwargs or {})
     return msgspec.structs.replace(
         base,
         input=inputs[0].shape if inputs else None,
         inputs=inputs,
-        batch=inputs[0].shape[0] if inputs and inputs[0].shape else 1,
-        macs=macs,
-        flops=2 * macs,
-        conv_activations=sum(row.conv_activations for row in forward.rows.values()),
+        batch=images,
+        macs=forward.macs,
+        flops=2 * forward.macs,
+        conv_activations=forward.conv_activations,
         depth=forward.depth,
         training_macs=training.macs + training.backward_macs if backward and training else None,
-        saved_bytes=None if training is None else sum(row.saved_bytes for row in training.rows.values()),
-        layers=layers,
+        saved_bytes=None if training is None else training.saved_bytes,
+        layers=tuple(_rows(base, ladder, forward, training)),
+        work=of_a_sample(forward.work, images) if follows_work else None,
         uncounted=uncounted,
         remarks=(*on_the_way, *notes, *base.remarks[1:]),
     )
@@ -109,20 +110,22 @@ def _varying(ladder: Ladder, first: Pass, backward: bool = False, *, training: b
         return []
     passes = [first] + [ladder.run(training=training, backward=backward, seed=n) for n in range(1, PASSES)]
     if training:
-        found = varies("saved_bytes", [sum(row.saved_bytes for row in p.rows.values()) for p in passes])
+        found = varies("saved_bytes", [p.saved_bytes for p in passes])
         name = "training_macs" if backward else "macs in training mode"
         return found + varies(name, [p.macs + p.backward_macs for p in passes])
-    activations = [sum(row.conv_activations for row in p.rows.values()) for p in passes]
     return [
         *varies("macs", [p.macs for p in passes]),
-        *varies("conv_activations", activations),
+        *varies("conv_activations", [p.conv_activations for p in passes]),
         *varies("depth", [p.depth for p in passes]),
     ]
 
 
-def _uncounted(forward: Pass, training: Pass | None) -> tuple[Uncounted, ...]:
+def _uncounted(forward: Pass, training: Pass | None, strict: bool) -> tuple[Uncounted, ...]:
     calls = {**(training.uncounted if training else {}), **forward.uncounted}
-    return tuple(Uncounted(operator=op, module=path, calls=n) for (path, op), n in sorted(calls.items()))
+    found = tuple(Uncounted(operator=op, module=path, calls=n) for (path, op), n in sorted(calls.items()))
+    if strict and found:
+        raise _not_fully(found)
+    return found
 
 
 def _not_fully(uncounted: Sequence[Uncounted]) -> CountError:
@@ -156,13 +159,15 @@ def _rows(base: Record, ladder: Ladder, forward: Pass, training: Pass | None) ->
     ]
 
 
-def _inputs(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Input, ...]:
+def _inputs(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Input, ...], int]:
+    """The inputs, and how many samples the first is of."""
     given = [(None, value) for value in args] + list(kwargs.items())
-    return tuple(
+    found = tuple(
         Input(shape=sizes(leaf), dtype=str(leaf.dtype).removeprefix("torch."), name=name)
         for name, value in given
         for leaf in tensors_in(value)
     )
+    return found, found[0].shape[0] if found and found[0].shape else 1
 
 
 def _require_known_buffers(model: nn.Module) -> None:

@@ -24,6 +24,7 @@ from analyzer.tracing.formulas import Formula, formula_of, higher_order_formula
 from analyzer.tracing.free_operators import is_free
 from analyzer.tracing.origins import Origin, Origins, storage_key, tensors_of, written
 from analyzer.tracing.shapes import Shapes
+from analyzer.tracing.work import WorkSeen
 
 _PLAIN = Tensor.__torch_dispatch__
 _CONVOLVES_BACK = {torch.ops.aten.convolution_backward.default}
@@ -63,7 +64,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     `origins` knows weights from data. `untouchable` are the original's tensors, which no operator may reach. In the
     backward pass (`backward` is true) only `backward_macs` grows. `made` are the tensors that operators made;
     `valueless` is an error of a tensor's having no values, which the model may have swallowed; `read_values` says
-    whether it read any.
+    whether it read any. `work` adds to `work_done` what the forward's time
+    follows, where that is asked for.
     """
 
     supports_higher_order_operators = True
@@ -95,6 +97,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.valueless: Exception | None = None
         self.read_values = False
         self.made: list[weakref.ref[Tensor]] = []
+        self.work_done: Counter[str] = Counter()
+        self.work: WorkSeen | None = None
         self._outside: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -126,6 +130,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self.backward:
             self._count_backward(func, known, args, kwargs, out)
         else:
+            if self.work is not None:
+                self.work.see(func, known.formula, args, kwargs, out)
             operands = tensors_of((*args, *kwargs.values()))
             depth = self.origins.depth(operands) + self._count(func, known, args, kwargs, out)
             changed = written(func, args, kwargs) if func._schema.is_mutable else []
@@ -134,6 +140,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.made += [weakref.ref(result) for result in results if not any(result is o for o in operands)]
             self.origins.follow(func, operands, (*results, *changed), depth)
         return out
+
+    def follow_work(self) -> None:
+        """Asks for the work that the forward's time follows."""
+        self.work = WorkSeen(self.origins, self.work_done)
 
     def note_valueless(self, error: Exception) -> None:
         """Keeps an error that comes from a tensor's having no values: the model may swallow it, and go another way."""

@@ -23,6 +23,7 @@ from analyzer.files import replaced
 from analyzer.seals import DamagedRowError, decoded, sealed, unsealed
 from analyzer.structs import Frozen, Whole
 from analyzer.targets.checkpoints import KEY, SUFFIX, Checkpoint, Header, read_header, require_fit
+from analyzer.training.recipe import Recipe
 from analyzer.training.run_records import Config
 
 LAST, BEST = f"last{SUFFIX}", f"best{SUFFIX}"
@@ -130,13 +131,19 @@ def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor
 # -- reading ---------------------------------------------------------------------------------------------------
 
 
-def restore(folder: Path, header: Header, model: nn.Module, optimizer: torch.optim.Optimizer) -> RunState:
-    """Puts a run's last network and state back; gives how far it is. Raises UsageError where either is damaged."""
+def restore(
+    folder: Path, header: Header, model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe
+) -> RunState:
+    """Puts a run's last network and state back (not that of an optimizer that the recipe has no more); gives how far it
+    is. Raises UsageError where either is damaged.
+    """
     load_weights(folder / LAST, header, model)
     path = state_path(folder, header.checkpoint.step)
     tensors, at = _tensors(path), progress(folder, header)
     if digest_of(tensors) != at.digest:
         raise _damaged(path)
+    if at.config.recipe.optimizer != recipe.optimizer:
+        return at
     state: dict[int, dict[str, Any]] = {}
     for key, value in [*tensors.items(), *at.optimizer.items()]:
         index, _, name = key.partition(".")

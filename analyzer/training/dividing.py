@@ -10,7 +10,7 @@ from pathlib import Path
 from analyzer.errors import UsageError
 from analyzer.files import write_text
 from analyzer.images.base import DataError, Source
-from analyzer.images.check import check
+from analyzer.images.check import DataCheck, check
 from analyzer.images.split_file import read_split, split_json
 from analyzer.images.splits import Split, content_of, split
 
@@ -18,13 +18,15 @@ from analyzer.images.splits import Split, content_of, split
 @dataclass(frozen=True)
 class Division:
     """How images are divided where the data does not say: shares of train, val and test, drawn by a seed; or `folds`,
-    each of which tests once. `file` is a split.json that says it all.
+    each of which tests once. `file` is a split.json that says it all. With
+    `allow_leaks` parts as they are given may share images.
     """
 
     fractions: tuple[float, float, float] = (70, 10, 20)
     seed: int = 0
     folds: int | None = None
     file: Path | None = None
+    allow_leaks: bool = False
 
     def __post_init__(self) -> None:
         if self.folds is not None and self.file is not None:
@@ -59,11 +61,7 @@ def divided(
             if not accept:
                 raise
     say(f"looking at {len(source):,} images")
-    looked = check(source)
-    looked.require_no_leak()
-    for kind, image, other, what in looked.findings():
-        if kind in ("conflict", "damaged"):
-            warn(f"{image}{' and ' * bool(other)}{other}: {what}{' (left out)' * (kind == 'damaged')}")
+    looked = _examined(source, how, warn)
     made = []
     for fold, path in paths.items():
         parts = split(
@@ -75,10 +73,27 @@ def divided(
     return made
 
 
+def _examined(source: Source, how: Division, warn: Callable[[str], None]) -> DataCheck:
+    """What a look at every image finds, conflicts and damage told. Raises LeakError where given parts share images."""
+    looked = check(source)
+    if how.allow_leaks and looked.leaks:
+        first, *_ = looked.leaks
+        warn(
+            f"parts share images: {len(looked.leaks):,} pairs, such as {' and '.join(first.images)} ({first.words}): "
+            "what is measured on them says little"
+        )
+    else:
+        looked.require_no_leak()
+    for kind, image, other, what in looked.findings():
+        if kind in ("conflict", "damaged"):
+            warn(f"{image}{' and ' * bool(other)}{other}: {what}{' (left out)' * (kind == 'damaged')}")
+    return looked
+
+
 def _name(how: Division, fold: int | None) -> str:
     """The file that a division is kept in: one for each way that it can be drawn."""
     drawn = "-".join(f"{share:g}" for share in how.fractions)
-    word = "" if how == Division() else f"-{drawn}-seed{how.seed}"
+    word = "" if (how.fractions, how.seed) == (Division().fractions, Division().seed) else f"-{drawn}-seed{how.seed}"
     return f"split{word}.json" if fold is None else f"split{word}-fold{fold}of{how.folds}.json"
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from analyzer import units
 from analyzer.errors import TrainingError, UsageError
 from analyzer.files import locked
 from analyzer.processes import Asked, finishing
 from analyzer.storing.results_file import NAME
 from analyzer.training.planning import TrainPlan, TrainWatch, prepare
-from analyzer.training.run_records import Config, Epoch, changes
+from analyzer.training.run_records import Config, Epoch, RunOutcome, changes
 
 if TYPE_CHECKING:
     from analyzer.training.preflight import Need, Pace
@@ -30,15 +31,6 @@ class Preflight:
     pace: Pace | None
     left: int
     doubts: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class RunOutcome:
-    """A run's configuration and its epochs; `error` where it could not go on."""
-
-    config: Config
-    epochs: tuple[Epoch, ...]
-    error: TrainingError | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +56,7 @@ def preflights(plan: TrainPlan, jobs: Sequence[TrainJob], watch: TrainWatch) -> 
         there = _begun(job, plan)
         job, done = there if there is not None else (job, 0)
         left = job.config.recipe.epochs - done
-        need = preflight.Need(None, job.config.micro, "nothing is left to do")
+        need = preflight.Need(None, job.config.micro, 0, "nothing is left to do")
         if left > 0:
             need = preflight.need(job, preflight.free_bytes(job.device))
             job = replace(job, config=msgspec.structs.replace(job.config, micro=need.micro))
@@ -105,8 +97,22 @@ def _shown(value: object) -> str:
 
 def dry_run(plan: TrainPlan, watch: TrainWatch) -> list[Preflight]:
     """What the plan would take; nothing is written but how the images are divided."""
-    jobs = prepare(plan, watch)
-    return list(preflights(plan, jobs, watch))
+    with threads(plan.threads):
+        return list(preflights(plan, prepare(plan, watch), watch))
+
+
+@contextlib.contextmanager
+def threads(asked: int | None) -> Iterator[None]:
+    """torch's threads for what is inside (None: as they are), and then as they were."""
+    import torch
+
+    before = torch.get_num_threads()
+    if asked is not None:
+        torch.set_num_threads(asked)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 # -- the runs --------------------------------------------------------------------------------------------------
@@ -125,29 +131,24 @@ def execute(plan: TrainPlan, watch: TrainWatch) -> TrainResult:
             raise UsageError(
                 "another process trains there", where=str(plan.out), fix="wait for it, or choose another --out"
             ) from None
-        asked = stack.enter_context(finishing())
+        stack.enter_context(threads(plan.threads))
         begun: list[RunOutcome] = []
         try:
-            _execute(plan, watch, asked, begun)
+            _execute(plan, watch, begun)
         except KeyboardInterrupt:
             return TrainResult(tuple(begun), True)
         return TrainResult(tuple(begun), False)
 
 
-def _execute(plan: TrainPlan, watch: TrainWatch, asked: Asked, begun: list[RunOutcome]) -> None:
+def _execute(plan: TrainPlan, watch: TrainWatch, begun: list[RunOutcome]) -> None:
     from analyzer.training.runs_file import RunsFile
 
-    jobs = prepare(plan, watch)
-    ready = []
-    for each in preflights(plan, jobs, watch):
-        ready.append(each)
-        if asked.to_end:
-            raise KeyboardInterrupt
+    ready = list(preflights(plan, prepare(plan, watch), watch))
     for sentence in told(ready):
         watch.say(sentence)
     for doubt in dict.fromkeys(doubt for each in ready for doubt in each.doubts):
         watch.warn(doubt)
-    with contextlib.closing(RunsFile(plan.out / NAME, create=True)) as runs:
+    with contextlib.closing(RunsFile(plan.out / NAME, create=True)) as runs, finishing() as asked:
         for each in ready:
             error = _train(each, runs, watch, asked, begun)
             begun[-1:] = [RunOutcome(each.job.config, tuple(runs.epochs(each.job.config.run)), error)]
@@ -161,7 +162,7 @@ def _train(
 
     job = ready.job
     config = job.config
-    runs.begin(config)
+    runs.begin(config, {name: job.images(name) for name in ("val", "test")})
     watch.began(config, config.recipe.epochs - ready.left)
     epochs: list[Epoch] = list(runs.epochs(config.run))
     begun.append(RunOutcome(config, tuple(epochs)))
@@ -206,24 +207,35 @@ def _train_within_memory(job: TrainJob, runs: Any, watch: TrainerWatch, warn: Ca
 
 
 def told(ready: Sequence[Preflight]) -> Iterator[str]:
-    """The preflight in words, one line a run, and the whole time."""
-    from analyzer import units
-
+    """The preflight in words: the images, a line a run, the whole time."""
+    for images in dict.fromkeys(each.job.config.images for each in ready):
+        train, val, test = images
+        classes = len(ready[0].job.config.classes)
+        yield f"{train:,} images to train on, {val:,} to validate, {test:,} to test; {classes} classes"
     whole = 0.0
     for each in ready:
-        config, pace = each.job.config, each.pace
-        train, val, test = config.images
+        config, need = each.job.config, each.need
         if not each.left:
-            yield f"{config.run}: trained, {config.recipe.epochs} epochs"
+            yield f"{config.shown}: trained, {config.recipe.epochs} epochs"
             continue
-        memory = units.mib(each.need.peak_bytes) if each.need.peak_bytes else f"not predicted ({each.need.why})"
-        share = each.left / config.recipe.epochs
-        seconds = 0.0 if pace is None else share * pace.run_s(each.job)
+        seconds = 0.0 if each.pace is None else each.left / config.recipe.epochs * each.pace.run_s(each.job)
         whole += seconds
+        memory = f"not predicted ({need.why})" if need.peak_bytes is None else units.mib(need.peak_bytes)
         yield (
-            f"{config.run}: {train:,} images to train on, {val:,} to validate, {test:,} to test, "
-            f"{len(config.classes)} classes; predicted peak {memory} at {each.need.micro}; "
-            f"{each.left} epochs, about {units.seconds(seconds)}"
+            f"{config.shown}: {each.left} epochs, about {units.span(seconds)}; predicted peak {memory} at "
+            f"{need.micro} images, {units.format_gib(need.free_bytes)} free"
         )
+    yield from _sight(ready)
     if len(ready) > 1 and whole:
-        yield f"about {units.seconds(whole)} in all, by three timed steps of each network"
+        yield f"about {units.span(whole)} in all, by three timed steps of each network"
+
+
+def _sight(ready: Sequence[Preflight]) -> Iterator[str]:
+    """What as many pairs as there are can see, where two networks are trained from the same seeds."""
+    from analyzer.training.statistics import detectable
+
+    networks = {each.job.config.network for each in ready}
+    pairs = len({(each.job.config.seed, each.job.config.fold) for each in ready})
+    sees = detectable(pairs, 3.0) if len(networks) > 1 else None
+    if sees is not None:
+        yield f"{pairs} pairs see {sees:.1f} points, 80 times in 100, where pairs' differences have an SD of 3"

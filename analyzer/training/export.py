@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from analyzer.training.run_records import Epoch
-
-if TYPE_CHECKING:
-    from analyzer.training.execution import RunOutcome
+from analyzer.training.run_records import Epoch, RunOutcome
 
 _OF_RUN = ("run", "network", "image", "seed", "fold")
 HEADINGS = (*_OF_RUN, *Epoch.__struct_fields__, "generalisation_gap")

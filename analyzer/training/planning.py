@@ -15,7 +15,7 @@ from analyzer.storing.results_file import NAME
 from analyzer.targets.resolving import Resolved
 from analyzer.training.dividing import Division, Parts, data_digest, divided
 from analyzer.training.recipe import Recipe
-from analyzer.training.run_records import Config, Epoch, Machine
+from analyzer.training.run_records import Config, Epoch, Machine, Outcome
 from analyzer.training.trainees import Trainee, trainee_of
 from analyzer.units import GIB
 
@@ -59,6 +59,7 @@ class TrainPlan:
     threads: int | None = None
     workers: int = 0
     cache_bytes: int = 2 * GIB
+    outcome: Outcome = field(default_factory=Outcome)
     best: bool = False
     accept: bool = False
 
@@ -78,14 +79,12 @@ def prepare(plan: TrainPlan, watch: TrainWatch) -> list[TrainJob]:
     from analyzer.training.feeding import Feed
 
     device = pick_device(plan.device)
-    if plan.threads is not None:
-        torch.set_num_threads(plan.threads)
     source = open_source(plan.data)
     trainees = _trainees(plan, source)
     parts = divided(source, plan.out, plan.division, accept=plan.accept, say=watch.say, warn=watch.warn)
+    sizes = dict.fromkeys((trainee.image, trainee.channels) for trainee in trainees)
     feeds = {
-        size: Feed(source, *size, workers=plan.workers, cache_bytes=plan.cache_bytes // max(len(trainees), 1))
-        for size in dict.fromkeys((trainee.image, trainee.channels) for trainee in trainees)
+        size: Feed(source, *size, workers=plan.workers, cache_bytes=plan.cache_bytes // len(sizes)) for size in sizes
     }
     about = _About(data_digest(source, parts), source.classes, Machine(
         device=device.type, threads=torch.get_num_threads(), torch=str(torch.__version__).partition("+")[0]
@@ -130,7 +129,8 @@ def _job(
     config = Config(
         run=run, network=trainee.name, label=trainee.label, image=trainee.image, classes=about.classes,
         data=about.data, split=split.digest, images=(len(split.train), len(split.val), len(split.test)), seed=seed,
-        fold=part.fold, recipe=plan.recipe, micro=min(plan.recipe.batch, len(split.train)), machine=about.machine,
+        fold=part.fold, recipe=plan.recipe, outcome=plan.outcome,
+        micro=min(plan.recipe.batch, len(split.train)), machine=about.machine,
     )  # fmt: skip
     _require_trainable(config)
     folder = plan.out / "runs" / run

@@ -27,10 +27,13 @@ TIMED = 3
 
 @dataclass(frozen=True)
 class Need:
-    """A run's predicted peak of live tensor bytes at `micro` images at a time (None: it can't be predicted, `why`)."""
+    """A run's predicted peak of live tensor bytes at `micro` images at a time (None: it can't be predicted, `why`), and
+    what is free.
+    """
 
     peak_bytes: int | None
     micro: int
+    free_bytes: int
     why: str = ""
 
 
@@ -60,9 +63,9 @@ def need(job: TrainJob, free: int) -> Need:
         try:
             peak = _peak(job, micro, asked)
         except AnalyzerError as error:
-            return Need(None, micro, error.what)
+            return Need(None, micro, free, error.what)
         if peak is None or peak <= SHARE * free:
-            return Need(peak, micro)
+            return Need(peak, micro, free)
         if micro == 1:
             raise UsageError(
                 f"takes {units.mib(peak)} for one image, and {units.mib(free)} are free on {job.device}",

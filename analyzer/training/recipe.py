@@ -57,6 +57,9 @@ class Recipe(Frozen, frozen=True, kw_only=True):
         return every > 0 and ((epoch + 1) % every == 0 or epoch + 1 == self.epochs)
 
 
+DEFAULT = Recipe()
+
+
 def recipe(said: Mapping[str, Any]) -> Recipe:
     """The recipe of what a user said by field. Raises UsageError that names the option and what it may be."""
     unknown = set(said) - set(Recipe.__struct_fields__)
@@ -78,4 +81,4 @@ def _may_be(name: str) -> str:
     choices = {"optimizer": OptimizerName, "schedule": Schedule, "amp": Amp, "augment": Augmentation}
     if name in choices:
         return f"use {', '.join(get_args(choices[name]))}"
-    return f"such as {getattr(Recipe(), name)}"
+    return f"such as {getattr(DEFAULT, name)}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from analyzer.errors import TrainingError, UsageError
 from analyzer.structs import Frozen, Some, Span, Whole
 from analyzer.training.recipe import Recipe
 
@@ -21,6 +23,23 @@ class Machine(Frozen, frozen=True, kw_only=True):
     device: str
     threads: Some
     torch: str
+
+
+class Outcome(Frozen, frozen=True, kw_only=True):
+    """What will count, said before the first step: test accuracy and gap at the `last` epoch, or at the one with the
+    highest `validation` accuracy; `margin` is the difference that would matter, as a share (0.03: 3 points).
+    """
+
+    epoch: Literal["last", "validation"] = "last"
+    margin: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.03
+
+
+def outcome_of(said: Mapping[str, Any]) -> Outcome:
+    """The outcome that a user declares. Raises UsageError."""
+    try:
+        return msgspec.convert(dict(said), Outcome)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"can't be: {error}", where="outcome", fix="such as epoch='last', margin=0.03") from None
 
 
 class Config(Frozen, frozen=True, kw_only=True):
@@ -42,8 +61,14 @@ class Config(Frozen, frozen=True, kw_only=True):
     seed: int
     fold: int | None = None
     recipe: Recipe
+    outcome: Outcome = Outcome()
     micro: Some
     machine: Machine
+
+    @property
+    def shown(self) -> str:
+        """The run as people call it: `densenet121, seed 0, fold 1`."""
+        return f"{self.label}, seed {self.seed}" + ("" if self.fold is None else f", fold {self.fold}")
 
 
 class Epoch(Frozen, frozen=True, kw_only=True):
@@ -88,13 +113,22 @@ class Epoch(Frozen, frozen=True, kw_only=True):
         )
 
 
+@dataclass(frozen=True)
+class RunOutcome:
+    """A run's configuration and its epochs; `error` where it could not go on."""
+
+    config: Config
+    epochs: tuple[Epoch, ...]
+    error: TrainingError | None = None
+
+
 def changes(before: Config, now: Config) -> Iterator[tuple[str, Any, Any]]:
     """What two configurations of one run differ in: field (the recipe's and machine's by their own), before, now."""
     for name in Config.__struct_fields__:
         old, new = getattr(before, name), getattr(now, name)
-        if isinstance(old, (Recipe, Machine)):
+        if isinstance(old, (Recipe, Machine, Outcome)):
             for part in old.__struct_fields__:
                 if getattr(old, part) != getattr(new, part):
-                    yield part, getattr(old, part), getattr(new, part)
+                    yield "outcome " * isinstance(old, Outcome) + part, getattr(old, part), getattr(new, part)
         elif old != new and name not in ("label", "schema"):
             yield name, old, new

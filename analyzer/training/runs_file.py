@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -14,35 +16,44 @@ from numpy.typing import NDArray
 from analyzer.errors import DamageWarning, UsageError
 from analyzer.seals import checksum, decoded
 from analyzer.storing.results_file import ResultsFile, origin_here
-from analyzer.training.run_records import Config, Epoch
+from analyzer.training.run_records import Config, Epoch, RunOutcome
 
 T = TypeVar("T")
-FLOAT = np.dtype("<f4")
+FLOAT, INT = np.dtype("<f4"), np.dtype("<i4")
+
+
+Images = tuple[Sequence[str], NDArray[np.int64]]
+"""The names of images, and their classes."""
 
 
 class RunsFile(ResultsFile):
     """The trainings of one results file. What is damaged is left out, with a DamageWarning."""
 
-    def begin(self, config: Config) -> None:
-        """Keeps a run's configuration; one that was accepted takes the place of the one before."""
-        self._put("runs", (config.run,), "config", msgspec.json.encode(config).decode())
+    def begin(
+        self, config: Config, images: Mapping[str, tuple[Sequence[str], NDArray[np.int64]]] | None = None
+    ) -> None:
+        """Keeps a run's configuration, with the names and labels of each split's images; one that was accepted takes
+        the place of the one before.
+        """
+        with self.transaction():
+            self._put("runs", (config.run,), "config", msgspec.json.encode(config).decode())
+            for split, (keys, labels) in (images or {}).items():
+                text, blob = msgspec.json.encode(list(keys)).decode(), np.ascontiguousarray(labels, INT).tobytes()
+                values = (config.run, split, text, blob, checksum(config.run, split, text, blob.hex()))
+                self._db.execute("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?)", values)
 
     def put(self, run: str, epoch: Epoch, logits: Mapping[str, NDArray[np.float32]]) -> None:
         """Keeps an epoch with the logits of each split's images, all or nothing; what says the same again keeps its
         origin.
         """
         with self.transaction():
-            self._put("epochs", (run, epoch.epoch), "record", msgspec.json.encode(epoch).decode(), inside=True)
+            self._put("epochs", (run, epoch.epoch), "record", msgspec.json.encode(epoch).decode())
             for split, said in logits.items():
                 blob = np.ascontiguousarray(said, FLOAT).tobytes()
                 values = (run, epoch.epoch, split, blob, _seal(run, epoch.epoch, split, blob))
                 self._db.execute("INSERT OR REPLACE INTO predictions VALUES (?, ?, ?, ?, ?)", values)
 
-    def _put(self, table: str, key: tuple[str | int, ...], column: str, text: str, *, inside: bool = False) -> None:
-        if not inside:
-            with self.transaction():
-                self._put(table, key, column, text, inside=True)
-            return
+    def _put(self, table: str, key: tuple[str | int, ...], column: str, text: str) -> None:
         names = ("run", "epoch")[: len(key)]
         kept = self._db.execute(
             f"SELECT {column} FROM {table} WHERE {' AND '.join(f'{name} = ?' for name in names)}", key
@@ -80,6 +91,40 @@ class RunsFile(ResultsFile):
             return None
         return np.frombuffer(blob, FLOAT).reshape(-1, classes)
 
+    def outcomes(self) -> list[RunOutcome]:
+        """Every run with its epochs, in the order in which they began."""
+        return [RunOutcome(config, tuple(self.epochs(run))) for run, config in self.configs().items()]
+
+    def take(self, other: RunsFile) -> int:
+        """Takes over the runs that another file has and this one has not, whole ones; how many."""
+        there = self.configs()
+        wanted = [run for run in other.configs() if run not in there]
+        with self.transaction():
+            for table in ("runs", "epochs", "predictions", "images"):
+                for run in wanted:
+                    for row in other.stored(table, run):
+                        self._db.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+        return len(wanted)
+
+    def stored(self, table: str, run: str) -> list[tuple[object, ...]]:
+        """A run's rows of one table, as they lie there."""
+        with self.told():
+            return self._db.execute(f"SELECT * FROM {table} WHERE run = ?", (run,)).fetchall()
+
+    def images(self, run: str, split: str) -> tuple[list[str], NDArray[np.int32]] | None:
+        """The names and labels of a split's images, in the order of its logits."""
+        with self.told():
+            found = self._db.execute(
+                "SELECT keys, labels, checksum FROM images WHERE run = ? AND split = ?", (run, split)
+            ).fetchone()
+        if found is None:
+            return None
+        text, blob, seal = found
+        if not isinstance(blob, bytes) or seal != checksum(run, split, text, blob.hex()):
+            self._left_out(f"images of {run}, {split}")
+            return None
+        return list(map(str, decoded(text))), np.frombuffer(blob, INT)
+
     def _read(self, row: tuple[object, ...], keys: int, kind: type[T]) -> T | None:
         *cells, seal = row
         if seal != checksum(*cells):
@@ -97,3 +142,13 @@ class RunsFile(ResultsFile):
 
 def _seal(run: str, epoch: int, split: str, blob: bytes) -> str:
     return checksum(run, epoch, split, hashlib.sha256(blob).hexdigest())
+
+
+def merge_runs(path: Path, sources: Sequence[Path]) -> int:
+    """Adds the runs of other files to one; a run that is there stays as it is. How many were added."""
+    with contextlib.closing(RunsFile(path, create=True)) as runs:
+        taken = 0
+        for source in sources:
+            with contextlib.closing(RunsFile(source)) as other:
+                taken += runs.take(other)
+    return taken

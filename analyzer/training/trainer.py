@@ -51,6 +51,11 @@ class TrainJob:
     best: bool = False
     augment: Callable[[Tensor, int, int, Indices], Tensor] | None = None
 
+    def images(self, split: str) -> tuple[list[str], NDArray[np.int64]]:
+        """The names and labels of a split's images."""
+        indices = list(getattr(self.split, split))
+        return [self.feed.source.keys[index] for index in indices], self.feed.labels[indices]
+
 
 @dataclass(frozen=True)
 class TrainerWatch:
@@ -73,8 +78,10 @@ class Trainer:
         called = torch.compile(self.model) if self.recipe.compile else self.model
         self.stepper = Stepper(called, self.optimizer, job.config, self._class_weights(), job.device)
         if last is not None:
-            self.at = checkpoints.restore(job.folder, last, self.model, self.optimizer)
-            self.at = msgspec.structs.replace(self.at, config=job.config)
+            at = checkpoints.restore(job.folder, last, self.model, self.optimizer, self.recipe)
+            if (at.config.recipe, at.config.split) != (self.recipe, job.config.split):  # accepted: its epoch anew
+                at = msgspec.structs.replace(at, taken=0, images=0, right=0, loss=0.0)
+            self.at = msgspec.structs.replace(at, config=job.config)
             self.stepper.scaler.load_state_dict(self.at.scaler)
 
     def _class_weights(self) -> Tensor | None:
@@ -94,6 +101,7 @@ class Trainer:
             began = time.process_time()
             found = dict(self._evaluations())
             epoch = self._told(found, time.process_time() - began)
+            self._require_numbers()
             yield epoch, found
             self._finish(found)
             watch.epoch(self.job.config, epoch)
@@ -164,20 +172,30 @@ class Trainer:
 
     def _finish(self, found: dict[str, Evaluation]) -> None:
         """Begins the next epoch, and saves; the best by validation too, if asked."""
-        best = self.at.best
-        fresh = RunState(config=self.job.config, epoch=self.at.epoch + 1, step=self.at.step, best=best)
-        if self.job.best and "val" in found and (best is None or found["val"].accuracy > best):
-            fresh = msgspec.structs.replace(fresh, best=found["val"].accuracy)
-            checkpoints.save_weights(self.job.folder / checkpoints.BEST, self.model, self.about(fresh))
-        self.at = fresh
+        best, epoch = self.at.best, self.at.epoch + 1
+        better = self.job.best and "val" in found and (best is None or found["val"].accuracy > best)
+        if better:
+            about = msgspec.structs.replace(self.about(self.at), epoch=epoch)
+            checkpoints.save_weights(self.job.folder / checkpoints.BEST, self.model, about)
+            best = found["val"].accuracy
+        self.at = RunState(config=self.job.config, epoch=epoch, step=self.at.step, best=best)
         self.save()
 
     # -- checkpoints -------------------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Writes the last checkpoint. Raises UsageError where the disk refuses."""
+        """Writes the last checkpoint. Raises UsageError where the disk refuses, TrainingError where a weight is no
+        number: what is there stays.
+        """
+        self._require_numbers()
         self.at = msgspec.structs.replace(self.at, scaler=self.stepper.scaler.state_dict())
         checkpoints.save(self.job.folder, self.model, self.about(self.at), self.optimizer, self.at)
+
+    def _require_numbers(self) -> None:
+        """TrainingError where a weight is no number, before anything of it is kept."""
+        tensors = [tensor for tensor in self.model.state_dict().values() if tensor.is_floating_point()]
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
+            raise _diverged(self, self.at.step, "a weight is no number after")
 
     def about(self, at: RunState) -> Checkpoint:
         """What a checkpoint says of itself."""
@@ -214,7 +232,7 @@ class _Losses:
         for step, (loss, right, images) in enumerate(self.waiting, start=first):
             value = loss.item()
             if not math.isfinite(value):
-                raise _diverged(self.trainer, step, value)
+                raise _diverged(self.trainer, step, f"the loss is {value} in")
             at = msgspec.structs.replace(
                 at, loss=at.loss + value * images, right=at.right + int(right.item()), images=at.images + images
             )
@@ -222,14 +240,14 @@ class _Losses:
         self.waiting.clear()
 
 
-def _diverged(trainer: Trainer, step: int, loss: float) -> TrainingError:
+def _diverged(trainer: Trainer, step: int, what: str) -> TrainingError:
     last = checkpoints.last_of(trainer.job.folder)
     there = "no checkpoint was written before it"
     if last is not None:
         of = last.checkpoint
         there = f"{trainer.job.folder / checkpoints.LAST} is of step {of.step} ({of.epoch} epochs), before it"
     return TrainingError(
-        f"the loss is {loss} in epoch {trainer.at.epoch + 1}, step {step}: {there}",
+        f"{what} epoch {trainer.at.epoch + 1}, step {step}: {there}",
         where=trainer.job.config.run, fix=f"lower the learning rate ({trainer.recipe.lr:g}), with another --out",
     )  # fmt: skip
 

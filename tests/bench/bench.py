@@ -23,6 +23,7 @@ from gate import gate
 from train_loop import train_loop
 
 from analyzer.architecture.network import PRESETS, Columns, trace
+from analyzer.limits import Limit
 from analyzer.reading.exact import total
 from analyzer.reading.family import records
 from analyzer.reading.vector import CHUNK, COUNTED, count_columns
@@ -38,7 +39,8 @@ ROUNDS = 7
 
 def main() -> None:
     """Prints every figure as it is known."""
-    for line in itertools.chain(counting(), tracing(), peaks(), searching(), latency(), training(), command()):
+    figures = (counting(), tracing(), peaks(), searching(), latency(), devices(), training(), command())
+    for line in itertools.chain(*figures):
         print(json.dumps(line), flush=True)
     for name, values, unit in gate():
         print(json.dumps(entry(name, values, unit)), flush=True)
@@ -214,6 +216,35 @@ def latency() -> Iterator[dict[str, object]]:
         profile = calibrate("cpu", per_operator=per_operator)
         yield entry(f"latency.{name}_mean_error", [100 * profile.mean_error], "%")
         yield entry(f"latency.{name}_spearman", [profile.spearman], "")
+
+
+def devices() -> Iterator[dict[str, object]]:
+    """Shipped profiles: coverage of their 90 % bands on families left out, and what a limit of time costs a search."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "profiles"))
+    import published
+    from fitted import fitted
+
+    from analyzer.reading.profiles import profile_at
+
+    for name in published.names():
+        table = fitted(name)
+        for kind, share in table.coverage().items():
+            yield entry(f"devices.{table.name}.{table.settings.mode}.coverage.{kind}", [100 * share], "%")
+    space = Space(
+        block=["dense"], blocks=[(6, 12, 24, 16)], growth=range(8, 72, 2), compression=[0.25, 0.5, 0.75, 1.0],
+        init=range(16, 128, 4), bn_size=[1, 2, 4], image=[128, 160, 192, 224],
+    )  # fmt: skip
+    limit = Limit(figure="predicted_image_ns", bound=200_000, source="bench")
+    contestants = {"without": Query(), "with": Query(constraints=(limit,), profile=profile_at("rtx4090"))}
+    rates: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(ROUNDS):
+        for name, query in contestants.items():
+            start = time.process_time()
+            search(space, query, jobs=1)
+            rates[name].append(space.size / (time.process_time() - start))
+    yield entry("devices.predicted_variants_per_s", rates["with"], "variants/s")
+    slower = [a / b for a, b in zip(rates["with"], rates["without"], strict=True)]
+    yield entry("devices.search_with_a_limit_vs_without", slower, "x")
 
 
 def training() -> Iterator[dict[str, object]]:

@@ -26,7 +26,7 @@ EXACT = [figure.name for figure in FIGURES.values() if figure.arrays and figure.
 
 def long_way(columns: Columns, batch: int) -> ColumnCounts:
     with np.errstate(all="ignore"):
-        return vector._count(columns, vector.shape(columns), batch, EXACT)[0]
+        return vector._count(columns, vector.shape(columns), vector.Wanted(batch, EXACT))[0]
 
 
 def assert_same(short: ColumnCounts, long: ColumnCounts) -> None:

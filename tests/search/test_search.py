@@ -22,9 +22,13 @@ from analyzer.limits import Limit
 from analyzer.reading.family import record
 from analyzer.searching import engine, results
 from analyzer.searching.engine import Task, run_task, search
-from analyzer.searching.query import FIGURES, Objective, Query, merged
+from analyzer.searching.query import FIGURES as KNOWN
+from analyzer.searching.query import PREDICTED, Objective, Query, merged
 from analyzer.searching.results import finds
 from analyzer.space.space import Space
+
+FIGURES = tuple(figure for figure in KNOWN if figure != PREDICTED)
+"""Those that need no device."""
 
 ROOT = Path(__file__).parents[2]
 

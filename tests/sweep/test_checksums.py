@@ -99,7 +99,7 @@ def test_every_digit_of_a_record_is_held(tmp_path: Path) -> None:
 def test_a_database_of_before_gets_checksums(tmp_path: Path) -> None:
     counted = swept(tmp_path)
     with closing(sqlite3.connect(tmp_path / "results.db")) as raw, raw:
-        for table in ("runs", "epochs", "predictions"):  # as the first version had it
+        for table in ("runs", "epochs", "predictions", "images"):  # as the first version had it
             raw.execute(f"DROP TABLE {table}")
         raw.execute("ALTER TABLE rows DROP COLUMN checksum")
         raw.execute("PRAGMA user_version = 1")

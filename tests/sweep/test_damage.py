@@ -23,7 +23,7 @@ from analyzer.sweeping.database import Database
 from analyzer.sweeping.results_store import open_store
 
 ROOT = Path(__file__).parents[2]
-VERSION = 6
+VERSION = 7
 ROWS = [Record(target=Target(name=name), params=i) for i, name in enumerate("abcd")]
 
 
@@ -197,7 +197,7 @@ def test_a_database_that_can_not_be_written_is_read_and_not_changed(
     with closing(open_store(tmp_path)) as store:
         store.put(ROWS)
     with closing(sqlite3.connect(tmp_path / "results.db")) as raw, raw:
-        for table in ("runs", "epochs", "predictions"):  # as the first version had it
+        for table in ("runs", "epochs", "predictions", "images"):  # as the first version had it
             raw.execute(f"DROP TABLE {table}")
         raw.execute("ALTER TABLE rows DROP COLUMN checksum")
         raw.execute("PRAGMA user_version = 1")

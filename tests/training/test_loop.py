@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
-from trainings import TINY, bits, trained
+from trainings import TINY, bits, trained, uneven
 
 from analyzer.architecture.variant import Variant
 from analyzer.building.modules import build
@@ -57,6 +57,7 @@ def images_of(data: Path, indices: tuple[int, ...]) -> tuple[torch.Tensor, torch
     ids=["adam", "adamw", "sgd", "class weights"],
 )
 def test_two_epochs_are_a_plain_torch_loop(data: Path, tmp_path: Path, said: dict, make: object) -> None:
+    data = uneven(data, tmp_path / "data")
     runs = trained(data, tmp_path, PLAIN, image=16, augment=(), lr=0.01, seeds=(7,), **said)
     (outcome,) = runs.runs
     split = read_split(tmp_path / "split.json", open_source(data))
@@ -209,6 +210,29 @@ def test_a_loss_that_is_no_number_stops_with_the_step_and_the_last_good_checkpoi
     (outcome,) = trained(data, tmp_path, epochs=3).runs
     assert outcome.error is None
     assert len(outcome.epochs) == 3
+
+
+def test_a_weight_that_is_no_number_is_never_kept(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last step of the second epoch breaks the weights, its loss is a number."""
+    from analyzer.targets.checkpoints import read_header
+
+    step, calls = stepping.Stepper.step, []
+
+    def breaking(self: stepping.Stepper, *args: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        made = step(self, *args)
+        calls.append(1)
+        if len(calls) == 4 + 6:
+            with torch.no_grad():
+                next(self.model.parameters()).mul_(math.nan)
+        return made
+
+    monkeypatch.setattr(stepping.Stepper, "step", breaking)
+    (outcome,) = trained(data, tmp_path, epochs=3).runs
+    assert "a weight is no number after epoch 2, step 6" in outcome.error.what
+    assert len(outcome.epochs) == 1
+    (path,) = tmp_path.glob("runs/*/last.safetensors")
+    assert read_header(path).checkpoint.epoch == 1
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in load_file(path).values() if tensor.is_floating_point())
 
 
 def test_memory_that_runs_out_shrinks_the_parts_and_not_the_batch(

@@ -90,7 +90,7 @@ def test_a_dry_run_says_what_it_takes_and_trains_nothing(data: Path, tmp_path: P
     assert done.returncode == 0, done.stderr
     variant = an.Variant(**{**TINY.to_dict(), "block_config": (1, 1), "classes": 3})
     peak = an.predict_memory(variant, 8, optimizer="adam", form="single").peak_training_bytes
-    assert f"predicted peak {peak / 2**20:.3f} MiB at 8" in done.stdout
+    assert f"predicted peak {peak / 2**20:.3f} MiB at 8 images" in done.stdout
     assert "3 classes" in done.stdout
     assert not (tmp_path / "out" / "runs").exists()
 

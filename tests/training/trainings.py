@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,14 @@ def folder(path: Path, each: int = 12, classes: int = 3) -> Path:
         for number in range(each):
             Image.fromarray(picture(label, number)).save(path / name / f"{number:02}.png")
     return path
+
+
+def uneven(data: Path, to: Path) -> Path:
+    """The same images but for five of the first class: its share is another one's no more."""
+    shutil.copytree(data, to)
+    for path in sorted((to / CLASSES[0]).iterdir())[:5]:
+        path.unlink()
+    return to
 
 
 TINY = Variant(block="residual", block_config=(1, 1), growth=4, ratio=0.5, init=4, image=16, stem="small", drop=0.2)

@@ -8,6 +8,7 @@ from analyzer.budget.outputs import facts
 from analyzer.budget.verdict import Finding, Payer, Verdict
 from analyzer.files import csv_text
 from analyzer.shown import plain
+from analyzer.structs import Number
 
 COLUMNS = (
     *("level", "kind", "model", "figure", "layers", "value", "limit", "baseline", "growth"),
@@ -52,5 +53,5 @@ def _figures(verdict: Verdict) -> Iterator[dict[str, object]]:
             yield {**named, **_numbers(line.value, line.limit, line.base)}
 
 
-def _numbers(value: int | None, limit: int | None, base: int | None) -> dict[str, object]:
+def _numbers(value: Number | None, limit: Number | None, base: int | None) -> dict[str, object]:
     return {"value": value, "limit": limit, "baseline": base, "growth": facts.grown(value, base)}

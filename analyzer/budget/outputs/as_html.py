@@ -8,7 +8,7 @@ from markupsafe import Markup
 from analyzer.budget.outputs import facts
 from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
 from analyzer.figures import FIGURES
-from analyzer.limits import Limit
+from analyzer.limits import at_most
 from analyzer.records import Failure, Record, Target
 from analyzer.reporting.against import against
 from analyzer.reporting.data import ReportData
@@ -27,13 +27,14 @@ def render(verdict: Verdict) -> str:
 def _report(verdict: Verdict) -> ReportData:
     model = _shown(verdict)
     subject = _named(model.record, model, model.name)
-    known = [b for b in model.figures if b.limit is not None and b.group is None and b.figure in FIGURES]
+    counted = [line for line in model.figures if line.group is None and line.figure in FIGURES]
+    bounds = {line.figure: line.limit for line in counted if isinstance(line.limit, int)}
     return against(
         _named(model.before, model, f"{model.name} in {verdict.baseline}") if model.before else subject,
         subject,
         command=verdict.command or ("analyze", "check"),
         generated=verdict.generated,
-        limits=[Limit(figure=b.figure, bound=b.limit or 0, source=verdict.configuration) for b in known],
+        limits=at_most(bounds, verdict.configuration),
     )
 
 

@@ -10,6 +10,7 @@ from analyzer.budget.blame import PayerGroup, grouped
 from analyzer.budget.verdict import Budgeted, Finding, ModelVerdict, Verdict
 from analyzer.figures import Figure, known
 from analyzer.shown import plain
+from analyzer.structs import Number
 
 SHOWN_CHANGES = 5
 _OUTSIDE = ("excess", "growth", "ratio", "waived", "waiver-expired")
@@ -55,12 +56,12 @@ def title(finding: Finding) -> str:
     return f"{plain(finding.model)}: {about}{finding.kind}" if finding.model else f"{about}{finding.kind}"
 
 
-def grown(value: int | None, base: int | None) -> int | None:
+def grown(value: Number | None, base: Number | None) -> Number | None:
     """Value minus baseline; None where either is not known."""
     return None if value is None or base is None else value - base
 
 
-def growth(figure: Figure, value: int | None, base: int | None) -> str:
+def growth(figure: Figure, value: Number | None, base: int | None) -> str:
     """`+9,600 (+5.0 %)` of the baseline; a dash where either is not known."""
     if value is None or base is None:
         return "–"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from analyzer.budget.outputs import facts
 from analyzer.budget.verdict import Finding, Verdict
 from analyzer.shown import plain
+from analyzer.structs import Number
 
 Sample = tuple[Mapping[str, str], int]
 
@@ -27,7 +28,7 @@ def render(verdict: Verdict) -> str:
     return "\n".join([*(line for family in families for line in family), "# EOF"])
 
 
-def _gauge(name: str, about: str, samples: Iterable[tuple[Mapping[str, str], int | None]]) -> list[str]:
+def _gauge(name: str, about: str, samples: Iterable[tuple[Mapping[str, str], Number | None]]) -> list[str]:
     full = f"analyzer_budget_{name}"
     # A label set may stand once only: names that are equal once they are shown keep their last value.
     lines = {_labels(labels): value for labels, value in samples if value is not None}

@@ -1,0 +1,237 @@
+"""Two networks compared by what was declared before they were trained: test accuracy and gap, in pairs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from analyzer.errors import UsageError, did_you_mean
+from analyzer.structs import Frozen
+from analyzer.training.run_records import Config, Epoch, RunOutcome
+from analyzer.training.statistics import Estimate, over_images, over_seeds, pairs_needed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from analyzer.training.runs_file import RunsFile
+
+
+class JudgedDifference(Frozen, frozen=True, kw_only=True):
+    """A difference, A minus B in points, with its intervals and the verdict in words; `about` says of what."""
+
+    about: str
+    estimates: tuple[Estimate, ...]
+    verdict: str
+
+
+class RunComparison(Frozen, frozen=True, kw_only=True):
+    """A against B over their pairs: what was declared first, then what else is known; `doubts` say why to be careful.
+
+    `margin` is in points; `levels` are the train accuracies (shares) at which each pair's gaps were matched.
+    """
+
+    a: str
+    b: str
+    pairs: tuple[str, ...]
+    epoch: str
+    margin: float
+    judged: tuple[JudgedDifference, ...]
+    levels: tuple[float, ...]
+    doubts: tuple[str, ...]
+
+
+Pair = tuple[RunOutcome, RunOutcome]
+
+
+def compared(runs: RunsFile, a: str | None = None, b: str | None = None, margin: float | None = None) -> RunComparison:
+    """Compares two networks of a results file, by the names or labels of their runs (None: the only two).
+
+    Pairs have the same seed, fold and division. `margin` (a share; None: the declared one) is the difference that
+    would matter. Raises UsageError where there is no finished pair.
+    """
+    outcomes = runs.outcomes()
+    first, second = _names(outcomes, a, b, str(runs.path))
+    found = list(_pairs(outcomes, first, second))
+    if not found:
+        raise UsageError(
+            f"no finished pair of {first} and {second}", where=str(runs.path),
+            fix="train both with the same --seeds and --folds, to the end",
+        )  # fmt: skip
+    declared = found[0][0].config.outcome
+    asked = 100 * (declared.margin if margin is None else margin)
+    accuracy = _accuracy(runs, found, asked)
+    matched, levels = _matched(found)
+    judged = [accuracy]
+    if matched:
+        judged.append(_judged("gap at matched train accuracy", (over_seeds(matched),), asked))
+    gaps = [(x.generalisation_gap, y.generalisation_gap) for x, y in map(_declared, found)]
+    equal = [x - y for x, y in gaps if x is not None and y is not None]
+    if equal:
+        judged.append(_judged("gap at equal epochs", (over_seeds(equal),), asked))
+    return RunComparison(
+        a=first, b=second, pairs=tuple(_pair_name(each[0].config) for each in found), epoch=declared.epoch,
+        margin=asked, judged=tuple(judged), levels=tuple(levels),
+        doubts=tuple(_doubts(found, 100 * declared.margin, asked)),
+    )  # fmt: skip
+
+
+# -- pairs -----------------------------------------------------------------------------------------------------
+
+
+def _names(outcomes: Sequence[RunOutcome], a: str | None, b: str | None, where: str) -> tuple[str, str]:
+    known: dict[str, str] = {}
+    for outcome in outcomes:
+        known |= {outcome.config.network: outcome.config.network, outcome.config.label: outcome.config.network}
+    networks = list(dict.fromkeys(outcome.config.network for outcome in outcomes))
+    if a is None and b is None and len(networks) == 2:
+        return networks[0], networks[1]
+    for name in (a, b):
+        if name not in known:
+            what = "names no two networks" if name is None else f"has no run of {name!r}"
+            fix = f"name two of: {', '.join(networks)}" if name is None else did_you_mean(name, known)
+            raise UsageError(what, where=where, fix=fix)
+    return known[str(a)], known[str(b)]
+
+
+def _pairs(outcomes: Sequence[RunOutcome], a: str, b: str) -> Iterator[Pair]:
+    """Runs from the same seed on the same division, both finished."""
+    done = [outcome for outcome in outcomes if len(outcome.epochs) == outcome.config.recipe.epochs]
+    of_b = {_key(outcome.config): outcome for outcome in done if outcome.config.network == b}
+    for outcome in done:
+        if outcome.config.network == a and _key(outcome.config) in of_b:
+            yield outcome, of_b[_key(outcome.config)]
+
+
+def _key(config: Config) -> tuple[int, int | None, str]:
+    return config.seed, config.fold, config.split
+
+
+def _pair_name(config: Config) -> str:
+    return f"seed {config.seed}" + ("" if config.fold is None else f", fold {config.fold}")
+
+
+def _declared(pair: Pair) -> tuple[Epoch, Epoch]:
+    """Each run's epoch that was declared to count."""
+    return _counting(pair[0]), _counting(pair[1])
+
+
+def _counting(outcome: RunOutcome) -> Epoch:
+    if outcome.config.outcome.epoch == "last":
+        return outcome.epochs[-1]
+    return max(outcome.epochs, key=lambda epoch: (epoch.val_accuracy or 0.0, -epoch.epoch))
+
+
+# -- differences -----------------------------------------------------------------------------------------------
+
+
+def _accuracy(runs: RunsFile, pairs: Sequence[Pair], margin: float) -> JudgedDifference:
+    """Test accuracy at the declared epoch: by seeds, by images where the logits are kept, by both."""
+    differences, right, groups = [], [], []
+    splits: dict[str, int] = {}
+    for a, b in pairs:
+        epochs = _declared((a, b))
+        if any(epoch.test_accuracy is None for epoch in epochs):
+            raise UsageError("were not tested", where=f"{a.config.run}, {b.config.run}", fix="train with a test split")
+        differences.append(100 * ((epochs[0].test_accuracy or 0) - (epochs[1].test_accuracy or 0)))
+        seen = [_right(runs, outcome.config, epoch) for outcome, epoch in zip((a, b), epochs, strict=True)]
+        if all(each is not None for each in seen):
+            right.append((seen[0], seen[1]))
+            groups.append(splits.setdefault(a.config.split, len(splits)))
+    estimates = [over_seeds(differences)]
+    if len(right) == len(pairs):
+        estimates += [over_images(right, groups), over_images(right, groups, seeds=True)]  # type: ignore[arg-type]
+    return _judged("test accuracy", tuple(estimates), margin)
+
+
+def _right(runs: RunsFile, config: Config, epoch: Epoch) -> NDArray[np.bool_] | None:
+    logits, images = runs.logits(config.run, epoch.epoch, "test", len(config.classes)), runs.images(config.run, "test")
+    if logits is None or images is None or len(images[1]) != len(logits):
+        return None
+    right: NDArray[np.bool_] = logits.argmax(axis=1) == images[1]
+    return right
+
+
+def _matched(pairs: Sequence[Pair]) -> tuple[list[float], list[float]]:
+    """Each pair's difference of gaps where both networks reach the same train accuracy, and that accuracy."""
+    differences, levels = [], []
+    for a, b in pairs:
+        level = min(_highest(a), _highest(b))
+        gaps = [gap_at(outcome.epochs, level) for outcome in (a, b)]
+        if gaps[0] is not None and gaps[1] is not None:
+            differences.append(gaps[0] - gaps[1])
+            levels.append(level)
+    return differences, levels
+
+
+def _highest(outcome: RunOutcome) -> float:
+    return max((epoch.train_accuracy or 0.0 for epoch in outcome.epochs), default=0.0)
+
+
+def gap_at(epochs: Sequence[Epoch], level: float) -> float | None:
+    """The generalisation gap, in points, where training first comes to a train accuracy: between the epochs around it
+    in proportion. None where no epoch lies on each side of it.
+    """
+    known = [epoch for epoch in epochs if epoch.train_accuracy is not None and epoch.test_accuracy is not None]
+    for before, after in itertools.pairwise(known):
+        low, high = before.train_accuracy or 0.0, after.train_accuracy or 0.0
+        if low <= level <= high and high > low:
+            share = (level - low) / (high - low)
+            test = (1 - share) * (before.test_accuracy or 0.0) + share * (after.test_accuracy or 0.0)
+            return 100 * (level - test)
+    return None
+
+
+# -- verdicts --------------------------------------------------------------------------------------------------
+
+
+def _judged(about: str, estimates: tuple[Estimate, ...], margin: float) -> JudgedDifference:
+    return JudgedDifference(about=about, estimates=estimates, verdict=verdict(estimates[-1], estimates[0], margin))
+
+
+def verdict(widest: Estimate, seeds: Estimate, margin: float) -> str:
+    """What an interval shows: a difference, none beyond the margin, or not enough, with how many more pairs."""
+    low, high = seeds.low, seeds.high
+    if widest.low is not None and low is not None and widest.high is not None and high is not None:
+        low, high = min(low, widest.low), max(high, widest.high)
+    if low is None or high is None:
+        return "one pair shows nothing: train more seeds"
+    if low > 0 or high < 0:
+        return f"A is {'higher' if low > 0 else 'lower'}: the interval leaves out 0"
+    if -margin < low and high < margin:
+        return f"equivalent within {margin:g} points: the interval lies inside"
+    sd = _sd_of(seeds)
+    more = max(pairs_needed(sd, margin) - seeds.pairs, 1)
+    return f"no difference shown; about {more} more pair{'s' * (more > 1)} to see {margin:g} points"
+
+
+def _sd_of(seeds: Estimate) -> float:
+    """The standard deviation of the pairs that a t interval came from."""
+    from scipy import stats
+
+    assert seeds.low is not None
+    half = seeds.value - seeds.low
+    return half / float(stats.t.ppf(0.5 + seeds.level / 2, seeds.pairs - 1)) * float(np.sqrt(seeds.pairs))
+
+
+def _doubts(pairs: Sequence[Pair], declared: float, margin: float) -> Iterator[str]:
+    if margin != declared:
+        yield f"{declared:g} points were declared before the first step, {margin:g} are asked now"
+    for field in ("recipe", "machine", "outcome", "data"):
+        different = [_pair_name(a.config) for a, b in pairs if getattr(a.config, field) != getattr(b.config, field)]
+        if different:
+            yield f"A and B differ in their {field} ({', '.join(different[:3])}): not the network alone differs"
+    if len(pairs) < 3:
+        yield f"{len(pairs)} pair{'s' * (len(pairs) > 1)}: the spread of seeds is hardly known"
+    best = [max((e.test_accuracy or 0.0) for e in outcome.epochs) for pair in pairs for outcome in pair]
+    last = [_counting(outcome).test_accuracy or 0.0 for pair in pairs for outcome in pair]
+    if any(high > low for high, low in zip(best, last, strict=True)):
+        yield "the best test accuracy of some epochs is higher than what counts: it was not chosen by"
+
+
+def as_json(comparison: RunComparison) -> str:
+    """The whole comparison as JSON."""
+    return msgspec.json.encode(comparison).decode()
