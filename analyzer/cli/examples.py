@@ -56,6 +56,11 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("a GPU's, at half precision", "calibrate --device cuda --dtype float16"),
         ("into a file of a name, for --profile", "calibrate --out cpu.json"),
     ),
+    "devices": (
+        ("the devices whose latency can be predicted", "devices"),
+        ("as JSON, for a program", "devices --format json"),
+        ("then a network's time on one of them", "show densenet121 --on rtx3090"),
+    ),
     "data check": (
         ("what is wrong with a folder of class folders", "data check images/"),
         ("and a split, by contents, to train on", "data check images/ --out split"),
@@ -75,6 +80,11 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("every database below reports", "results list"),
         ("the rows of one", "results list reports/two"),
         ("the newest, as JSON lines", "results list reports/two --format jsonl"),
+    ),
+    "results runs": (
+        ("what was trained there, with its last epoch", "results runs runs"),
+        ("every epoch, as CSV", "results runs runs --format csv"),
+        ("every epoch, as JSON lines", "results runs runs/results.db --format jsonl"),
     ),
     "results show": (
         ("one row in full", "results show reports/two article"),

@@ -16,7 +16,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "dtype", "autocast", "optimizer", "form", "weight_decay", "zero_grad", "accumulate", "checkpoint",
     ),
     "Where and how long": (
-        "device", "wait", "executor", "address", "jobs", "max_memory", "seconds", "profile", "threads", "workers",
+        "device", "wait", "executor", "address", "jobs", "max_memory", "seconds", "on", "threads", "workers",
     ),
     "Output": ("format_", "out", "report", "exported", "export", "exact", "outputs", "html", "dry_run"),
     "Always": ("quiet", "debug", "help", "version"),
