@@ -71,6 +71,11 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("three seeds, twenty epochs each", "train article --data images/ --out runs --seeds 0,1,2 --epochs 20"),
         ("what that would take, and no more", "train article --data images/ --out runs --dry-run"),
     ),
+    "train compare": (
+        ("what the runs of two networks show", "train compare runs"),
+        ("two of several, by their names", "train compare runs densenet121 article"),
+        ("where two points would matter", "train compare runs densenet121 article --margin 0.02"),
+    ),
     "predict": (
         ("one photo's classes", "predict runs/runs/article/last.safetensors photo.jpg"),
         ("several", "predict runs/runs/article/last.safetensors a.jpg b.jpg"),

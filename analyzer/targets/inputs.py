@@ -56,9 +56,9 @@ def parse_input(text: str) -> Input:
         return StructuredInput(shape=(), name=structure[1], form=form)
     match = _INPUT.fullmatch(text.strip())
     if match is None:
-        sizes = text.strip().lower().split("x")
-        crossed = len(sizes) > 1 and all(size.isdecimal() for size in sizes)
-        fix = f"sizes stand with commas, the batch first: {','.join(['1'] * (len(sizes) == 3) + sizes)}"
+        parts = text.strip().lower().split("x")
+        crossed = len(parts) > 1 and all(part.isdecimal() for part in parts)
+        fix = f"sizes stand with commas, the batch first: {','.join(['1'] * (len(parts) == 3) + parts)}"
         raise UsageError(f"{text[:80]!r} is not an input", where="--input", fix=fix if crossed else _HOW)
     name, sizes, dtype = match[1], match[2], match[3] or "float32"
     if dtype not in _DTYPES:

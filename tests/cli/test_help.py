@@ -34,7 +34,7 @@ def verbs() -> list[str]:
     for name in COMMANDS:
         command = cli.get_command(click.Context(cli), name)
         found += [f"{name} {each}" for each in command.commands] if isinstance(command, click.Group) else [name]
-    return found
+    return [*found, "train compare"]
 
 
 def command_of(words: list[str]) -> tuple[click.Command, list[str]]:
