@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -38,6 +39,8 @@ def verbs() -> list[str]:
 
 
 def command_of(words: list[str]) -> tuple[click.Command, list[str]]:
+    if words[:2] == ["train", "compare"]:  # no group: beside it stand networks' names
+        return importlib.import_module("analyzer.cli.train_compare").command, words[2:]
     command: click.Command = cli
     while isinstance(command, click.Group):
         command, words = command.get_command(click.Context(command), words[0]), words[1:]
