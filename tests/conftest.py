@@ -4,6 +4,7 @@ test-deep`); and which signals the commands that tests start are born with.
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -19,7 +20,10 @@ else:
 
 
 def pytest_configure() -> None:
-    """Commands that tests start can be ended, also where a job in the background (`nohup`, `&`) runs the tests."""
+    """Commands that tests start can be ended, also where a job in the background (`nohup`, `&`) runs the tests, and
+    their tables are as wide as they are, whatever terminal the tests run in.
+    """
+    os.environ.pop("COLUMNS", None)
     for name, handler in {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}.items():
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_IGN:

@@ -11,7 +11,7 @@ import pytest
 
 from analyzer.architecture import ops
 from analyzer.architecture.blocks import BLOCKS
-from analyzer.architecture.facts import CONVOLUTIONS, Op, Rearranging, Value, Weightless
+from analyzer.architecture.facts import Op, Rearranging, Value, Weightless
 from analyzer.architecture.net import Net
 from analyzer.architecture.network import trace
 from analyzer.architecture.stems import STEMS
@@ -70,9 +70,7 @@ def test_parts_are_those_of_the_assembly() -> None:
     net = trace(Variant(block_config=(1, 2), init=8, growth=8))
     parts = dict.fromkeys(str(net.part_of(op)) for _, op in net.ops())
     assert list(parts) == ["stem", "stage 1", "transition 1", "stage 2", "head"]
-    weights = {
-        str(net.part_of(op)): op.role for _, op in net.ops() if op.kind not in CONVOLUTIONS and not op.weightless
-    }
+    weights = {str(net.part_of(op)): op.role for _, op in net.ops() if op.kind != "convolution" and not op.weightless}
     assert weights["head"] == "classifier"
 
 

@@ -86,7 +86,7 @@ def test_ones_own_profile_has_a_name_and_a_file(tmp_path: Path, monkeypatch: pyt
     rows = {row["name"]: row for row in json.loads(done.stdout)}
     assert not rows["mybox:nhwc"]["ships"]
     assert rows["rtx4090"]["ships"]
-    table = run_command("devices", cwd=tmp_path, XDG_DATA_HOME=str(tmp_path)).stdout
+    table = run_command("devices", cwd=tmp_path, XDG_DATA_HOME=str(tmp_path), COLUMNS="300").stdout
     assert "yours" in table
     assert " old" in table or "new today" in table
 

@@ -48,4 +48,4 @@ def test_a_baseline_or_subject_without_figures_is_said(sweep: ReportData) -> Non
 def test_the_baseline_itself_can_be_the_subject(sweep: ReportData) -> None:
     data = against(sweep.baseline, sweep.baseline, command=(), generated="now")
     assert len(data.records) == 1
-    assert "Within budget" in render(data)
+    assert "Not bigger" in render(data)

@@ -21,8 +21,9 @@ from analyzer.errors import UsageError
 from analyzer.measurements import Environment, Measurement
 from analyzer.records import Failure, Record, Remark, Target
 from analyzer.seals import checksum
+from analyzer.storing import results_file
 from analyzer.storing.schema import COLUMNS
-from analyzer.sweeping import database, results_store
+from analyzer.sweeping import results_store
 from analyzer.sweeping.database import Database, made_here, merge_into
 from analyzer.sweeping.results_store import SqliteStore, open_store
 from analyzer.sweeping.store import JsonlStore, MemoryStore, Setting, Store, setting_of
@@ -155,7 +156,7 @@ def test_putting_the_same_again_keeps_its_origin(tmp_path: Path) -> None:
 def test_counts_of_another_version_are_counted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(open_store(tmp_path)) as store:
         store.put(ROWS)
-        for module in (results_store, database):
+        for module in (results_store, results_file):
             monkeypatch.setattr(module, "package_version", lambda: "99")
         assert store.counted(1) == {}
         store.put(ROWS)
