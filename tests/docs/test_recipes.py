@@ -72,7 +72,7 @@ def test_a_figure_takes_three_files_and_is_everywhere(tree: Path, run: Run) -> N
     shown = run("show", "article", "--format", "json")
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout)["convs"] == convs
-    assert re.search(rf"^convolutions +{convs} ", run("show", "article").stdout, re.MULTILINE)
+    assert re.search(rf"^convolutions +exact +{convs} ", run("show", "article").stdout, re.MULTILINE)
     done = run("sweep", "--growth", "16,24", "--measure", "none", "--out", "out", "--max-convs", str(convs))
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader((tree / "work" / "out" / "results.csv").open()))
