@@ -51,13 +51,13 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[ReportData], Path]:
     """Writes a report once a session."""
-    files: dict[int, Path] = {}
+    files: dict[int, tuple[Path, ReportData]] = {}  # with the data: an id is another's once its object is gone
 
     def write(data: ReportData) -> Path:
         if id(data) not in files:
-            files[id(data)] = tmp_path_factory.mktemp("report") / "report.html"
-            write_report(data, files[id(data)])
-        return files[id(data)]
+            files[id(data)] = tmp_path_factory.mktemp("report") / "report.html", data
+            write_report(data, files[id(data)][0])
+        return files[id(data)][0]
 
     return write
 
