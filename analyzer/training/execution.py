@@ -52,12 +52,14 @@ def preflights(plan: TrainPlan, jobs: Sequence[TrainJob], watch: TrainWatch) -> 
     from analyzer.training import preflight
 
     paces: dict[str, Pace] = {}
+    used = sorted({index for job in jobs for index in job.split.train + job.split.val + job.split.test})
     for job in jobs:
         there = _begun(job, plan)
         job, done = there if there is not None else (job, 0)
         left = job.config.recipe.epochs - done
         need = preflight.Need(None, job.config.micro, 0, "nothing is left to do")
         if left > 0:
+            job.feed.keep(used)
             need = preflight.need(job, preflight.free_bytes(job.device))
             job = replace(job, config=msgspec.structs.replace(job.config, micro=need.micro))
             if job.config.network not in paces:

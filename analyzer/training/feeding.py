@@ -5,7 +5,7 @@ What a batch holds depends on which images it asks for alone, never on who decod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,8 +54,8 @@ class Feed:
         self._kept: NDArray[np.uint8] | None = None
         self._cache_bytes = cache_bytes
 
-    def keep(self, indices: Sequence[int], decoded: Callable[[int], None] = lambda _: None) -> None:
-        """Decodes these images and keeps them, where all of them fit; `decoded` is told how many there are so far."""
+    def keep(self, indices: Sequence[int]) -> None:
+        """Decodes these images and keeps them, where all of them fit; those that are kept are not decoded again."""
         if self._slots.keys() >= set(indices):
             return
         shape = (len(indices), self.image, self.image, self.channels)
@@ -68,7 +68,6 @@ class Feed:
         for part in self._read(parts):
             kept[done : done + len(part)] = part
             done += len(part)
-            decoded(done)
         self._kept, self._slots = kept, {int(index): slot for slot, index in enumerate(indices)}
 
     def batches(self, parts: Sequence[Indices]) -> Iterator[NDArray[np.uint8]]:

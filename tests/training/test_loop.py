@@ -172,6 +172,26 @@ def test_workers_and_memory_change_no_bit(data: Path, tmp_path: Path) -> None:
     assert bits(tmp_path / "kept") == bits(tmp_path / "read")
 
 
+def test_an_image_is_decoded_once_and_never_for_a_run_that_is_finished(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whichever network, seed, epoch or evaluation asks for it."""
+    from analyzer.training import feeding
+
+    decode, decoded = feeding._Decoded.__getitem__, []
+
+    def counted(self: feeding._Decoded, index: int) -> np.ndarray:
+        decoded.append(index)
+        return decode(self, index)
+
+    monkeypatch.setattr(feeding._Decoded, "__getitem__", counted)
+    networks = [TINY, Variant(**{**TINY.to_dict(), "block_config": (1, 1), "growth": 8})]
+    trained(data, tmp_path, networks, seeds=(0, 1), folds=2)
+    assert sorted(decoded) == list(range(36))
+    trained(data, tmp_path, networks, seeds=(0, 1), folds=2)
+    assert len(decoded) == 36
+
+
 def plan_of(data: Path, out: Path, **said: object) -> planning.TrainPlan:
     return planning.TrainPlan(
         targets=(FamilyTarget(TINY),), data=data, out=out, recipe=Recipe(epochs=2, batch=8), threads=1, **said
