@@ -40,18 +40,27 @@ def end_in_order() -> None:
 def undisturbed() -> Iterator[None]:
     """Has Ctrl-C and an order to end this process wait until what is inside is done: taking back what was made."""
     waiting: list[int] = []
+    try:
+        with _handled(waiting.append):
+            yield
+    finally:
+        for number in waiting[:1]:
+            signal.raise_signal(number)
+
+
+@contextlib.contextmanager
+def _handled(note: Callable[[int], None]) -> Iterator[None]:
+    """Has an order to end this process be noted alone; one that is ignored stays so."""
     before = {}
     with contextlib.suppress(ValueError):  # not the main thread, which alone is interrupted
         for number in _ENDING:
             if signal.getsignal(number) not in (None, signal.SIG_IGN):
-                before[number] = signal.signal(number, lambda number, _: waiting.append(number))
+                before[number] = signal.signal(number, lambda number, _: note(number))
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for number in waiting[:1]:
-            signal.raise_signal(number)
 
 
 # -- ends with its parent --------------------------------------------------------------------------------------
@@ -326,13 +335,6 @@ class Asked:
 @contextlib.contextmanager
 def finishing() -> Iterator[Asked]:
     """Has Ctrl-C and an order to end this process be noted, for what is inside to end when it has kept its work."""
-    asked, before = Asked(), {}
-    with contextlib.suppress(ValueError):  # not the main thread, which alone is interrupted
-        for number in _ENDING:
-            if signal.getsignal(number) not in (None, signal.SIG_IGN):
-                before[number] = signal.signal(number, lambda number, _: asked.again(number))
-    try:
+    asked = Asked()
+    with _handled(asked.again):
         yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -17,6 +17,15 @@ _NONCHARACTERS = re.compile("[\ufdd0-\ufdef\ufffe\uffff]")
 _CI = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD")
 
 
+def silent(*_: object) -> None:
+    """What a watch that nobody gave does with what it is told."""
+
+
+def to_stderr(text: str) -> None:
+    """How a run that Python began goes on, a line at a time."""
+    sys.stderr.write(f"{text}\n")
+
+
 def visible(content: Any) -> Any:
     """Text with characters that are not seen, or that reorder what stands beside them, written out: `\\u202e`."""
     if not isinstance(content, str) or hasattr(content, "__html__"):

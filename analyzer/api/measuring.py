@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
@@ -18,6 +17,7 @@ from analyzer.reading.latency import Profile
 from analyzer.reading.peak import Training
 from analyzer.reading.prediction import MemoryPrediction
 from analyzer.records import Record
+from analyzer.shown import silent, to_stderr
 from analyzer.sweeping.store import JsonlStore, MemoryStore
 from analyzer.targets.analysis import analyze
 from analyzer.targets.resolving import FamilyTarget, named
@@ -90,7 +90,7 @@ def measure(
         mode="training" if training else "inference", dtype=dtype, autocast=autocast, channels_last=channels_last,
         compile=compile, threads=threads, malloc=malloc, flush_l2=flush_l2,
     )  # fmt: skip
-    say = _silent if quiet else _to_stderr
+    say = silent if quiet else to_stderr
     asked = plan(
         [_family(model) for model in models], against=None if against is None else _family(against), device=device,
         batch=batch, conditions=conditions, say=say, out=None if out is None else Path(out),
@@ -105,14 +105,6 @@ def measure(
 
 def _family(model: Variant | str) -> FamilyTarget:
     return FamilyTarget(named(model) if isinstance(model, str) else model)
-
-
-def _to_stderr(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-
-
-def _silent(_: str) -> None:
-    pass
 
 
 def calibrate(
@@ -135,4 +127,4 @@ def calibrate(
 
     path = None if out is None else Path(out)
     plan = CalibrationPlan(device, batch, Conditions(dtype=dtype, threads=threads), per_op, path, name)
-    return execute_calibration(plan, MeasureWatch(_silent if quiet else _to_stderr))
+    return execute_calibration(plan, MeasureWatch(silent if quiet else to_stderr))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.variant import Variant
+from analyzer.images.splits import FRACTIONS
+from analyzer.shown import silent, to_stderr
 from analyzer.storing.results_file import NAME
 from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, resolve
 from analyzer.training.dividing import Division
@@ -60,7 +61,7 @@ class Runs:
 
 def train(
     targets: Variant | str | Sequence[Variant | str], data: Any, *, out: str | Path, image: int | None = None,
-    seeds: Sequence[int] = (0,), folds: int | None = None, fractions: tuple[float, float, float] = (70, 10, 20),
+    seeds: Sequence[int] = (0,), folds: int | None = None, fractions: tuple[float, float, float] = FRACTIONS,
     split_seed: int = 0, split: str | Path | None = None, allow_leaks: bool = False, inputs: Sequence[str] = (),
     kwargs: Mapping[str, Any] | None = None, device: str = "auto", threads: int | None = None, workers: int = 0,
     best: bool = False, outcome: Mapping[str, Any] | None = None, accept: bool = False,
@@ -87,7 +88,7 @@ def train(
         division=division, device=device, threads=threads, workers=workers, best=best, accept=accept,
         outcome=outcome_of(outcome or {}),
     )  # fmt: skip
-    say = _nothing if quiet else _to_stderr
+    say = silent if quiet else to_stderr
 
     def finished(config: Config, epoch: Epoch) -> None:
         say(f"{config.run}: {epoch.logged()}")
@@ -106,11 +107,3 @@ def _resolved(target: Variant | str, kwargs: Mapping[str, Any] | None, inputs: S
     resolved = resolve(target, inputs=inputs)
     assert isinstance(resolved, ModuleTarget)
     return replace(resolved, kwargs=tuple((kwargs or {}).items()))
-
-
-def _to_stderr(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-
-
-def _nothing(_: str) -> None:
-    pass

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
 from analyzer.cli import text
 from analyzer.cli.base import Section, Verb, is_quiet, say, warn
-from analyzer.cli.options import format_option
+from analyzer.cli.options import F, format_option
 from analyzer.cli.streams import overwrite
 from analyzer.errors import UsageError
 from analyzer.files import csv_text, require_writable, write_text
@@ -28,6 +29,31 @@ ROWS_SHOWN = 20
 NAME = "split.json"
 
 
+class Shares(click.ParamType[tuple[float, float, float]]):
+    """Shares of train, val and test such as 70/10/20."""
+
+    name = "shares"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float, float]:
+        """Three numbers; whether they can be shares is the division's to say."""
+        try:
+            train, val, test = (float(share) for share in value.split("/"))
+        except ValueError:
+            what = f"{value[:40]!r} are no three shares"
+            raise UsageError(what, where="--split", fix="such as --split 70/10/20") from None
+        return train, val, test
+
+
+def shares_option(function: F) -> F:
+    """`--split`, where data has no parts of its own."""
+    return click.option(
+        "--split", "fractions", type=Shares(), default="/".join(map(str, FRACTIONS)), show_default=True,
+        metavar="A/B/C", help="Shares of train, val and test that are drawn where none are given.",
+    )(function)  # fmt: skip
+
+
 @click.group("data", cls=Section)
 def command() -> None:
     """Images to train on."""
@@ -41,17 +67,10 @@ def command() -> None:
     metavar="FOLDER",
     help=f"Write {NAME} there: which images train, validate and test, by their contents.",
 )
-@click.option(
-    "--split",
-    "fractions",
-    default="/".join(map(str, FRACTIONS)),
-    show_default=True,
-    metavar="A/B/C",
-    help="Shares of train, val and test that are drawn where none are given.",
-)
+@shares_option
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the drawing.")
 @format_option("table", "json", "csv", "md")
-def check_(data: str, out: Path | None, fractions: str, seed: int, format_: str) -> None:
+def check_(data: str, out: Path | None, fractions: tuple[float, float, float], seed: int, format_: str) -> None:
     """Classes, sizes, damaged and odd images, duplicates, label conflicts and leaks between given parts of DATA.
 
     DATA is a folder of class folders, or of train, val and test with class folders in each; a CSV (path,label[,split]);
@@ -60,7 +79,6 @@ def check_(data: str, out: Path | None, fractions: str, seed: int, format_: str)
     agree. A leak is an error (exit 2); what is damaged or labelled twice is a warning. With --out images that belong
     together stay in one part.
     """
-    shares = _shares(fractions)
     if out is not None:
         require_writable(out / NAME)
     source = open_source(data)
@@ -70,17 +88,9 @@ def check_(data: str, out: Path | None, fractions: str, seed: int, format_: str)
     _warn(checked)
     checked.require_no_leak()
     if out is not None:
-        parts = split(source, fractions=shares, seed=seed, duplicates=checked.groups, exclude=checked.left_out)
+        parts = split(source, fractions=fractions, seed=seed, duplicates=checked.groups, exclude=checked.left_out)
         write_text(out / NAME, split_json(parts, source, checked))
         say(f"{_part_words(parts)}: {out / NAME}")
-
-
-def _shares(text: str) -> tuple[float, float, float]:
-    try:
-        train, val, test = (float(share) for share in text.split("/"))
-    except ValueError:
-        raise UsageError(f"{text[:40]!r} are no three shares", where="--split", fix="such as 70/10/20") from None
-    return train, val, test
 
 
 def _watch() -> Watch:

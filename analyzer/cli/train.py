@@ -9,6 +9,7 @@ import click
 
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, say, warn
+from analyzer.cli.data import shares_option
 from analyzer.cli.options import TargetName, device_option, family_options, family_values, model_options
 from analyzer.cli.training_output import show_runs
 from analyzer.cli.training_progress import TrainingBar
@@ -16,7 +17,7 @@ from analyzer.errors import UsageError
 from analyzer.targets.resolving import Resolved, resolve
 from analyzer.training.boards import boarded
 from analyzer.training.dividing import Division
-from analyzer.training.execution import dry_run, execute, told
+from analyzer.training.execution import doubts_of, dry_run, execute, told
 from analyzer.training.planning import TrainPlan, TrainWatch
 from analyzer.training.recipe import DEFAULT, Amp, OptimizerName, Schedule, recipe
 from analyzer.training.run_records import Outcome, outcome_of
@@ -47,14 +48,6 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     if not all(part.isdecimal() and len(part) < 19 for part in parts):
         raise UsageError(f"{value!r} is no list of seeds", where="--seeds", fix="whole numbers from 0: --seeds 0,1,2")
     return tuple(map(int, parts))
-
-
-def _shares(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, float, float]:
-    try:
-        train, val, test = (float(part) for part in value.split("/"))
-    except ValueError:
-        raise UsageError(f"{value!r} says no three shares", where="--split", fix="such as --split 70/10/20") from None
-    return train, val, test
 
 
 @click.command("train", cls=Train)
@@ -109,15 +102,7 @@ def _shares(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
 )
 @click.option("--seeds", callback=_seeds, default="0", show_default=True, metavar="N,N", help="A run from each.")
 @click.option("--folds", type=int, metavar="K", help="Cross-validation: K runs a seed, each part tests once.")
-@click.option(
-    "--split",
-    "fractions",
-    callback=_shares,
-    default="/".join(map(str, Division().fractions)),
-    show_default=True,
-    metavar="A/B/C",
-    help="Shares of train, val and test where the data doesn't say.",
-)
+@shares_option
 @click.option(
     "--split-seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Draws the split."
 )
@@ -200,7 +185,7 @@ def command(targets: tuple[str, ...], format_: str, dry_run: bool, **options: An
     if dry_run:
         return _dry(plan)
     with TrainingBar(format_) as bar:
-        watch = TrainWatch(bar.say, bar.warn, bar.began, bar.step, bar.epoch)
+        watch = TrainWatch(say, warn, bar.began, bar.step, bar.epoch)
         done = execute(plan, boarded(watch, plan.out / "tensorboard") if board else watch)
     show_runs(done.runs, format_)
     say(f"kept in {plan.out}: results.db, runs/*/last.safetensors")
@@ -235,7 +220,7 @@ def _plan(targets: tuple[str, ...], options: dict[str, Any]) -> TrainPlan:
 
 def _dry(plan: TrainPlan) -> int:
     ready = dry_run(plan, TrainWatch(say, warn))
-    for doubt in dict.fromkeys(doubt for each in ready for doubt in each.doubts):
+    for doubt in doubts_of(ready):
         warn(doubt)
     for sentence in told(ready):
         text.show(sentence)

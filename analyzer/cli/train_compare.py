@@ -10,7 +10,6 @@ import click
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
 from analyzer.cli.options import format_option
-from analyzer.errors import UsageError
 from analyzer.storing.results_file import NAME
 from analyzer.training.comparing import RunComparison, as_json, compared
 from analyzer.training.runs_file import RunsFile
@@ -36,8 +35,6 @@ def command(runs: Path, a: str | None, b: str | None, margin: float | None, form
     Pairs are runs from the same seed on the same division. Intervals are over seeds (paired t), over images, and over
     both (bootstrap). Where nothing is shown it says about how many more pairs would show the margin.
     """
-    if margin is not None and not 0 < margin < 1:
-        raise UsageError(f"{margin} is no share", where="--margin", fix="such as 0.03, which is 3 points")
     with closing(RunsFile(runs / NAME if runs.is_dir() else runs)) as kept:
         found = compared(kept, a, b, margin)
     if format_ == "json":

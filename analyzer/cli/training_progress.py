@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from analyzer.cli import text
-from analyzer.cli.base import is_quiet, say, warn
+from analyzer.cli.base import is_quiet, say
 from analyzer.shown import plain
 from analyzer.training.run_records import Config, Epoch
 
@@ -39,14 +39,6 @@ class TrainingBar:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self.bar is not None:
             self.bar.stop()
-
-    def say(self, sentence: str) -> None:
-        """A sentence on stderr."""
-        say(sentence)
-
-    def warn(self, sentence: str) -> None:
-        """A warning on stderr."""
-        warn(sentence)
 
     def began(self, config: Config, done: int) -> None:
         """A run begins, or goes on."""

@@ -31,12 +31,9 @@ from analyzer.measuring.protocol import Protocol
 from analyzer.reading.latency import Profile
 from analyzer.reading.profiles import file_of, write_profile
 from analyzer.records import Record
+from analyzer.shown import silent
 from analyzer.targets.resolving import FamilyTarget, Resolved, resolve
 from analyzer.units import parse_batch
-
-
-def _silent(_: object) -> None:
-    pass
 
 
 @dataclass(frozen=True)
@@ -47,10 +44,10 @@ class MeasureWatch:
     why a model's memory can't be read.
     """
 
-    say: Callable[[str], None] = _silent
-    keep: Callable[[Record], None] = _silent
-    keep_memory: Callable[[MemoryMeasurement], None] = _silent
-    failed: Callable[[MeasureError], None] = _silent
+    say: Callable[[str], None] = silent
+    keep: Callable[[Record], None] = silent
+    keep_memory: Callable[[MemoryMeasurement], None] = silent
+    failed: Callable[[MeasureError], None] = silent
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from analyzer.records import Record
 from analyzer.searching.engine import Progress, Result, search
 from analyzer.searching.query import Objective, Query, limits_under
 from analyzer.searching.results import Find, finds
+from analyzer.shown import silent
 from analyzer.space.space import Space
 from analyzer.sweeping.results_store import store_at
 from analyzer.sweeping.workplace import Workplace
@@ -103,17 +104,13 @@ class SearchPlan:
     max_memory: int | None = None
 
 
-def _nothing(_: object) -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class SearchWatch:
     """Is told how a search goes on: of counting by `progress`, of a study's static front, of each row that is begun."""
 
-    progress: Callable[[Progress], None] = _nothing
-    static: Callable[[Result], None] = _nothing
-    starting: Callable[[Record], None] = _nothing
+    progress: Callable[[Progress], None] = silent
+    static: Callable[[Result], None] = silent
+    starting: Callable[[Record], None] = silent
 
 
 @dataclass(frozen=True)

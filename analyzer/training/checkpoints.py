@@ -86,8 +86,13 @@ def unique(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, st
             tied[name] = first[key]
         else:
             first[key] = name
-            tensors[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            tensors[name] = _copied(tensor)
     return tensors, tied
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    """On the CPU, contiguous, in memory of its own."""
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
 def _write(path: Path, tensors: dict[str, Tensor], about: Checkpoint | RunState) -> None:
@@ -122,7 +127,7 @@ def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor
     for index, entries in optimizer.state_dict()["state"].items():
         for name, value in entries.items():
             if isinstance(value, Tensor):
-                tensors[f"{index}.{name}"] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+                tensors[f"{index}.{name}"] = _copied(value)
             else:
                 plain[f"{index}.{name}"] = value
     return tensors, plain

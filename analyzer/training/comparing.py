@@ -51,8 +51,11 @@ def compared(runs: RunsFile, a: str | None = None, b: str | None = None, margin:
     """Compares two networks of a results file, by the names or labels of their runs (None: the only two).
 
     Pairs have the same seed, fold and division. `margin` (a share; None: the declared one) is the difference that
-    would matter. Raises UsageError where there is no finished pair.
+    would matter. Raises UsageError where there is no finished pair, or
+    the margin is no share.
     """
+    if margin is not None and not 0 < margin < 1:
+        raise UsageError(f"{margin} is no share", where="--margin", fix="such as 0.03, which is 3 points")
     outcomes = runs.outcomes()
     first, second = _names(outcomes, a, b, str(runs.path))
     found = list(_pairs(outcomes, first, second))

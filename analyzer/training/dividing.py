@@ -12,7 +12,7 @@ from analyzer.files import write_text
 from analyzer.images.base import DataError, Source
 from analyzer.images.check import DataCheck, check
 from analyzer.images.split_file import read_split, split_json
-from analyzer.images.splits import Split, content_of, split
+from analyzer.images.splits import FRACTIONS, Split, content_of, split
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Division:
     `allow_leaks` parts as they are given may share images.
     """
 
-    fractions: tuple[float, float, float] = (70, 10, 20)
+    fractions: tuple[float, float, float] = FRACTIONS
     seed: int = 0
     folds: int | None = None
     file: Path | None = None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from analyzer.training.feeding import Feed, Indices, as_input
-from analyzer.training.stepping import logits_of
+from analyzer.training.stepping import autocast, logits_of
 
 if TYPE_CHECKING:
     from analyzer.training.run_records import Config
@@ -42,12 +42,11 @@ def evaluated(
     logits = []
     was_training = model.training
     model.eval()
-    dtype = None if recipe.amp == "none" else getattr(torch, recipe.amp)
     try:
         with torch.inference_mode():
             for pixels in feed.batches(parts):
                 images = as_input(pixels, device, channels_last=recipe.channels_last)
-                with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+                with autocast(recipe, device):
                     logits.append(logits_of(model(images), len(config.classes)).float().cpu())
     finally:
         model.train(was_training)

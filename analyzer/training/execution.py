@@ -148,7 +148,7 @@ def _execute(plan: TrainPlan, watch: TrainWatch, begun: list[RunOutcome]) -> Non
     ready = list(preflights(plan, prepare(plan, watch), watch))
     for sentence in told(ready):
         watch.say(sentence)
-    for doubt in dict.fromkeys(doubt for each in ready for doubt in each.doubts):
+    for doubt in doubts_of(ready):
         watch.warn(doubt)
     with contextlib.closing(RunsFile(plan.out / NAME, create=True)) as runs, finishing() as asked:
         for each in ready:
@@ -206,6 +206,11 @@ def _train_within_memory(job: TrainJob, runs: Any, watch: TrainerWatch, warn: Ca
             f"{job.config.micro} at the same batch of {job.config.recipe.batch}; batch norm sees the parts"
         )
         runs.begin(job.config)
+
+
+def doubts_of(ready: Sequence[Preflight]) -> list[str]:
+    """What is to be doubted, each once."""
+    return list(dict.fromkeys(doubt for each in ready for doubt in each.doubts))
 
 
 def told(ready: Sequence[Preflight]) -> Iterator[str]:

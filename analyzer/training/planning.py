@@ -11,6 +11,7 @@ from analyzer.errors import UsageError
 from analyzer.files import require_writable
 from analyzer.images.base import Source
 from analyzer.images.source import open_source
+from analyzer.shown import silent
 from analyzer.storing.results_file import NAME
 from analyzer.targets.resolving import Resolved
 from analyzer.training.dividing import Division, Parts, data_digest, divided
@@ -25,21 +26,17 @@ if TYPE_CHECKING:
     from analyzer.training.trainer import TrainJob
 
 
-def _silent(*_: object) -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class TrainWatch:
     """Is told how training goes on. `say` gets sentences, `warn` what to doubt, `began` each run with how many epochs
     it has already, `step` the images of an epoch so far, `epoch` each finished one.
     """
 
-    say: Callable[[str], None] = _silent
-    warn: Callable[[str], None] = _silent
-    began: Callable[[Config, int], None] = _silent
-    step: Callable[[Config, int, int], None] = _silent
-    epoch: Callable[[Config, Epoch], None] = _silent
+    say: Callable[[str], None] = silent
+    warn: Callable[[str], None] = silent
+    began: Callable[[Config, int], None] = silent
+    step: Callable[[Config, int, int], None] = silent
+    epoch: Callable[[Config, Epoch], None] = silent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +127,7 @@ def _job(
         run=run, network=trainee.name, label=trainee.label, image=trainee.image, classes=about.classes,
         data=about.data, split=split.digest, images=(len(split.train), len(split.val), len(split.test)), seed=seed,
         fold=part.fold, recipe=plan.recipe, outcome=plan.outcome,
-        micro=min(plan.recipe.batch, len(split.train)), machine=about.machine,
+        micro=plan.recipe.batch, machine=about.machine,
     )  # fmt: skip
     _require_trainable(config)
     folder = plan.out / "runs" / run

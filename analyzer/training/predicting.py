@@ -66,13 +66,9 @@ def loaded(target: str) -> tuple[Checkpoint, nn.Module]:
     assert resolved.weights is not None
     header = read_header(resolved.weights)
     about = header.checkpoint
-    of_family = isinstance(resolved, FamilyTarget)
-    trainee = Trainee(
-        about.network, about.network, about.image, about.channels, len(about.classes),
-        variant=resolved.variant if isinstance(resolved, FamilyTarget) else None,
-        module=None if of_family else resolved,  # type: ignore[arg-type]
-    )  # fmt: skip
-    model = trainee.made(about.seed)
+    network = {"variant": resolved.variant} if isinstance(resolved, FamilyTarget) else {"module": resolved}
+    size = about.image, about.channels, len(about.classes)
+    model = Trainee(about.network, about.network, *size, **network).made(about.seed)
     load_weights(resolved.weights, header, model)
     return about, model.eval()
 

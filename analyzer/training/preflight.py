@@ -48,12 +48,12 @@ def free_bytes(device: torch.device) -> int:
 
 def training_of(recipe: Recipe, device: torch.device) -> Training:
     """The recipe as memory is predicted for it; torch takes the foreach form on CUDA alone."""
-    optimizer = recipe.optimizer
-    if recipe.optimizer == "sgd" and recipe.momentum > 0:
-        return Training(optimizer="sgd_momentum", form="foreach" if device.type == "cuda" else "single",
-                        weight_decay=recipe.weight_decay > 0, autocast=recipe.amp)  # fmt: skip
-    return Training(optimizer=optimizer, form="foreach" if device.type == "cuda" else "single",
-                    weight_decay=recipe.weight_decay > 0, autocast=recipe.amp)  # fmt: skip
+    return Training(
+        optimizer="sgd_momentum" if recipe.optimizer == "sgd" and recipe.momentum > 0 else recipe.optimizer,
+        form="foreach" if device.type == "cuda" else "single",
+        weight_decay=recipe.weight_decay > 0,
+        autocast=recipe.amp,
+    )
 
 
 def need(job: TrainJob, free: int) -> Need:

@@ -21,7 +21,6 @@ from analyzer.training.run_records import Config, Epoch, RunOutcome
 T = TypeVar("T")
 FLOAT, INT = np.dtype("<f4"), np.dtype("<i4")
 
-
 Images = tuple[Sequence[str], NDArray[np.int64]]
 """The names of images, and their classes."""
 
@@ -29,9 +28,7 @@ Images = tuple[Sequence[str], NDArray[np.int64]]
 class RunsFile(ResultsFile):
     """The trainings of one results file. What is damaged is left out, with a DamageWarning."""
 
-    def begin(
-        self, config: Config, images: Mapping[str, tuple[Sequence[str], NDArray[np.int64]]] | None = None
-    ) -> None:
+    def begin(self, config: Config, images: Mapping[str, Images] | None = None) -> None:
         """Keeps a run's configuration, with the names and labels of each split's images; one that was accepted takes
         the place of the one before.
         """
@@ -39,7 +36,7 @@ class RunsFile(ResultsFile):
             self._put("runs", (config.run,), "config", msgspec.json.encode(config).decode())
             for split, (keys, labels) in (images or {}).items():
                 text, blob = msgspec.json.encode(list(keys)).decode(), np.ascontiguousarray(labels, INT).tobytes()
-                values = (config.run, split, text, blob, checksum(config.run, split, text, blob.hex()))
+                values = (config.run, split, text, blob, _seal(config.run, split, text, blob))
                 self._db.execute("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?)", values)
 
     def put(self, run: str, epoch: Epoch, logits: Mapping[str, NDArray[np.float32]]) -> None:
@@ -120,7 +117,7 @@ class RunsFile(ResultsFile):
         if found is None:
             return None
         text, blob, seal = found
-        if not isinstance(blob, bytes) or seal != checksum(run, split, text, blob.hex()):
+        if not isinstance(blob, bytes) or seal != _seal(run, split, text, blob):
             self._left_out(f"images of {run}, {split}")
             return None
         return list(map(str, decoded(text))), np.frombuffer(blob, INT)
@@ -140,8 +137,8 @@ class RunsFile(ResultsFile):
         warnings.warn(f"{self.path}: {which} is damaged and left out", DamageWarning, stacklevel=3)
 
 
-def _seal(run: str, epoch: int, split: str, blob: bytes) -> str:
-    return checksum(run, epoch, split, hashlib.sha256(blob).hexdigest())
+def _seal(*cells: str | int | bytes) -> str:
+    return checksum(*(hashlib.sha256(cell).hexdigest() if isinstance(cell, bytes) else cell for cell in cells))
 
 
 def merge_runs(path: Path, sources: Sequence[Path]) -> int:

@@ -38,13 +38,8 @@ class Stepper:
         weights: Tensor | None, device: torch.device,
     ) -> None:  # fmt: skip
         self.model, self.optimizer, self.weights, self.device = model, optimizer, weights, device
-        self.micro, self.classes, recipe = config.micro, len(config.classes), config.recipe
-        self.dtype = None if recipe.amp == "none" else getattr(torch, recipe.amp)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp == "float16")
-
-    def autocast(self) -> torch.autocast:
-        """Where the forward runs: under the recipe's autocast, or none."""
-        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None)
+        self.micro, self.classes, self.recipe = config.micro, len(config.classes), config.recipe
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.recipe.amp == "float16")
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The batch's mean loss before the step, and how many images it got right; both on the device."""
@@ -53,7 +48,7 @@ class Stepper:
         loss, right = images.new_zeros(()), torch.zeros((), dtype=torch.int64, device=self.device)
         parts = -(-len(labels) // self.micro)
         for part, target in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
-            with self.autocast():
+            with autocast(self.recipe, self.device):
                 logits = logits_of(self.model(part), self.classes)
             share = F.cross_entropy(logits.float(), target, weight=self.weights, reduction="sum") / whole
             self.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
@@ -62,6 +57,12 @@ class Stepper:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss, right
+
+
+def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
+    """Where a forward runs: under the recipe's autocast, or none."""
+    dtype = None if recipe.amp == "none" else getattr(torch, recipe.amp)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
 def logits_of(answer: Any, classes: int) -> Tensor:

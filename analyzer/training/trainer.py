@@ -101,7 +101,6 @@ class Trainer:
             began = time.process_time()
             found = dict(self._evaluations())
             epoch = self._told(found, time.process_time() - began)
-            self._require_numbers()
             yield epoch, found
             self._finish(found)
             watch.epoch(self.job.config, epoch)
@@ -125,11 +124,13 @@ class Trainer:
                 due = time.monotonic() - saved > SAVE_EVERY_S
                 if watch.asked.to_end or due:
                     losses.look()
+                    self._require_numbers()
                     self.save()
                     saved = time.monotonic()
                 if watch.asked.to_end:
                     raise KeyboardInterrupt
         losses.look()
+        self._require_numbers()
 
     def step(self, part: Indices, pixels: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
         """One step on images, by index: the mean loss before it, and how many it got right."""
@@ -184,10 +185,7 @@ class Trainer:
     # -- checkpoints -------------------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Writes the last checkpoint. Raises UsageError where the disk refuses, TrainingError where a weight is no
-        number: what is there stays.
-        """
-        self._require_numbers()
+        """Writes the last checkpoint. Raises UsageError where the disk refuses."""
         self.at = msgspec.structs.replace(self.at, scaler=self.stepper.scaler.state_dict())
         checkpoints.save(self.job.folder, self.model, self.about(self.at), self.optimizer, self.at)
 
