@@ -15,7 +15,8 @@ def executor_of(
 ) -> Executor:  # fmt: skip
     """The executor that a user names: `processes` of this machine (`jobs` of None: a core each), or `ray`.
 
-    `device` of None: nothing is to be measured. `long` tasks are worth a process each. Raises UsageError where the device or the cluster isn't there.
+    `device` of None: nothing is to be measured. `long` tasks are worth a process each. Raises UsageError where the
+    device or the cluster isn't there.
     """
     if kind == "ray":
         from analyzer.executors.cluster import Cluster
