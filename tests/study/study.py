@@ -24,6 +24,8 @@ from pathlib import Path
 
 import click
 import numpy as np
+from study_page import page
+from study_runs import opened, save
 
 from analyzer.executors.workplace import Workplace
 from analyzer.storing.results_file import NAME
@@ -37,6 +39,7 @@ from analyzer.training.runs_file import RunsFile
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "examples/data/trashnet"
+REFERENCE = ROOT / "reports/reference/generalisation"
 PAIRS, EPOCHS, IMAGE = 6, 8, 64
 SHARES = (0.4, 0.0, 0.6)
 """Many images to test on make the differences of accuracies surer than a few more to train on."""
@@ -117,6 +120,18 @@ def train(out: Path, minutes: float, jobs: int, pairs: int, data: Path, image: i
         if execute(plan_of(networks, seed, out, said), watch).interrupted:
             click.echo("the same command goes on", err=True)
             return
+
+
+@study.command("page")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--to", type=click.Path(path_type=Path), default=REFERENCE)
+def make_page(out: Path, to: Path) -> None:
+    """Stores the finished runs, and makes the page of what is stored."""
+    if (out / NAME).exists():
+        with closing(RunsFile(out / NAME)) as runs:
+            save(runs, to)
+    with opened(to) as runs:
+        (to / "README.md").write_text(page(runs), encoding="utf-8")
 
 
 @study.command()
