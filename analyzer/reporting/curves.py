@@ -68,7 +68,7 @@ def _curve(one: NamedCurve, classes: str, x: LinearScale, y: LinearScale, end: f
     px, py = places[-1]
     yield line(px + 6, py, WIDTH - RIGHT + 10, end, class_="link")
     yield text(
-        WIDTH - RIGHT + 14, end + 4, _clip(f"{one.label} {one.spots[-1].mean:.1f}", 32), class_=f"label {classes}"
+        WIDTH - RIGHT + 14, end + 4, f"{_short(one.label)} {one.spots[-1].mean:.1f}", class_=f"label {classes}"
     )
 
 
@@ -81,6 +81,11 @@ def _axes(across: Sequence[tuple[float, str]], y: LinearScale, name: str) -> Ite
         yield text(LEFT - 8, y(value) + 4, f"{value:g}", text_anchor="end")
     yield text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, name, text_anchor="middle", class_="strong")
     yield text(4, 14, "points", class_="muted")
+
+
+def _short(name: str, most: int = 26) -> str:
+    """A name's two ends, which tell variants apart."""
+    return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
 
 
 def _clip(words: str, most: int) -> str:
@@ -161,4 +166,4 @@ def _priced(point: Priced, classes: str, place: tuple[float, float], y: LinearSc
     yield el(
         "circle", el("title", f"{point.label}: {share(one)}"), cx=px, cy=y(one.value), r=5, class_=f"spot {classes}"
     )
-    yield text(WIDTH - RIGHT + 14, end + 4, _clip(f"{point.label} {one.value:.1f}", 32), class_=f"label {classes}")
+    yield text(WIDTH - RIGHT + 14, end + 4, f"{_short(point.label)} {one.value:.1f}", class_=f"label {classes}")
