@@ -30,6 +30,7 @@ ROOMS = [
     ["images"],
     ["measuring"],
     ["storing"],
+    ["executors"],
     ["training"],
     ["reporting"],
     ["sweeping", "searching", "budget"],

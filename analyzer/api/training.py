@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.variant import Variant
+from analyzer.executors.workplace import Workplace
 from analyzer.images.splits import FRACTIONS
 from analyzer.limits import Limit, at_most
 from analyzer.reading.latency import Profile
@@ -97,7 +98,8 @@ def train(
     seeds: Sequence[int] = (0,), folds: int | None = None, fractions: tuple[float, float, float] = FRACTIONS,
     split_seed: int = 0, split: str | Path | None = None, allow_leaks: bool = False, inputs: Sequence[str] = (),
     kwargs: Mapping[str, Any] | None = None, device: str = "auto", threads: int | None = None, workers: int = 0,
-    best: bool = False, outcome: Mapping[str, Any] | None = None, accept: bool = False,
+    jobs: int = 1, executor: str = "processes", address: str | None = None, best: bool = False,
+    outcome: Mapping[str, Any] | None = None, accept: bool = False,
     quiet: bool = False, **training: Any,
 ) -> Runs:  # fmt: skip
     """Trains networks on images, each from each seed (and on each fold), and keeps every epoch in `out`.
@@ -109,7 +111,9 @@ def train(
     training.recipe.Recipe: epochs, lr, optimizer, schedule, batch, weight_decay, momentum, augment, classes_weighted,
     amp, channels_last, compile, train_accuracy_every. `outcome` declares what counts in `Runs.compare`: epoch (last or
     validation) and margin (a share). Called again with the same `out` it goes on where it was; on a
-    CPU with as many threads the result has the same bits as an unbroken run's.
+    CPU with as many threads the result has the same bits as an unbroken run's. `jobs` runs are trained at once, each by
+    a process, or with `executor="ray"` as many as a cluster (at `address`) has cores or GPUs; `out` and `data` then lie
+    where every node sees them.
 
     Raises UsageError on data, options or an `out` that can't be; KeyboardInterrupt once all is saved.
     """
@@ -119,7 +123,7 @@ def train(
         targets=tuple(_resolved(target, kwargs, inputs) for target in each), data=data, out=Path(out),
         recipe=recipe(training), image=image, seeds=tuple(seeds),
         division=division, device=device, threads=threads, workers=workers, best=best, accept=accept,
-        outcome=outcome_of(outcome or {}),
+        outcome=outcome_of(outcome or {}), where=Workplace(executor, jobs, None, address),
     )  # fmt: skip
     say = silent if quiet else to_stderr
 

@@ -10,10 +10,19 @@ import click
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, say, warn
 from analyzer.cli.data import shares_option
-from analyzer.cli.options import NewFile, TargetName, device_option, family_options, family_values, model_options
+from analyzer.cli.options import (
+    NewFile,
+    TargetName,
+    device_option,
+    executor_options,
+    family_options,
+    family_values,
+    model_options,
+)
 from analyzer.cli.training_output import show_runs, write_runs_report
 from analyzer.cli.training_progress import TrainingBar
 from analyzer.errors import UsageError
+from analyzer.executors.workplace import Workplace
 from analyzer.targets.resolving import Resolved, resolve
 from analyzer.training.boards import boarded
 from analyzer.training.dividing import Division
@@ -148,6 +157,15 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     metavar="N",
     help="Processes that decode; they change no bit of the result.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Runs trained at once here, a process each, with one thread if --threads is not given.",
+)
+@executor_options
 @click.option("--best", is_flag=True, help="Also keep best.safetensors, by validation accuracy.")
 @click.option("--allow-leaks", is_flag=True, help="Train although given parts share images; said.")
 @click.option("--tensorboard", is_flag=True, help="Also write OUT/tensorboard (an extra).")
@@ -215,10 +233,12 @@ def _plan(targets: tuple[str, ...], options: dict[str, Any]) -> TrainPlan:
     outcome = outcome_of({"epoch": options.pop("outcome_epoch"), "margin": options.pop("margin")})
     places = {name: options.pop(name) for name in
               ("data", "out", "seeds", "device", "threads", "workers", "best", "accept")}  # fmt: skip
+    where = Workplace(options.pop("executor"), options.pop("jobs"), None, options.pop("address"))
     said = {**options, "augment": _words(options["augment"])}
     return TrainPlan(
-        targets=tuple(resolved), recipe=recipe(said), image=image, division=division, outcome=outcome, **places
-    )
+        targets=tuple(resolved), recipe=recipe(said), image=image, division=division, outcome=outcome, where=where,
+        **places,
+    )  # fmt: skip
 
 
 def _dry(plan: TrainPlan) -> int:

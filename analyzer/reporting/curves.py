@@ -67,9 +67,7 @@ def _curve(one: NamedCurve, classes: str, x: LinearScale, y: LinearScale, end: f
         yield el("circle", el("title", told), cx=px, cy=py, r=3, class_=f"spot {classes}")
     px, py = places[-1]
     yield line(px + 6, py, WIDTH - RIGHT + 10, end, class_="link")
-    yield text(
-        WIDTH - RIGHT + 14, end + 4, f"{_short(one.label)} {one.spots[-1].mean:.1f}", class_=f"label {classes}"
-    )
+    yield text(WIDTH - RIGHT + 14, end + 4, f"{_short(one.label)} {one.spots[-1].mean:.1f}", class_=f"label {classes}")
 
 
 def _axes(across: Sequence[tuple[float, str]], y: LinearScale, name: str) -> Iterator[Markup]:

@@ -16,8 +16,11 @@ from analyzer.processes import Asked, finishing
 from analyzer.storing.results_file import NAME
 from analyzer.training.planning import TrainPlan, TrainWatch, prepare
 from analyzer.training.run_records import Config, Epoch, RunOutcome, changes
+from analyzer.training.workers import LOCK, RunEnd, RunTask, gathered, require_shared, spread, telling, told_to_end
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from analyzer.training.preflight import Need, Pace
     from analyzer.training.trainer import TrainerWatch, TrainJob
 
@@ -60,7 +63,7 @@ def preflights(plan: TrainPlan, jobs: Sequence[TrainJob], watch: TrainWatch) -> 
         need = preflight.Need(None, job.config.micro, 0, "nothing is left to do")
         if left > 0:
             job.feed.keep(used)
-            need = preflight.need(job, preflight.free_bytes(job.device))
+            need = preflight.need(job, preflight.free_bytes(job.device) // plan.beside)
             job = replace(job, config=msgspec.structs.replace(job.config, micro=need.micro))
             if job.config.network not in paces:
                 paces[job.config.network] = preflight.pace(job)
@@ -128,7 +131,7 @@ def execute(plan: TrainPlan, watch: TrainWatch) -> TrainResult:
     plan.out.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(locked(plan.out / ".training.lock", wait=False))
+            stack.enter_context(locked(plan.out / LOCK, wait=False))
         except BlockingIOError:
             raise UsageError(
                 "another process trains there", where=str(plan.out), fix="wait for it, or choose another --out"
@@ -145,12 +148,50 @@ def execute(plan: TrainPlan, watch: TrainWatch) -> TrainResult:
 def _execute(plan: TrainPlan, watch: TrainWatch, begun: list[RunOutcome]) -> None:
     from analyzer.training.runs_file import RunsFile
 
-    ready = list(preflights(plan, prepare(plan, watch), watch))
+    # A driver that has no GPU hands on runs to workers that have.
+    jobs = prepare(replace(plan, device="cpu") if plan.spread else plan, watch)
+    with contextlib.closing(RunsFile(plan.out / NAME, create=True)) as runs:
+        gathered(runs, jobs)
+    if not plan.spread:
+        with finishing() as asked:
+            _train_here(plan, jobs, plan.out / NAME, watch, asked, begun)
+        return
+    order = {job.config.run: index for index, job in enumerate(jobs)}
+    for outcome in spread(plan, jobs, watch, run_alone, run_alone):
+        if outcome is None:
+            raise KeyboardInterrupt
+        begun.append(outcome)
+        begun.sort(key=lambda each: order[each.config.run])
+
+
+def run_alone(task: RunTask, device: str | None = None) -> RunEnd:
+    """One run to its end on a worker, on a device (None: the plan's), kept in the run's own folder.
+
+    Raises UsageError where it can't be trained.
+    """
+    plan = task.plan if device is None else replace(task.plan, device=device)
+    require_shared(plan.out)
+    folder, asked, begun = plan.out / "runs" / task.run, Asked(), list[RunOutcome]()
+    with telling(folder) as watch, locked(folder / LOCK), threads(plan.threads):
+        jobs = [job for job in prepare(plan, watch) if job.config.run == task.run]
+        try:
+            _train_here(plan, jobs, folder / NAME, replace(watch, step=told_to_end(plan, asked)), asked, begun)
+        except KeyboardInterrupt:
+            return RunEnd(interrupted=True)
+    return RunEnd(begun[0].error)
+
+
+def _train_here(
+    plan: TrainPlan, jobs: Sequence[TrainJob], results: Path, watch: TrainWatch, asked: Asked, begun: list[RunOutcome]
+) -> None:
+    from analyzer.training.runs_file import RunsFile
+
+    ready = list(preflights(plan, jobs, watch))
     for sentence in told(ready):
         watch.say(sentence)
     for doubt in doubts_of(ready):
         watch.warn(doubt)
-    with contextlib.closing(RunsFile(plan.out / NAME, create=True)) as runs, finishing() as asked:
+    with contextlib.closing(RunsFile(results, create=True)) as runs:
         for each in ready:
             error = _train(each, runs, watch, asked, begun)
             begun[-1:] = [RunOutcome(each.job.config, tuple(runs.epochs(each.job.config.run)), error)]

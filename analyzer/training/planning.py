@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.errors import UsageError
+from analyzer.executors.workplace import Workplace
 from analyzer.files import require_writable
 from analyzer.images.base import Source
 from analyzer.images.source import open_source
@@ -42,7 +44,8 @@ class TrainWatch:
 @dataclass(frozen=True, kw_only=True)
 class TrainPlan:
     """What to train: each target, on each fold, from each seed; kept in `out`. `accept` takes a run on where its data,
-    recipe or machine changed. `threads` of None are torch's own choice.
+    recipe or machine changed. `threads` of None are torch's own choice, or one where several runs are trained at once.
+    `where` says by what: this process, several of this machine, a Ray cluster.
     """
 
     targets: tuple[Resolved, ...]
@@ -59,12 +62,27 @@ class TrainPlan:
     outcome: Outcome = field(default_factory=Outcome)
     best: bool = False
     accept: bool = False
+    where: Workplace = field(default_factory=lambda: Workplace(jobs=1))
+
+    @property
+    def spread(self) -> bool:
+        """Whether several runs are trained at once, each by a worker."""
+        return self.where.executor == "ray" or self.where.jobs != 1
+
+    @property
+    def beside(self) -> int:
+        """How many runs are trained at once on this machine, and share its memory."""
+        if self.where.executor == "ray":
+            return 1
+        return self.where.jobs or os.cpu_count() or 1
 
     def __post_init__(self) -> None:
         if not self.targets:
             raise UsageError("nothing to train", where="targets", fix="name a network, such as densenet121")
         if len(set(self.seeds)) < len(self.seeds) or any(not 0 <= seed < 2**63 for seed in self.seeds):
             raise UsageError("seeds are whole numbers from 0, each once", where="--seeds", fix="such as 0,1,2")
+        if self.spread and self.threads is None:
+            object.__setattr__(self, "threads", 1)
         require_writable(self.out / NAME)
 
 

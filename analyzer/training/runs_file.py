@@ -98,15 +98,19 @@ class RunsFile(ResultsFile):
             runs, rows = self._db.execute("SELECT EXISTS (SELECT 1 FROM runs), EXISTS (SELECT 1 FROM rows)").fetchone()
         return bool(runs and not rows)
 
-    def take(self, other: RunsFile) -> int:
-        """Takes over the runs that another file has and this one has not, whole ones; how many."""
+    def take(self, other: RunsFile, *, newer: bool = False) -> int:
+        """Takes over the runs that another file has and this one has not, whole ones; how many. With `newer` also
+        what the other file has of runs that this one has.
+        """
         there = self.configs()
-        wanted = [run for run in other.configs() if run not in there]
+        wanted = [run for run, config in other.configs().items() if newer or run not in there]
         with self.transaction():
             for table in ("runs", "epochs", "predictions", "images"):
                 for run in wanted:
+                    if table == "runs" and other.configs()[run] == there.get(run):
+                        continue  # keeps its place among the others
                     for row in other.stored(table, run):
-                        self._db.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+                        self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(row))})", row)
         return len(wanted)
 
     def stored(self, table: str, run: str) -> list[tuple[object, ...]]:
