@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 from analyzer.architecture.variant import Variant
 from analyzer.executors.workplace import Workplace
 from analyzer.images.splits import FRACTIONS
+from analyzer.limits import Limit, at_most
+from analyzer.reading.latency import Profile
+from analyzer.reading.profiles import profile_at
 from analyzer.shown import silent, to_stderr
 from analyzer.storing.results_file import NAME
 from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, resolve
+from analyzer.training.comparing import RunComparison, compared
 from analyzer.training.dividing import Division
 from analyzer.training.execution import execute
 from analyzer.training.planning import TrainPlan, TrainWatch
@@ -23,7 +27,16 @@ from analyzer.training.run_records import Config, Epoch, RunOutcome, outcome_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analyzer.training.comparing import RunComparison
+    from analyzer.reporting.runs_data import RunsReport
+
+
+class ComparedRuns(RunComparison, frozen=True, kw_only=True):
+    """A comparison of two networks' runs that a notebook shows as the page does."""
+
+    def _repr_html_(self) -> str:
+        from analyzer.reporting.runs_page import comparison_html
+
+        return comparison_html(self)
 
 
 @dataclass(frozen=True)
@@ -41,23 +54,43 @@ class Runs:
 
         return pd.DataFrame([row for outcome in self.runs for row in rows(outcome)], columns=list(HEADINGS))
 
-    def compare(self, a: str | None = None, b: str | None = None, margin: float | None = None) -> RunComparison:
+    def compare(self, a: str | None = None, b: str | None = None, margin: float | None = None) -> ComparedRuns:
         """Two networks by what was declared before the first step, in pairs of runs, each with its intervals.
 
         `a` and `b` are names or labels (None: the only two); `margin` (a share) is the difference that would matter.
         """
-        from analyzer.training.comparing import compared
         from analyzer.training.runs_file import RunsFile
 
         with closing(RunsFile(self.folder / NAME)) as kept:
-            return compared(kept, a, b, margin)
+            found = compared(kept, a, b, margin)
+        return ComparedRuns(**{name: getattr(found, name) for name in found.__struct_fields__})
+
+    def report(self, path: str | Path, *, limits: dict[str, int] | None = None, on: str | Path | None = None) -> Path:
+        """Writes a page on the runs of this folder: curves, gaps, every pair's differences, accuracy against costs.
+
+        `limits` are budgets by figure, drawn beside; `on` names a device whose profile predicts latency.
+        """
+        from analyzer.reporting.runs_page import write_runs
+
+        write_runs(self._reported(at_most(limits or {}, "limits"), profile_at(on)), path)
+        return Path(path)
+
+    def _reported(self, limits: Sequence[Limit] = (), profile: Profile | None = None) -> RunsReport:
+        from analyzer.reporting.runs_data import RunsPlan, runs_report
+
+        plan = RunsPlan(path=self.folder, command=("analyzer.train",), limits=tuple(limits), profile=profile)
+        return runs_report(plan)
 
     def checkpoint(self, run: str) -> Path:
         """The last checkpoint of a run."""
         return self.folder / "runs" / run / "last.safetensors"
 
     def _repr_html_(self) -> str:
-        return str(self.frame().to_html(na_rep="–", index=False))
+        from analyzer.reporting.runs_page import runs_html
+
+        if not any(run.epochs for run in self.runs):
+            return str(self.frame().to_html(na_rep="–", index=False))
+        return runs_html(self._reported())
 
 
 def train(

@@ -11,6 +11,7 @@ from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, say, warn
 from analyzer.cli.data import shares_option
 from analyzer.cli.options import (
+    NewFile,
     TargetName,
     device_option,
     executor_options,
@@ -18,7 +19,7 @@ from analyzer.cli.options import (
     family_values,
     model_options,
 )
-from analyzer.cli.training_output import show_runs
+from analyzer.cli.training_output import show_runs, write_runs_report
 from analyzer.cli.training_progress import TrainingBar
 from analyzer.errors import UsageError
 from analyzer.executors.workplace import Workplace
@@ -184,13 +185,14 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     help="Declared now: the difference that would matter (0.03: 3 points).",
 )
 @click.option("--accept", is_flag=True, help="Go on with runs whose data, recipe or machine changed.")
+@click.option("--report", type=NewFile(), metavar="FILE", help="Also write an HTML report on all runs in DIR.")
 @click.option("--dry-run", is_flag=True, help="Say what it would take, and stop.")
 @device_option
 @model_options
 @family_options(many=False)
 @click.option("--format", "format_", type=click.Choice(["table", "log", "json", "jsonl", "csv", "md"]), default="table",
               show_default=True, help="How to print; log: a line an epoch, as it is finished.")  # fmt: skip
-def command(targets: tuple[str, ...], format_: str, dry_run: bool, **options: Any) -> int:
+def command(targets: tuple[str, ...], format_: str, dry_run: bool, report: Path | None, **options: Any) -> int:
     """Trains TARGETs on images: variants, presets, or models of your own, at the data's classes.
 
     Each epoch is kept in DIR/results.db, each network in DIR/runs. Whatever ends it, the same command goes on where it
@@ -206,6 +208,8 @@ def command(targets: tuple[str, ...], format_: str, dry_run: bool, **options: An
         done = execute(plan, boarded(watch, plan.out / "tensorboard") if board else watch)
     show_runs(done.runs, format_)
     say(f"kept in {plan.out}: results.db, runs/*/last.safetensors")
+    if report is not None and any(run.epochs for run in done.runs):
+        write_runs_report(plan.out, report)
     if done.interrupted:
         say("interrupted: saved; the same command goes on")
         return INTERRUPTED

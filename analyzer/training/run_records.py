@@ -121,6 +121,11 @@ class RunOutcome:
     epochs: tuple[Epoch, ...]
     error: TrainingError | None = None
 
+    @property
+    def finished(self) -> bool:
+        """Whether every epoch of the recipe is there."""
+        return len(self.epochs) == self.config.recipe.epochs
+
 
 def changes(before: Config, now: Config) -> Iterator[tuple[str, Any, Any]]:
     """What two configurations of one run differ in: field (the recipe's and machine's by their own), before, now."""

@@ -92,6 +92,12 @@ class RunsFile(ResultsFile):
         """Every run with its epochs, in the order in which they began."""
         return [RunOutcome(config, tuple(self.epochs(run))) for run, config in self.configs().items()]
 
+    def holds_runs_alone(self) -> bool:
+        """Whether there are runs, and no rows of a sweep."""
+        with self.told():
+            runs, rows = self._db.execute("SELECT EXISTS (SELECT 1 FROM runs), EXISTS (SELECT 1 FROM rows)").fetchone()
+        return bool(runs and not rows)
+
     def take(self, other: RunsFile, *, newer: bool = False) -> int:
         """Takes over the runs that another file has and this one has not, whole ones; how many. With `newer` also
         what the other file has of runs that this one has.
