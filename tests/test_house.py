@@ -18,6 +18,7 @@ ROOMS = [
     ["errors"],
     ["units", "files", "processes", "shown", "seals", "structs", "git_calls"],
     ["figures"],
+    ["layout"],
     ["architecture"],
     ["measurements"],
     ["records"],

@@ -13,7 +13,6 @@ from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
 from analyzer.cli.completion import figures, words
-from analyzer.cli.layout import figure_cell, signed_cell
 from analyzer.cli.options import (
     NewFile,
     TargetName,
@@ -27,6 +26,7 @@ from analyzer.cli.options import (
 from analyzer.cli.predicted import basis
 from analyzer.errors import UsageError
 from analyzer.figures import FIGURES, Figure, figure_named
+from analyzer.layout import figure_cell, signed_cell
 from analyzer.reading.comparison import LayerChange, compare_records, unlike
 from analyzer.reading.latency import Profile
 from analyzer.reading.profiles import profile_at

@@ -13,7 +13,6 @@ from analyzer import units
 from analyzer.architecture.variant import Variant
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
-from analyzer.cli.layout import figure_cell, percent_cell
 from analyzer.cli.options import (
     TargetName,
     batch_option,
@@ -28,6 +27,7 @@ from analyzer.cli.options import (
 from analyzer.cli.predicted import basis
 from analyzer.errors import UsageError
 from analyzer.figures import FIGURES, known
+from analyzer.layout import figure_cell, percent_cell
 from analyzer.limits import Limit, own_limits
 from analyzer.reading import family
 from analyzer.reading.profiles import profile_at

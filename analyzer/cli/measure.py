@@ -14,7 +14,6 @@ import msgspec
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, say, warn
-from analyzer.cli.layout import ShownCell
 from analyzer.cli.load import warn_of_load
 from analyzer.cli.options import (
     NewFile,
@@ -29,6 +28,7 @@ from analyzer.cli.options import (
 )
 from analyzer.figures import FIGURES
 from analyzer.files import write_text
+from analyzer.layout import ShownCell
 from analyzer.measurements import Conditions, Measurement
 from analyzer.measuring.execution import MeasurePlan, MeasureWatch, execute, execute_memory, plan
 from analyzer.measuring.measure import SINGLES, MemoryMeasurement

@@ -13,8 +13,8 @@ from typing import Any, Self
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import is_exact, say
-from analyzer.cli.layout import ShownCell, figure_cell, layout
 from analyzer.figures import FIGURES, HEADLINE
+from analyzer.layout import ShownCell, figure_cell, layout
 from analyzer.limits import Limit, State, hold_all, state_of
 from analyzer.measuring.exclusive import patience
 from analyzer.records import Record

@@ -15,7 +15,6 @@ from analyzer.architecture.axes import axis
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, is_quiet, say
 from analyzer.cli.completion import figures, measured, words
-from analyzer.cli.layout import figure_cell
 from analyzer.cli.options import Count as CountType
 from analyzer.cli.options import (
     NewFile,
@@ -37,6 +36,7 @@ from analyzer.cli.streams import overwrite, tell
 from analyzer.distribution import NAME
 from analyzer.errors import UsageError
 from analyzer.figures import HEADLINE, LIMITED, Figure
+from analyzer.layout import figure_cell
 from analyzer.limits import Limit
 from analyzer.reading.profiles import profile_at
 from analyzer.records import standings

@@ -14,7 +14,6 @@ import msgspec
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
-from analyzer.cli.layout import figure_cell, percent_cell
 from analyzer.cli.memory import show_memory
 from analyzer.cli.options import (
     NewFile,
@@ -33,6 +32,7 @@ from analyzer.cli.predicted import say_basis, show_predicted
 from analyzer.errors import CountError, UsageError
 from analyzer.figures import FIGURES, LAYERED, SHARED
 from analyzer.files import csv_text
+from analyzer.layout import figure_cell, percent_cell
 from analyzer.reading.family import baseline_or_none
 from analyzer.reading.layers import LayerNode, tree
 from analyzer.reading.peak import DEFAULT, Training

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from analyzer.cli import text
 from analyzer.cli.base import warn
-from analyzer.cli.layout import ShownCell, figure_cell
 from analyzer.cli.progress import SIGNS, time_cell
 from analyzer.figures import FIGURES, HEADLINE, known
+from analyzer.layout import ShownCell, figure_cell
 from analyzer.limits import Judged, Limit, hold_all, state_of
 from analyzer.records import Record, standings
 from analyzer.reporting.judge import judge
