@@ -145,7 +145,8 @@ def _print(records: list[Record], changes: list[list[LayerChange]], by: str, top
 def _print_layers(
     first: Record, other: Record, changes: list[LayerChange], figure: Figure, top: int, format_: str
 ) -> None:
-    text.show(f"\nlayers that carry the difference in {figure.label}: {other.target.shown} minus {first.target.shown}")
+    pair = f"{other.target.shown} minus {first.target.shown}"
+    text.show_words(f"\nlayers that carry the difference in {figure.label}: {pair}")
     carried = [change for change in changes if change.difference]
     rows = [
         [

@@ -147,9 +147,9 @@ def _print(variant: Variant, record: Record, budget: Sequence[Limit], data: dict
     if budget and not data["cheapest"]:
         say("no single change meets the budget: combine some (analyze search)")
     known = standings([FIGURES[name] for name in SHARED], [record])
-    text.show(f"Known: {known}, of every variant here." if format_ == "table" else f"Known: {known}.\n")
+    text.show_words(f"Known: {known}, of every variant here." if format_ == "table" else f"Known: {known}.\n")
     for finding in _findings(variant, record, data["levers"]):
-        text.show(finding)
+        text.show_words(finding)
 
 
 def _said(limit: Limit) -> str:

@@ -296,7 +296,7 @@ def _print_table(finds: Sequence[Find], query: Query, format_: str) -> None:
         text.show(text.markdown(headings, rows))
         return
     text.show_table(headings, rows[:SHOWN])
-    text.show(f"Known: {standings(shown, [find.record for find in finds])}")
+    text.show_words(f"Known: {standings(shown, [find.record for find in finds])}")
     if len(rows) > SHOWN:
         say(f"{len(rows) - SHOWN:,} more: --format jsonl or csv prints all {len(rows):,}")
 

@@ -91,6 +91,8 @@ def command(
     baseline = baseline_or_none(resolved.variant, batch) if isinstance(resolved, FamilyTarget) else None
     if baseline is None and isinstance(resolved, FamilyTarget):
         say(f"note: not compared: DenseNet121 makes no network at {resolved.variant.image} px")
+    if baseline is not None and baseline.target.variant == record.target.variant:
+        baseline = None  # it is the baseline itself
     memory, record = _with_memory(resolved, record, training, seconds) if peak else (None, record)
     if memory is not None and training == DEFAULT:
         peaks = (memory.peak_training_bytes, memory.peak_inference_bytes)
@@ -168,7 +170,7 @@ def _print_witnesses(seen: Sequence[Witness], format_: str) -> None:
         text.show("")
         text.show_table(headings, rows, left=3)
         for reason in reasons:
-            text.show(f"  {reason}")
+            text.show_words(f"  {reason}")
 
 
 def _write_report(
@@ -216,7 +218,7 @@ def _print(record: Record, baseline: Record | None, depth: int, format_: str) ->
         text.show("")
         text.show_table(*totals, left=2)
     if record.predicted is not None:
-        show_predicted(record.predicted, format_)
+        show_predicted(record, format_)
 
 
 def _line(level: int, node: LayerNode, root: LayerNode) -> list[str]:
