@@ -246,5 +246,5 @@ def _dry(plan: TrainPlan) -> int:
     for doubt in doubts_of(ready):
         warn(doubt)
     for sentence in told(ready):
-        text.show(sentence)
+        text.show_words(sentence)
     return 0
