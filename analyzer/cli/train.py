@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,8 +20,9 @@ from analyzer.training.boards import boarded
 from analyzer.training.dividing import Division
 from analyzer.training.execution import doubts_of, dry_run, execute, told
 from analyzer.training.planning import TrainPlan, TrainWatch
-from analyzer.training.recipe import DEFAULT, Amp, OptimizerName, Schedule, recipe
+from analyzer.training.recipe import DEFAULT, Amp, BatchNorm, OptimizerName, Schedule, recipe
 from analyzer.training.run_records import Outcome, outcome_of
+from analyzer.training.together import ToldElsewhereError, is_first
 
 OUTCOME = Outcome()
 
@@ -137,6 +139,13 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     show_default=True,
     help="Mixed precision; --amp alone is bfloat16.",
 )
+@click.option(
+    "--batch-norm",
+    type=click.Choice(get_args(BatchNorm)),
+    default=DEFAULT.batch_norm,
+    show_default=True,
+    help="Under torchrun: over all processes' images, or each over its own.",
+)
 @click.option("--channels-last", is_flag=True, help="In channels_last memory format.")
 @click.option("--compile", is_flag=True, help="Under torch.compile.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [default: torch's own choice]")
@@ -182,6 +191,8 @@ def command(targets: tuple[str, ...], format_: str, dry_run: bool, **options: An
     """
     board = options.pop("tensorboard")
     plan = _plan(targets, options)
+    if not is_first():
+        return _beside(plan, dry_run)
     if dry_run:
         return _dry(plan)
     with TrainingBar(format_) as bar:
@@ -216,6 +227,13 @@ def _plan(targets: tuple[str, ...], options: dict[str, Any]) -> TrainPlan:
     return TrainPlan(
         targets=tuple(resolved), recipe=recipe(said), image=image, division=division, outcome=outcome, **places
     )
+
+
+def _beside(plan: TrainPlan, dry: bool) -> int:
+    """What every process but the first does: its share, without a word. The first one's exit code says how it ended."""
+    with contextlib.suppress(ToldElsewhereError):
+        (dry_run if dry else execute)(plan, TrainWatch())
+    return 0
 
 
 def _dry(plan: TrainPlan) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from analyzer.targets.resolving import Resolved
 from analyzer.training.dividing import Division, Parts, data_digest, divided
 from analyzer.training.recipe import Recipe
 from analyzer.training.run_records import Config, Epoch, Machine, Outcome
+from analyzer.training.together import ALONE, Together, is_first, own_device
 from analyzer.training.trainees import Trainee, trainee_of
 from analyzer.units import GIB
 
@@ -65,29 +66,32 @@ class TrainPlan:
             raise UsageError("nothing to train", where="targets", fix="name a network, such as densenet121")
         if len(set(self.seeds)) < len(self.seeds) or any(not 0 <= seed < 2**63 for seed in self.seeds):
             raise UsageError("seeds are whole numbers from 0, each once", where="--seeds", fix="such as 0,1,2")
-        require_writable(self.out / NAME)
+        if is_first():
+            require_writable(self.out / NAME)
 
 
-def prepare(plan: TrainPlan, watch: TrainWatch) -> list[TrainJob]:
+def prepare(plan: TrainPlan, watch: TrainWatch, together: Together = ALONE) -> list[TrainJob]:
     """The runs of a plan, in order, their data read and divided. Raises UsageError on what can't be trained on."""
     import torch
 
     from analyzer.measuring.environment import pick_device
     from analyzer.training.feeding import Feed
 
-    device = pick_device(plan.device)
+    device = own_device(pick_device(plan.device))
     source = open_source(plan.data)
     trainees = _trainees(plan, source)
-    parts = divided(source, plan.out, plan.division, accept=plan.accept, say=watch.say, warn=watch.warn)
+    parts = together.first(
+        lambda: divided(source, plan.out, plan.division, accept=plan.accept, say=watch.say, warn=watch.warn)
+    )
     sizes = dict.fromkeys((trainee.image, trainee.channels) for trainee in trainees)
-    feeds = {
-        size: Feed(source, *size, workers=plan.workers, cache_bytes=plan.cache_bytes // len(sizes)) for size in sizes
-    }
-    about = _About(data_digest(source, parts), source.classes, Machine(
-        device=device.type, threads=torch.get_num_threads(), torch=str(torch.__version__).partition("+")[0]
+    cache_bytes = plan.cache_bytes // len(sizes) // together.local
+    feeds = {size: Feed(source, *size, workers=plan.workers, cache_bytes=cache_bytes) for size in sizes}
+    about = _About(_digest(source, parts, together), source.classes, device, together, Machine(
+        device=device.type, threads=torch.get_num_threads(), torch=str(torch.__version__).partition("+")[0],
+        processes=together.processes,
     ))  # fmt: skip
     return [
-        _job(plan, about, trainee, part, seed, feeds[trainee.image, trainee.channels], device)
+        _job(plan, about, trainee, part, seed, feeds[trainee.image, trainee.channels])
         for seed in plan.seeds for part in parts for trainee in trainees
     ]  # fmt: skip
 
@@ -98,7 +102,23 @@ class _About:
 
     data: str
     classes: tuple[str, ...]
+    device: torch.device
+    together: Together
     machine: Machine
+
+
+def _digest(source: Source, parts: Sequence[Parts], together: Together) -> str:
+    """The data's, which every process has read itself. Raises UsageError where one reads other images."""
+    each = together.all_of((data_digest(source, parts), source.keys))
+
+    def require_same() -> None:
+        unlike = [rank for rank, read in enumerate(each) if read != each[0]]
+        if unlike:
+            what = f"process {unlike[0]} reads other images than the first"
+            raise UsageError(what, where="--data", fix="give every machine the same files, under the same names")
+
+    together.first(require_same)
+    return each[0][0]
 
 
 def _trainees(plan: TrainPlan, source: Source) -> list[Trainee]:
@@ -115,9 +135,7 @@ def _trainees(plan: TrainPlan, source: Source) -> list[Trainee]:
     return trainees
 
 
-def _job(
-    plan: TrainPlan, about: _About, trainee: Trainee, part: Parts, seed: int, feed: Any, device: torch.device
-) -> TrainJob:
+def _job(plan: TrainPlan, about: _About, trainee: Trainee, part: Parts, seed: int, feed: Any) -> TrainJob:
     from analyzer.training.augmenting import extra_augmentation
     from analyzer.training.trainer import TrainJob
 
@@ -127,11 +145,12 @@ def _job(
         run=run, network=trainee.name, label=trainee.label, image=trainee.image, classes=about.classes,
         data=about.data, split=split.digest, images=(len(split.train), len(split.val), len(split.test)), seed=seed,
         fold=part.fold, recipe=plan.recipe, outcome=plan.outcome,
-        micro=plan.recipe.batch, machine=about.machine,
+        micro=about.together.largest(plan.recipe.batch), machine=about.machine,
     )  # fmt: skip
     _require_trainable(config)
     folder = plan.out / "runs" / run
-    return TrainJob(trainee, config, split, feed, device, folder, plan.best, extra_augmentation(plan.recipe))
+    extra = extra_augmentation(plan.recipe)
+    return TrainJob(trainee, config, split, feed, about.device, folder, about.together, plan.best, extra)
 
 
 def _require_trainable(config: Config) -> None:
@@ -139,3 +158,7 @@ def _require_trainable(config: Config) -> None:
     if train < max(batch, 2):
         fix = f"say --batch {train}, or give more images" if train > 1 else "give more images"
         raise UsageError(f"{train} images to train on are fewer than a batch of {batch}", where=config.run, fix=fix)
+    processes = config.machine.processes
+    if processes > 1 and batch < config.least:
+        what = f"a batch of {batch} is too small for {processes} processes"
+        raise UsageError(what, where="--batch", fix=f"say --batch {config.least} or more, or start fewer processes")
