@@ -56,7 +56,6 @@ class WholeBatchNorm(_BatchNorm):
         if input.dim() < 2:
             raise ValueError(f"expected at least 2 dimensions, not {input.dim()}")
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, input: Tensor) -> Tensor:
         """As torch's, of inputs (N, C, ...)."""
         if not self.training:

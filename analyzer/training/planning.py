@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,13 +81,14 @@ def prepare(plan: TrainPlan, watch: TrainWatch, together: Together = ALONE) -> l
     device = own_device(pick_device(plan.device))
     source = open_source(plan.data)
     trainees = _trainees(plan, source)
+    _same(together, hashlib.sha256("\n".join(source.keys).encode(errors="surrogateescape")).hexdigest())
     parts = together.first(
         lambda: divided(source, plan.out, plan.division, accept=plan.accept, say=watch.say, warn=watch.warn)
     )
     sizes = dict.fromkeys((trainee.image, trainee.channels) for trainee in trainees)
     cache_bytes = plan.cache_bytes // len(sizes) // together.local
     feeds = {size: Feed(source, *size, workers=plan.workers, cache_bytes=cache_bytes) for size in sizes}
-    about = _About(_digest(source, parts, together), source.classes, device, together, Machine(
+    about = _About(_same(together, data_digest(source, parts)), source.classes, device, together, Machine(
         device=device.type, threads=torch.get_num_threads(), torch=str(torch.__version__).partition("+")[0],
         processes=together.processes,
     ))  # fmt: skip
@@ -107,18 +109,18 @@ class _About:
     machine: Machine
 
 
-def _digest(source: Source, parts: Sequence[Parts], together: Together) -> str:
-    """The data's, which every process has read itself. Raises UsageError where one reads other images."""
-    each = together.all_of((data_digest(source, parts), source.keys))
+def _same(together: Together, digest: str) -> str:
+    """What is over the images that each process reads itself. Raises UsageError where one reads others."""
+    each = together.all_of(digest)
 
     def require_same() -> None:
-        unlike = [rank for rank, read in enumerate(each) if read != each[0]]
+        unlike = [rank for rank, read in enumerate(each) if read != digest]
         if unlike:
             what = f"process {unlike[0]} reads other images than the first"
             raise UsageError(what, where="--data", fix="give every machine the same files, under the same names")
 
     together.first(require_same)
-    return each[0][0]
+    return digest
 
 
 def _trainees(plan: TrainPlan, source: Source) -> list[Trainee]:
@@ -158,7 +160,15 @@ def _require_trainable(config: Config) -> None:
     if train < max(batch, 2):
         fix = f"say --batch {train}, or give more images" if train > 1 else "give more images"
         raise UsageError(f"{train} images to train on are fewer than a batch of {batch}", where=config.run, fix=fix)
-    processes = config.machine.processes
-    if processes > 1 and batch < config.least:
-        what = f"a batch of {batch} is too small for {processes} processes"
+    if config.machine.processes > 1:
+        _require_divisible(config)
+
+
+def _require_divisible(config: Config) -> None:
+    recipe, processes = config.recipe, config.machine.processes
+    if recipe.batch < config.least:
+        what = f"a batch of {recipe.batch} is too small for {processes} processes"
         raise UsageError(what, where="--batch", fix=f"say --batch {config.least} or more, or start fewer processes")
+    if recipe.compile and recipe.batch_norm == "sync":
+        what = "batch norm over several processes can't be compiled"
+        raise UsageError(what, where="--compile", fix="leave it out, or say --batch-norm ghost")
