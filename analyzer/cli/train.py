@@ -187,7 +187,8 @@ def command(targets: tuple[str, ...], format_: str, dry_run: bool, **options: An
 
     Each epoch is kept in DIR/results.db, each network in DIR/runs. Whatever ends it, the same command goes on where it
     was; on a CPU, with as many threads, to the same bits. Test accuracy is shown each epoch and chooses nothing.
-    `analyze train compare DIR [A B]` says what two networks' runs show.
+    `analyze train compare DIR [A B]` says what two networks' runs show. Under torchrun (torchrun --nproc-per-node N -m
+    analyzer train ...) N processes share every batch.
     """
     board = options.pop("tensorboard")
     plan = _plan(targets, options)

@@ -95,7 +95,7 @@ class Epoch(Frozen, frozen=True, kw_only=True):
     `log_train_*` are those of a training log: over the epoch's own steps, with moving weights, batch statistics and
     augmentation. `train_*`, `val_*` and `test_*` are of the epoch's last weights in evaluation mode without
     augmentation, None where they were not evaluated. Losses are means in nats, accuracies shares. `cpu_s` and `wall_s`
-    are of the epoch's steps, `evaluation_cpu_s` of its evaluations.
+    are of the epoch's steps, `evaluation_cpu_s` of its evaluations; CPU times of all processes together.
     """
 
     epoch: Some
