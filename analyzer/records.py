@@ -242,14 +242,14 @@ def _standing_of_rows(figure: Figure, rows: Sequence[Record]) -> str:
         return " or ".join(said)
     pairs = [(ends, figure.of(row)) for row in rows if (ends := ends_of(row, figure)) is not None]
     low, high = min((e.low / v - 1 for e, v in pairs), default=0), max((e.high / v - 1 for e, v in pairs), default=0)
-    ends = f"{100 * low:+.1f} to {100 * high:+.1f} %".replace("-", "−") if pairs else ""
+    told = f"{100 * low:+.1f} to {100 * high:+.1f} %".replace("-", "−") if pairs else ""
     if figure.standing == "predicted":
         errors = dict.fromkeys(f"{100 * row.predicted.mean_error:.1f}" for row in rows if row.predicted)
-        return f"predicted ±{' or '.join(errors)} %" + (f" (90 %: {ends})" if ends else "")
+        return f"predicted ±{' or '.join(errors)} %" + (f" (90 %: {told})" if told else "")
     counts = sorted(row.measured.processes for row in rows if row.measured)
     span = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
     indicative = any(row.measured and row.measured.caution for row in rows)
-    what = f"{ends} at the widest, " if ends else ""
+    what = f"{told} at the widest, " if told else ""
     many = "process" if span == "1" else "processes"
     return f"measured ({what}{span} {many}{' ⚠ indicative only' if indicative else ''})"
 

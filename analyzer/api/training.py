@@ -112,9 +112,8 @@ def train(
     amp, channels_last, compile, train_accuracy_every, batch_norm. `outcome` declares what counts in `Runs.compare`:
     epoch (last or validation) and margin (a share). Called again with the same `out` it goes on where it was; on a
     CPU with as many threads the result has the same bits as an unbroken run's. Under torchrun the processes share every
-    batch, the first alone writes and speaks. `jobs` runs are
-    trained at once, each by a process, or with `executor="ray"` as many as a cluster (at `address`) has cores or GPUs;
-    `out` and `data` then lie where every node sees them.
+    batch, the first alone writes and speaks. `jobs` runs are trained at once, each by a process, or with
+    `executor="ray"` as many as a cluster (at `address`) has cores or GPUs: `out` and `data` where every node sees them.
 
     Raises UsageError on data, options or an `out` that can't be; KeyboardInterrupt once all is saved.
     """

@@ -20,7 +20,7 @@ from analyzer.targets.resolving import Resolved
 from analyzer.training.dividing import Division, Parts, data_digest, divided
 from analyzer.training.recipe import Recipe
 from analyzer.training.run_records import Config, Epoch, Machine, Outcome
-from analyzer.training.together import ALONE, Together, is_first, own_device
+from analyzer.training.together import ALONE, Together, is_first, launched, own_device
 from analyzer.training.trainees import Trainee, trainee_of
 from analyzer.units import GIB
 

@@ -245,7 +245,7 @@ def gathered(path: Path, jobs: Iterable[TrainJob]) -> None:
         return
     with contextlib.closing(RunsFile(path, create=True)) as runs:
         for each in kept:
-            with contextlib.closing(RunsFile(each)) as own:
-                runs.take(own, newer=True)
+            with contextlib.closing(RunsFile(each)) as theirs:
+                runs.take(theirs, newer=True)
             for suffix in ("", "-wal", "-shm"):
                 each.with_name(each.name + suffix).unlink(missing_ok=True)
