@@ -185,7 +185,7 @@ def _fix(what: str, path: str) -> str:
     if "missing required field" in what:
         return "add it"
     key = path.rstrip("`").rpartition(".")[2]
-    return _FIXES.get(key, 'numbers are whole, or text such as "8M"; see the README')
+    return _FIXES.get(key, 'numbers are whole, or text such as "8M"; see the documentation of budgets')
 
 
 _CHILDREN: dict[str, Any] = {"models": Model, "budgets": Budget, "groups": {"": Budget}, "waivers": [Waiver]}

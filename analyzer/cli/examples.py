@@ -32,7 +32,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "search": (
         ("the most capable networks that cost no more than DenseNet121",
          "search --growth 4:64 --compression 0.25:1:0.05 --under densenet121"),
-        ("the smallest of them", "search --growth 4:64 --minimize params,macs --min-depth 40"),
+        ("the smallest of them", "search --growth 4:64 --minimize params,macs --min-depth 30"),
         ("what this machine runs fastest (measured)",
          "search --growth 8:64:8 --maximize conv_activations --objective measured_latency_s --trials 20"),
     ),
