@@ -15,7 +15,7 @@ import msgspec
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, VariantError
 from analyzer.figures import FIGURES, Figure
-from analyzer.measurements import Measurement, PredictedLatency
+from analyzer.measurements import Measurement, PredictedLatency, TrainedFigures
 from analyzer.seals import DamagedRowError, decoded, line, unsealed
 from analyzer.structs import Frozen, Some, Whole
 
@@ -82,6 +82,7 @@ RemarkKind = Literal[
     "mode",
     "no-input",
     "not-measured",
+    "not-trained",
     "note",
     "one-path",
     "peak",
@@ -92,8 +93,8 @@ RemarkKind = Literal[
     "varies",
 ]
 """What a remark is about, in this order: a figure's convention; evaluation or training mode; no input was given; a row
-that was not measured; a row of schema 1 that did not say; one path of several; a peak; kernels written out; parameters
-that are not registered; what could not be seen; no training mode; a figure that varies."""
+that was not measured, or not trained; a row of schema 1 that did not say; one path of several; a peak; kernels written
+out; parameters that are not registered; what could not be seen; no training mode; a figure that varies."""
 
 
 class Remark(Frozen, frozen=True, kw_only=True):
@@ -143,6 +144,7 @@ class Record(Frozen, frozen=True, kw_only=True):
     remarks: tuple[Remark, ...] = ()
     predicted: PredictedLatency | None = None
     measured: Measurement | None = None
+    trained: TrainedFigures | None = None
     error: Failure | None = None
 
     @property
@@ -182,8 +184,9 @@ class Record(Frozen, frozen=True, kw_only=True):
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready data, with the remarks' sentences as `notes` too."""
         data: dict[str, Any] = msgspec.to_builtins(self)
-        if data["work"] is None:
-            del data["work"]
+        for name in ("work", "trained"):
+            if data[name] is None:
+                del data[name]
         return {**data, "notes": list(self.notes)}
 
     def _repr_html_(self) -> str:
@@ -202,11 +205,17 @@ def standing_of(record: Record, figure: Figure) -> str:
         return "at least" if record.uncounted and figure.measure in ("macs", "flops") else "exact"
     if figure.standing == "predicted" and record.predicted is not None:
         return f"predicted ±{100 * record.predicted.mean_error:.1f} %"
+    if _is_trained(figure) and record.trained is not None:
+        return f"measured ({record.trained.spread(figure.name)})"
     made = record.measured
     if figure.standing == "measured" and made is not None:
         spread = made.spread if figure.unit == "ratio" else made.counted
         return f"measured ({spread}{' ⚠ indicative only' if made.caution else ''})"
     return figure.standing
+
+
+def _is_trained(figure: Figure) -> bool:
+    return figure.path.startswith("trained.")
 
 
 def standings(figures: Iterable[Figure], rows: Iterable[Record]) -> str:
@@ -223,6 +232,8 @@ def _standing_of_rows(figure: Figure, rows: Sequence[Record]) -> str:
     said = dict.fromkeys(standing_of(row, figure) for row in rows)
     if figure.standing != "measured":
         return " or ".join(said)
+    if _is_trained(figure):
+        return f"measured ({' or '.join(dict.fromkeys(row.trained.counted for row in rows if row.trained))})"
     counts = sorted(row.measured.processes for row in rows if row.measured)
     span = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
     indicative = any(row.measured and row.measured.caution for row in rows)

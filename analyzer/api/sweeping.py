@@ -14,7 +14,8 @@ from analyzer.limits import at_most
 from analyzer.reading.profiles import profile_at
 from analyzer.records import Record
 from analyzer.space.grid import Grid, Listed
-from analyzer.sweeping.run import Measure, SweepFiles, pareto_names, plan
+from analyzer.sweeping.choosing import pareto_names
+from analyzer.sweeping.run import Measure, SweepFiles, plan
 from analyzer.targets.resolving import named
 
 if TYPE_CHECKING:

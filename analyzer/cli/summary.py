@@ -12,7 +12,7 @@ from analyzer.figures import FIGURES, HEADLINE, known
 from analyzer.limits import Judged, Limit, hold_all, state_of
 from analyzer.records import Record, standings
 from analyzer.reporting.judge import judge
-from analyzer.sweeping.run import subject_of
+from analyzer.sweeping.choosing import subject_of
 
 BEST = 10
 CAPACITY = FIGURES["conv_activations"]

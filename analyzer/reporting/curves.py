@@ -19,6 +19,8 @@ COLOURS = 6
 """Strokes that the page's style tells apart; further ones are dashed."""
 DOTTED = 30
 """Places up to which a curve's are dots that say their values."""
+NAMED = 14
+"""Points up to which each has its name; of more, those that no cheaper one is as accurate as."""
 APART = 16.0
 """Between two labels, so that neither covers the other."""
 
@@ -150,10 +152,29 @@ def against_cost(points: Sequence[Priced], title: str, across: str, limit: tuple
         parts.append(
             text(at - 6, HEIGHT - BOTTOM - 8, _clip(f"limit: {limit[1].source}", 30), text_anchor="end", class_="muted")
         )
-    labels = spread([y(point.accuracy.value) for point in known], APART, TOP + 4, HEIGHT - BOTTOM)
-    for i, (point, label) in enumerate(zip(known, labels, strict=True)):
+    named = known if len(known) <= NAMED else _unbeaten(known)[:NAMED]
+    parts += [
+        el("circle", _told(point), cx=x(point.cost), cy=y(point.accuracy.value), r=4, class_="spot s5")
+        for point in known
+        if point not in named
+    ]
+    labels = spread([y(point.accuracy.value) for point in named], APART, TOP + 4, HEIGHT - BOTTOM)
+    for i, (point, label) in enumerate(zip(named, labels, strict=True)):
         parts += _priced(point, stroke(i), (x(point.cost), label), y)
     return drawing(HEIGHT, title, parts)
+
+
+def _unbeaten(points: Sequence[Priced]) -> list[Priced]:
+    """Those that no cheaper one is as accurate as, the cheapest first."""
+    best: list[Priced] = []
+    for point in sorted(points, key=lambda point: (point.cost, -point.accuracy.value)):
+        if not best or point.accuracy.value > best[-1].accuracy.value:
+            best.append(point)
+    return best
+
+
+def _told(point: Priced) -> Markup:
+    return el("title", f"{point.label}: {share(point.accuracy)}")
 
 
 def _priced(point: Priced, classes: str, place: tuple[float, float], y: LinearScale) -> Iterator[Markup]:
@@ -161,7 +182,5 @@ def _priced(point: Priced, classes: str, place: tuple[float, float], y: LinearSc
     yield line(px + 7, y(one.value), WIDTH - RIGHT + 10, end, class_="link")
     if one.low is not None and one.high is not None:
         yield line(px, y(max(one.low, 0.0)), px, y(min(one.high, 100.0)), class_=f"curve {classes}")
-    yield el(
-        "circle", el("title", f"{point.label}: {share(one)}"), cx=px, cy=y(one.value), r=5, class_=f"spot {classes}"
-    )
+    yield el("circle", _told(point), cx=px, cy=y(one.value), r=5, class_=f"spot {classes}")
     yield text(WIDTH - RIGHT + 14, end + 4, f"{_short(point.label)} {one.value:.1f}", class_=f"label {classes}")
