@@ -99,8 +99,7 @@ def train(
     split_seed: int = 0, split: str | Path | None = None, allow_leaks: bool = False, inputs: Sequence[str] = (),
     kwargs: Mapping[str, Any] | None = None, device: str = "auto", threads: int | None = None, workers: int = 0,
     jobs: int = 1, executor: str = "processes", address: str | None = None, best: bool = False,
-    outcome: Mapping[str, Any] | None = None, accept: bool = False,
-    quiet: bool = False, **training: Any,
+    outcome: Mapping[str, Any] | None = None, accept: bool = False, quiet: bool = False, **training: Any,
 ) -> Runs:  # fmt: skip
     """Trains networks on images, each from each seed (and on each fold), and keeps every epoch in `out`.
 

@@ -12,7 +12,7 @@ import numpy as np
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.structs import Frozen
 from analyzer.training.run_records import Config, Epoch, RunOutcome
-from analyzer.training.statistics import Estimate, over_images, over_seeds, pairs_needed
+from analyzer.training.statistics import Estimate, drawn_images, over_images, over_seeds, pairs_needed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -142,12 +142,13 @@ def _accuracy(runs: RunsFile, pairs: Sequence[Pair], margin: float) -> JudgedDif
             raise UsageError("were not tested", where=f"{a.config.run}, {b.config.run}", fix="train with a test split")
         differences.append(100 * ((epochs[0].test_accuracy or 0) - (epochs[1].test_accuracy or 0)))
         seen = [_right(runs, outcome.config, epoch) for outcome, epoch in zip((a, b), epochs, strict=True)]
-        if all(each is not None for each in seen):
+        if seen[0] is not None and seen[1] is not None:
             right.append((seen[0], seen[1]))
             groups.append(splits.setdefault(a.config.split, len(splits)))
     estimates = [over_seeds(differences)]
     if len(right) == len(pairs):
-        estimates += [over_images(right, groups), over_images(right, groups, seeds=True)]  # type: ignore[arg-type]
+        drawn = drawn_images(right, groups)
+        estimates += [over_images(drawn, seeds=seeds) for seeds in (False, True)]
     return _judged("test accuracy", tuple(estimates), margin)
 
 

@@ -23,11 +23,11 @@ from analyzer.processes import Asked, finishing
 from analyzer.storing.results_file import NAME
 from analyzer.structs import Frozen
 from analyzer.targets.resolving import FamilyTarget
-from analyzer.training.planning import TrainPlan, TrainWatch
 from analyzer.training.run_records import Config, Epoch, RunOutcome
 from analyzer.training.runs_file import RunsFile
 
 if TYPE_CHECKING:
+    from analyzer.training.planning import TrainPlan, TrainWatch
     from analyzer.training.trainer import TrainJob
 
 LOCK, TOLD, STOP = ".training.lock", "told.jsonl", ".stop"
@@ -67,6 +67,8 @@ class Telling(Frozen, frozen=True, kw_only=True):
 @contextlib.contextmanager
 def telling(folder: Path) -> Iterator[TrainWatch]:
     """A watch that writes what it is told to the run's folder, a line each."""
+    from analyzer.training.planning import TrainWatch
+
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / TOLD).open("wb") as file:
 
