@@ -10,7 +10,7 @@ from markupsafe import Markup
 from analyzer.figures import FIGURES
 from analyzer.limits import Limit
 from analyzer.records import Record
-from analyzer.reporting.curves import Priced, against_cost
+from analyzer.reporting.curves import Priced, against_cost, told_apart
 from analyzer.training.statistics import Estimate
 from analyzer.units import MIB
 
@@ -49,16 +49,28 @@ def plots_of(bought: Sequence[Bought], limits: Sequence[Limit]) -> Titled:
     """A plot a cost that is known, the limits drawn; then against CPU-seconds of training."""
     found = []
     for figure, unit, words in COSTS:
-        priced = [
-            Priced(one.label, value / unit, one.accuracy)
-            for one in bought
-            if one.costs is not None and (value := figure.of(one.costs)) is not None
-        ]
+        costs = [None if one.costs is None else figure.of(one.costs) for one in bought]
         limit = next(((one.bound / unit, one) for one in limits if one.figure == figure.name), None)
         batch = f" at batch {bought[0].costs.batch}" if figure.batched and bought and bought[0].costs else ""
-        plot = against_cost(priced, f"Test accuracy against {figure.label}", f"{figure.label}{batch}{words}", limit)
-        if plot is not None:
-            found.append((f"Against {figure.label}", plot))
-    trained = [Priced(one.label, one.cpu_s, one.accuracy) for one in bought]
-    plot = against_cost(trained, "Test accuracy against CPU-seconds of training", "CPU-s of training, a run", None)
-    return found if plot is None else [*found, ("Against CPU-seconds of training", plot)]
+        across = f"{figure.label}{batch}{words}"
+        shown = [None if cost is None else cost / unit for cost in costs]
+        found.append((f"Against {figure.label}", _plot(bought, shown, f"against {figure.label}", across, limit)))
+    trained = _plot(bought, [one.cpu_s for one in bought], TRAINING, "CPU-s of training, a run", None)
+    found.append((TRAINING[:1].upper() + TRAINING[1:], trained))
+    return [(title, plot) for title, plot in found if plot is not None]
+
+
+TRAINING = "against CPU-seconds of training"
+
+
+def _plot(
+    bought: Sequence[Bought], costs: Sequence[float | None], against: str, across: str,
+    limit: tuple[float, Limit] | None,
+) -> Markup | None:  # fmt: skip
+    names = told_apart([one.label for one in bought])
+    priced = [
+        Priced(one.label, name, place, cost, one.accuracy)
+        for place, (one, name, cost) in enumerate(zip(bought, names, costs, strict=True))
+        if cost is not None
+    ]
+    return against_cost(priced, f"Test accuracy {against}", across, limit)
