@@ -15,7 +15,7 @@ import msgspec
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, VariantError
 from analyzer.figures import FIGURES, Figure
-from analyzer.measurements import Ends, Measurement, PredictedLatency
+from analyzer.measurements import Ends, Measurement, PredictedLatency, TrainedFigures
 from analyzer.seals import DamagedRowError, decoded, line, unsealed
 from analyzer.structs import Frozen, Some, Whole
 
@@ -82,6 +82,7 @@ RemarkKind = Literal[
     "mode",
     "no-input",
     "not-measured",
+    "not-trained",
     "note",
     "one-path",
     "peak",
@@ -92,8 +93,8 @@ RemarkKind = Literal[
     "varies",
 ]
 """What a remark is about, in this order: a figure's convention; evaluation or training mode; no input was given; a row
-that was not measured; a row of schema 1 that did not say; one path of several; a peak; kernels written out; parameters
-that are not registered; what could not be seen; no training mode; a figure that varies."""
+that was not measured, or not trained; a row of schema 1 that did not say; one path of several; a peak; kernels written
+out; parameters that are not registered; what could not be seen; no training mode; a figure that varies."""
 
 
 class Remark(Frozen, frozen=True, kw_only=True):
@@ -143,6 +144,7 @@ class Record(Frozen, frozen=True, kw_only=True):
     remarks: tuple[Remark, ...] = ()
     predicted: PredictedLatency | None = None
     measured: Measurement | None = None
+    trained: TrainedFigures | None = None
     error: Failure | None = None
 
     @property
@@ -182,8 +184,9 @@ class Record(Frozen, frozen=True, kw_only=True):
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready data, with the remarks' sentences as `notes` too."""
         data: dict[str, Any] = msgspec.to_builtins(self)
-        if data["work"] is None:
-            del data["work"]
+        for name in ("work", "trained"):
+            if data[name] is None:
+                del data[name]
         return {**data, "notes": list(self.notes)}
 
     def _repr_html_(self) -> str:
@@ -204,11 +207,17 @@ def standing_of(record: Record, figure: Figure) -> str:
     if figure.standing == "predicted" and record.predicted is not None:
         band = f" (90 %: {figure.ends(ends.low, ends.high)})" if ends else ""
         return f"predicted ±{100 * record.predicted.mean_error:.1f} %{band}"
+    if _is_trained(figure) and record.trained is not None:
+        return f"measured ({record.trained.spread(figure.name)})"
     made = record.measured
     if figure.standing == "measured" and made is not None:
         told = made.within(figure.ends(ends.low, ends.high), interval=ends.interval) if ends else made.few
         return f"measured ({told})"
     return figure.standing
+
+
+def _is_trained(figure: Figure) -> bool:
+    return figure.path.startswith("trained.")
 
 
 def ends_of(record: Record, figure: Figure) -> Ends | None:
@@ -220,6 +229,8 @@ def ends_of(record: Record, figure: Figure) -> Ends | None:
             return Ends(batch / high, batch / low, True)
         each = 1e9 / batch if figure.unit == "nanoseconds" else 1
         return Ends(each * low, each * high, True)
+    if _is_trained(figure):
+        return None
     if figure.standing == "measured" and measured is not None and figure.unit != "bytes":
         return measured.ends("ratio" if figure.unit == "ratio" else "rate" if figure.unit == "rate" else "seconds")
     return None
@@ -240,6 +251,8 @@ def _standing_of_rows(figure: Figure, rows: Sequence[Record]) -> str:
     said = dict.fromkeys(standing_of(row, figure) for row in rows)
     if len(said) == 1 or figure.static:
         return " or ".join(said)
+    if _is_trained(figure):
+        return f"measured ({' or '.join(dict.fromkeys(row.trained.counted for row in rows if row.trained))})"
     pairs = [(ends, figure.of(row)) for row in rows if (ends := ends_of(row, figure)) is not None]
     low, high = min((e.low / v - 1 for e, v in pairs), default=0), max((e.high / v - 1 for e, v in pairs), default=0)
     told = f"{100 * low:+.1f} to {100 * high:+.1f} %".replace("-", "−") if pairs else ""

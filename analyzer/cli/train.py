@@ -20,6 +20,7 @@ from analyzer.cli.options import (
     family_values,
     model_options,
 )
+from analyzer.cli.training_options import seeds_of
 from analyzer.cli.training_output import show_runs, write_runs_report
 from analyzer.cli.training_progress import TrainingBar
 from analyzer.errors import UsageError
@@ -52,13 +53,6 @@ class Train(Verb):
 
 def _words(value: str) -> tuple[str, ...]:
     return tuple(word for word in value.replace(" ", "").split(",") if word and word != "none")
-
-
-def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
-    parts = value.replace(" ", "").split(",")
-    if not all(part.isdecimal() and len(part) < 19 for part in parts):
-        raise UsageError(f"{value!r} is no list of seeds", where="--seeds", fix="whole numbers from 0: --seeds 0,1,2")
-    return tuple(map(int, parts))
 
 
 @click.command("train", cls=Train)
@@ -111,7 +105,7 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
 @click.option(
     "--momentum", type=float, default=DEFAULT.momentum, show_default=True, metavar="M", help="Of sgd (Nesterov's)."
 )
-@click.option("--seeds", callback=_seeds, default="0", show_default=True, metavar="N,N", help="A run from each.")
+@click.option("--seeds", callback=seeds_of, default="0", show_default=True, metavar="N,N", help="A run from each.")
 @click.option("--folds", type=int, metavar="K", help="Cross-validation: K runs a seed, each part tests once.")
 @shares_option
 @click.option(

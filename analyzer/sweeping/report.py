@@ -20,9 +20,9 @@ from analyzer.reporting.against import compare_reports
 from analyzer.reporting.data import ReportData, TimelineStep, now, timeline_of
 from analyzer.reporting.page import read_report
 from analyzer.storing.results_file import NAME
+from analyzer.sweeping.choosing import pareto_names, subject_of
 from analyzer.sweeping.database import Database
 from analyzer.sweeping.kept import limits_of_run
-from analyzer.sweeping.run import pareto_names, subject_of
 from analyzer.sweeping.store import read_jsonl
 
 
