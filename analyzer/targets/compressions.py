@@ -27,8 +27,8 @@ class CompressionRecord(Frozen, frozen=True, kw_only=True):
     """What was done, from what.
 
     `source_digest` is over the source's tensors; `before`, `after` and `limits` are figures by name. `epochs` are all
-    that its weights were trained, the source's own (`source_epochs`; None: not known) included. `left` says which layers
-    could not be pruned, and why. `variant` names the result where it is one of the family.
+    that its weights were trained, the source's own (`source_epochs`; None: not known) included. `left` says which
+    layers could not be pruned, and why. `variant` names the result where it is one of the family.
     """
 
     source: str
