@@ -13,6 +13,7 @@ Verb = Literal["prune", "svd", "inherit", "finetune", "distill", "scratch", "rec
 VERBS: tuple[Verb, ...] = get_args(Verb)
 DEFAULT = "prune l2 global"
 CRITERIA, SCOPES, HINTS = ("random", "l1", "l2", "bn", "taylor"), ("local", "global"), ("logits", "features")
+FORMS = ("lowrank",)
 MOST_EPOCHS = 100_000
 _HOW = "such as: prune l2 global, finetune 5, recalibrate"
 
@@ -40,7 +41,7 @@ class PlanStep:
     @property
     def aims(self) -> bool:
         """Whether it goes towards the budget."""
-        return self.verb in ("prune", "svd") or (self.verb == "inherit" and self.target is None)
+        return self.verb == "prune" or (self.verb == "svd" and not self.words) or self == PlanStep("inherit")
 
     @property
     def needs_images(self) -> bool:
@@ -80,8 +81,10 @@ def _pruning(verb: Verb, words: list[str]) -> PlanStep:
 
 def _ranks(verb: Verb, words: list[str]) -> PlanStep:
     share, words = _share(words)
-    _require_known(verb, words, (), 0)
-    return PlanStep(verb, share=share)
+    _require_known(verb, words, FORMS, len(words))
+    if words and share != 1:
+        raise UsageError("lowrank is one network, and no share of the way", where="--plan", fix="leave one out")
+    return PlanStep(verb, tuple(words), share)
 
 
 def _training(verb: Verb, words: list[str]) -> PlanStep:

@@ -12,9 +12,13 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from analyzer.building.modules import build
+from analyzer.building.surgery import operate
 from analyzer.compressing.pictures import Pictures
+from analyzer.compressing.planning import State
 from analyzer.errors import UsageError
 from analyzer.files import temporary_folder
+from analyzer.training import keyed
 from analyzer.training.run_records import Config, Epoch
 from analyzer.training.trainees import Trainee
 from analyzer.training.trainer import Trainer, TrainerWatch, TrainJob
@@ -39,6 +43,24 @@ def recalibrate(model: nn.Module, pictures: Pictures) -> int:
         norm.momentum = momentum
     model.eval()
     return len(norms)
+
+
+def drawn_anew(state: State) -> nn.Module:
+    """The same network, its weights drawn from the plan's seed as its source's were; of one's own model by the layers'
+    own way.
+    """
+    seed = state.plan.seed
+    if state.variant is not None:
+        return build(state.variant, seed=seed).eval()
+    if state.plan.original.parent is not None:
+        return operate(build(state.plan.original.parent, seed=seed), state.done).eval()
+    made = copy.deepcopy(state.model)
+    with keyed.seeded(keyed.MODEL, seed):
+        for module in made.modules():
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()
+    return made.eval()
 
 
 @dataclass(frozen=True)

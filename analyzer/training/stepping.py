@@ -50,13 +50,17 @@ class Stepper:
         for part, target in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
             with autocast(self.recipe, self.device):
                 logits = logits_of(self.model(part), self.classes)
-            share = F.cross_entropy(logits.float(), target, weight=self.weights, reduction="sum") / whole
+            share = self.summed_loss(part, logits.float(), target) / whole
             self.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
             loss += share.detach()
             right += (logits.detach().argmax(1) == target).sum()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss, right
+
+    def summed_loss(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        """What images add to the loss: their cross-entropies, each by its class's weight."""
+        return F.cross_entropy(logits, labels, weight=self.weights, reduction="sum")
 
 
 def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:

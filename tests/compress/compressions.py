@@ -35,7 +35,7 @@ def network(variant: Variant, seed: int = 0, dtype: torch.dtype = torch.float64)
 class Mixed(nn.Module):
     """Outside the family: concatenation, a grouped and a depthwise convolution, an addition, two linear layers."""
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(self, width: int = 16, classes: int = 3) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU())
         self.left, self.right = nn.Conv2d(width, 8, 1), nn.Conv2d(width, 12, 3, padding=1)
@@ -46,7 +46,7 @@ class Mixed(nn.Module):
         )  # fmt: skip
         self.back = nn.Conv2d(24, 20, 1)
         self.pool = nn.AdaptiveAvgPool2d(2)
-        self.hidden, self.head = nn.Linear(80, 10), nn.Linear(10, 3)
+        self.hidden, self.head = nn.Linear(80, 10), nn.Linear(10, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.stem(x)
