@@ -213,7 +213,8 @@ def _energies(weight: Tensor) -> Tensor:
 def _directions(weight: Tensor, side: int) -> Tensor:
     """Eigenvectors of the kernel unfolded along a side, the strongest first, as columns."""
     unfolded = weight.transpose(0, side).flatten(1)
-    return torch.linalg.eigh(unfolded @ unfolded.T).eigenvectors.flip(1)
+    vectors: Tensor = torch.linalg.eigh(unfolded @ unfolded.T).eigenvectors
+    return vectors.flip(1)
 
 
 # -- where the budget goes -------------------------------------------------------------------------------------

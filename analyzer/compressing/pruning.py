@@ -12,7 +12,7 @@ from torch import nn
 
 from analyzer.building.surgery import cut_channels, width_of
 from analyzer.channel_maps import ChannelMap
-from analyzer.compressing.coupling import Indices, Prunable, coupled, on_meta
+from analyzer.compressing.coupling import Coupled, Indices, Prunable, coupled, on_meta
 from analyzer.compressing.criteria import Criterion, Scores, scores_of
 from analyzer.compressing.oracle import Verified, verified
 from analyzer.compressing.sizes import Counter, within
@@ -95,7 +95,8 @@ def _made(model: nn.Module, cuts: ChannelMap) -> nn.Module:
 
 def _ranked(model: nn.Module, prunable: Prunable, wish: PruneWish) -> _Ranking:
     """Every unit that can go. Raises UsageError where there is none."""
-    left, groups = dict(prunable.left), []
+    left = dict(prunable.left)
+    groups: list[Coupled] = []
     keys: list[tuple[float, int, int]] = []
     for group in prunable.groups:
         scores = scores_of(model, len(groups), group, wish.criterion, wish.seed)

@@ -192,3 +192,33 @@ def test_a_map_of_another_network_is_refused(tmp_path: Path) -> None:
     wrong.save(tmp_path / "wrong.safetensors")
     with pytest.raises(UsageError, match="its map cuts 5 outputs of features"):
         original_of(str(tmp_path / "wrong.safetensors"))
+
+
+# -- what was cut ------------------------------------------------------------------------------------------------
+
+
+def test_the_map_says_what_was_cut_and_from_where(tmp_path: Path) -> None:
+    """Row by row what the checkpoint's tensors are, and of the source's the very channels."""
+    source = original_of(TINY.name).model
+    made = an.compress(TINY, BUDGET, quiet=True)
+    made.save(tmp_path / "small.safetensors")
+    done = run_here("show", "small.safetensors", "--map", "--format", "json", cwd=tmp_path)
+    said = json.loads(done.stdout)
+    kept = said["steps"][0]["channels"]["features.conv0"]["outputs"]
+    assert kept["width"] == 8
+    assert torch.equal(source.features.conv0.weight[kept["kept"]], made.model.features.conv0.weight)
+    assert said["parent"]["init"] == 8
+    assert said["record"]["plan"] == "prune l2 global"
+    done = run_here("show", "small.safetensors", "--map", "--format", "csv", cwd=tmp_path)
+    rows = [line.split(",") for line in done.stdout.splitlines()]
+    assert rows[0][:2] == ["layer", "outputs kept"]
+    row = next(row for row in rows if row[0] == "features.conv0")
+    assert row[1] == f"{len(kept['kept'])} of 8"
+    assert "not pruned: classifier" in done.stderr
+
+
+@pytest.mark.parametrize("target", ["article", "runs.db"])
+def test_what_was_never_compressed_has_no_map(target: str, tmp_path: Path) -> None:
+    done = run_here("show", target, "--map", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "compressed checkpoint" in done.stderr
