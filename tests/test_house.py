@@ -19,7 +19,7 @@ ROOMS = [
     ["units", "files", "processes", "shown", "seals", "structs", "git_calls"],
     ["figures"],
     ["architecture"],
-    ["measurements"],
+    ["measurements", "channel_maps"],
     ["records"],
     ["limits", "layout"],
     ["reading"],
@@ -32,6 +32,7 @@ ROOMS = [
     ["storing"],
     ["executors"],
     ["training"],
+    ["compressing"],
     ["reporting"],
     ["sweeping", "searching", "budget"],
     ["api", "pytest_plugin"],
@@ -40,8 +41,9 @@ ROOMS = [
 ]
 """From top to bottom; a file may import from rooms above its own and from its own."""
 LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names}
-HEAVY = {"torch", "pandas", "plotly", "fvcore", "torchinfo", "ray", "optuna", "pyarrow", "PIL", "scipy", "safetensors"}
-HEAVY_ROOMS = {"building", "tracing", "measuring", "training"}
+HEAVY = {"torch", "pandas", "plotly", "fvcore", "torchinfo", "ray", "optuna", "pyarrow", "PIL", "scipy", "safetensors",
+         "torch_pruning"}  # fmt: skip
+HEAVY_ROOMS = {"building", "tracing", "measuring", "training", "compressing"}
 """The rooms whose files may import torch when they are imported; all others start at once."""
 LIGHT = [path for path in FILES if path.relative_to(PACKAGE).parts[0].removesuffix(".py") not in HEAVY_ROOMS]
 

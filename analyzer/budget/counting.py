@@ -49,8 +49,9 @@ def resolved(model: Model, root: Path) -> Resolved:
     if model.target is not None and model.target.endswith(SUFFIX) and ":" not in model.target:
         contained(root, model.target, f"target {model.target}")
         checkpoint = resolve(str(root / model.target))
-        assert isinstance(checkpoint, FamilyTarget)
-        return replace(checkpoint, label=model.target)
+        if isinstance(checkpoint, FamilyTarget):
+            return replace(checkpoint, label=model.target)
+        return replace(checkpoint, name=model.target)
     if model.target is None or ":" not in model.target:
         options = {axis(name).field: axis(name).one(_text(name, value)) for name, value in model.variant.items()}
         return resolve(model.target, options)

@@ -81,6 +81,13 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("several", "predict runs/runs/article/last.safetensors a.jpg b.jpg"),
         ("as JSON, for a program", "predict runs/runs/article/last.safetensors photo.jpg --format json"),
     ),
+    "compress": (
+        ("the half of a network's params, the least important channels gone",
+         "compress runs/runs/RUN/last.safetensors --max-params 3.5M --out small.safetensors"),
+        ("no larger than DenseNet121, trained on after it", "compress runs/runs/RUN/last.safetensors "
+         "--under densenet121 --plan 'prune l2 global, finetune 5, recalibrate' --data images/"),
+        ("a model of your own", "compress models.py:Net@weights.pt --input 1,3,224,224 --max-macs 1G"),
+    ),
     "results list": (
         ("every database below reports", "results list"),
         ("the rows of one", "results list reports/two"),

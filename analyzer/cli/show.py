@@ -14,6 +14,7 @@ import msgspec
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
+from analyzer.cli.channel_map import show_map
 from analyzer.cli.memory import show_memory
 from analyzer.cli.options import (
     NewFile,
@@ -68,6 +69,7 @@ ALWAYS = ("macs", "saved_bytes")
 @click.option("--peak", is_flag=True, help="Peak memory as these say, where it stands, and what is alive then:")
 @training_options
 @timeout_option
+@click.option("--map", "of_map", is_flag=True, help="Of a compressed checkpoint: what was cut, and from where.")
 @click.option("--strict", is_flag=True, help="An operator that can't be counted is an error (exit 3).")
 @format_option("table", "json", "csv", "md")
 def command(
@@ -79,6 +81,9 @@ def command(
     Options of the family override a preset's; without TARGET they alone say the variant. Counting a model of your
     own runs its code.
     """
+    if options.pop("of_map"):
+        show_map(target, format_)
+        return
     profile = profile_at(options.pop("on"), options["batch"])
     batch, backward, strict = options.pop("batch") or 1, options.pop("backward"), options.pop("strict")
     peak, training = options.pop("peak"), training_of(options)

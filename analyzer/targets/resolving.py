@@ -41,7 +41,8 @@ class ModuleTarget:
     """Any other model: where it comes from, how it is called, and its inputs (none: they were not given).
 
     `dtype` is what its floating-point parameters and buffers are cast to; None leaves them as they are made. `path` are
-    folders to import from besides its own, the current one and its src. `weights` is a checkpoint of it.
+    folders to import from besides its own, the current one and its src. `weights` is a checkpoint of it; where that is
+    the `location` too, the network is made from the variant and the map that it has.
     """
 
     name: str
@@ -112,17 +113,17 @@ def _with_weights(text: str, options: Mapping[str, Any], kwargs: Sequence[str], 
     """The network that a checkpoint is of. No code that a file names is run unless the user names it, too."""
     model, _, file = text.rpartition("@")
     path, header = Path(file), read_header(Path(file))
-    variant, own = header.checkpoint.family(), header.checkpoint.own
+    about = header.checkpoint
+    variant, own = about.family(), about.own
+    trained_on = (Input(shape=(1, about.channels, about.image, about.image)),)
     if ":" in model:
         target = replace(_own(model, options, kwargs, inputs), name=text, weights=path)
         if own is None:
             return target
-        about = header.checkpoint
-        trained_on = (Input(shape=(1, about.channels, about.image, about.image)),)
         return replace(
             target, kwargs=target.kwargs or tuple(own.kwargs.items()), inputs=target.inputs or own.inputs or trained_on
         )
-    if variant is None:
+    if variant is None and (about.parent is None or model):
         of = "a model of your own" if own is None else own.name
         raise UsageError(
             f"is of {of}, whose code runs when it is counted", where=text,
@@ -130,6 +131,8 @@ def _with_weights(text: str, options: Mapping[str, Any], kwargs: Sequence[str], 
         )  # fmt: skip
     if options or kwargs or inputs:
         raise UsageError("is of one network as it is", where=text, fix="leave out the options that change it")
+    if variant is None:  # compressed: made from a variant by the map in the file
+        return ModuleTarget(text, file, about.network, inputs=trained_on, weights=path)
     if model and named(model) != variant:
         raise UsageError(
             f"is a checkpoint of {variant.name}, not of {named(model).name}", where=file, fix="name the file alone"
