@@ -25,6 +25,7 @@ ROOMS = [
     ["reading"],
     ["building"],
     ["tracing"],
+    ["graphs"],
     ["space"],
     ["targets"],
     ["images"],
@@ -39,7 +40,10 @@ ROOMS = [
 ]
 """From top to bottom; a file may import from rooms above its own and from its own."""
 LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names}
-HEAVY = {"torch", "pandas", "plotly", "fvcore", "torchinfo", "ray", "optuna", "pyarrow", "PIL", "scipy", "safetensors"}
+HEAVY = {
+    "torch", "pandas", "plotly", "fvcore", "torchinfo", "ray", "optuna", "pyarrow", "PIL", "scipy", "safetensors",
+    "onnx", "onnxruntime", "onnxscript", "google",
+}  # fmt: skip
 HEAVY_ROOMS = {"building", "tracing", "measuring", "training"}
 """The rooms whose files may import torch when they are imported; all others start at once."""
 LIGHT = [path for path in FILES if path.relative_to(PACKAGE).parts[0].removesuffix(".py") not in HEAVY_ROOMS]

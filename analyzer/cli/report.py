@@ -26,7 +26,9 @@ from analyzer.sweeping.report import ReportPlan, execute
     help="Where the page goes.  [default: report.html beside]",
 )
 @click.option(
-    "--subject", metavar="NAME", help="The row that the verdict is about.  [default: the article, else the first]"
+    "--subject",
+    metavar="NAME",
+    help="The row that the verdict is about.  [default: article, else the first; of files the last]",
 )
 @click.option(
     "--format",
@@ -39,7 +41,8 @@ from analyzer.sweeping.report import ReportPlan, execute
 @on_option
 @limit_options
 def command(results: tuple[Path, ...], out: Path | None, subject: str | None, format_: str, **options: Any) -> None:
-    """One report from RESULTS: results.db or results.jsonl of sweeps (or their folders), or report.html files.
+    """One report from RESULTS: results.db or results.jsonl of sweeps (or their folders), report.html files, or files of
+    networks (.safetensors, .onnx).
 
     The first row of the first is the baseline. Two report.html files give a report on what changed from the first's
     subject to the second's.

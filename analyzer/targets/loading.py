@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, TargetError, did_you_mean, words_of
-from analyzer.targets.checkpoints import read_header, require_fit
+from analyzer.targets.checkpoints import require_weights
 from analyzer.targets.configured import configured
 from analyzer.targets.cures import cure_of
 from analyzer.targets.resolving import ModuleTarget
@@ -61,7 +61,7 @@ def load(target: ModuleTarget, *, device: str = "meta") -> nn.Module | Variant:
             f"returned a {type(made).__name__}, not a model", where=target.name, fix="return an nn.Module"
         )
     if isinstance(made, nn.Module) and target.weights is not None:
-        require_fit(read_header(target.weights), made, str(target.weights))
+        require_weights(target.weights, made)
     if isinstance(made, nn.Module) and target.dtype is not None:
         made = made.to(getattr(torch, target.dtype))
     return cast("nn.Module | Variant", made)
