@@ -32,6 +32,7 @@ ROOMS = [
     ["measuring"],
     ["storing"],
     ["training"],
+    ["exporting"],
     ["reporting"],
     ["sweeping", "searching", "budget"],
     ["api", "pytest_plugin"],

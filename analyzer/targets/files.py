@@ -69,7 +69,7 @@ def record_of_file(target: FileTarget, *, strict: bool = False, seconds: float =
     has no formula.
     """
     if target.path.suffix == SUFFIX:
-        return _weights(target)
+        return weights_record(target.path, target.name)
     require_onnx(target.name)  # before the fork: whoever reads several files imports it once
     record = _apart(lambda: _graph(target), target, seconds)
     if strict and record.uncounted:
@@ -86,12 +86,12 @@ def _graph(target: FileTarget) -> Record:
     return count_file(target.path, name=target.name, given=target.inputs)
 
 
-def _weights(target: FileTarget) -> Record:
+def weights_record(path: Path, name: str) -> Record:
     """Params and bytes, by the names of tensors and their types; all else needs the network."""
     rows: dict[str, int] = {}
     params = param_bytes = buffer_bytes = 0
-    for name, one in read_tensors(target.path).items():
-        module, _, last = name.rpartition(".")
+    for tensor, one in read_tensors(path).items():
+        module, _, last = tensor.rpartition(".")
         if last in OBSERVED or not one.dtype.startswith(("F", "BF", "C")):
             buffer_bytes += one.bytes
             continue
@@ -99,14 +99,14 @@ def _weights(target: FileTarget) -> Record:
         params, param_bytes = params + elements, param_bytes + one.bytes
         rows[module] = rows.get(module, 0) + elements
     return Record(
-        target=Target(name=target.name), params=params, param_bytes=param_bytes, buffer_bytes=buffer_bytes,
+        target=Target(name=name), params=params, param_bytes=param_bytes, buffer_bytes=buffer_bytes,
         layers=tuple(
             LayerRow(path=path, type="weights", output=None, params=count, macs=None, conv_activations=None,
                      saved_bytes=None)
             for path, count in rows.items()
         ),
         remarks=(
-            Remark(kind="no-input", text=f"MACs and activations need the network: {_with_code(target.name)}"),
+            Remark(kind="no-input", text=f"MACs and activations need the network: {_with_code(name)}"),
             Remark(kind="convention", figure="params", text="params are the file's floating-point tensors but for "
                    "BN's running statistics; what else is a buffer is not in the file"),
         ),
