@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 OUT ?= reports/sweep-$(shell date -u +%Y%m%dT%H%M%SZ)
 
-.PHONY: help sweep check test test-slow test-kinds test-deep lint types budgets bench bench-measure soak zoo profiles gpu wheel-check clean
+.PHONY: help sweep check test test-slow test-kinds test-deep lint types budgets bench bench-measure soak zoo profiles gpu study study-gpu wheel-check clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -75,13 +75,27 @@ profiles: .venv/.dev  ## GPU profiles from the public tables, and their page (an
 	PYTHONPATH=".:tests/profiles" $(PROFILES_PYTHON) tests/profiles/trace_models.py
 	$(BIN)/python tests/profiles/fit_profiles.py
 
-wheel-check: .venv/.dev  ## the built wheel in a clean environment, outside the checkout
-	BIN=$(CURDIR)/$(BIN) sh tests/wheel_check.sh
+# Where the study's runs are kept: gigabytes of checkpoints, with which it goes on.
+STUDY ?= reports/study
+MINUTES ?= 240
+study: .venv/.dev  ## the article's claim against DenseNet121, by training (resumable; MINUTES of CPU time, then its page)
+	$(BIN)/python tests/study/study.py train $(STUDY) --minutes $(MINUTES)
+	$(BIN)/python tests/study/study.py page $(STUDY)
 
 # The system's Python, because a GPU machine has its own torch with CUDA: nothing is installed.
 GPU_PYTHON ?= python3
 GPU_NEEDS := torch, numpy, click, rich, jinja2, msgspec, psutil, pytest
 GPU_RUN := PYTHONPATH=".$${PYTHONPATH:+:$$PYTHONPATH}" $(GPU_PYTHON)
+# DATA is TrashNet's original images (512 x 384): what ships is too small for 150 px.
+study-gpu:  ## the study on a GPU: 10 pairs at 150 px, the article's own network too; DATA=FOLDER
+	@$(GPU_PYTHON) -c 'import $(GPU_NEEDS), PIL, safetensors, scipy' || { echo "needs on $(GPU_PYTHON): $(GPU_NEEDS), PIL, safetensors, scipy"; exit 1; }
+	@test -n "$(DATA)" || { echo "say where TrashNet's original images are: make study-gpu DATA=dataset-resized"; exit 1; }
+	$(GPU_RUN) tests/study/study.py train $(STUDY)-gpu --minutes inf --jobs 1 --pairs 10 --data $(DATA) --image 150 --device cuda
+	$(GPU_RUN) tests/study/study.py page $(STUDY)-gpu --to reports/reference/generalisation-gpu
+
+wheel-check: .venv/.dev  ## the built wheel in a clean environment, outside the checkout
+	BIN=$(CURDIR)/$(BIN) sh tests/wheel_check.sh
+
 gpu:  ## on a machine with CUDA: the CUDA tests, and the reference measurements in reports/reference/
 	@$(GPU_PYTHON) -c 'import $(GPU_NEEDS)' || { echo "make gpu runs on $(GPU_PYTHON), which must have: $(GPU_NEEDS)"; exit 1; }
 	@$(GPU_PYTHON) -c 'import torch, sys; sys.exit(None if torch.cuda.is_available() else "no CUDA device: nothing was measured and nothing is written")'

@@ -14,6 +14,7 @@ from analyzer.api.tables import Comparison as Comparison
 from analyzer.api.tables import build as build
 from analyzer.api.tables import compare as compare
 from analyzer.api.tables import frame as frame
+from analyzer.api.training import ComparedRuns as ComparedRuns
 from analyzer.api.training import Runs as Runs
 from analyzer.api.training import train as train
 from analyzer.architecture.network import PRESETS as PRESETS

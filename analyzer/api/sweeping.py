@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from analyzer.api.tables import frame
 from analyzer.architecture.variant import Variant
+from analyzer.executors.workplace import Workplace
 from analyzer.limits import at_most
 from analyzer.reading.profiles import profile_at
 from analyzer.records import Record
 from analyzer.space.grid import Grid, Listed
 from analyzer.sweeping.run import Measure, SweepFiles, pareto_names, plan
-from analyzer.sweeping.workplace import Workplace
 from analyzer.targets.resolving import named
 
 if TYPE_CHECKING:

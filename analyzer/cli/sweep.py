@@ -34,6 +34,7 @@ from analyzer.cli.predicted import basis
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
 from analyzer.cli.streams import tell
 from analyzer.cli.summary import say_unmeasured, show_summary
+from analyzer.executors.workplace import Workplace
 from analyzer.limits import Limit, default_limits
 from analyzer.reading.flat import to_csv
 from analyzer.reading.profiles import profile_at
@@ -42,7 +43,6 @@ from analyzer.space.grid import Grid, Listed
 from analyzer.sweeping import run
 from analyzer.sweeping.execution import SweepWatch, execute
 from analyzer.sweeping.run import SweepFiles
-from analyzer.sweeping.workplace import Workplace
 from analyzer.targets.resolving import named, override
 
 

@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from analyzer.executors.executor import Executor
 from analyzer.files import write_text
 from analyzer.reading.flat import to_csv
 from analyzer.records import Record
 from analyzer.sweeping import run
-from analyzer.sweeping.executors import Executor
 from analyzer.sweeping.export import to_jsonl
 from analyzer.sweeping.kept import keep_asked
 from analyzer.sweeping.results_store import store_at

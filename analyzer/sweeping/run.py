@@ -13,6 +13,8 @@ import numpy as np
 from analyzer.architecture.network import densenet121_like
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, MeasureError, UsageError, did_you_mean
+from analyzer.executors.executor import Executor, Processes, result_of
+from analyzer.executors.workplace import Workplace
 from analyzer.files import require_writable
 from analyzer.limits import Limit
 from analyzer.measurements import Measurement
@@ -22,10 +24,8 @@ from analyzer.reading.latency import Profile
 from analyzer.records import NOT_MEASURED, Record, Remark, devices_of, read_record, variant_of
 from analyzer.space.grid import BadVariant, Grid, Listed
 from analyzer.space.pareto import front
-from analyzer.sweeping.executors import Executor, Processes, result_of
 from analyzer.sweeping.store import Setting, Store
 from analyzer.sweeping.timing import MeasureOne, Timing, measure_timing
-from analyzer.sweeping.workplace import Workplace
 from analyzer.units import parse_batch
 
 Measure = Literal["none", "front", "all"]

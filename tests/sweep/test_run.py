@@ -6,11 +6,11 @@ import pytest
 
 from analyzer.architecture.network import PRESETS, densenet121_like
 from analyzer.errors import MeasureError, UsageError
+from analyzer.executors.executor import Processes
 from analyzer.measurements import Environment, Measurement
 from analyzer.reading.family import record
 from analyzer.space.grid import Grid
 from analyzer.sweeping import run
-from analyzer.sweeping.executors import Processes
 from analyzer.sweeping.store import MemoryStore
 
 GRID = Grid.default({"block_config": [(2, 4, 3, 2)]})
