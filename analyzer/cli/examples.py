@@ -76,6 +76,12 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("two of several, by their names", "train compare runs densenet121 article"),
         ("where two points would matter", "train compare runs densenet121 article --margin 0.02"),
     ),
+    "export": (
+        ("a trained network as ONNX, compared on real images",
+         "export runs/runs/article/last.safetensors --out net.onnx --data images/"),
+        ("and quantised", "export densenet121 --out net.onnx --int8"),
+        ("a model of your own as an exported program", "export models.py:Net --input 1,3,64,64 --out net.pt2"),
+    ),
     "predict": (
         ("one photo's classes", "predict runs/runs/article/last.safetensors photo.jpg"),
         ("several", "predict runs/runs/article/last.safetensors a.jpg b.jpg"),
