@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -15,12 +15,11 @@ from analyzer.cli.training_output import show_runs
 from analyzer.cli.training_progress import TrainingBar
 from analyzer.errors import UsageError
 from analyzer.targets.resolving import Resolved, resolve
-from analyzer.training.boards import boarded
-from analyzer.training.dividing import Division
-from analyzer.training.execution import doubts_of, dry_run, execute, told
-from analyzer.training.planning import TrainPlan, TrainWatch
 from analyzer.training.recipe import DEFAULT, Amp, OptimizerName, Schedule, recipe
 from analyzer.training.run_records import Outcome, outcome_of
+
+if TYPE_CHECKING:
+    from analyzer.training.planning import TrainPlan
 
 OUTCOME = Outcome()
 
@@ -180,6 +179,10 @@ def command(targets: tuple[str, ...], format_: str, dry_run: bool, **options: An
     was; on a CPU, with as many threads, to the same bits. Test accuracy is shown each epoch and chooses nothing.
     `analyze train compare DIR [A B]` says what two networks' runs show.
     """
+    from analyzer.training.boards import boarded
+    from analyzer.training.execution import execute
+    from analyzer.training.planning import TrainWatch
+
     board = options.pop("tensorboard")
     plan = _plan(targets, options)
     if dry_run:
@@ -196,6 +199,9 @@ def command(targets: tuple[str, ...], format_: str, dry_run: bool, **options: An
 
 
 def _plan(targets: tuple[str, ...], options: dict[str, Any]) -> TrainPlan:
+    from analyzer.training.dividing import Division
+    from analyzer.training.planning import TrainPlan
+
     values = family_values(options, many=False)
     image, asked_classes = values.pop("image", None), values.pop("classes", None)
     if asked_classes is not None:
@@ -219,6 +225,9 @@ def _plan(targets: tuple[str, ...], options: dict[str, Any]) -> TrainPlan:
 
 
 def _dry(plan: TrainPlan) -> int:
+    from analyzer.training.execution import doubts_of, dry_run, told
+    from analyzer.training.planning import TrainWatch
+
     ready = dry_run(plan, TrainWatch(say, warn))
     for doubt in doubts_of(ready):
         warn(doubt)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
-import numpy as np
 
 from analyzer.architecture.network import densenet121_like
 from analyzer.architecture.variant import Variant
@@ -27,6 +26,11 @@ from analyzer.sweeping.store import Setting, Store
 from analyzer.sweeping.timing import MeasureOne, Timing, measure_timing
 from analyzer.sweeping.workplace import Workplace
 from analyzer.units import parse_batch
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from analyzer.later import np
 
 Measure = Literal["none", "front", "all"]
 MAX_VARIANTS = 250_000
