@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = [
     ["distribution"],
     ["errors"],
-    ["units", "files", "processes", "shown", "seals", "structs", "git_calls"],
+    ["units", "files", "processes", "shown", "seals", "structs", "git_calls", "later"],
     ["figures"],
     ["architecture"],
     ["measurements", "channel_maps"],

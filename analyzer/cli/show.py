@@ -94,11 +94,7 @@ def command(
     resolved = resolve_costed(target, family_values(options, many=False), kwargs=kwargs, inputs=inputs)
     seconds = options.pop("timeout") or SECONDS
     record = analyze_target(resolved, batch=batch, backward=backward, strict=strict, seconds=seconds, profile=profile)
-    baseline = baseline_or_none(resolved.variant, batch) if isinstance(resolved, FamilyTarget) else None
-    if baseline is None and isinstance(resolved, FamilyTarget):
-        say(f"note: not compared: DenseNet121 makes no network at {resolved.variant.image} px")
-    if baseline is not None and baseline.target.variant == record.target.variant:
-        baseline = None  # it is the baseline itself
+    baseline = _baseline(resolved, batch)
     memory, record = _with_memory(resolved, record, training, seconds) if peak else (None, record)
     if memory is not None and training == DEFAULT:
         peaks = (memory.peak_training_bytes, memory.peak_inference_bytes)
@@ -115,6 +111,17 @@ def command(
             _print_witnesses(seen, format_)
     if report is not None:
         _write_report(record, baseline, seen, report, memory or _default_memory(resolved, record))
+
+
+def _baseline(resolved: Costed, batch: int) -> Record | None:
+    """What a variant is compared with; None for DenseNet121 itself, and for anything else."""
+    if not isinstance(resolved, FamilyTarget):
+        return None
+    baseline = baseline_or_none(resolved.variant, batch)
+    if baseline is None:
+        say(f"note: not compared: DenseNet121 makes no network at {resolved.variant.image} px")
+        return None
+    return None if baseline.target.variant == resolved.variant else baseline
 
 
 def _tell_notes(resolved: Costed, record: Record, memory: MemoryPrediction | None) -> None:
