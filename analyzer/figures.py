@@ -93,6 +93,12 @@ class Figure:
         """As `text`, without the unit that `heading` says."""
         return self.text(value).removesuffix(" MiB").removesuffix(" images/s").removesuffix(" points")
 
+    def ends(self, low: int | float, high: int | float) -> str:
+        """`27.10 to 36.20 ms`: the unit once, where both have the same."""
+        less, more = self.text(low), self.text(high)
+        number = more.lstrip("−0123456789.,")
+        return f"{less.removesuffix(number) if number else less} to {more}"
+
     def exact(self, value: int | float | None) -> str:
         """Without any rounding, bytes as bytes."""
         return f"{value:,} bytes" if self.unit == "bytes" and value is not None else self.text(value)

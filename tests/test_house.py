@@ -21,7 +21,7 @@ ROOMS = [
     ["architecture"],
     ["measurements"],
     ["records"],
-    ["limits"],
+    ["limits", "layout"],
     ["reading"],
     ["building"],
     ["tracing"],

@@ -23,6 +23,7 @@ from analyzer.training.execution import execute
 from analyzer.training.planning import TrainPlan, TrainWatch
 from analyzer.training.recipe import recipe
 from analyzer.training.run_records import Config, Epoch, RunOutcome, outcome_of
+from analyzer.training.together import is_first
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,11 +109,11 @@ def train(
     path and label, an npz in MedMNIST's layout, a torch Dataset, or a mapping of train, val and test to Datasets. What
     the data does not divide is divided by `fractions`, duplicates kept together. `training` are the fields of
     training.recipe.Recipe: epochs, lr, optimizer, schedule, batch, weight_decay, momentum, augment, classes_weighted,
-    amp, channels_last, compile, train_accuracy_every. `outcome` declares what counts in `Runs.compare`: epoch (last or
-    validation) and margin (a share). Called again with the same `out` it goes on where it was; on a
-    CPU with as many threads the result has the same bits as an unbroken run's. `jobs` runs are trained at once, each by
-    a process, or with `executor="ray"` as many as a cluster (at `address`) has cores or GPUs; `out` and `data` then lie
-    where every node sees them.
+    amp, channels_last, compile, train_accuracy_every, batch_norm. `outcome` declares what counts in `Runs.compare`:
+    epoch (last or validation) and margin (a share). Called again with the same `out` it goes on where it was; on a
+    CPU with as many threads the result has the same bits as an unbroken run's. Under torchrun the processes share every
+    batch, the first alone writes and speaks. `jobs` runs are trained at once, each by a process, or with
+    `executor="ray"` as many as a cluster (at `address`) has cores or GPUs: `out` and `data` where every node sees them.
 
     Raises UsageError on data, options or an `out` that can't be; KeyboardInterrupt once all is saved.
     """
@@ -124,7 +125,7 @@ def train(
         division=division, device=device, threads=threads, workers=workers, best=best, accept=accept,
         outcome=outcome_of(outcome or {}), where=Workplace(executor, jobs, None, address),
     )  # fmt: skip
-    say = silent if quiet else to_stderr
+    say = silent if quiet or not is_first() else to_stderr
 
     def finished(config: Config, epoch: Epoch) -> None:
         say(f"{config.run}: {epoch.logged()}")

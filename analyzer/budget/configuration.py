@@ -16,7 +16,7 @@ import msgspec
 
 from analyzer.architecture.network import PRESETS
 from analyzer.budget.figures import STATIC
-from analyzer.budget.limits import BudgetLimit, limits, waived_up_to
+from analyzer.budget.limits import PREDICTED, BudgetLimit, limits, waived_up_to
 from analyzer.budget.predicted import predicted_limits
 from analyzer.budget.schema import BASELINE, Budget, Configuration, Model, Waiver
 from analyzer.budget.untrusted_files import read_text
@@ -224,12 +224,10 @@ def _check_model(model: Model, where: str) -> None:
     groups = set(model.groups)
     for i, waiver in enumerate(model.waivers):
         place = f"{where}.waivers[{i}]"
-        if waiver.figure not in (*STATIC, BASELINE):
-            raise UsageError(
-                f"unknown figure {waiver.figure[:60]!r}",
-                where=place,
-                fix=did_you_mean(waiver.figure, (*STATIC, BASELINE)),
-            )
+        waivable = (*STATIC, PREDICTED.name, BASELINE)
+        if waiver.figure not in waivable:
+            fix = did_you_mean(waiver.figure, waivable)
+            raise UsageError(f"unknown figure {waiver.figure[:60]!r}", where=place, fix=fix)
         if waiver.group is not None and waiver.group not in groups:
             fix = did_you_mean(waiver.group, groups) if groups else "leave group out"
             raise UsageError(f"there is no group {waiver.group[:80]!r}", where=place, fix=fix)

@@ -13,7 +13,6 @@ from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
 from analyzer.cli.completion import figures, words
-from analyzer.cli.layout import figure_cell, signed_cell
 from analyzer.cli.options import (
     NewFile,
     TargetName,
@@ -27,6 +26,7 @@ from analyzer.cli.options import (
 from analyzer.cli.predicted import basis
 from analyzer.errors import UsageError
 from analyzer.figures import FIGURES, Figure, figure_named
+from analyzer.layout import figure_cell, signed_cell
 from analyzer.reading.comparison import LayerChange, compare_records, unlike
 from analyzer.reading.latency import Profile
 from analyzer.reading.profiles import profile_at
@@ -145,7 +145,8 @@ def _print(records: list[Record], changes: list[list[LayerChange]], by: str, top
 def _print_layers(
     first: Record, other: Record, changes: list[LayerChange], figure: Figure, top: int, format_: str
 ) -> None:
-    text.show(f"\nlayers that carry the difference in {figure.label}: {other.target.shown} minus {first.target.shown}")
+    pair = f"{other.target.shown} minus {first.target.shown}"
+    text.show_words(f"\nlayers that carry the difference in {figure.label}: {pair}")
     carried = [change for change in changes if change.difference]
     rows = [
         [

@@ -8,12 +8,12 @@ from typing import Any
 
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, say
-from analyzer.cli.layout import figure_cell
 from analyzer.cli.progress import time_cell
 from analyzer.cli.search_output import print_data, write_files
 from analyzer.errors import UsageError
 from analyzer.executors.workplace import Workplace
 from analyzer.figures import FIGURES, HEADLINE
+from analyzer.layout import figure_cell
 from analyzer.records import Record
 from analyzer.searching.engine import Result
 from analyzer.searching.execution import SearchWatch, StudyPlan, execute_study

@@ -14,7 +14,6 @@ import msgspec
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
-from analyzer.cli.layout import figure_cell, percent_cell
 from analyzer.cli.memory import show_memory
 from analyzer.cli.options import (
     NewFile,
@@ -33,6 +32,7 @@ from analyzer.cli.predicted import say_basis, show_predicted
 from analyzer.errors import CountError, UsageError
 from analyzer.figures import FIGURES, LAYERED, SHARED
 from analyzer.files import csv_text
+from analyzer.layout import figure_cell, percent_cell
 from analyzer.reading.family import baseline_or_none
 from analyzer.reading.layers import LayerNode, tree
 from analyzer.reading.peak import DEFAULT, Training
@@ -91,6 +91,8 @@ def command(
     baseline = baseline_or_none(resolved.variant, batch) if isinstance(resolved, FamilyTarget) else None
     if baseline is None and isinstance(resolved, FamilyTarget):
         say(f"note: not compared: DenseNet121 makes no network at {resolved.variant.image} px")
+    if baseline is not None and baseline.target.variant == record.target.variant:
+        baseline = None  # it is the baseline itself
     memory, record = _with_memory(resolved, record, training, seconds) if peak else (None, record)
     if memory is not None and training == DEFAULT:
         peaks = (memory.peak_training_bytes, memory.peak_inference_bytes)
@@ -168,7 +170,7 @@ def _print_witnesses(seen: Sequence[Witness], format_: str) -> None:
         text.show("")
         text.show_table(headings, rows, left=3)
         for reason in reasons:
-            text.show(f"  {reason}")
+            text.show_words(f"  {reason}")
 
 
 def _write_report(
@@ -216,7 +218,7 @@ def _print(record: Record, baseline: Record | None, depth: int, format_: str) ->
         text.show("")
         text.show_table(*totals, left=2)
     if record.predicted is not None:
-        show_predicted(record.predicted, format_)
+        show_predicted(record, format_)
 
 
 def _line(level: int, node: LayerNode, root: LayerNode) -> list[str]:

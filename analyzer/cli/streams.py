@@ -6,12 +6,13 @@ import contextlib
 import errno
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
 
-from analyzer.shown import for_stream, json_for_stream
+from analyzer.shown import for_stream, json_for_stream, terminal_width
 
 LOST = 74
 """The exit code where stdout is full or closed: sysexits' EX_IOERR."""
@@ -131,6 +132,12 @@ STYLES: dict[str, dict[str, Any]] = {
 """How a meaning looks; a sign or a word says it too."""
 
 
+def show_words(text: str, style: str = "") -> None:
+    """A sentence, on stdout, in what its meaning looks like."""
+    for line in wrapped(text, sys.stdout).split("\n"):
+        show_styled([(line, style)])
+
+
 def show_json(text: str) -> None:
     """JSON, on stdout, as `json_for_stream` makes it."""
     click.echo(json_for_stream(text))
@@ -140,7 +147,23 @@ def tell(text: str, *, head: str = "", style: str | None = None) -> None:
     """Words on stderr, after a head in colour; a stderr that fails is no reason to end otherwise."""
     lead = click.style(head, fg=style, bold=style == "red") + " " if head else ""
     with contextlib.suppress(OSError, ValueError):
-        click.echo(lead + for_stream(text), err=True, color=use_color())
+        shown = wrapped(for_stream(text), sys.stderr, len(head) + 1 if head else 0)
+        click.echo(lead + shown, err=True, color=use_color())
+
+
+def wrapped(text: str, stream: Any, used: int = 0) -> str:
+    """Lines broken between words where a terminal would break them anywhere; `used` columns of the first are taken."""
+    if not stream.isatty():
+        return text
+    width = terminal_width(stream)
+    lines = []
+    for line in text.split("\n"):
+        inside = " " * (len(line) - len(line.lstrip()) + 2)
+        lines += textwrap.wrap(
+            line, width, initial_indent=" " * used, subsequent_indent=inside, break_long_words=False,
+            break_on_hyphens=False, drop_whitespace=True,
+        ) or [""]  # fmt: skip
+    return "\n".join(lines)[used:]
 
 
 def overwrite(text: str) -> None:

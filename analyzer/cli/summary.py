@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from analyzer.cli import text
 from analyzer.cli.base import warn
-from analyzer.cli.layout import ShownCell, figure_cell
-from analyzer.cli.progress import SIGNS, time_cell
+from analyzer.cli.progress import PREDICTED_RATE, RATE, RATIO, SIGNS, time_cell
 from analyzer.figures import FIGURES, HEADLINE, known
+from analyzer.layout import ShownCell, figure_cell
 from analyzer.limits import Judged, Limit, hold_all, state_of
-from analyzer.records import Record, standings
+from analyzer.records import Record, standing_of, standings
 from analyzer.reporting.judge import judge
 from analyzer.sweeping.choosing import pareto_names, subject_of
 
@@ -29,25 +29,25 @@ def show_summary(records: Sequence[Record], limits: Sequence[Limit]) -> None:
     bounds = "; ".join(map(bound_text, limits))
     source = ", ".join(dict.fromkeys(limit.source for limit in limits))
     text.show("")
-    text.show(f"Within budget: {len(within):,} of {len(rows):,} ({source}: {bounds})", bold=True)
+    text.show_words(f"Within budget: {len(within):,} of {len(rows):,} ({source}: {bounds})", "heading")
     used = {name: max((each.used for each in judged), default=0.0) for name, judged in held.items()}
     if within:
         best = sorted(within, key=lambda row: -(CAPACITY.of(row) or 0))
-        text.show(f"The {min(BEST, len(best))} with the most {CAPACITY.label} of those:")
+        text.show_words(f"The {min(BEST, len(best))} with the most {CAPACITY.label} of those:")
     else:
         best = sorted(rows, key=lambda row: used[row.target.name])
-        text.show(f"The {min(BEST, len(best))} that come nearest:")
+        text.show_words(f"The {min(BEST, len(best))} that come nearest:")
     lines = [_line(row, held[row.target.name], used[row.target.name]) for row in best[:BEST]]
     timed = any(row.measured for row in best[:BEST])
     shown_columns = len(HEADINGS) - (not timed)
     text.show_table(HEADINGS[:shown_columns], [line[:shown_columns] for line in lines], left=2, drop=(5, 2, 6, 4))
-    shown = [*HEADLINE, FIGURES["measured_ratio"], FIGURES["predicted_latency_s"]]
-    text.show(f"Known: {standings(shown, records)}")
+    shown = [*HEADLINE, RATIO, RATE, PREDICTED_RATE]
+    text.show_words(f"Known: {standings(shown, records)}")
     subject = subject_of(records)
     if subject is not None:
         verdict = judge(subject, limits)
         sign = {"over": "✗", "within": "✓"}.get(verdict.state, "?")
-        text.show_styled([(f"{sign} {verdict.word}: {verdict.sentence}", verdict.state)])
+        text.show_words(f"{sign} {verdict.word}: {verdict.sentence}", verdict.state)
 
 
 def show_trained(records: Sequence[Record]) -> None:
@@ -59,12 +59,12 @@ def show_trained(records: Sequence[Record]) -> None:
     shown = [FIGURES["params"], FIGURES["macs"], *TRAINED]
     lines = [
         (row.target.shown, "front" if row.target.name in front else "", *(figure_cell(f, f.of(row)) for f in shown),
-         row.trained.spread("test_accuracy") if row.trained else "")
+         standing_of(row, TRAINED[0]))
         for row in rows
     ]  # fmt: skip
     text.show("")
     text.show_table(
-        ("trained", "", *(figure.heading for figure in shown), "test accuracy's"), lines, left=2, drop=(6, 3)
+        ("trained", "", *(figure.heading for figure in shown), "test accuracy is"), lines, left=2, drop=(6, 3)
     )
 
 

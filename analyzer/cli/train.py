@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,8 +30,9 @@ from analyzer.training.boards import boarded
 from analyzer.training.dividing import Division
 from analyzer.training.execution import doubts_of, dry_run, execute, told
 from analyzer.training.planning import TrainPlan, TrainWatch
-from analyzer.training.recipe import DEFAULT, Amp, OptimizerName, Schedule, recipe
+from analyzer.training.recipe import DEFAULT, Amp, BatchNorm, OptimizerName, Schedule, recipe
 from analyzer.training.run_records import Outcome, outcome_of
+from analyzer.training.together import ToldElsewhereError, is_first
 
 OUTCOME = Outcome()
 
@@ -140,6 +142,13 @@ def _words(value: str) -> tuple[str, ...]:
     show_default=True,
     help="Mixed precision; --amp alone is bfloat16.",
 )
+@click.option(
+    "--batch-norm",
+    type=click.Choice(get_args(BatchNorm)),
+    default=DEFAULT.batch_norm,
+    show_default=True,
+    help="Under torchrun: over all processes' images, or each over its own.",
+)
 @click.option("--channels-last", is_flag=True, help="In channels_last memory format.")
 @click.option("--compile", is_flag=True, help="Under torch.compile.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [default: torch's own choice]")
@@ -191,10 +200,13 @@ def command(targets: tuple[str, ...], format_: str, dry_run: bool, report: Path 
 
     Each epoch is kept in DIR/results.db, each network in DIR/runs. Whatever ends it, the same command goes on where it
     was; on a CPU, with as many threads, to the same bits. Test accuracy is shown each epoch and chooses nothing.
-    `analyze train compare DIR [A B]` says what two networks' runs show.
+    `analyze train compare DIR [A B]` says what two networks' runs show. Under torchrun (torchrun --nproc-per-node N -m
+    analyzer train ...) N processes share every batch.
     """
     board = options.pop("tensorboard")
     plan = _plan(targets, options)
+    if not is_first():
+        return _beside(plan, dry_run)
     if dry_run:
         return _dry(plan)
     with TrainingBar(format_) as bar:
@@ -235,10 +247,17 @@ def _plan(targets: tuple[str, ...], options: dict[str, Any]) -> TrainPlan:
     )  # fmt: skip
 
 
+def _beside(plan: TrainPlan, dry: bool) -> int:
+    """What every process but the first does: its share, without a word. The first one's exit code says how it ended."""
+    with contextlib.suppress(ToldElsewhereError):
+        (dry_run if dry else execute)(plan, TrainWatch())
+    return 0
+
+
 def _dry(plan: TrainPlan) -> int:
     ready = dry_run(plan, TrainWatch(say, warn))
     for doubt in doubts_of(ready):
         warn(doubt)
     for sentence in told(ready):
-        text.show(sentence)
+        text.show_words(sentence)
     return 0

@@ -53,7 +53,7 @@ def command(runs: Path, a: str | None, b: str | None, margin: float | None, repo
     lines = [_line(judged.about, each) for judged in found.judged for each in judged.estimates]
     text.show(text.markdown(HEADINGS, lines)) if format_ == "md" else text.show_table(HEADINGS, lines)
     for sentence in sentences(found):
-        text.show(sentence)
+        text.show_words(sentence)
 
 
 def _line(about: str, estimate: Estimate) -> tuple[str, ...]:

@@ -26,11 +26,13 @@ class TrainingBar:
         if sys.stderr.isatty() and not is_quiet():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from rich.table import Column
 
             self.bar = Progress(
-                TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), TimeElapsedColumn(),
+                TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
+                BarColumn(bar_width=20), TimeElapsedColumn(),
                 TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[rate]}", markup=False),
-                console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty(),
+                expand=True, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty(),
             )  # fmt: skip
             self.bar.start()
         return self

@@ -26,6 +26,7 @@ from analyzer.reporting.heat import heat_map
 from analyzer.reporting.interactive import Script, csp_source, plotly_script, sweep_figure
 from analyzer.reporting.judge import judge
 from analyzer.reporting.pack import embed, pack, read_report
+from analyzer.reporting.timings import measured_lines
 from analyzer.reporting.variants import constant, describe, label
 from analyzer.shown import visible
 
@@ -149,7 +150,7 @@ def _sweep(data: ReportData) -> dict[str, Any]:
 
 def _measured(data: ReportData) -> dict[str, Any]:
     rows = [row for row in (*data.records, data.baseline, data.subject) if row is not None and row.measured]
-    lines = list(tables.measured_lines(data))
+    lines = list(measured_lines(data))
     return {
         "measured": lines,
         "notes": [(line["name"], note) for line in lines for note in line["notes"]],

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from analyzer.training.feeding import Feed, Indices, as_input
+from analyzer.training.feeding import Indices, as_input
 from analyzer.training.stepping import autocast, logits_of
 
 if TYPE_CHECKING:
-    from analyzer.training.run_records import Config
+    from analyzer.training.trainer import TrainJob
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,17 @@ class Evaluation:
         return self.right / len(self.logits)
 
 
-def evaluated(
-    model: nn.Module, feed: Feed, indices: Sequence[int] | Indices, config: Config, device: torch.device
-) -> Evaluation:
-    """Evaluates images, as many at a time as train; the model comes back in the mode in which it was."""
+def evaluated(model: nn.Module, job: TrainJob, indices: Sequence[int] | Indices) -> Evaluation | None:
+    """Evaluates images, as many at a time as train; the model comes back in the mode in which it was.
+
+    Each process takes its share; the first alone has what came of all.
+    """
+    feed, config, device = job.feed, job.config, job.device
     batch, recipe = config.micro, config.recipe
-    wanted = np.asarray(indices, np.int64)
+    asked = np.asarray(indices, np.int64)
+    wanted = job.together.share(asked)
     parts = [wanted[start : start + batch] for start in range(0, len(wanted), batch)]
-    logits = []
+    logits = [torch.empty(0, len(config.classes))]  # of no image where there are fewer than processes
     was_training = model.training
     model.eval()
     try:
@@ -50,7 +53,8 @@ def evaluated(
                     logits.append(logits_of(model(images), len(config.classes)).float().cpu())
     finally:
         model.train(was_training)
-    return judged(torch.cat(logits).numpy(), feed.labels[wanted])
+    whole = job.together.gathered(torch.cat(logits).numpy())
+    return None if whole is None else judged(whole, feed.labels[asked])
 
 
 def judged(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluation:

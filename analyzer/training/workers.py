@@ -189,7 +189,7 @@ def spread(
             for done in _handed(executor, tasks, train, train_on, asked):
                 job, result = waiting[done.index], done.result
                 going.look()
-                gathered(runs, [job])
+                gathered(plan.out / NAME, [job])
                 if isinstance(result, AnalyzerError):
                     failed = failed or result
                 elif config := runs.configs().get(job.config.run):
@@ -238,12 +238,14 @@ def _task(plan: TrainPlan, job: TrainJob) -> RunTask:
     return task
 
 
-def gathered(runs: RunsFile, jobs: Iterable[TrainJob]) -> None:
-    """Takes over what workers kept in runs' own folders."""
-    for job in jobs:
-        path = job.folder / NAME
-        if path.exists():
-            with contextlib.closing(RunsFile(path)) as own:
-                runs.take(own, newer=True)
+def gathered(path: Path, jobs: Iterable[TrainJob]) -> None:
+    """Takes over what workers kept in runs' own folders, into one results file."""
+    kept = [own for job in jobs if (own := job.folder / NAME).exists()]
+    if not kept:
+        return
+    with contextlib.closing(RunsFile(path, create=True)) as runs:
+        for each in kept:
+            with contextlib.closing(RunsFile(each)) as theirs:
+                runs.take(theirs, newer=True)
             for suffix in ("", "-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
+                each.with_name(each.name + suffix).unlink(missing_ok=True)
