@@ -96,7 +96,7 @@ class Figure:
     def ends(self, low: int | float, high: int | float) -> str:
         """`27.10 to 36.20 ms`: the unit once, where both have the same."""
         less, more = self.text(low), self.text(high)
-        number = more.lstrip("0123456789.,")
+        number = more.lstrip("−0123456789.,")
         return f"{less.removesuffix(number) if number else less} to {more}"
 
     def exact(self, value: int | float | None) -> str:

@@ -177,15 +177,13 @@ class TrainedFigures(Frozen, frozen=True, kw_only=True):
         """`3 runs`."""
         return "1 run" if self.runs == 1 else f"{self.runs} runs"
 
-    def spread(self, figure: str) -> str:
-        """What is known of a figure beside its mean: `95 % interval 66.3 to 78.7, 3 runs`, or how many runs alone."""
-        ends = {
-            "test_accuracy": [None if end is None else 100 * end for end in (self.test_low, self.test_high)],
-            "generalisation_gap": [self.gap_low, self.gap_high],
-        }.get(figure, [None, None])
-        if ends[0] is None or ends[1] is None:
-            return self.counted
-        return f"95 % interval {ends[0]:.1f} to {ends[1]:.1f}, {self.counted}".replace("-", "−")
+    def ends(self, figure: str) -> Ends | None:
+        """Those of a figure's interval; None where it has none."""
+        known = {
+            "test_accuracy": (self.test_low, self.test_high), "generalisation_gap": (self.gap_low, self.gap_high),
+        }  # fmt: skip
+        low, high = known.get(figure, (None, None))
+        return None if low is None or high is None else Ends(low, high, True)
 
 
 class PredictedLatency(Frozen, frozen=True, kw_only=True):

@@ -207,8 +207,9 @@ def standing_of(record: Record, figure: Figure) -> str:
     if figure.standing == "predicted" and record.predicted is not None:
         band = f" (90 %: {figure.ends(ends.low, ends.high)})" if ends else ""
         return f"predicted ±{100 * record.predicted.mean_error:.1f} %{band}"
-    if _is_trained(figure) and record.trained is not None:
-        return f"measured ({record.trained.spread(figure.name)})"
+    if record.trained is not None and is_trained(figure):
+        told = f"95 % interval {figure.ends(ends.low, ends.high)}, " if ends else ""
+        return f"measured ({told}{record.trained.counted})"
     made = record.measured
     if figure.standing == "measured" and made is not None:
         told = made.within(figure.ends(ends.low, ends.high), interval=ends.interval) if ends else made.few
@@ -216,21 +217,22 @@ def standing_of(record: Record, figure: Figure) -> str:
     return figure.standing
 
 
-def _is_trained(figure: Figure) -> bool:
+def is_trained(figure: Figure) -> bool:
+    """Whether it is of what a training came to."""
     return figure.path.startswith("trained.")
 
 
 def ends_of(record: Record, figure: Figure) -> Ends | None:
     """Between which values a predicted or measured figure of a record lies; None where that is not known."""
     predicted, measured = record.predicted, record.measured
+    if is_trained(figure):
+        return None if record.trained is None else record.trained.ends(figure.name)
     if figure.standing == "predicted" and predicted is not None and predicted.low_s and predicted.high_s:
         low, high, batch = predicted.low_s, predicted.high_s, predicted.batch
         if figure.unit == "rate":
             return Ends(batch / high, batch / low, True)
         each = 1e9 / batch if figure.unit == "nanoseconds" else 1
         return Ends(each * low, each * high, True)
-    if _is_trained(figure):
-        return None
     if figure.standing == "measured" and measured is not None and figure.unit != "bytes":
         return measured.ends("ratio" if figure.unit == "ratio" else "rate" if figure.unit == "rate" else "seconds")
     return None
@@ -242,16 +244,16 @@ def standings(figures: Iterable[Figure], rows: Iterable[Record]) -> str:
     for figure in figures:
         having = [row for row in rows if figure.of(row) is not None]
         if having:
-            groups.setdefault(_standing_of_rows(figure, having), []).append(figure.label)
+            groups.setdefault(standing_of_rows(figure, having), []).append(figure.label)
     return "; ".join(f"{', '.join(labels)} {standing}" for standing, labels in groups.items())
 
 
-def _standing_of_rows(figure: Figure, rows: Sequence[Record]) -> str:
+def standing_of_rows(figure: Figure, rows: Sequence[Record]) -> str:
     """As `standing_of` says it of one row; of several with the widest ends, relative to each row's value."""
     said = dict.fromkeys(standing_of(row, figure) for row in rows)
     if len(said) == 1 or figure.static:
         return " or ".join(said)
-    if _is_trained(figure):
+    if is_trained(figure):
         return f"measured ({' or '.join(dict.fromkeys(row.trained.counted for row in rows if row.trained))})"
     pairs = [(ends, value) for row in rows if (ends := ends_of(row, figure)) and (value := figure.of(row))]
     low, high = min((e.low / v - 1 for e, v in pairs), default=0), max((e.high / v - 1 for e, v in pairs), default=0)

@@ -10,7 +10,7 @@ from analyzer.cli.progress import PREDICTED_RATE, RATE, RATIO, SIGNS, time_cell
 from analyzer.figures import FIGURES, HEADLINE, known
 from analyzer.layout import ShownCell, figure_cell
 from analyzer.limits import Judged, Limit, hold_all, state_of
-from analyzer.records import Record, standings
+from analyzer.records import Record, standing_of, standings
 from analyzer.reporting.judge import judge
 from analyzer.sweeping.choosing import pareto_names, subject_of
 
@@ -59,12 +59,12 @@ def show_trained(records: Sequence[Record]) -> None:
     shown = [FIGURES["params"], FIGURES["macs"], *TRAINED]
     lines = [
         (row.target.shown, "front" if row.target.name in front else "", *(figure_cell(f, f.of(row)) for f in shown),
-         row.trained.spread("test_accuracy") if row.trained else "")
+         standing_of(row, TRAINED[0]))
         for row in rows
     ]  # fmt: skip
     text.show("")
     text.show_table(
-        ("trained", "", *(figure.heading for figure in shown), "test accuracy's"), lines, left=2, drop=(6, 3)
+        ("trained", "", *(figure.heading for figure in shown), "test accuracy is"), lines, left=2, drop=(6, 3)
     )
 
 

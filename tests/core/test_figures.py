@@ -56,8 +56,8 @@ KNOWN = {figure.name: "replayed" if figure.name in _REPLAYED else "exact" for fi
     "measured_latency_s": "measured (500.00 to 531.25 ms in 2 processes ⚠ indicative only)",
     "measured_images_per_s": "measured (3.8 to 4.0 images/s in 2 processes ⚠ indicative only)",
     "measured_peak_bytes": "measured (2 processes ⚠ indicative only)",
-    "test_accuracy": "measured (95 % interval 50.0 to 75.0, 3 runs)",
-    "generalisation_gap": "measured (95 % interval −1.5 to 9.5, 3 runs)",
+    "test_accuracy": "measured (95 % interval 50.0 to 75.0 %, 3 runs)",
+    "generalisation_gap": "measured (95 % interval −1.5 to 9.5 points, 3 runs)",
     "training_cpu_s": "measured (3 runs)",
 }
 """How each figure of `full` is known, as every place says that shows it."""
