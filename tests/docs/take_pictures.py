@@ -1,4 +1,4 @@
-"""The README's pictures, of what the command prints: `python tests/docs/pictures.py` (needs Chromium and git).
+"""The README's pictures, of what the command prints: `python tests/docs/take_pictures.py` (needs Chromium and git).
 
 A terminal of 96 columns and the comment on a pull request, both of `analyze check` on the CNN of examples/budget after
 its last stage became wider. Emoji need a font that has them (fonts-noto-color-emoji).
