@@ -15,6 +15,7 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 from rich.console import Console
+from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +65,7 @@ def pages() -> dict[str, str]:
     console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115
     lines = Text("$ analyze check\n", style="bold") + Text.from_ansi(told)
     console.print(lines)
-    code = console.export_html(inline_styles=True, code_format="{code}")
+    code = console.export_html(inline_styles=True, code_format="{code}", theme=MONOKAI)
     return {
         "terminal": TERMINAL.format(code=code),
         "comment": COMMENT + MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(comment) + "</main>",
