@@ -2,6 +2,7 @@
 
 from analyzer.api.compressing import compress as compress
 from analyzer.api.counters import witnesses as witnesses
+from analyzer.api.exporting import export as export
 from analyzer.api.images import check_data as check_data
 from analyzer.api.measuring import Measured as Measured
 from analyzer.api.measuring import calibrate as calibrate
@@ -14,6 +15,7 @@ from analyzer.api.tables import Comparison as Comparison
 from analyzer.api.tables import build as build
 from analyzer.api.tables import compare as compare
 from analyzer.api.tables import frame as frame
+from analyzer.api.training import ComparedRuns as ComparedRuns
 from analyzer.api.training import Runs as Runs
 from analyzer.api.training import train as train
 from analyzer.architecture.network import PRESETS as PRESETS
@@ -25,6 +27,7 @@ from analyzer.budget.verdict import Verdict as Verdict
 from analyzer.compressing.budgets import Budget as Budget
 from analyzer.compressing.result import Compressed as Compressed
 from analyzer.errors import AnalyzerError as AnalyzerError
+from analyzer.exporting.results import Exported as Exported
 from analyzer.images.check import DataCheck as DataCheck
 from analyzer.records import Record as Record
 from analyzer.space.grid import Grid as Grid

@@ -68,6 +68,12 @@ class TrainingError(AnalyzerError):
     exit_code = 3
 
 
+class ProcessLostError(AnalyzerError):
+    """One of several processes that train together has ended, or answers no more (exit 3)."""
+
+    exit_code = 3
+
+
 class BaselineError(AnalyzerError):
     """A baseline that is missing or stale (exit 4)."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 import msgspec
 
-from analyzer.structs import Frozen, Positive, Seconds, Some, Span, Whole
-from analyzer.units import times
+from analyzer.structs import Frozen, Positive, Seconds, Share, Some, Span, Whole
 
 
 class Environment(Frozen, frozen=True, kw_only=True):
@@ -56,6 +57,14 @@ class Caveat(Frozen, frozen=True, kw_only=True):
     fix: str
 
 
+class Ends(NamedTuple):
+    """Between which a measured figure lies: a 95 % `interval`, or else the least and the largest of the processes'."""
+
+    low: float
+    high: float
+    interval: bool
+
+
 class Measurement(Frozen, frozen=True, kw_only=True):
     """Times on a device, in interleaved pairs with a baseline, over fresh processes; every raw time is kept.
 
@@ -63,6 +72,7 @@ class Measurement(Frozen, frozen=True, kw_only=True):
     `pairs_per_process`. A process's ratio is the median of its pairs' (above 1: slower than the baseline); `ratio` is
     the median over processes, `ratio_low` and `ratio_high` the ends of what `interval` says: `bootstrap95`, the 95 %
     bootstrap interval over processes, or `range`, the least and largest, where there are too few for one.
+    `latency_low_s` and `latency_high_s` are such ends of the median time of a batch (None: not kept).
     `latency_s` are single forwards at batch 1. `clock_mhz` and `celsius` are the GPU's, before and after each process's
     times, where NVML tells them.
     """
@@ -82,6 +92,8 @@ class Measurement(Frozen, frozen=True, kw_only=True):
     time: str
     pairs_per_process: Some = 1
     interval: str = "range"
+    latency_low_s: Seconds | None = None
+    latency_high_s: Seconds | None = None
     conditions: Conditions = Conditions()
     caveats: tuple[Caveat, ...] = ()
     latency_s: tuple[Seconds, ...] = ()
@@ -100,11 +112,34 @@ class Measurement(Frozen, frozen=True, kw_only=True):
         """`2 processes: indicative only`, where they are too few for an interval; else empty."""
         return "" if self.interval == "bootstrap95" else f"{self.counted}: indicative only"
 
+    def ends(self, what: Literal["ratio", "seconds", "rate"]) -> Ends:
+        """Those of the ratio, of the time of a batch, or of images a second."""
+        if what == "ratio":
+            return Ends(self.ratio_low, self.ratio_high, not self.caution)
+        low, high = self.latency_low_s, self.latency_high_s
+        interval = not self.caution and low is not None
+        if low is None or high is None:
+            low, high = min(self._medians), max(self._medians)
+        return Ends(self.batch / high, self.batch / low, interval) if what == "rate" else Ends(low, high, interval)
+
     @property
-    def spread(self) -> str:
-        """What the ratio's ends are: `95 % interval 5.74 to 7.21, 8 processes`, or `8.00 to 8.27 in 2 processes`."""
-        ends = f"{times(self.ratio_low)} to {times(self.ratio_high)}"
-        return f"{ends} in {self.counted}" if self.caution else f"95 % interval {ends}, {self.counted}"
+    def _medians(self) -> list[float]:
+        """Each process's time of a batch."""
+        from statistics import median
+
+        times, pairs = self.seconds_per_batch, self.pairs_per_process
+        return [median(times[i : i + pairs]) for i in range(0, len(times), pairs)]
+
+    def within(self, ends: str, *, interval: bool) -> str:
+        """`95 % interval 5.74 to 7.21, 8 processes`, or `8.00 to 8.27 in 2 processes ⚠ indicative only`."""
+        if interval:
+            return f"95 % interval {ends}, {self.counted}"
+        return f"{ends} in {self.few}"
+
+    @property
+    def few(self) -> str:
+        """`8 processes`; `2 processes ⚠ indicative only`, where they are too few for an interval."""
+        return f"{self.counted}{' ⚠ indicative only' if self.caution else ''}"
 
     @property
     def counted(self) -> str:
@@ -117,6 +152,38 @@ class Measurement(Frozen, frozen=True, kw_only=True):
         if self.interval != "bootstrap95" or self.ratio_low <= 1 <= self.ratio_high:
             return "not told apart"
         return "slower" if self.ratio > 1 else "faster"
+
+
+class TrainedFigures(Frozen, frozen=True, kw_only=True):
+    """What a network's runs came to at the epoch that was declared to count: means over `runs`, each of `epochs`.
+
+    Accuracy is a share, the gap in points; `low` and `high` are the ends of their 95 % t intervals over the runs (None:
+    one run alone has none). `cpu_s` are CPU-seconds of a run's steps. Rows of one `setting` were trained equally.
+    """
+
+    test_accuracy: Share
+    test_low: float | None = None
+    test_high: float | None = None
+    generalisation_gap: float | None = None
+    gap_low: float | None = None
+    gap_high: float | None = None
+    cpu_s: Span
+    runs: Some
+    epochs: Some
+    setting: str
+
+    @property
+    def counted(self) -> str:
+        """`3 runs`."""
+        return "1 run" if self.runs == 1 else f"{self.runs} runs"
+
+    def ends(self, figure: str) -> Ends | None:
+        """Those of a figure's interval; None where it has none."""
+        known = {
+            "test_accuracy": (self.test_low, self.test_high), "generalisation_gap": (self.gap_low, self.gap_high),
+        }  # fmt: skip
+        low, high = known.get(figure, (None, None))
+        return None if low is None or high is None else Ends(low, high, True)
 
 
 class PredictedLatency(Frozen, frozen=True, kw_only=True):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -74,10 +73,18 @@ WIDE = 160
 
 def columns() -> int:
     """How wide stdout is: what COLUMNS says, through a pipe too, else the terminal, else plenty."""
+    return terminal_width(sys.stdout)
+
+
+def terminal_width(stream: TextIO | None) -> int:
+    """How wide a stream's terminal is: what COLUMNS says, else the terminal, else plenty."""
     asked = os.environ.get("COLUMNS", "")
     if asked.isdecimal() and int(asked):
         return int(asked)
-    return shutil.get_terminal_size((WIDE, 40)).columns if sys.stdout is not None and sys.stdout.isatty() else WIDE
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or WIDE if stream is not None else WIDE
+    except (OSError, ValueError, AttributeError):
+        return WIDE
 
 
 def _written_out(match: re.Match[str]) -> str:

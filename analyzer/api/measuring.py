@@ -97,7 +97,7 @@ def measure(
         protocol=Protocol(seconds=seconds, target=precision, singles=SINGLES),
     )  # fmt: skip
     with closing(MemoryStore() if asked.out is None else JsonlStore(asked.out)) as store:
-        done = execute(asked, MeasureWatch(say, lambda row: store.put([row])))
+        done = execute(asked, MeasureWatch(say, keep=lambda row: store.put([row])))
     if done.interrupted:
         raise KeyboardInterrupt
     return Measured(done.records)

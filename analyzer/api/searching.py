@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 from analyzer.api.tables import frame
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError, UsageError
+from analyzer.executors.workplace import Workplace
 from analyzer.figures import known
 from analyzer.limits import Limit
 from analyzer.reading.profiles import profile_at
 from analyzer.space.space import Space
-from analyzer.sweeping.workplace import Workplace
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,20 +9,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.variant import Variant
+from analyzer.executors.workplace import Workplace
 from analyzer.images.splits import FRACTIONS
+from analyzer.limits import Limit, at_most
+from analyzer.reading.latency import Profile
+from analyzer.reading.profiles import profile_at
 from analyzer.shown import silent, to_stderr
 from analyzer.storing.results_file import NAME
 from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, resolve
+from analyzer.training.comparing import RunComparison, compared
 from analyzer.training.dividing import Division
 from analyzer.training.execution import execute
 from analyzer.training.planning import TrainPlan, TrainWatch
 from analyzer.training.recipe import recipe
 from analyzer.training.run_records import Config, Epoch, RunOutcome, outcome_of
+from analyzer.training.together import is_first
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analyzer.training.comparing import RunComparison
+    from analyzer.reporting.runs_data import RunsReport
+
+
+class ComparedRuns(RunComparison, frozen=True, kw_only=True):
+    """A comparison of two networks' runs that a notebook shows as the page does."""
+
+    def _repr_html_(self) -> str:
+        from analyzer.reporting.runs_page import comparison_html
+
+        return comparison_html(self)
 
 
 @dataclass(frozen=True)
@@ -40,23 +55,43 @@ class Runs:
 
         return pd.DataFrame([row for outcome in self.runs for row in rows(outcome)], columns=list(HEADINGS))
 
-    def compare(self, a: str | None = None, b: str | None = None, margin: float | None = None) -> RunComparison:
+    def compare(self, a: str | None = None, b: str | None = None, margin: float | None = None) -> ComparedRuns:
         """Two networks by what was declared before the first step, in pairs of runs, each with its intervals.
 
         `a` and `b` are names or labels (None: the only two); `margin` (a share) is the difference that would matter.
         """
-        from analyzer.training.comparing import compared
         from analyzer.training.runs_file import RunsFile
 
         with closing(RunsFile(self.folder / NAME)) as kept:
-            return compared(kept, a, b, margin)
+            found = compared(kept, a, b, margin)
+        return ComparedRuns(**{name: getattr(found, name) for name in found.__struct_fields__})
+
+    def report(self, path: str | Path, *, limits: dict[str, int] | None = None, on: str | Path | None = None) -> Path:
+        """Writes a page on the runs of this folder: curves, gaps, every pair's differences, accuracy against costs.
+
+        `limits` are budgets by figure, drawn beside; `on` names a device whose profile predicts latency.
+        """
+        from analyzer.reporting.runs_page import write_runs
+
+        write_runs(self._reported(at_most(limits or {}, "limits"), profile_at(on)), path)
+        return Path(path)
+
+    def _reported(self, limits: Sequence[Limit] = (), profile: Profile | None = None) -> RunsReport:
+        from analyzer.reporting.runs_data import RunsPlan, runs_report
+
+        plan = RunsPlan(path=self.folder, command=("analyzer.train",), limits=tuple(limits), profile=profile)
+        return runs_report(plan)
 
     def checkpoint(self, run: str) -> Path:
         """The last checkpoint of a run."""
         return self.folder / "runs" / run / "last.safetensors"
 
     def _repr_html_(self) -> str:
-        return str(self.frame().to_html(na_rep="–", index=False))
+        from analyzer.reporting.runs_page import runs_html
+
+        if not any(run.epochs for run in self.runs):
+            return str(self.frame().to_html(na_rep="–", index=False))
+        return runs_html(self._reported())
 
 
 def train(
@@ -64,8 +99,8 @@ def train(
     seeds: Sequence[int] = (0,), folds: int | None = None, fractions: tuple[float, float, float] = FRACTIONS,
     split_seed: int = 0, split: str | Path | None = None, allow_leaks: bool = False, inputs: Sequence[str] = (),
     kwargs: Mapping[str, Any] | None = None, device: str = "auto", threads: int | None = None, workers: int = 0,
-    best: bool = False, outcome: Mapping[str, Any] | None = None, accept: bool = False,
-    quiet: bool = False, **training: Any,
+    jobs: int = 1, executor: str = "processes", address: str | None = None, best: bool = False,
+    outcome: Mapping[str, Any] | None = None, accept: bool = False, quiet: bool = False, **training: Any,
 ) -> Runs:  # fmt: skip
     """Trains networks on images, each from each seed (and on each fold), and keeps every epoch in `out`.
 
@@ -74,9 +109,11 @@ def train(
     path and label, an npz in MedMNIST's layout, a torch Dataset, or a mapping of train, val and test to Datasets. What
     the data does not divide is divided by `fractions`, duplicates kept together. `training` are the fields of
     training.recipe.Recipe: epochs, lr, optimizer, schedule, batch, weight_decay, momentum, augment, classes_weighted,
-    amp, channels_last, compile, train_accuracy_every. `outcome` declares what counts in `Runs.compare`: epoch (last or
-    validation) and margin (a share). Called again with the same `out` it goes on where it was; on a
-    CPU with as many threads the result has the same bits as an unbroken run's.
+    amp, channels_last, compile, train_accuracy_every, batch_norm. `outcome` declares what counts in `Runs.compare`:
+    epoch (last or validation) and margin (a share). Called again with the same `out` it goes on where it was; on a
+    CPU with as many threads the result has the same bits as an unbroken run's. Under torchrun the processes share every
+    batch, the first alone writes and speaks. `jobs` runs are trained at once, each by a process, or with
+    `executor="ray"` as many as a cluster (at `address`) has cores or GPUs: `out` and `data` where every node sees them.
 
     Raises UsageError on data, options or an `out` that can't be; KeyboardInterrupt once all is saved.
     """
@@ -86,9 +123,9 @@ def train(
         targets=tuple(_resolved(target, kwargs, inputs) for target in each), data=data, out=Path(out),
         recipe=recipe(training), image=image, seeds=tuple(seeds),
         division=division, device=device, threads=threads, workers=workers, best=best, accept=accept,
-        outcome=outcome_of(outcome or {}),
+        outcome=outcome_of(outcome or {}), where=Workplace(executor, jobs, None, address),
     )  # fmt: skip
-    say = silent if quiet else to_stderr
+    say = silent if quiet or not is_first() else to_stderr
 
     def finished(config: Config, epoch: Epoch) -> None:
         say(f"{config.run}: {epoch.logged()}")

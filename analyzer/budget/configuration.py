@@ -16,14 +16,15 @@ import msgspec
 
 from analyzer.architecture.network import PRESETS
 from analyzer.budget.figures import STATIC
-from analyzer.budget.limits import BudgetLimit, limits, waived_up_to
+from analyzer.budget.limits import PREDICTED, BudgetLimit, limits, waived_up_to
 from analyzer.budget.predicted import predicted_limits
 from analyzer.budget.schema import BASELINE, Configuration, FigureBudget, Model, Waiver
 from analyzer.budget.untrusted_files import read_text
 from analyzer.errors import UsageError, did_you_mean
+from analyzer.graphs.onnx_file import SUFFIX as ONNX
 from analyzer.records import Input
 from analyzer.structs import Frozen
-from analyzer.targets.checkpoints import SUFFIX
+from analyzer.targets.files import is_file_name
 from analyzer.targets.inputs import parse_input
 from analyzer.targets.isolation import SECONDS
 from analyzer.targets.resolving import named
@@ -185,7 +186,7 @@ def _fix(what: str, path: str) -> str:
     if "missing required field" in what:
         return "add it"
     key = path.rstrip("`").rpartition(".")[2]
-    return _FIXES.get(key, 'numbers are whole, or text such as "8M"; see the README')
+    return _FIXES.get(key, 'numbers are whole, or text such as "8M"; see the documentation of budgets')
 
 
 _CHILDREN: dict[str, Any] = {
@@ -213,14 +214,17 @@ def _check_model(model: Model, where: str) -> None:
     if model.target is None and not model.variant:
         raise UsageError("names no model", where=where, fix='such as target = "net.py:build"')
     target = model.target or ""
-    if ":" not in target and not target.endswith(SUFFIX) and re.search(r"\.py$|/", target):
+    if ":" not in target and not is_file_name(target) and re.search(r"\.py$|/", target):
         raise UsageError(f"{target!r} names no attribute", where=where, fix=f"such as {target}:build")
     own = ":" in target
-    misplaced = ("variant", "batch") if own else ("kwargs", "input", "dtype", "pythonpath")
+    misplaced: tuple[str, ...] = ("variant", "batch") if own else ("kwargs", "input", "dtype", "pythonpath")
+    if target.endswith(ONNX) and not own:
+        misplaced = ("variant", "batch", "kwargs", "dtype", "pythonpath")
     for key in misplaced:
         if getattr(model, key) not in (None, {}, []):
-            other = "a model of your own" if own else "the family"
+            other = "a model of your own" if own else "a file" if is_file_name(target) else "the family"
             fix = "say kwargs and input instead" if own else "say variant and batch instead"
+            fix = "leave it out" if is_file_name(target) else fix
             raise UsageError(f"{key} means nothing to {other}", where=where, fix=fix)
     _check_kwargs(model.kwargs, f"{where}.kwargs")
     inputs_of(model, f"{where}.input")
@@ -229,12 +233,10 @@ def _check_model(model: Model, where: str) -> None:
     groups = set(model.groups)
     for i, waiver in enumerate(model.waivers):
         place = f"{where}.waivers[{i}]"
-        if waiver.figure not in (*STATIC, BASELINE):
-            raise UsageError(
-                f"unknown figure {waiver.figure[:60]!r}",
-                where=place,
-                fix=did_you_mean(waiver.figure, (*STATIC, BASELINE)),
-            )
+        waivable = (*STATIC, PREDICTED.name, BASELINE)
+        if waiver.figure not in waivable:
+            fix = did_you_mean(waiver.figure, waivable)
+            raise UsageError(f"unknown figure {waiver.figure[:60]!r}", where=place, fix=fix)
         if waiver.group is not None and waiver.group not in groups:
             fix = did_you_mean(waiver.group, groups) if groups else "leave group out"
             raise UsageError(f"there is no group {waiver.group[:80]!r}", where=place, fix=fix)

@@ -12,6 +12,7 @@ from analyzer.budget.schema import FigureBudget, Model, Number, Waiver
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.figures import FIGURES, known
 from analyzer.structs import Frozen
+from analyzer.units import parse_seconds
 
 PREDICTED = FIGURES["predicted_latency_s"]
 _PERCENT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?%")
@@ -108,8 +109,10 @@ def _ratio(value: float | None, where: str) -> Fraction | None:
     return Fraction(repr(value))
 
 
-def waived_up_to(waiver: Waiver, where: str) -> int | None:
-    """The most that a waiver accepts; None: anything."""
+def waived_up_to(waiver: Waiver, where: str) -> int | float | None:
+    """The most that a waiver accepts (seconds of a predicted time); None: anything."""
+    if waiver.figure == PREDICTED.name:
+        return None if waiver.max is None else parse_seconds(str(waiver.max), where=f"{where}.max")
     return _number(waiver.max, waiver.figure, f"{where}.max")
 
 

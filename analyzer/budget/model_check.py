@@ -19,7 +19,7 @@ from analyzer.budget.source import Place
 from analyzer.budget.verdict import Budgeted, Finding, Payer
 from analyzer.figures import known
 from analyzer.limits import Limit
-from analyzer.records import LayerRow
+from analyzer.records import LayerRow, standing_of
 from analyzer.units import percent
 
 if TYPE_CHECKING:
@@ -92,10 +92,20 @@ class Held:
         top = max(rows, key=of)
         return f"{top.path or '(root)'} ({top.type}), {percent(of(top), of_rows(rows, figure))} of it"
 
+    def standing(self, figure: str) -> str:
+        """How a figure of it is known."""
+        return standing_of(self.counted.record, known(figure))
+
+    def line(self, figure: str, value: int, base: int | None, **more: Any) -> Budgeted:
+        """A figure's line."""
+        return Budgeted(figure=figure, value=value, base=base, standing=self.standing(figure), **more)
+
     def found(self, kind: Any, level: Any, what: str, **more: Any) -> Finding:
         """A finding of this model, placed at the class of the module that pays most, else at the configuration."""
         changes = more.get("changes", ())
         place = self.counted.place(changes[0].path if changes else "") or self.config_place
+        if more.get("value") is not None:
+            more = {"standing": self.standing(more["figure"]), **more}
         return Finding(kind=kind, level=level, model=self.name, what=what, file=place[0], line=place[1], **more)
 
 
@@ -120,12 +130,12 @@ def hold(held: Held, limits: Sequence[BudgetLimit], reference: Reference) -> tup
         if exceeded:
             findings.append(_exceeded(held, limit, value, base, exceeded))
         least = min((bound.limit.bound for bound in bounds if bound.kind != "below"), default=None)
-        lines.append(Budgeted(figure=limit.figure, group=limit.group, value=value, base=base, limit=least))
+        lines.append(held.line(limit.figure, value, base, group=limit.group, limit=least))
     shown = {(line.figure, line.group) for line in lines}
     for figure in TRACKED:
         value, base = held.values(figure, None)
         if (figure, None) not in shown and value is not None:
-            lines.append(Budgeted(figure=figure, value=value, base=base))
+            lines.append(held.line(figure, value, base))
     return findings, lines
 
 

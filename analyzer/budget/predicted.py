@@ -12,6 +12,7 @@ from analyzer.errors import UsageError
 from analyzer.measurements import PredictedLatency
 from analyzer.reading.family import with_latency
 from analyzer.reading.profiles import profile_at
+from analyzer.records import standing_of
 from analyzer.structs import Frozen
 from analyzer.units import parse_seconds
 
@@ -56,24 +57,24 @@ def hold_predicted(held: Held, limits: Sequence[PredictedLimit]) -> Iterator[tup
     for limit in limits:
         profile = profile_at(limit.on, limit.batch)
         assert profile is not None
-        predicted = with_latency(held.counted.record, profile).predicted
+        record = with_latency(held.counted.record, profile)
+        predicted = record.predicted
         if predicted is None:
             what = f"{PREDICTED.label} can't be told: the model was not counted on an input"
             yield None, held.found("configuration", "error", what, fix="such as input = [1, 3, 224, 224]")
             continue
-        line = Budgeted(figure=PREDICTED.name, value=predicted.latency_s, limit=limit.max_s)
-        yield line, _exceeded(held, limit, predicted) if predicted.latency_s > limit.max_s else None
+        standing = standing_of(record, PREDICTED)
+        line = Budgeted(figure=PREDICTED.name, value=predicted.latency_s, limit=limit.max_s, standing=standing)
+        yield line, _exceeded(held, limit, predicted, standing) if predicted.latency_s > limit.max_s else None
 
 
-def _exceeded(held: Held, limit: PredictedLimit, predicted: PredictedLatency) -> Finding:
+def _exceeded(held: Held, limit: PredictedLimit, predicted: PredictedLatency, standing: str) -> Finding:
     text = PREDICTED.text
     over = text(predicted.latency_s - limit.max_s)
     told = f"{over} above the limit {text(limit.max_s)}"
-    if predicted.low_s and predicted.high_s:
-        told += f"; of what was left out of the fit 90 % lies from {text(predicted.low_s)} to {text(predicted.high_s)}"
     where = f"{PREDICTED.label} on {limit.on}, batch {predicted.batch:,}"
     return held.found(
         "excess", limit.level, f"{where}: {text(predicted.latency_s)}, {told}", figure=PREDICTED.name,
-        value=predicted.latency_s, limit=limit.max_s, message=limit.message,
+        value=predicted.latency_s, limit=limit.max_s, standing=standing, message=limit.message,
         fix="make it smaller (`analyze explain --on` says where the time goes), or raise max",
     )  # fmt: skip

@@ -51,7 +51,8 @@ class Waiver(Frozen, frozen=True, kw_only=True, rename="kebab"):
 
 
 class Model(Frozen, frozen=True, kw_only=True, rename="kebab"):
-    """A model: `target` is a preset, a variant's name, `path/file.py:attr` or `package.module:attr`.
+    """A model: `target` is a preset, a variant's name, `path/file.py:attr`, `package.module:attr`, or the file of a
+    network (`.safetensors`, `.onnx`).
 
     `variant` holds options of the family (`blocks`, `growth`, `classes`), alone or over the target's own. `kwargs` are
     the arguments of one's own factory; `{ from = "pkg.config:GPTConfig", n_layer = 4 }` there makes an object. `input`

@@ -13,7 +13,6 @@ from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
 from analyzer.cli.completion import figures, words
-from analyzer.cli.layout import figure_cell, signed_cell
 from analyzer.cli.options import (
     NewFile,
     TargetName,
@@ -27,12 +26,13 @@ from analyzer.cli.options import (
 from analyzer.cli.predicted import basis
 from analyzer.errors import UsageError
 from analyzer.figures import FIGURES, Figure, figure_named
+from analyzer.layout import figure_cell, signed_cell
 from analyzer.reading.comparison import LayerChange, compare_records, unlike
 from analyzer.reading.latency import Profile
 from analyzer.reading.profiles import profile_at
 from analyzer.records import Record, standing_of
 from analyzer.targets.analysis import analyze_target
-from analyzer.targets.resolving import resolve
+from analyzer.targets.files import is_file_name, resolve_costed
 
 
 @click.command("compare", cls=Verb)
@@ -63,7 +63,7 @@ from analyzer.targets.resolving import resolve
 def command(targets: tuple[str, ...], inputs: tuple[str, ...], by: str, top: int, format_: str, **options: Any) -> None:
     """Two or more TARGETs side by side: figures, ratios to the first, and the layers that carry the difference.
 
-    Options of the family (--classes 2) apply to every target of the family.
+    Options of the family (--classes 2) apply to every target of the family; a file (.safetensors, .onnx) is what it is.
     """
     if len(targets) < 2:
         raise UsageError(
@@ -102,8 +102,8 @@ def _write_report(records: list[Record], path: Path) -> None:
 
 
 def _record(name: str, values: dict[str, Any], inputs: tuple[str, ...], batch: int, profile: Profile | None) -> Record:
-    own = ":" in name
-    resolved = resolve(name, {} if own else values, inputs=inputs if own else ())
+    own, file = ":" in name, is_file_name(name)
+    resolved = resolve_costed(name, {} if own or file else values, inputs=inputs if own else ())
     return analyze_target(resolved, batch=batch, profile=profile)
 
 
@@ -145,7 +145,8 @@ def _print(records: list[Record], changes: list[list[LayerChange]], by: str, top
 def _print_layers(
     first: Record, other: Record, changes: list[LayerChange], figure: Figure, top: int, format_: str
 ) -> None:
-    text.show(f"\nlayers that carry the difference in {figure.label}: {other.target.shown} minus {first.target.shown}")
+    pair = f"{other.target.shown} minus {first.target.shown}"
+    text.show_words(f"\nlayers that carry the difference in {figure.label}: {pair}")
     carried = [change for change in changes if change.difference]
     rows = [
         [

@@ -52,11 +52,11 @@ def command(device: str, format_: str) -> None:
         return
     text.show_table(("what", "found"), [*_environment(place), *_versions(), *_machine(), *_devices()], left=2)
     for device_, who in held:
-        text.show(f"note: {device_} is measured on by {who}: other measurements wait for it")
+        text.show_words(f"note: {device_} is measured on by {who}: other measurements wait for it")
     for problem in all_problems:
-        text.show(f"note: {problem.kind}: {problem.what}; {problem.fix}")
+        text.show_words(f"note: {problem.kind}: {problem.what}; {problem.fix}")
     if not all_problems:
-        text.show("nothing found that would make figures untrustworthy")
+        text.show_words("nothing found that would make figures untrustworthy")
 
 
 def _environment(place: Environment) -> Iterator[tuple[str, str]]:

@@ -32,7 +32,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "search": (
         ("the most capable networks that cost no more than DenseNet121",
          "search --growth 4:64 --compression 0.25:1:0.05 --under densenet121"),
-        ("the smallest of them", "search --growth 4:64 --minimize params,macs --min-depth 40"),
+        ("the smallest of them", "search --growth 4:64 --minimize params,macs --min-depth 30"),
         ("what this machine runs fastest (measured)",
          "search --growth 8:64:8 --maximize conv_activations --objective measured_latency_s --trials 20"),
     ),
@@ -75,6 +75,12 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("what the runs of two networks show", "train compare runs"),
         ("two of several, by their names", "train compare runs densenet121 article"),
         ("where two points would matter", "train compare runs densenet121 article --margin 0.02"),
+    ),
+    "export": (
+        ("a trained network as ONNX, compared on real images",
+         "export runs/runs/article/last.safetensors --out net.onnx --data images/"),
+        ("and quantised", "export densenet121 --out net.onnx --int8"),
+        ("a model of your own as an exported program", "export models.py:Net --input 1,3,64,64 --out net.pt2"),
     ),
     "predict": (
         ("one photo's classes", "predict runs/runs/article/last.safetensors photo.jpg"),

@@ -13,7 +13,6 @@ from analyzer import units
 from analyzer.architecture.variant import Variant
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
-from analyzer.cli.layout import figure_cell, percent_cell
 from analyzer.cli.options import (
     TargetName,
     batch_option,
@@ -28,6 +27,7 @@ from analyzer.cli.options import (
 from analyzer.cli.predicted import basis
 from analyzer.errors import UsageError
 from analyzer.figures import FIGURES, known
+from analyzer.layout import figure_cell, percent_cell
 from analyzer.limits import Limit, own_limits
 from analyzer.reading import family
 from analyzer.reading.profiles import profile_at
@@ -147,9 +147,9 @@ def _print(variant: Variant, record: Record, budget: Sequence[Limit], data: dict
     if budget and not data["cheapest"]:
         say("no single change meets the budget: combine some (analyze search)")
     known = standings([FIGURES[name] for name in SHARED], [record])
-    text.show(f"Known: {known}, of every variant here." if format_ == "table" else f"Known: {known}.\n")
+    text.show_words(f"Known: {known}, of every variant here." if format_ == "table" else f"Known: {known}.\n")
     for finding in _findings(variant, record, data["levers"]):
-        text.show(finding)
+        text.show_words(finding)
 
 
 def _said(limit: Limit) -> str:

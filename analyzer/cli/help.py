@@ -13,7 +13,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "A model of your own": ("inputs", "kwargs", "timeout", "strict", "backward"),
     "Limits": ("max_", "min_", "under"),
     "A training step": (
-        "dtype", "autocast", "optimizer", "form", "weight_decay", "zero_grad", "accumulate", "checkpoint",
+        "dtype", "autocast", "batch_norm", "optimizer", "form", "weight_decay", "zero_grad", "accumulate", "checkpoint",
     ),
     "Where and how long": (
         "device", "wait", "executor", "address", "jobs", "max_memory", "seconds", "on", "threads", "workers",

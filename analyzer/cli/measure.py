@@ -14,8 +14,8 @@ import msgspec
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, say, warn
-from analyzer.cli.layout import ShownCell
 from analyzer.cli.load import warn_of_load
+from analyzer.cli.measuring_bar import MeasuringBar
 from analyzer.cli.options import (
     NewFile,
     TargetName,
@@ -29,6 +29,7 @@ from analyzer.cli.options import (
 )
 from analyzer.figures import FIGURES
 from analyzer.files import write_text
+from analyzer.layout import ShownCell, ends_cell
 from analyzer.measurements import Conditions, Measurement
 from analyzer.measuring.execution import MeasurePlan, MeasureWatch, execute, execute_memory, plan
 from analyzer.measuring.measure import SINGLES, MemoryMeasurement
@@ -41,7 +42,7 @@ from analyzer.sweeping.store import JsonlStore
 from analyzer.targets.resolving import resolve
 
 HEADINGS = (
-    "model", "batch", "time x base", "95 %", "verdict", "time", "images/s", "batch-1 p50", "p90", "p99", "processes",
+    "model", "time x base", "95 %", "time", "images/s", "processes", "verdict", "batch", "batch-1 p50", "p90", "p99",
 )  # fmt: skip
 
 
@@ -104,8 +105,8 @@ def _times(asked: MeasurePlan, out: Path, format_: str) -> int:
     conditions = asked.conditions
     warn_of_load(asked.device, asked.protocol.seconds)
     say(f"against {asked.baseline.name}, {conditions.mode}, {conditions.dtype}; at most {asked.protocol.seconds:g} s")
-    with closing(JsonlStore(out)) as store:
-        done = execute(asked, MeasureWatch(say, lambda row: store.put([row])))
+    with closing(JsonlStore(out)) as store, MeasuringBar(len(asked.subjects), asked.protocol.seconds) as bar:
+        done = execute(asked, _Measuring(asked, bar, store).watch)
     if done.interrupted:
         say("interrupted: what is finished is kept")
     _print(done.records, format_)
@@ -113,6 +114,29 @@ def _times(asked: MeasurePlan, out: Path, format_: str) -> int:
     if done.interrupted:
         return INTERRUPTED
     return 3 if all(row.error for row in done.records) else 0
+
+
+class _Measuring:
+    """Keeps rows, and tells a bar of every process: a model is done after the least that it needs, or before."""
+
+    def __init__(self, asked: MeasurePlan, bar: MeasuringBar, store: JsonlStore) -> None:
+        self.bar, self.store, self.least = bar, store, asked.protocol.least
+        self.begun: dict[str, float] = {}
+        self.watch = MeasureWatch(say, self._doing, self._keep)
+
+    def _doing(self, name: str, before: int) -> None:
+        if name not in self.begun:
+            self.bar.doing(name, len(self.begun) + 1)
+        self.begun[name] = min(before / (self.least + 1), 0.95)
+        self._share(f"{name}, process {before + 1}")
+
+    def _keep(self, row: Record) -> None:
+        self.store.put([row])
+        self.begun[row.target.name] = 1
+        self._share("")
+
+    def _share(self, words: str) -> None:
+        self.bar.share(sum(self.begun.values()) / self.bar.models, words)
 
 
 def _print(rows: Sequence[Record], format_: str) -> None:
@@ -124,13 +148,13 @@ def _print(rows: Sequence[Record], format_: str) -> None:
             text.show_json(row.to_json())
         return
     good = sorted((r for r in rows if r.measured), key=lambda r: r.measured.ratio if r.measured else 0.0)
-    lines = [_line(row.target.name, row.measured) for row in good if row.measured]
+    lines = [_line(row, row.measured) for row in good if row.measured]
     if format_ == "md":
         text.show(text.markdown(HEADINGS, lines))
     elif lines:
-        text.show_table(HEADINGS, lines, drop=(9, 8, 7, 1, 5, 6))
+        text.show_table(HEADINGS, lines, drop=(10, 9, 8, 7, 6, 5))
         figures = [figure for figure in FIGURES.values() if figure.standing == "measured"]
-        text.show(f"Known: {standings(figures, good)}")
+        text.show_words(f"Known: {standings(figures, good)}")
     for row in rows:
         for caveat in row.measured.caveats if row.measured else ():
             warn(f"{row.target.name}: {caveat.kind}: {caveat.what}; {caveat.fix}")
@@ -140,19 +164,19 @@ def _print(rows: Sequence[Record], format_: str) -> None:
             warn(f"{row.target.name}: {row.error.what}; {row.error.fix}")
 
 
-def _line(name: str, made: Measurement) -> tuple[str, ...]:
+def _line(row: Record, made: Measurement) -> tuple[str, ...]:
     singles = [units.seconds(t) for t in percentiles(made.latency_s)] if made.latency_s else ["–"] * 3
     low, ratio, high = (units.times(each) for each in (made.ratio_low, made.ratio, made.ratio_high))
     return (
-        name,
-        str(made.batch),
+        row.target.name,
         ShownCell(f"{ratio} ⚠" if made.caution else ratio),
-        f"{'' if made.interval == 'bootstrap95' else 'range '}{low}–{high}",
-        made.verdict,
-        units.seconds(made.measured_latency_s),
-        f"{made.measured_images_per_s:.1f}",
-        *singles,
+        ShownCell(f"{'range ' if made.caution else ''}{low}–{high}", f"{low}–{high}"),
+        ends_cell(row, FIGURES["measured_latency_s"]),
+        ends_cell(row, FIGURES["measured_images_per_s"]),
         str(made.processes),
+        made.verdict,
+        str(made.batch),
+        *singles,
     )
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, say
-from analyzer.cli.layout import figure_cell
 from analyzer.cli.progress import time_cell
 from analyzer.cli.search_output import print_data, write_files
 from analyzer.errors import UsageError
+from analyzer.executors.workplace import Workplace
 from analyzer.figures import FIGURES, HEADLINE
+from analyzer.layout import figure_cell
 from analyzer.records import Record
 from analyzer.searching.engine import Result
 from analyzer.searching.execution import SearchWatch, StudyPlan, execute_study
@@ -20,7 +21,6 @@ from analyzer.searching.query import Query
 from analyzer.searching.results import Find, described
 from analyzer.searching.study import Question, StudyResult
 from analyzer.space.space import Space
-from analyzer.sweeping.workplace import Workplace
 
 COUNTED = tuple(figure for figure in HEADLINE if not figure.batched)
 MEASURED = tuple(FIGURES[name] for name in ("measured_ratio", "measured_latency_s", "measured_images_per_s"))

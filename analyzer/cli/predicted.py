@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analyzer import units
+import msgspec
+
 from analyzer.cli import text
 from analyzer.cli.base import say
-from analyzer.figures import FIGURES
+from analyzer.figures import FIGURES, PREDICTED
 from analyzer.measurements import PredictedLatency
 from analyzer.reading.latency import Profile
+from analyzer.records import Record, standing_of
 
 SPEED = (FIGURES["predicted_images_per_s"], FIGURES["predicted_image_ns"])
 """What tables of models show."""
@@ -26,15 +28,25 @@ def basis(profile: Profile) -> str:
     )
 
 
-def show_predicted(predicted: PredictedLatency, format_: str) -> None:
-    """The times of one model, each with its band."""
-    headings = (f"on {predicted.on}", "predicted", "in 90 % of the cases that were left out")
-    rows = list(_rows(predicted))
+def show_predicted(record: Record, format_: str) -> None:
+    """The times of one model, of a forward and of a step of training, each with its band."""
+    predicted = record.predicted
+    assert predicted is not None
+    headings = (f"on {predicted.on}", "known", "time")
+    rows = list(_rows(record, ""))
+    if predicted.training is not None:
+        rows += _rows(msgspec.structs.replace(record, predicted=predicted.training), ", training step")
     if format_ == "md":
         text.show("\n" + text.markdown(headings, rows))
         return
     text.show("")
-    text.show_table(headings, rows)
+    text.show_table(headings, rows, left=2)
+
+
+def _rows(record: Record, word: str) -> Iterator[tuple[str, str, str]]:
+    batch = f"a batch of {record.predicted.batch:,}" if record.predicted else ""
+    for what, figure in zip((batch, "an image", "images/s"), PREDICTED, strict=True):
+        yield f"{what}{word}", standing_of(record, figure), figure.bare(figure.of(record))
 
 
 def say_basis(predicted: PredictedLatency) -> None:
@@ -46,24 +58,3 @@ def say_basis(predicted: PredictedLatency) -> None:
             say(f"note: {what}predicted for {each.device_name} ({each.settings}), batch {each.batch:,}: {error}")
             for outside in each.outside:
                 say(f"note: {what}outside of what the profile has seen: {outside}")
-
-
-def _rows(predicted: PredictedLatency) -> Iterator[tuple[str, str, str]]:
-    for word, each in (("", predicted), (", training step", predicted.training)):
-        if each is None:
-            continue
-        low, high = each.low_s, each.high_s
-        times = [seconds for seconds in (each.latency_s, low, high) if seconds]
-        if len(times) < 3 or low is None or high is None:
-            yield f"a batch of {each.batch:,}{word}", units.seconds(each.latency_s), "–"
-            continue
-        yield f"a batch of {each.batch:,}{word}", units.seconds(each.latency_s), _span(low, high, units.seconds)
-        image, least, most = (1e9 * seconds / each.batch for seconds in times)
-        yield f"an image{word}", units.nanoseconds(image), _span(least, most, units.nanoseconds)
-        rate, slow, fast = (each.batch / seconds for seconds in (each.latency_s, high, low))
-        yield f"images/s{word}", f"{rate:,.1f}", _span(slow, fast, lambda value: f"{value:,.1f}")
-
-
-def _span(low: float, high: float, say_: object) -> str:
-    assert callable(say_)
-    return f"{say_(low)} to {say_(high)}"

@@ -1,29 +1,26 @@
-"""A sweep's table as it grows, row by row, on stdout; the progress of measuring on stderr."""
+"""A sweep's table as it grows, row by row, on stdout, with the progress of measuring."""
 
 from __future__ import annotations
 
-import os
-import stat
-import sys
-import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from analyzer import units
 from analyzer.cli import text
-from analyzer.cli.base import is_exact, say
-from analyzer.cli.layout import ShownCell, figure_cell, layout
+from analyzer.cli.base import is_exact
+from analyzer.cli.measuring_bar import MeasuringBar
 from analyzer.figures import FIGURES, HEADLINE
+from analyzer.layout import ShownCell, figure_cell, layout
 from analyzer.limits import Limit, State, hold_all, state_of
-from analyzer.measuring.exclusive import patience
 from analyzer.records import Record
-from analyzer.shown import columns, plain
-from analyzer.sweeping.run import pareto_names
+from analyzer.shown import columns
+from analyzer.sweeping.choosing import pareto_names
 
 SHOWN = 60
 """Rows of the table; beyond, only the front and what is measured."""
 RATIO, RATE = FIGURES["measured_ratio"], FIGURES["measured_images_per_s"]
+PREDICTED_RATE = FIGURES["predicted_images_per_s"]
 _COUNTED = [heading for figure in HEADLINE for heading in (figure.heading, "x base")]
 HEADINGS = ("variant", "budget", *_COUNTED, RATIO.heading, RATE.heading)
 DROPPED = (7, 5, 9, 6, 3, 4)
@@ -68,20 +65,10 @@ def time_cell(row: Record) -> str:
 def _rate(row: Record) -> str:
     """Images a second: measured, or predicted and marked so."""
     if row.measured is not None:
-        return f"{row.measured.measured_images_per_s:.1f}"
+        return RATE.bare(RATE.of(row))
     if row.predicted is not None and row.predicted.latency_s:
-        return f"~{row.predicted.batch / row.predicted.latency_s:.1f}"
+        return f"~{PREDICTED_RATE.bare(PREDICTED_RATE.of(row))}"
     return "–"
-
-
-class _Clock:
-    """How much of the time is left, as text, whenever it is asked."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.start = seconds, time.monotonic()
-
-    def __str__(self) -> str:
-        return f"of {self.seconds:.0f} s, {max(self.start + self.seconds - time.monotonic(), 0):.0f} s left"
 
 
 class GrowingTable:
@@ -107,8 +94,7 @@ class GrowingTable:
             lines.append([*[""] * (len(HEADINGS) - 2), ShownCell(TIMES + " ⚠", "10.00 ⚠"), ""])
         drop = [i for i in DROPPED if i < self.columns]
         self.layout = layout(HEADINGS[: self.columns], lines, columns(), drop=drop, exact=is_exact())
-        self.bar: Any = None
-        self.begun, self.clock = 0, _Clock(seconds)
+        self.bar, self.begun = MeasuringBar(len(chosen), seconds), 0
 
     def _cells(self, row: Record) -> list[str]:
         return cells(row, self.base, self.limits)[: self.columns]
@@ -117,62 +103,27 @@ class GrowingTable:
         if self.on:
             text.show_row(self.layout, HEADINGS[: self.columns], "heading")
         for row in self.ready:
-            self.finish(row)
-        if self.chosen and sys.stderr.isatty() and not _piped():
-            self._start_bar()
+            self._show(row)
+        self.bar.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-            patience.tell = say
-
-    def _start_bar(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        self.bar = Progress(
-            TextColumn("measuring"),
-            MofNCompleteColumn(),
-            BarColumn(bar_width=16),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[clock]}"),
-            TextColumn("{task.description}", markup=False),
-            console=Console(stderr=True),
-            transient=True,
-            redirect_stdout=sys.stdout.isatty(),
-        )
-        self.task = self.bar.add_task("", total=len(self.chosen), clock=self.clock)
-        self.bar.start()
-        patience.tell = self._waiting
-
-    def _waiting(self, text: str) -> None:
-        self.bar.update(self.task, description=plain(text))
-        say(text)
+        self.bar.__exit__(kind, error, at)
 
     def doing(self, row: Record) -> None:
         """Says which of the chosen rows begins to be measured."""
-        if self.bar is not None:
-            self.bar.update(self.task, description=plain(row.target.shown))
-        else:
-            self.begun += 1
-            say(f"measuring {self.begun} of {len(self.chosen)}: {row.target.shown}; {self.clock}")
+        self.begun += 1
+        self.bar.doing(row.target.shown, self.begun)
 
     def finish(self, row: Record) -> None:
         """Prints a row that is complete."""
-        if self.bar is not None:
-            self.bar.advance(self.task)
+        self.bar.done()
+        self._show(row)
+
+    def _show(self, row: Record) -> None:
         if not self.on:
             return
         if row.error is not None:
             text.show_styled([(f"{row.target.shown}  ", ""), (f"✗ no figures: {row.error.what}", "over")])
         else:
             text.show_row(self.layout, self._cells(row))
-
-
-def _piped() -> bool:
-    """Whether stdout goes through a pipe: what reads it may write to this very terminal, into a bar (`| tee`)."""
-    try:
-        return stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode)
-    except (OSError, ValueError, AttributeError):
-        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import click
 from analyzer.cli import text
 from analyzer.cli.base import Verb, warn
 from analyzer.cli.options import NewFile, limit_options, limits_of, on_option, require_device
+from analyzer.errors import UsageError
 from analyzer.files import require_writable
+from analyzer.limits import Limit
+from analyzer.reading.latency import Profile
 from analyzer.reading.profiles import profile_at
-from analyzer.reporting.page import write_report
-from analyzer.sweeping.report import ReportPlan, execute
 
 
 @click.command("report", cls=Verb)
@@ -26,7 +28,10 @@ from analyzer.sweeping.report import ReportPlan, execute
     help="Where the page goes.  [default: report.html beside]",
 )
 @click.option(
-    "--subject", metavar="NAME", help="The row that the verdict is about.  [default: the article, else the first]"
+    "--subject",
+    metavar="NAME",
+    help="The row that the verdict is about (default: the article, else the first; of files the last); of runs, the "
+    "one in all pairs.",
 )
 @click.option(
     "--format",
@@ -39,21 +44,61 @@ from analyzer.sweeping.report import ReportPlan, execute
 @on_option
 @limit_options
 def command(results: tuple[Path, ...], out: Path | None, subject: str | None, format_: str, **options: Any) -> None:
-    """One report from RESULTS: results.db or results.jsonl of sweeps (or their folders), or report.html files.
+    """One report from RESULTS: results.db or results.jsonl of sweeps (or their folders), report.html files, or files of
+    networks (.safetensors, .onnx).
 
     The first row of the first is the baseline. Two report.html files give a report on what changed from the first's
-    subject to the second's.
+    subject to the second's. A folder of `analyze train` (or its results.db) gives one on its runs: curves, gaps,
+    differences of every pair, accuracy against costs.
     """
+    from analyzer.reporting.runs_data import is_of_runs
+
     limits, on = limits_of(options), options.pop("on")
     require_device(limits, on)
-    plan = ReportPlan(results, limits, subject, ("analyze", *sys.argv[1:]), profile_at(on))
+    runs = [path for path in results if is_of_runs(path)]
+    if runs and len(results) > 1:
+        fix = "report on it alone; analyze results merge makes one folder of several"
+        raise UsageError("holds trained runs", where=str(runs[0]), fix=fix)
+    made = _of_runs if runs else _of_records
+    name, as_markdown, write = made(results, limits, subject, profile_at(on))
     if format_ == "md":
-        from analyzer.reporting.markdown import render_markdown
-
-        text.show(render_markdown(execute(plan, warn)))
+        text.show(as_markdown())
         return
     first = results[0]
-    target = out or (first if first.is_dir() else first.parent) / ("changes.html" if plan.of_changes else "report.html")
+    target = out or (first if first.is_dir() else first.parent) / name
     require_writable(target)
-    write_report(execute(plan, warn), target)
+    write(target)
     text.show(str(target))
+
+
+Made = tuple[str, Callable[[], str], Callable[[Path], None]]
+"""The usual name of a report's file; how it is made as Markdown, and as a page at a path."""
+
+
+def _command() -> tuple[str, ...]:
+    return ("analyze", *sys.argv[1:])
+
+
+def _of_records(
+    results: tuple[Path, ...], limits: Sequence[Limit], subject: str | None, profile: Profile | None
+) -> Made:
+    from analyzer.reporting.markdown import render_markdown
+    from analyzer.reporting.page import write_report
+    from analyzer.sweeping.report import ReportPlan, execute
+
+    plan = ReportPlan(results, limits, subject, _command(), profile)
+    name = "changes.html" if plan.of_changes else "report.html"
+    return name, lambda: render_markdown(execute(plan, warn)), lambda path: write_report(execute(plan, warn), path)
+
+
+def _of_runs(results: tuple[Path, ...], limits: Sequence[Limit], subject: str | None, profile: Profile | None) -> Made:
+    from analyzer.reporting.runs_data import RunsPlan, runs_report
+    from analyzer.reporting.runs_markdown import render_runs_markdown
+    from analyzer.reporting.runs_page import write_runs
+
+    plan = RunsPlan(path=results[0], command=_command(), subject=subject, limits=tuple(limits), profile=profile)
+    return (
+        "report.html",
+        lambda: render_runs_markdown(runs_report(plan)),
+        lambda path: write_runs(runs_report(plan), path),
+    )

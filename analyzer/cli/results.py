@@ -15,12 +15,12 @@ import msgspec
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Section, Verb, say
-from analyzer.cli.layout import figure_cell
 from analyzer.cli.options import NewFile, format_option
 from analyzer.cli.progress import time_cell
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.figures import FIGURES
 from analyzer.files import csv_text
+from analyzer.layout import figure_cell
 from analyzer.records import Record, standing_of
 from analyzer.shown import plain
 from analyzer.storing.results_file import NAME

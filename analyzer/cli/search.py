@@ -15,7 +15,6 @@ from analyzer.architecture.axes import axis
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, is_quiet, say
 from analyzer.cli.completion import figures, measured, words
-from analyzer.cli.layout import figure_cell
 from analyzer.cli.options import Count as CountType
 from analyzer.cli.options import (
     NewFile,
@@ -37,6 +36,7 @@ from analyzer.cli.streams import overwrite, tell
 from analyzer.distribution import NAME
 from analyzer.errors import UsageError
 from analyzer.figures import HEADLINE, LIMITED, Figure
+from analyzer.layout import figure_cell
 from analyzer.limits import Limit
 from analyzer.reading.profiles import profile_at
 from analyzer.records import standings
@@ -296,7 +296,7 @@ def _print_table(finds: Sequence[Find], query: Query, format_: str) -> None:
         text.show(text.markdown(headings, rows))
         return
     text.show_table(headings, rows[:SHOWN])
-    text.show(f"Known: {standings(shown, [find.record for find in finds])}")
+    text.show_words(f"Known: {standings(shown, [find.record for find in finds])}")
     if len(rows) > SHOWN:
         say(f"{len(rows) - SHOWN:,} more: --format jsonl or csv prints all {len(rows):,}")
 

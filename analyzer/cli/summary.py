@@ -6,17 +6,18 @@ from collections.abc import Sequence
 
 from analyzer.cli import text
 from analyzer.cli.base import warn
-from analyzer.cli.layout import ShownCell, figure_cell
-from analyzer.cli.progress import SIGNS, time_cell
+from analyzer.cli.progress import PREDICTED_RATE, RATE, RATIO, SIGNS, time_cell
 from analyzer.figures import FIGURES, HEADLINE, known
+from analyzer.layout import ShownCell, figure_cell
 from analyzer.limits import Judged, Limit, hold_all, state_of
-from analyzer.records import Record, standings
+from analyzer.records import Record, standing_of, standings
 from analyzer.reporting.judge import judge
-from analyzer.sweeping.run import subject_of
+from analyzer.sweeping.choosing import pareto_names, subject_of
 
 BEST = 10
 CAPACITY = FIGURES["conv_activations"]
 """What the best within a budget have most of: a network's capacity, where nothing is trained."""
+TRAINED = (FIGURES["test_accuracy"], FIGURES["generalisation_gap"], FIGURES["training_cpu_s"])
 HEADINGS = ("", "variant", CAPACITY.heading, *(figure.heading for figure in HEADLINE), "limit used", "time x base")
 
 
@@ -28,25 +29,43 @@ def show_summary(records: Sequence[Record], limits: Sequence[Limit]) -> None:
     bounds = "; ".join(map(bound_text, limits))
     source = ", ".join(dict.fromkeys(limit.source for limit in limits))
     text.show("")
-    text.show(f"Within budget: {len(within):,} of {len(rows):,} ({source}: {bounds})", bold=True)
+    text.show_words(f"Within budget: {len(within):,} of {len(rows):,} ({source}: {bounds})", "heading")
     used = {name: max((each.used for each in judged), default=0.0) for name, judged in held.items()}
     if within:
         best = sorted(within, key=lambda row: -(CAPACITY.of(row) or 0))
-        text.show(f"The {min(BEST, len(best))} with the most {CAPACITY.label} of those:")
+        text.show_words(f"The {min(BEST, len(best))} with the most {CAPACITY.label} of those:")
     else:
         best = sorted(rows, key=lambda row: used[row.target.name])
-        text.show(f"The {min(BEST, len(best))} that come nearest:")
+        text.show_words(f"The {min(BEST, len(best))} that come nearest:")
     lines = [_line(row, held[row.target.name], used[row.target.name]) for row in best[:BEST]]
     timed = any(row.measured for row in best[:BEST])
     shown_columns = len(HEADINGS) - (not timed)
     text.show_table(HEADINGS[:shown_columns], [line[:shown_columns] for line in lines], left=2, drop=(5, 2, 6, 4))
-    shown = [*HEADLINE, FIGURES["measured_ratio"], FIGURES["predicted_latency_s"]]
-    text.show(f"Known: {standings(shown, records)}")
+    shown = [*HEADLINE, RATIO, RATE, PREDICTED_RATE]
+    text.show_words(f"Known: {standings(shown, records)}")
     subject = subject_of(records)
     if subject is not None:
         verdict = judge(subject, limits)
         sign = {"over": "✗", "within": "✓"}.get(verdict.state, "?")
-        text.show_styled([(f"{sign} {verdict.word}: {verdict.sentence}", verdict.state)])
+        text.show_words(f"{sign} {verdict.word}: {verdict.sentence}", verdict.state)
+
+
+def show_trained(records: Sequence[Record]) -> None:
+    """The trained rows, the most accurate first, on stdout; nothing where none is."""
+    rows = sorted((row for row in records if row.trained), key=lambda row: -(TRAINED[0].of(row) or 0.0))
+    if not rows:
+        return
+    front = set(pareto_names(records))
+    shown = [FIGURES["params"], FIGURES["macs"], *TRAINED]
+    lines = [
+        (row.target.shown, "front" if row.target.name in front else "", *(figure_cell(f, f.of(row)) for f in shown),
+         standing_of(row, TRAINED[0]))
+        for row in rows
+    ]  # fmt: skip
+    text.show("")
+    text.show_table(
+        ("trained", "", *(figure.heading for figure in shown), "test accuracy is"), lines, left=2, drop=(6, 3)
+    )
 
 
 def bound_text(limit: Limit) -> str:

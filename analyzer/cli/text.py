@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from analyzer.cli.base import is_exact, say
-from analyzer.cli.layout import Layout, layout
 from analyzer.cli.streams import show as show
 from analyzer.cli.streams import show_json as show_json
 from analyzer.cli.streams import show_styled as show_styled
+from analyzer.cli.streams import show_words as show_words
+from analyzer.layout import Layout, layout
 from analyzer.records import Record
 from analyzer.shown import columns
 

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, Verb, say, warn
 from analyzer.cli.data import shares_option
-from analyzer.cli.options import TargetName, device_option, family_options, family_values, model_options
-from analyzer.cli.training_output import show_runs
+from analyzer.cli.options import (
+    NewFile,
+    TargetName,
+    device_option,
+    executor_options,
+    family_options,
+    family_values,
+    model_options,
+)
+from analyzer.cli.training_options import seeds_of
+from analyzer.cli.training_output import show_runs, write_runs_report
 from analyzer.cli.training_progress import TrainingBar
 from analyzer.errors import UsageError
+from analyzer.executors.workplace import Workplace
 from analyzer.targets.resolving import Resolved, resolve
-from analyzer.training.boards import boarded
-from analyzer.training.dividing import Division
-from analyzer.training.execution import doubts_of, dry_run, execute, told
-from analyzer.training.planning import TrainPlan, TrainWatch
-from analyzer.training.recipe import DEFAULT, Amp, OptimizerName, Schedule, recipe
+from analyzer.training.recipe import DEFAULT, Amp, BatchNorm, OptimizerName, Schedule, recipe
 from analyzer.training.run_records import Outcome, outcome_of
+from analyzer.training.together import ToldElsewhereError, is_first
+
+if TYPE_CHECKING:
+    from analyzer.training.planning import TrainPlan
 
 OUTCOME = Outcome()
 
@@ -41,13 +52,6 @@ class Train(Verb):
 
 def _words(value: str) -> tuple[str, ...]:
     return tuple(word for word in value.replace(" ", "").split(",") if word and word != "none")
-
-
-def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
-    parts = value.replace(" ", "").split(",")
-    if not all(part.isdecimal() and len(part) < 19 for part in parts):
-        raise UsageError(f"{value!r} is no list of seeds", where="--seeds", fix="whole numbers from 0: --seeds 0,1,2")
-    return tuple(map(int, parts))
 
 
 @click.command("train", cls=Train)
@@ -100,7 +104,7 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
 @click.option(
     "--momentum", type=float, default=DEFAULT.momentum, show_default=True, metavar="M", help="Of sgd (Nesterov's)."
 )
-@click.option("--seeds", callback=_seeds, default="0", show_default=True, metavar="N,N", help="A run from each.")
+@click.option("--seeds", callback=seeds_of, default="0", show_default=True, metavar="N,N", help="A run from each.")
 @click.option("--folds", type=int, metavar="K", help="Cross-validation: K runs a seed, each part tests once.")
 @shares_option
 @click.option(
@@ -137,6 +141,13 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     show_default=True,
     help="Mixed precision; --amp alone is bfloat16.",
 )
+@click.option(
+    "--batch-norm",
+    type=click.Choice(get_args(BatchNorm)),
+    default=DEFAULT.batch_norm,
+    show_default=True,
+    help="Under torchrun: over all processes' images, or each over its own.",
+)
 @click.option("--channels-last", is_flag=True, help="In channels_last memory format.")
 @click.option("--compile", is_flag=True, help="Under torch.compile.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [default: torch's own choice]")
@@ -148,6 +159,15 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     metavar="N",
     help="Processes that decode; they change no bit of the result.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Runs trained at once here, a process each, with one thread if --threads is not given.",
+)
+@executor_options
 @click.option("--best", is_flag=True, help="Also keep best.safetensors, by validation accuracy.")
 @click.option("--allow-leaks", is_flag=True, help="Train although given parts share images; said.")
 @click.option("--tensorboard", is_flag=True, help="Also write OUT/tensorboard (an extra).")
@@ -167,21 +187,29 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     help="Declared now: the difference that would matter (0.03: 3 points).",
 )
 @click.option("--accept", is_flag=True, help="Go on with runs whose data, recipe or machine changed.")
+@click.option("--report", type=NewFile(), metavar="FILE", help="Also write an HTML report on all runs in DIR.")
 @click.option("--dry-run", is_flag=True, help="Say what it would take, and stop.")
 @device_option
 @model_options
 @family_options(many=False)
 @click.option("--format", "format_", type=click.Choice(["table", "log", "json", "jsonl", "csv", "md"]), default="table",
               show_default=True, help="How to print; log: a line an epoch, as it is finished.")  # fmt: skip
-def command(targets: tuple[str, ...], format_: str, dry_run: bool, **options: Any) -> int:
+def command(targets: tuple[str, ...], format_: str, dry_run: bool, report: Path | None, **options: Any) -> int:
     """Trains TARGETs on images: variants, presets, or models of your own, at the data's classes.
 
     Each epoch is kept in DIR/results.db, each network in DIR/runs. Whatever ends it, the same command goes on where it
     was; on a CPU, with as many threads, to the same bits. Test accuracy is shown each epoch and chooses nothing.
-    `analyze train compare DIR [A B]` says what two networks' runs show.
+    `analyze train compare DIR [A B]` says what two networks' runs show. Under torchrun (torchrun --nproc-per-node N -m
+    analyzer train ...) N processes share every batch.
     """
+    from analyzer.training.boards import boarded
+    from analyzer.training.execution import execute
+    from analyzer.training.planning import TrainWatch
+
     board = options.pop("tensorboard")
     plan = _plan(targets, options)
+    if not is_first():
+        return _beside(plan, dry_run)
     if dry_run:
         return _dry(plan)
     with TrainingBar(format_) as bar:
@@ -189,6 +217,8 @@ def command(targets: tuple[str, ...], format_: str, dry_run: bool, **options: An
         done = execute(plan, boarded(watch, plan.out / "tensorboard") if board else watch)
     show_runs(done.runs, format_)
     say(f"kept in {plan.out}: results.db, runs/*/last.safetensors")
+    if report is not None and any(run.epochs for run in done.runs):
+        write_runs_report(plan.out, report)
     if done.interrupted:
         say("interrupted: saved; the same command goes on")
         return INTERRUPTED
@@ -196,6 +226,9 @@ def command(targets: tuple[str, ...], format_: str, dry_run: bool, **options: An
 
 
 def _plan(targets: tuple[str, ...], options: dict[str, Any]) -> TrainPlan:
+    from analyzer.training.dividing import Division
+    from analyzer.training.planning import TrainPlan
+
     values = family_values(options, many=False)
     image, asked_classes = values.pop("image", None), values.pop("classes", None)
     if asked_classes is not None:
@@ -212,16 +245,31 @@ def _plan(targets: tuple[str, ...], options: dict[str, Any]) -> TrainPlan:
     outcome = outcome_of({"epoch": options.pop("outcome_epoch"), "margin": options.pop("margin")})
     places = {name: options.pop(name) for name in
               ("data", "out", "seeds", "device", "threads", "workers", "best", "accept")}  # fmt: skip
+    where = Workplace(options.pop("executor"), options.pop("jobs"), None, options.pop("address"))
     said = {**options, "augment": _words(options["augment"])}
     return TrainPlan(
-        targets=tuple(resolved), recipe=recipe(said), image=image, division=division, outcome=outcome, **places
-    )
+        targets=tuple(resolved), recipe=recipe(said), image=image, division=division, outcome=outcome, where=where,
+        **places,
+    )  # fmt: skip
+
+
+def _beside(plan: TrainPlan, dry: bool) -> int:
+    """What every process but the first does: its share, without a word. The first one's exit code says how it ended."""
+    from analyzer.training.execution import dry_run, execute
+    from analyzer.training.planning import TrainWatch
+
+    with contextlib.suppress(ToldElsewhereError):
+        (dry_run if dry else execute)(plan, TrainWatch())
+    return 0
 
 
 def _dry(plan: TrainPlan) -> int:
+    from analyzer.training.execution import doubts_of, dry_run, told
+    from analyzer.training.planning import TrainWatch
+
     ready = dry_run(plan, TrainWatch(say, warn))
     for doubt in doubts_of(ready):
         warn(doubt)
     for sentence in told(ready):
-        text.show(sentence)
+        text.show_words(sentence)
     return 0

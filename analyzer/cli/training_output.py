@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from analyzer import units
 from analyzer.cli import text
+from analyzer.cli.base import say
 from analyzer.files import csv_text
 from analyzer.training.export import HEADINGS, rows
 from analyzer.training.run_records import RunOutcome
@@ -32,6 +35,15 @@ def show_runs(runs: Sequence[RunOutcome], format_: str) -> None:
             text.show(text.markdown(SHOWN, lines))
         elif lines:
             text.show_table(SHOWN, lines)
+
+
+def write_runs_report(runs: Path, out: Path, pair: tuple[str, str] | None = None, margin: float | None = None) -> None:
+    """A report on the runs of a results file or its folder, or on two networks of them, and says where it is."""
+    from analyzer.reporting.runs_data import RunsPlan, runs_report
+    from analyzer.reporting.runs_page import write_runs
+
+    write_runs(runs_report(RunsPlan(path=runs, command=("analyze", *sys.argv[1:]), pair=pair, margin=margin)), out)
+    say(str(out))
 
 
 def _object(run: RunOutcome) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any, Self
 
 from analyzer.cli import text
 from analyzer.cli.base import is_quiet, say
+from analyzer.cli.streams import drawn
 from analyzer.shown import plain
 from analyzer.training.run_records import Config, Epoch
 
@@ -20,25 +22,26 @@ class TrainingBar:
     def __init__(self, format_: str) -> None:
         self.log = format_ == "log"
         self.bar: Any = None
-        self.task: Any = None
-        self.begun = (0.0, 0)
+        self.begun: dict[str, tuple[Any, float, int]] = {}
+        self.drawn = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty() and not is_quiet():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from rich.table import Column
 
             self.bar = Progress(
-                TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), TimeElapsedColumn(),
+                TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
+                BarColumn(bar_width=20), TimeElapsedColumn(),
                 TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[rate]}", markup=False),
-                console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty(),
+                expand=True, console=Console(stderr=True), transient=True,
             )  # fmt: skip
-            self.bar.start()
+            self.drawn.enter_context(drawn(self.bar))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self.bar is not None:
-            self.bar.stop()
+        self.drawn.close()
 
     def began(self, config: Config, done: int) -> None:
         """A run begins, or goes on."""
@@ -48,25 +51,33 @@ class TrainingBar:
                 if done < config.recipe.epochs
                 else f"{config.shown}: trained"
             )
-        if self.bar is not None:
-            if self.task is not None:
-                self.bar.remove_task(self.task)
-            total = config.recipe.epochs * config.images[0]
-            self.task = self.bar.add_task(plain(config.label), total=total, completed=done * config.images[0], rate="")
-        self.begun = time.monotonic(), done * config.images[0]
+        if self.bar is None or done >= config.recipe.epochs:
+            return
+        self._ended(config)
+        total, seen = config.recipe.epochs * config.images[0], done * config.images[0]
+        task = self.bar.add_task(plain(config.shown), total=total, completed=seen, rate="")
+        self.begun[config.run] = task, time.monotonic(), seen
+
+    def _ended(self, config: Config) -> None:
+        """Takes a run's line away."""
+        if config.run in self.begun:
+            self.bar.remove_task(self.begun.pop(config.run)[0])
 
     def step(self, config: Config, epoch: int, images: int) -> None:
         """A step was taken: so many images of the epoch so far."""
-        if self.bar is None:
+        if self.bar is None or config.run not in self.begun:
             return
-        seen = epoch * config.images[0] + images
-        spent = time.monotonic() - self.begun[0]
-        rate = f"{(seen - self.begun[1]) / spent:.1f} images/s" if spent > 0 else ""
+        task, began, before = self.begun[config.run]
+        seen, spent = epoch * config.images[0] + images, time.monotonic() - began
+        rate = f"{(seen - before) / spent:.1f} images/s" if spent > 0 else ""
         words = f"{plain(config.label)} epoch {epoch + 1}/{config.recipe.epochs}"
-        self.bar.update(self.task, completed=seen, rate=rate, description=words)
+        self.bar.update(task, completed=seen, rate=rate, description=words)
 
     def epoch(self, config: Config, epoch: Epoch) -> None:
         """An epoch is finished and kept."""
+        self.step(config, epoch.epoch - 1, config.images[0])
+        if epoch.epoch == config.recipe.epochs:
+            self._ended(config)
         if self.log:
             text.show(epoch.logged())
             sys.stdout.flush()

@@ -19,7 +19,7 @@ from analyzer.images.source import open_source
 from analyzer.shown import silent
 from analyzer.training import keyed
 from analyzer.training.dividing import Division, data_digest, divided
-from analyzer.training.evaluation import evaluated
+from analyzer.training.evaluation import answered, judged
 from analyzer.training.feeding import Feed, as_input
 from analyzer.training.recipe import Recipe
 from analyzer.training.run_records import Config, Machine
@@ -62,7 +62,9 @@ class Pictures:
         """The share of test images that a network gets right; None where there are none."""
         if not self.split.test:
             return None
-        return evaluated(model, self.feed, self.split.test, self.config, torch.device("cpu")).accuracy
+        asked = np.asarray(self.split.test, np.int64)
+        said = answered(model, self.feed, asked, self.config, torch.device("cpu"))
+        return judged(said, self.feed.labels[asked]).accuracy
 
 
 def pictures_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from analyzer.files import require_writable
 from analyzer.measurements import Conditions
 from analyzer.measuring.calibration import BATCH, calibrate
 from analyzer.measuring.environment import environment, pick_device
-from analyzer.measuring.job import Subject
+from analyzer.measuring.job import Answer, Job, Subject
 from analyzer.measuring.measure import (
     SINGLES,
     MemoryMeasurement,
@@ -27,7 +28,7 @@ from analyzer.measuring.measure import (
     require_dtypes,
     subject_of,
 )
-from analyzer.measuring.protocol import Protocol
+from analyzer.measuring.protocol import Protocol, in_a_process
 from analyzer.reading.latency import Profile
 from analyzer.reading.profiles import file_of, write_profile
 from analyzer.records import Record
@@ -40,11 +41,13 @@ from analyzer.units import parse_batch
 class MeasureWatch:
     """Is told how measuring goes on; what is not given is kept quiet.
 
-    `say` gets sentences, `keep` each model's row and `keep_memory` each model's memory as soon as it is made, `failed`
-    why a model's memory can't be read.
+    `say` gets sentences, `doing` a model's name and how many processes it has whenever another begins, `keep` each
+    model's row and `keep_memory` each model's memory as soon as it is made, `failed` why a model's memory can't be
+    read.
     """
 
     say: Callable[[str], None] = silent
+    doing: Callable[[str, int], None] = silent
     keep: Callable[[Record], None] = silent
     keep_memory: Callable[[MemoryMeasurement], None] = silent
     failed: Callable[[MeasureError], None] = silent
@@ -120,10 +123,17 @@ class MeasureResult:
 def execute(plan: MeasurePlan, watch: MeasureWatch) -> MeasureResult:
     """Measures, each row kept as soon as it is made."""
     rows: list[Record] = []
+    begun: Counter[str] = Counter()
+
+    def worker(job: Job) -> Answer:
+        watch.doing(job.model.name, begun[job.model.name])
+        begun[job.model.name] += 1
+        return in_a_process(job)
+
     try:
         for name, made in measure_all(
             plan.subjects, plan.baseline, device=plan.device, batch=plan.batch, conditions=plan.conditions,
-            protocol=plan.protocol,
+            protocol=plan.protocol, worker=worker,
         ):  # fmt: skip
             rows.append(record_of(name, made, plan.subjects))
             watch.keep(rows[-1])

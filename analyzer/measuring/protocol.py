@@ -258,6 +258,7 @@ def measurement(
     ratios = one.ratios(protocol.pairs)
     kind, low, high = interval_of(ratios)
     latency = statistics.median(times)
+    _, fast, slow = interval_of([statistics.median(answer.seconds) for answer in one.answers])
     return Measurement(
         protocol=described(protocol),
         environment=msgspec.structs.replace(environment, threads=one.answers[0].threads, dtype=conditions.dtype),
@@ -274,6 +275,8 @@ def measurement(
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         pairs_per_process=protocol.pairs,
         interval=kind,
+        latency_low_s=fast,
+        latency_high_s=slow,
         conditions=conditions,
         caveats=tuple(_caveats(one, ratios, protocol)),
         latency_s=tuple(t for answer in one.answers for t in answer.latency_s),

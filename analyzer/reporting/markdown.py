@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from analyzer.figures import SHARED
 from analyzer.limits import hold_all
@@ -12,7 +12,7 @@ from analyzer.reporting import tables
 from analyzer.reporting.data import ReportData
 from analyzer.reporting.findings import findings
 from analyzer.reporting.judge import judge
-from analyzer.reporting.markdown_text import escape
+from analyzer.reporting.markdown_text import escape, table
 from analyzer.reporting.variants import label
 
 MOST_ROWS = 50
@@ -22,14 +22,6 @@ _ICONS = {"over": "❌", "within": "✅"}
 def render_markdown(data: ReportData) -> str:
     """The verdict, figures, findings and (the first) variants as GitHub-flavoured Markdown."""
     return "\n".join([*_verdict(data), *_figures(data), *_findings(data), *_variants(data), *_end(data)]) + "\n"
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Iterator[str]:
-    yield "| " + " | ".join(escape(cell) for cell in headings) + " |"
-    yield "|" + "|".join(" --- " if i < left else " ---: " for i in range(len(headings))) + "|"
-    for row in rows:
-        yield "| " + " | ".join(escape(cell) for cell in row) + " |"
-    yield ""
 
 
 def _verdict(data: ReportData) -> Iterator[str]:
@@ -64,7 +56,7 @@ def _figures(data: ReportData) -> Iterator[str]:
             ]
         )
     headings = ["figure", "known", subject.target.shown, data.baseline.target.shown, "ratio", "limit", "budget"]
-    yield from _table(headings, rows, left=2)
+    yield from table(headings, rows, left=2)
     for good, statement in tables.trust(data):
         yield f"- {'✓' if good else '⚠'} {escape(statement)}"
     yield ""
@@ -91,7 +83,7 @@ def _variants(data: ReportData) -> Iterator[str]:
     yield "### Variants"
     yield ""
     rows = [[row.title, row.mark, *row.fields, *row.cells, row.state] for row in lines[:MOST_ROWS]]
-    yield from _table([*headings, "budget"], rows, left=2)
+    yield from table([*headings, "budget"], rows, left=2)
     good = sum(not record.error for record in data.records)
     if len(rows) < good:
         yield f"{len(rows):,} of {good:,} variants."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
 from analyzer.shown import visible
 
@@ -19,3 +20,12 @@ def escape(text: object) -> str:
     plain = _SPECIAL.sub(r"\\\1", plain).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     plain = _LINKS.sub(lambda match: match[0][0] + _WORD_JOINER + match[0][1:], plain)
     return _START.sub(lambda match: match[0][:-1] + "\\" + match[0][-1], plain)
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Iterator[str]:
+    """The lines of a table, its first columns set to the left, and an empty one."""
+    yield "| " + " | ".join(escape(cell) for cell in headings) + " |"
+    yield "|" + "|".join(" --- " if i < left else " ---: " for i in range(len(headings))) + "|"
+    for row in rows:
+        yield "| " + " | ".join(escape(cell) for cell in row) + " |"
+    yield ""

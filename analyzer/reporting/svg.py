@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -82,13 +82,61 @@ class LogScale:
         return self.start + share * (self.end - self.start)
 
     def ticks(self, most: int = 9) -> list[int | float]:
-        """Round values within the scale: 1, 2 and 5 of every decade, or 1 alone where those are too many."""
+        """Round values within the scale: 1, 2 and 5 of every decade, or 1 alone where those are too many; where there
+        are not two, those of a linear scale.
+        """
         decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         for steps in ((1, 2, 5), (1, 3), (1,)):
             values = [step * 10.0**d for d in decades for step in steps if self.low <= step * 10.0**d <= self.high]
             if len(values) <= most:
                 break
+        if len(values) < 2:
+            return list(LinearScale(self.low, self.high, self.start, self.end).ticks(5))
         return values[:: math.ceil(len(values) / most) or 1]
+
+
+@dataclass(frozen=True)
+class LinearScale:
+    """Values to positions in proportion. Values low and high lie at positions start and end."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    @classmethod
+    def over(cls, values: Iterable[float], start: float, end: float) -> LinearScale:
+        """The scale that holds all values with a margin."""
+        values = list(values)
+        low, high = min(values), max(values)
+        margin = 0.06 * (high - low) or max(abs(high), 1.0) * 0.1
+        return cls(low - margin, high + margin, start, end)
+
+    def __call__(self, value: float) -> float:
+        """The position of a value."""
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+    def ticks(self, most: int = 9, *, whole: bool = False) -> list[float]:
+        """Round values within the scale: multiples of 1, 2 or 5 times a power of ten; `whole` ones alone if asked."""
+        raw = (self.high - self.low) / most
+        power = 10.0 ** math.floor(math.log10(raw))
+        step = next(power * each for each in (1, 2, 5, 10) if power * each >= raw)
+        step = max(step, 1.0) if whole else step
+        return [step * i for i in range(math.ceil(self.low / step), math.floor(self.high / step) + 1)]
+
+
+def spread(wanted: Sequence[float], apart: float, low: float, high: float) -> list[float]:
+    """Positions for labels near those wanted, in the same order, at least so far apart, within low and high."""
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    placed: list[float] = []
+    for i in order:
+        placed.append(max(wanted[i], low, placed[-1] + apart if placed else low))
+    for at in reversed(range(len(placed))):
+        placed[at] = min(placed[at], placed[at + 1] - apart if at + 1 < len(placed) else high)
+    found = [0.0] * len(wanted)
+    for i, position in zip(order, placed, strict=True):
+        found[i] = position
+    return found
 
 
 def short(value: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +10,16 @@ from markupsafe import Markup
 
 from analyzer.figures import FIGURES, SHARED, Figure
 from analyzer.limits import Judged, State, hold_all, state_of
-from analyzer.measurements import Measurement
 from analyzer.reading.comparison import unlike
 from analyzer.reading.layers import tree
-from analyzer.records import Record, devices_of, fields_of, standing_of
+from analyzer.records import Record, fields_of, standing_of
 from analyzer.reporting.data import ReportData
 from analyzer.reporting.judge import ratio
 from analyzer.reporting.plots import budget_bar, layer_id
 from analyzer.reporting.text import times
-from analyzer.reporting.timings import measured_trust
+from analyzer.reporting.timings import measured_trust, ratio_words
 from analyzer.reporting.variants import value, varying
-from analyzer.units import percent, seconds
+from analyzer.units import percent
 
 SIDE_BY_SIDE = tuple(sorted((f for f in FIGURES.values() if f.place != "detail"), key=lambda f: f.place != "headline"))
 """What has a card, and columns where models stand side by side: the headline figures first."""
@@ -114,25 +113,16 @@ def _measured_lines(subject: Record) -> list[str]:
         return []
     lines = [f"measured on {measured.environment.device_name}, batch {measured.batch}"]
     if measured.baseline != subject.target.name:
-        lines.insert(0, f"takes {_ratio_words(measured)} the baseline’s time")
+        lines.insert(0, f"takes {ratio_words(measured)} the baseline’s time")
     return lines
 
 
-def _ratio_words(measured: Measurement) -> str:
-    """The one time ratio with its ends and its warning: `8.13× (8.00 to 8.27 in 2 processes ⚠ indicative only)`."""
-    warning = " ⚠ indicative only" if measured.caution else ""
-    return f"{times(measured.ratio, 1)} ({measured.spread}{warning})"
-
-
 def _predicted_lines(subject: Record) -> list[str]:
-    """For where, and the band."""
+    """For where."""
     predicted = subject.predicted
     if predicted is None:
         return []
     lines = [f"predicted for {predicted.device_name}, batch {predicted.batch:,}"]
-    if predicted.low_s and predicted.high_s:
-        slow, fast = predicted.batch / predicted.high_s, predicted.batch / predicted.low_s
-        lines.append(f"90 % of what was left out of the fit: {slow:,.0f} to {fast:,.0f} images/s")
     lines += [predicted.settings] if predicted.settings else []
     return [*lines, *(f"beyond the fit: {outside}" for outside in predicted.outside)]
 
@@ -302,44 +292,3 @@ def notes(data: ReportData, named: int = 3) -> list[tuple[str, str]]:
         (note, ", ".join(names[:named]) + (f" and {len(names) - named:,} more" if len(names) > named else ""))
         for note, names in rows.items()
     ]
-
-
-# -- measured --------------------------------------------------------------------------------------------------
-
-
-def measured_lines(data: ReportData) -> Iterator[dict[str, Any]]:
-    """A row a measured model, fastest first: throughput with its range, latency percentiles, ratio, warnings.
-
-    Models that were measured on unlike devices stand apart, each with its device.
-    """
-    rows = [row for row in (*data.records, data.baseline, data.subject) if row is not None and row.measured]
-    devices = list(devices_of(rows))
-    unique = {row.target.name: row for row in rows}
-    rated = sorted(unique.values(), key=lambda r: -(r.measured.measured_images_per_s if r.measured else 0))
-    for row in sorted(rated, key=lambda r: devices.index(r.measured.environment.device_name) if r.measured else 0):
-        measured = row.measured
-        assert measured is not None
-        times_s = sorted(measured.seconds_per_batch)
-        rates = [measured.batch / t for t in times_s if t > 0]
-        own = measured.baseline == row.target.name
-        device = f" on {measured.environment.device_name}" if len(devices) > 1 else ""
-        yield {
-            "name": row.target.shown + device,
-            "batch": measured.batch,
-            "rate": f"{measured.measured_images_per_s:,.1f}",
-            "range": f"{min(rates):,.1f} to {max(rates):,.1f}" if rates else "–",
-            "latency": [seconds(_quantile(times_s, q)) for q in (50, 90, 99)],
-            "rounds": len(times_s),
-            "ratio": "1× (itself)" if own else times(measured.ratio, 1),
-            "ratio_range": "" if own else measured.spread + (" ⚠ indicative only" if measured.caution else ""),
-            "peak": FIGURES["measured_peak_bytes"].text(measured.measured_peak_bytes),
-            "predicted": FIGURES["peak_inference_bytes"].text(row.peak_inference_bytes),
-            "notes": (*(f"{c.kind}: {c.what}; {c.fix}" for c in measured.caveats), *measured.notes),
-        }
-
-
-def _quantile(ordered: Sequence[float], share: int) -> float | None:
-    """The least value that this share of all values does not exceed; None where too few values can tell."""
-    if len(ordered) * (100 - share) < 100:
-        return None
-    return ordered[-(-share * len(ordered) // 100) - 1]

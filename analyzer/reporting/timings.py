@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from analyzer.records import Record, devices_of
+from analyzer.figures import FIGURES
+from analyzer.measurements import Measurement
+from analyzer.records import Record, devices_of, standing_of
+from analyzer.reporting.data import ReportData
+from analyzer.reporting.text import times
+from analyzer.units import seconds
 
 NAMED = 3
 
@@ -57,3 +63,50 @@ def _caveats(rows: Sequence[Record]) -> Iterator[str]:
 def _named(names: Sequence[str]) -> str:
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
+
+
+def ratio_words(measured: Measurement) -> str:
+    """The one time ratio with its ends and its warning: `8.13× (8.00 to 8.27× in 2 processes ⚠ indicative only)`."""
+    return f"{times(measured.ratio, 1)} ({_ratio_ends(measured)})"
+
+
+def _ratio_ends(measured: Measurement) -> str:
+    low, high, interval = measured.ends("ratio")
+    return measured.within(FIGURES["measured_ratio"].ends(low, high), interval=interval)
+
+
+def measured_lines(data: ReportData) -> Iterator[dict[str, Any]]:
+    """A row a measured model, fastest first: throughput with its range, latency percentiles, ratio, warnings.
+
+    Models that were measured on unlike devices stand apart, each with its device.
+    """
+    rows = [row for row in (*data.records, data.baseline, data.subject) if row is not None and row.measured]
+    devices = list(devices_of(rows))
+    unique = {row.target.name: row for row in rows}
+    rated = sorted(unique.values(), key=lambda r: -(r.measured.measured_images_per_s if r.measured else 0))
+    for row in sorted(rated, key=lambda r: devices.index(r.measured.environment.device_name) if r.measured else 0):
+        measured = row.measured
+        assert measured is not None
+        times_s = sorted(measured.seconds_per_batch)
+        own = measured.baseline == row.target.name
+        device = f" on {measured.environment.device_name}" if len(devices) > 1 else ""
+        yield {
+            "name": row.target.shown + device,
+            "batch": measured.batch,
+            "rate": f"{measured.measured_images_per_s:,.1f}",
+            "known": standing_of(row, FIGURES["measured_images_per_s"]),
+            "latency": [seconds(_quantile(times_s, q)) for q in (50, 90, 99)],
+            "rounds": len(times_s),
+            "ratio": "1× (itself)" if own else times(measured.ratio, 1),
+            "ratio_range": "" if own else _ratio_ends(measured),
+            "peak": FIGURES["measured_peak_bytes"].text(measured.measured_peak_bytes),
+            "predicted": FIGURES["peak_inference_bytes"].text(row.peak_inference_bytes),
+            "notes": (*(f"{c.kind}: {c.what}; {c.fix}" for c in measured.caveats), *measured.notes),
+        }
+
+
+def _quantile(ordered: Sequence[float], share: int) -> float | None:
+    """The least value that this share of all values does not exceed; None where too few values can tell."""
+    if len(ordered) * (100 - share) < 100:
+        return None
+    return ordered[-(-share * len(ordered) // 100) - 1]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from analyzer.architecture.axes import AXES
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
+from analyzer.executors.workplace import Workplace
 from analyzer.figures import LIMITED, figure_named
 from analyzer.limits import Limit
 from analyzer.reading.latency import Profile
@@ -22,7 +23,6 @@ from analyzer.searching.results import Find, finds
 from analyzer.shown import silent
 from analyzer.space.space import Space
 from analyzer.sweeping.results_store import store_at
-from analyzer.sweeping.workplace import Workplace
 from analyzer.targets.analysis import analyze_target
 from analyzer.targets.resolving import FamilyTarget, resolve
 from analyzer.units import parse_batch

@@ -22,6 +22,7 @@ import numpy as np
 from analyzer.architecture.network import densenet121_like
 from analyzer.architecture.variant import Variant
 from analyzer.errors import ArchitectureError, MeasureError, UsageError, did_you_mean
+from analyzer.executors.executor import Device, Executor, one_kind, result_of
 from analyzer.figures import FIGURES
 from analyzer.measurements import Measurement
 from analyzer.measuring.exclusive import device_clock
@@ -34,7 +35,6 @@ from analyzer.searching.query import Objective, Query, goals
 from analyzer.searching.results import Find
 from analyzer.space.pareto import front
 from analyzer.space.space import Space
-from analyzer.sweeping.executors import Device, Executor, one_kind, result_of
 from analyzer.sweeping.store import Setting, Store
 from analyzer.sweeping.timing import MeasureOne, Timing, measure_timing
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, TargetError, did_you_mean, words_of
-from analyzer.targets.checkpoints import read_header, require_fit
+from analyzer.targets.checkpoints import is_checkpoint, read_header, require_fit, require_weights
 from analyzer.targets.configured import configured
 from analyzer.targets.cures import cure_of
 from analyzer.targets.resolving import ModuleTarget
@@ -84,9 +84,14 @@ def _parent(target: ModuleTarget, device: str) -> nn.Module:
 
 
 def _fitted(model: nn.Module, weights: Path) -> nn.Module:
-    """A model as a checkpoint has it: compressed by its map. Raises UsageError where its tensors are another's."""
+    """A model as a file of weights has it: compressed by its map, where it has one. Raises UsageError where its tensors
+    are another's.
+    """
     from analyzer.building.surgery import operate
 
+    if not is_checkpoint(weights):
+        require_weights(weights, model)
+        return model
     header = read_header(weights)
     made = operate(model, header.checkpoint.surgery)
     require_fit(header, made, str(weights))

@@ -18,10 +18,11 @@ from analyzer.architecture.network import PRESETS
 from analyzer.architecture.values import Each
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, did_you_mean
+from analyzer.graphs.onnx_file import SUFFIX as ONNX
 from analyzer.records import Input
 from analyzer.shown import plain
 from analyzer.targets.attributes import attribute_cure
-from analyzer.targets.checkpoints import SUFFIX, read_header, require_tensors
+from analyzer.targets.checkpoints import SUFFIX, is_checkpoint, read_header, require_tensors
 from analyzer.targets.inputs import parse_input
 
 
@@ -73,6 +74,11 @@ def resolve(
     UsageError.
     """
     options = dict(options or {})
+    if text is not None and text.endswith(ONNX):
+        raise UsageError(
+            "is a file of an exported network, not its code", where=text,
+            fix="name the network; show, compare, report and check take the file",
+        )  # fmt: skip
     if text is not None and text.endswith(SUFFIX):
         return _with_weights(text, options, kwargs, inputs)
     if text is not None and ":" in text:
@@ -112,7 +118,10 @@ def _own(text: str, options: Mapping[str, Any], kwargs: Sequence[str], inputs: S
 def _with_weights(text: str, options: Mapping[str, Any], kwargs: Sequence[str], inputs: Sequence[str]) -> Resolved:
     """The network that a checkpoint is of. No code that a file names is run unless the user names it, too."""
     model, _, file = text.rpartition("@")
-    path, header = Path(file), read_header(Path(file))
+    path = Path(file)
+    if ":" in model and not is_checkpoint(path):
+        return replace(_own(model, options, kwargs, inputs), name=text, weights=path)
+    header = read_header(path)
     about = header.checkpoint
     variant, own = about.family(), about.own
     trained_on = (Input(shape=(1, about.channels, about.image, about.image)),)

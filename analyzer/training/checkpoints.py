@@ -60,7 +60,7 @@ def state_path(folder: Path, step: int) -> Path:
 
 def save(folder: Path, model: nn.Module, about: Checkpoint, optimizer: torch.optim.Optimizer, at: RunState) -> None:
     """Writes the run's last network with its state. Raises UsageError where the disk refuses; what was there stays."""
-    tensors, plain = _optimizer_state(optimizer)
+    tensors, plain = optimizer_state(optimizer)
     at = msgspec.structs.replace(at, optimizer=plain, digest=digest_of(tensors))
     _write(state_path(folder, at.step), tensors, at)
     save_weights(folder / LAST, model, about)
@@ -120,7 +120,7 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
     return total.hexdigest()
 
 
-def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Its tensors by `index.name`, and what is none, JSON-ready."""
     tensors: dict[str, Tensor] = {}
     plain: dict[str, Any] = {}
@@ -149,12 +149,17 @@ def restore(
         raise _damaged(path)
     if at.config.recipe.optimizer != recipe.optimizer:
         return at
+    put_optimizer_state(optimizer, tensors, at.optimizer)
+    return at
+
+
+def put_optimizer_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
+    """Puts back what `optimizer_state` gave."""
     state: dict[int, dict[str, Any]] = {}
-    for key, value in [*tensors.items(), *at.optimizer.items()]:
+    for key, value in [*tensors.items(), *plain.items()]:
         index, _, name = key.partition(".")
         state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return at
 
 
 def progress(folder: Path, header: Header) -> RunState:

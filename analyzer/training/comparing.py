@@ -12,7 +12,7 @@ import numpy as np
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.structs import Frozen
 from analyzer.training.run_records import Config, Epoch, RunOutcome
-from analyzer.training.statistics import Estimate, over_images, over_seeds, pairs_needed
+from analyzer.training.statistics import Estimate, drawn_images, over_images, over_seeds, pairs_needed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,7 +102,7 @@ def _names(outcomes: Sequence[RunOutcome], a: str | None, b: str | None, where: 
 
 def _pairs(outcomes: Sequence[RunOutcome], a: str, b: str) -> Iterator[Pair]:
     """Runs from the same seed on the same division, both finished."""
-    done = [outcome for outcome in outcomes if len(outcome.epochs) == outcome.config.recipe.epochs]
+    done = [outcome for outcome in outcomes if outcome.finished]
     of_b = {_key(outcome.config): outcome for outcome in done if outcome.config.network == b}
     for outcome in done:
         if outcome.config.network == a and _key(outcome.config) in of_b:
@@ -119,10 +119,11 @@ def _pair_name(config: Config) -> str:
 
 def _declared(pair: Pair) -> tuple[Epoch, Epoch]:
     """Each run's epoch that was declared to count."""
-    return _counting(pair[0]), _counting(pair[1])
+    return counting(pair[0]), counting(pair[1])
 
 
-def _counting(outcome: RunOutcome) -> Epoch:
+def counting(outcome: RunOutcome) -> Epoch:
+    """A run's epoch that was declared to count."""
     if outcome.config.outcome.epoch == "last":
         return outcome.epochs[-1]
     return max(outcome.epochs, key=lambda epoch: (epoch.val_accuracy or 0.0, -epoch.epoch))
@@ -141,12 +142,13 @@ def _accuracy(runs: RunsFile, pairs: Sequence[Pair], margin: float) -> JudgedDif
             raise UsageError("were not tested", where=f"{a.config.run}, {b.config.run}", fix="train with a test split")
         differences.append(100 * ((epochs[0].test_accuracy or 0) - (epochs[1].test_accuracy or 0)))
         seen = [_right(runs, outcome.config, epoch) for outcome, epoch in zip((a, b), epochs, strict=True)]
-        if all(each is not None for each in seen):
+        if seen[0] is not None and seen[1] is not None:
             right.append((seen[0], seen[1]))
             groups.append(splits.setdefault(a.config.split, len(splits)))
     estimates = [over_seeds(differences)]
     if len(right) == len(pairs):
-        estimates += [over_images(right, groups), over_images(right, groups, seeds=True)]  # type: ignore[arg-type]
+        drawn = drawn_images(right, groups)
+        estimates += [over_images(drawn, seeds=seeds) for seeds in (False, True)]
     return _judged("test accuracy", tuple(estimates), margin)
 
 
@@ -230,7 +232,7 @@ def _doubts(pairs: Sequence[Pair], declared: float, margin: float) -> Iterator[s
     if len(pairs) < 3:
         yield f"{len(pairs)} pair{'s' * (len(pairs) > 1)}: the spread of seeds is hardly known"
     best = [max((e.test_accuracy or 0.0) for e in outcome.epochs) for pair in pairs for outcome in pair]
-    last = [_counting(outcome).test_accuracy or 0.0 for pair in pairs for outcome in pair]
+    last = [counting(outcome).test_accuracy or 0.0 for pair in pairs for outcome in pair]
     if any(high > low for high, low in zip(best, last, strict=True)):
         yield "the best test accuracy of some epochs is higher than what counts: it was not chosen by"
 

@@ -16,6 +16,7 @@ from analyzer.training.stepping import autocast, logits_of
 
 if TYPE_CHECKING:
     from analyzer.training.run_records import Config
+    from analyzer.training.trainer import TrainJob
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,21 @@ class Evaluation:
         return self.right / len(self.logits)
 
 
-def evaluated(
-    model: nn.Module, feed: Feed, indices: Sequence[int] | Indices, config: Config, device: torch.device
-) -> Evaluation:
-    """Evaluates images, as many at a time as train; the model comes back in the mode in which it was."""
+def evaluated(model: nn.Module, job: TrainJob, indices: Sequence[int] | Indices) -> Evaluation | None:
+    """Evaluates images; each process takes its share, and the first alone has what came of all."""
+    asked = np.asarray(indices, np.int64)
+    own = answered(model, job.feed, job.together.share(asked), job.config, job.device)
+    whole = job.together.gathered(own)
+    return None if whole is None else judged(whole, job.feed.labels[asked])
+
+
+def answered(
+    model: nn.Module, feed: Feed, wanted: Indices, config: Config, device: torch.device
+) -> NDArray[np.float32]:
+    """Logits (images, classes) of images, as many at a time as train; the model comes back in the mode it was in."""
     batch, recipe = config.micro, config.recipe
-    wanted = np.asarray(indices, np.int64)
     parts = [wanted[start : start + batch] for start in range(0, len(wanted), batch)]
-    logits = []
+    logits = [torch.empty(0, len(config.classes))]  # of no image where there are fewer than processes
     was_training = model.training
     model.eval()
     try:
@@ -50,7 +58,7 @@ def evaluated(
                     logits.append(logits_of(model(images), len(config.classes)).float().cpu())
     finally:
         model.train(was_training)
-    return judged(torch.cat(logits).numpy(), feed.labels[wanted])
+    return torch.cat(logits).numpy()
 
 
 def judged(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluation:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,10 +14,14 @@ import msgspec
 from analyzer import units
 from analyzer.errors import TrainingError, UsageError
 from analyzer.files import locked
+from analyzer.measuring.environment import pick_device
 from analyzer.processes import Asked, finishing
 from analyzer.storing.results_file import NAME
+from analyzer.training.moving import divided_words, going_on, moved
 from analyzer.training.planning import TrainPlan, TrainWatch, prepare
 from analyzer.training.run_records import Config, Epoch, RunOutcome, changes
+from analyzer.training.together import Together, joined
+from analyzer.training.workers import LOCK, RunEnd, RunTask, gathered, require_shared, spread, telling, told_to_end
 
 if TYPE_CHECKING:
     from analyzer.training.preflight import Need, Pace
@@ -54,13 +60,13 @@ def preflights(plan: TrainPlan, jobs: Sequence[TrainJob], watch: TrainWatch) -> 
     paces: dict[str, Pace] = {}
     used = sorted({index for job in jobs for index in job.split.train + job.split.val + job.split.test})
     for job in jobs:
-        there = _begun(job, plan)
-        job, done = there if there is not None else (job, 0)
+        config, done = job.together.first(partial(_begun, job, plan, watch))
+        job = replace(job, config=config)
         left = job.config.recipe.epochs - done
         need = preflight.Need(None, job.config.micro, 0, "nothing is left to do")
         if left > 0:
             job.feed.keep(used)
-            need = preflight.need(job, preflight.free_bytes(job.device))
+            need = preflight.need(job, preflight.free_for_each(job) // plan.beside)
             job = replace(job, config=msgspec.structs.replace(job.config, micro=need.micro))
             if job.config.network not in paces:
                 paces[job.config.network] = preflight.pace(job)
@@ -68,13 +74,13 @@ def preflights(plan: TrainPlan, jobs: Sequence[TrainJob], watch: TrainWatch) -> 
         yield Preflight(job, need, pace, left, tuple(preflight.doubts(job)) if left else ())
 
 
-def _begun(job: TrainJob, plan: TrainPlan) -> tuple[TrainJob, int] | None:
-    """A run that its checkpoint takes up, and how many epochs it has. Raises UsageError where it has changed."""
+def _begun(job: TrainJob, plan: TrainPlan, watch: TrainWatch) -> tuple[Config, int]:
+    """A run as its checkpoint takes it up, and how many epochs it has. Raises UsageError where it has changed."""
     from analyzer.training import checkpoints
 
     last = checkpoints.last_of(job.folder)
     if last is None:
-        return None
+        return job.config, 0
     if last.checkpoint.network != job.config.network:
         raise UsageError(
             f"is a checkpoint of {last.checkpoint.network}, not of {job.config.network}",
@@ -82,14 +88,16 @@ def _begun(job: TrainJob, plan: TrainPlan) -> tuple[TrainJob, int] | None:
         )  # fmt: skip
     at = checkpoints.progress(job.folder, last)
     before = at.config
-    now = msgspec.structs.replace(job.config, micro=before.micro)
+    now = going_on(before, job.config)
     changed = [f"{name} {_shown(old)} -> {_shown(new)}" for name, old, new in changes(before, now)]
     if changed and not plan.accept:
         raise UsageError(
             f"was begun differently: {'; '.join(changed)}", where=job.config.run,
             fix="go on as it was begun, choose another --out, or --accept what changed",
         )  # fmt: skip
-    return replace(job, config=now), at.epoch
+    if before.machine.processes != now.machine.processes:
+        watch.warn(f"{now.shown}: {moved(before, now)}")
+    return now, at.epoch
 
 
 def _shown(value: object) -> str:
@@ -99,8 +107,8 @@ def _shown(value: object) -> str:
 
 def dry_run(plan: TrainPlan, watch: TrainWatch) -> list[Preflight]:
     """What the plan would take; nothing is written but how the images are divided."""
-    with threads(plan.threads):
-        return list(preflights(plan, prepare(plan, watch), watch))
+    with threads(plan.threads), joined(pick_device("cpu" if plan.spread else plan.device)) as together:
+        return list(preflights(plan, prepare(plan, watch, together), watch))
 
 
 @contextlib.contextmanager
@@ -125,32 +133,73 @@ def execute(plan: TrainPlan, watch: TrainWatch) -> TrainResult:
 
     Raises UsageError where something can't be read, written or trained, or another process trains in `out`.
     """
-    plan.out.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(locked(plan.out / ".training.lock", wait=False))
-        except BlockingIOError:
-            raise UsageError(
-                "another process trains there", where=str(plan.out), fix="wait for it, or choose another --out"
-            ) from None
+        together = stack.enter_context(joined(pick_device("cpu" if plan.spread else plan.device)))
+        together.first(partial(_hold, plan.out, stack))
         stack.enter_context(threads(plan.threads))
         begun: list[RunOutcome] = []
         try:
-            _execute(plan, watch, begun)
+            _execute(plan, watch, begun, together)
         except KeyboardInterrupt:
             return TrainResult(tuple(begun), True)
         return TrainResult(tuple(begun), False)
 
 
-def _execute(plan: TrainPlan, watch: TrainWatch, begun: list[RunOutcome]) -> None:
-    from analyzer.training.runs_file import RunsFile
+def _hold(out: Path, stack: contextlib.ExitStack) -> None:
+    """Keeps other trainings out of a folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        stack.enter_context(locked(out / LOCK, wait=False))
+    except BlockingIOError:
+        raise UsageError(
+            "another process trains there", where=str(out), fix="wait for it, or choose another --out"
+        ) from None
 
-    ready = list(preflights(plan, prepare(plan, watch), watch))
+
+def _execute(plan: TrainPlan, watch: TrainWatch, begun: list[RunOutcome], together: Together) -> None:
+    # A driver that has no GPU hands on runs to workers that have.
+    jobs = prepare(replace(plan, device="cpu") if plan.spread else plan, watch, together)
+    together.first(lambda: gathered(plan.out / NAME, jobs))
+    if not plan.spread:
+        with finishing() as asked:
+            _train_here(plan, jobs, plan.out / NAME, watch, asked, begun)
+        return
+    order = {job.config.run: index for index, job in enumerate(jobs)}
+    for outcome in spread(plan, jobs, watch, run_alone, run_alone):
+        if outcome is None:
+            raise KeyboardInterrupt
+        begun.append(outcome)
+        begun.sort(key=lambda each: order[each.config.run])
+
+
+def run_alone(task: RunTask, device: str | None = None) -> RunEnd:
+    """One run to its end on a worker, on a device (None: the plan's), kept in the run's own folder.
+
+    Raises UsageError where it can't be trained.
+    """
+    plan = task.plan if device is None else replace(task.plan, device=device)
+    require_shared(plan.out)
+    folder, asked, begun = plan.out / "runs" / task.run, Asked(), list[RunOutcome]()
+    with telling(folder) as watch, locked(folder / LOCK), threads(plan.threads):
+        jobs = [job for job in prepare(plan, watch) if job.config.run == task.run]
+        try:
+            _train_here(plan, jobs, folder / NAME, replace(watch, step=told_to_end(plan, asked)), asked, begun)
+        except KeyboardInterrupt:
+            return RunEnd(interrupted=True)
+    return RunEnd(begun[0].error)
+
+
+def _train_here(
+    plan: TrainPlan, jobs: Sequence[TrainJob], results: Path, watch: TrainWatch, asked: Asked, begun: list[RunOutcome]
+) -> None:
+    from analyzer.training.runs_file import SharedRuns
+
+    ready = list(preflights(plan, jobs, watch))
     for sentence in told(ready):
         watch.say(sentence)
     for doubt in doubts_of(ready):
         watch.warn(doubt)
-    with contextlib.closing(RunsFile(plan.out / NAME, create=True)) as runs, finishing() as asked:
+    with contextlib.closing(SharedRuns(results, jobs[0].together)) as runs:
         for each in ready:
             error = _train(each, runs, watch, asked, begun)
             begun[-1:] = [RunOutcome(each.job.config, tuple(runs.epochs(each.job.config.run)), error)]
@@ -200,6 +249,10 @@ def _train_within_memory(job: TrainJob, runs: Any, watch: TrainerWatch, warn: Ca
                 what = f"one image alone is too much for {job.device}"
                 fix = "take a smaller --image or network"
                 raise UsageError(what, where=job.config.run, fix=fix) from error
+            if not job.together.alone:  # the others wait within the step
+                what = f"{micro} images at a time are too many for {job.device}"
+                fix = "start more processes, or say a smaller --batch"
+                raise UsageError(what, where=job.config.run, fix=fix) from error
         job = replace(job, config=msgspec.structs.replace(job.config, micro=-(-micro // 2)))
         warn(
             f"{job.config.run}: out of memory at {micro} images: goes on from its last checkpoint with parts of "
@@ -219,6 +272,7 @@ def told(ready: Sequence[Preflight]) -> Iterator[str]:
         train, val, test = images
         classes = len(ready[0].job.config.classes)
         yield f"{train:,} images to train on, {val:,} to validate, {test:,} to test; {classes} classes"
+    yield from dict.fromkeys(words for each in ready if (words := divided_words(each.job.config)))
     whole = 0.0
     for each in ready:
         config, need = each.job.config, each.need

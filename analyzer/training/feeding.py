@@ -5,6 +5,7 @@ What a batch holds depends on which images it asks for alone, never on who decod
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from analyzer import processes
 from analyzer.errors import UsageError
 from analyzer.images.pixels import fitted
+from analyzer.training.together import launched
 from analyzer.units import GIB
 
 if TYPE_CHECKING:
@@ -92,6 +94,8 @@ class Feed:
 
 def _begin_worker(_: int) -> None:
     processes.as_worker()
+    if launched():  # which tells a whole process group to end: the one that reads finishes its step first
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def as_input(pixels: NDArray[np.uint8], device: torch.device, *, channels_last: bool = False) -> Tensor:

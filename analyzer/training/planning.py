@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.errors import UsageError
+from analyzer.executors.workplace import Workplace
 from analyzer.files import require_writable
 from analyzer.images.base import Source
 from analyzer.images.source import open_source
@@ -17,6 +20,7 @@ from analyzer.targets.resolving import Resolved
 from analyzer.training.dividing import Division, Parts, data_digest, divided
 from analyzer.training.recipe import Recipe
 from analyzer.training.run_records import Config, Epoch, Machine, Outcome
+from analyzer.training.together import ALONE, Together, is_first, launched, own_device
 from analyzer.training.trainees import Trainee, trainee_of
 from analyzer.units import GIB
 
@@ -42,7 +46,8 @@ class TrainWatch:
 @dataclass(frozen=True, kw_only=True)
 class TrainPlan:
     """What to train: each target, on each fold, from each seed; kept in `out`. `accept` takes a run on where its data,
-    recipe or machine changed. `threads` of None are torch's own choice.
+    recipe or machine changed. `threads` of None are torch's own choice, or one where several runs are trained at once.
+    `where` says by what: this process, several of this machine, a Ray cluster.
     """
 
     targets: tuple[Resolved, ...]
@@ -59,35 +64,57 @@ class TrainPlan:
     outcome: Outcome = field(default_factory=Outcome)
     best: bool = False
     accept: bool = False
+    where: Workplace = field(default_factory=lambda: Workplace(jobs=1))
+
+    @property
+    def spread(self) -> bool:
+        """Whether several runs are trained at once, each by a worker."""
+        return self.where.executor == "ray" or self.where.jobs != 1
+
+    @property
+    def beside(self) -> int:
+        """How many runs are trained at once on this machine, and share its memory."""
+        if self.where.executor == "ray":
+            return 1
+        return self.where.jobs or os.cpu_count() or 1
 
     def __post_init__(self) -> None:
         if not self.targets:
             raise UsageError("nothing to train", where="targets", fix="name a network, such as densenet121")
         if len(set(self.seeds)) < len(self.seeds) or any(not 0 <= seed < 2**63 for seed in self.seeds):
             raise UsageError("seeds are whole numbers from 0, each once", where="--seeds", fix="such as 0,1,2")
-        require_writable(self.out / NAME)
+        if self.spread and launched():
+            fix = "start it without torchrun, or leave out --jobs and --executor"
+            raise UsageError("several runs at once are not trained by torchrun", where="--jobs", fix=fix)
+        if self.spread and self.threads is None:
+            object.__setattr__(self, "threads", 1)
+        if is_first():
+            require_writable(self.out / NAME)
 
 
-def prepare(plan: TrainPlan, watch: TrainWatch) -> list[TrainJob]:
+def prepare(plan: TrainPlan, watch: TrainWatch, together: Together = ALONE) -> list[TrainJob]:
     """The runs of a plan, in order, their data read and divided. Raises UsageError on what can't be trained on."""
     import torch
 
     from analyzer.measuring.environment import pick_device
     from analyzer.training.feeding import Feed
 
-    device = pick_device(plan.device)
+    device = own_device(pick_device(plan.device))
     source = open_source(plan.data)
     trainees = _trainees(plan, source)
-    parts = divided(source, plan.out, plan.division, accept=plan.accept, say=watch.say, warn=watch.warn)
+    _same(together, hashlib.sha256("\n".join(source.keys).encode(errors="surrogateescape")).hexdigest())
+    parts = together.first(
+        lambda: divided(source, plan.out, plan.division, accept=plan.accept, say=watch.say, warn=watch.warn)
+    )
     sizes = dict.fromkeys((trainee.image, trainee.channels) for trainee in trainees)
-    feeds = {
-        size: Feed(source, *size, workers=plan.workers, cache_bytes=plan.cache_bytes // len(sizes)) for size in sizes
-    }
-    about = _About(data_digest(source, parts), source.classes, Machine(
-        device=device.type, threads=torch.get_num_threads(), torch=str(torch.__version__).partition("+")[0]
+    cache_bytes = plan.cache_bytes // len(sizes) // together.local
+    feeds = {size: Feed(source, *size, workers=plan.workers, cache_bytes=cache_bytes) for size in sizes}
+    about = _About(_same(together, data_digest(source, parts)), source.classes, device, together, Machine(
+        device=device.type, threads=torch.get_num_threads(), torch=str(torch.__version__).partition("+")[0],
+        processes=together.processes,
     ))  # fmt: skip
     return [
-        _job(plan, about, trainee, part, seed, feeds[trainee.image, trainee.channels], device)
+        _job(plan, about, trainee, part, seed, feeds[trainee.image, trainee.channels])
         for seed in plan.seeds for part in parts for trainee in trainees
     ]  # fmt: skip
 
@@ -98,7 +125,23 @@ class _About:
 
     data: str
     classes: tuple[str, ...]
+    device: torch.device
+    together: Together
     machine: Machine
+
+
+def _same(together: Together, digest: str) -> str:
+    """What is over the images that each process reads itself. Raises UsageError where one reads others."""
+    each = together.all_of(digest)
+
+    def require_same() -> None:
+        unlike = [rank for rank, read in enumerate(each) if read != digest]
+        if unlike:
+            what = f"process {unlike[0]} reads other images than the first"
+            raise UsageError(what, where="--data", fix="give every machine the same files, under the same names")
+
+    together.first(require_same)
+    return digest
 
 
 def _trainees(plan: TrainPlan, source: Source) -> list[Trainee]:
@@ -115,9 +158,7 @@ def _trainees(plan: TrainPlan, source: Source) -> list[Trainee]:
     return trainees
 
 
-def _job(
-    plan: TrainPlan, about: _About, trainee: Trainee, part: Parts, seed: int, feed: Any, device: torch.device
-) -> TrainJob:
+def _job(plan: TrainPlan, about: _About, trainee: Trainee, part: Parts, seed: int, feed: Any) -> TrainJob:
     from analyzer.training.augmenting import extra_augmentation
     from analyzer.training.trainer import TrainJob
 
@@ -127,11 +168,12 @@ def _job(
         run=run, network=trainee.name, label=trainee.label, image=trainee.image, classes=about.classes,
         data=about.data, split=split.digest, images=(len(split.train), len(split.val), len(split.test)), seed=seed,
         fold=part.fold, recipe=plan.recipe, outcome=plan.outcome,
-        micro=plan.recipe.batch, machine=about.machine,
+        micro=about.together.largest(plan.recipe.batch), machine=about.machine,
     )  # fmt: skip
     _require_trainable(config)
     folder = plan.out / "runs" / run
-    return TrainJob(trainee, config, split, feed, device, folder, plan.best, extra_augmentation(plan.recipe))
+    extra = extra_augmentation(plan.recipe)
+    return TrainJob(trainee, config, split, feed, about.device, folder, about.together, plan.best, extra)
 
 
 def _require_trainable(config: Config) -> None:
@@ -139,3 +181,15 @@ def _require_trainable(config: Config) -> None:
     if train < max(batch, 2):
         fix = f"say --batch {train}, or give more images" if train > 1 else "give more images"
         raise UsageError(f"{train} images to train on are fewer than a batch of {batch}", where=config.run, fix=fix)
+    if config.machine.processes > 1:
+        _require_divisible(config)
+
+
+def _require_divisible(config: Config) -> None:
+    recipe, processes = config.recipe, config.machine.processes
+    if recipe.batch < config.least:
+        what = f"a batch of {recipe.batch} is too small for {processes} processes"
+        raise UsageError(what, where="--batch", fix=f"say --batch {config.least} or more, or start fewer processes")
+    if recipe.compile and recipe.batch_norm == "sync":
+        what = "batch norm over several processes can't be compiled"
+        raise UsageError(what, where="--compile", fix="leave it out, or say --batch-norm ghost")

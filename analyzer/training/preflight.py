@@ -46,6 +46,12 @@ def free_bytes(device: torch.device) -> int:
     return psutil.virtual_memory().available if device.type == "cpu" else gpu.free_bytes(str(device))
 
 
+def free_for_each(job: TrainJob) -> int:
+    """Bytes that each process of a training may take: the least that one of them has; those of a machine share it."""
+    sharing = job.together.local if job.device.type == "cpu" else 1
+    return min(job.together.all_of(free_bytes(job.device) // sharing))
+
+
 def training_of(recipe: Recipe, device: torch.device) -> Training:
     """The recipe as memory is predicted for it; torch takes the foreach form on CUDA alone."""
     return Training(
@@ -127,15 +133,15 @@ def pace(job: TrainJob) -> Pace:
 def _pace(job: TrainJob) -> Pace:
     from analyzer.training import keyed
     from analyzer.training.evaluation import evaluated
-    from analyzer.training.trainer import Trainer, parts_of
+    from analyzer.training.trainer import Trainer
 
     config = job.config
-    part = parts_of(job.split.train, config.seed, 0, config.recipe.batch)[0]
+    part = job.parts(0)[0]
     trainer = Trainer(job, None)
     with keyed.seeded(keyed.STEP, config.seed):
-        pixels = next(iter(job.feed.batches([part])))
+        pixels = next(iter(job.feed.batches([job.together.share(part)])))
         steps = [_timed(lambda: trainer.step(part, pixels), job.device) for _ in range(TIMED + 1)]
-        look = partial(evaluated, trainer.model, job.feed, part, config, job.device)
+        look = partial(evaluated, trainer.model, job, part)
         looks = [_timed(look, job.device) for _ in range(2)]
     return Pace(len(part), min(steps[1:]), min(looks))
 
@@ -168,11 +174,16 @@ def doubts(job: TrainJob) -> Iterator[str]:
             f"others keep this machine's {os.cpu_count()} cores busy (load {_load():.1f}): {config.machine.threads} "
             "threads that wait for each other may be many times slower than --threads 1"
         )
-    if config.micro < recipe.batch:
-        parts = -(-recipe.batch // config.micro)
+    if config.micro < config.share:
+        parts = -(-config.share // config.micro)
         yield (
             f"memory is short: {config.micro} images at a time, {parts} parts a step at the same batch of "
-            f"{recipe.batch}; batch norm sees {config.micro} images"
+            f"{recipe.batch}; batch norm sees {config.normed} images"
+        )
+    if 1 < config.images[0] % recipe.batch < config.least:
+        yield (
+            f"the last {config.images[0] % recipe.batch} images of an epoch are left out: too few for "
+            f"{config.machine.processes} processes"
         )
     if recipe.amp == "bfloat16" and job.device.type == "cpu" and not has_bfloat16_units():
         yield "this processor has no units for bfloat16: --amp is many times slower here than without"

@@ -14,6 +14,7 @@ from analyzer.structs import Frozen, Some
 OptimizerName = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "cosine", "step"]
 Amp = Literal["none", "bfloat16", "float16"]
+BatchNorm = Literal["sync", "ghost"]
 Augmentation = Literal["flip", "crop", "rotate", "color", "erase"]
 STEPS = (0.5, 0.75)
 """Where `step` divides the rate by 10, as shares of the epochs (Huang et al. 2017, §4.2)."""
@@ -26,7 +27,9 @@ class Recipe(Frozen, frozen=True, kw_only=True):
 
     `batch` is the effective one: where memory is short it is taken in parts whose gradients add up. `classes_weighted`
     weights the loss by each class's inverse share of the training images. `train_accuracy_every` epochs (0: never; the
-    last one always else) the whole training set is evaluated as the test set is.
+    last one always else) the whole training set is evaluated as the test set is. `batch_norm` of several processes is
+    over all their images, as one process has it (`sync`), or over each one's own, as one has it that takes the batch in
+    as many parts (`ghost`).
     """
 
     epochs: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 20
@@ -42,6 +45,7 @@ class Recipe(Frozen, frozen=True, kw_only=True):
     channels_last: bool = False
     compile: bool = False
     train_accuracy_every: Annotated[int, msgspec.Meta(ge=0)] = 1
+    batch_norm: BatchNorm = "sync"
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0: a function of nothing else, so that resuming keeps it."""
@@ -78,7 +82,8 @@ def recipe(said: Mapping[str, Any]) -> Recipe:
 
 
 def _may_be(name: str) -> str:
-    choices = {"optimizer": OptimizerName, "schedule": Schedule, "amp": Amp, "augment": Augmentation}
+    choices = {"optimizer": OptimizerName, "schedule": Schedule, "amp": Amp, "augment": Augmentation,
+               "batch_norm": BatchNorm}  # fmt: skip
     if name in choices:
         return f"use {', '.join(get_args(choices[name]))}"
     return f"such as {getattr(DEFAULT, name)}"

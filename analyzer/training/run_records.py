@@ -9,20 +9,20 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from analyzer.errors import TrainingError, UsageError
-from analyzer.structs import Frozen, Some, Span, Whole
+from analyzer.structs import Frozen, Share, Some, Span, Whole
 from analyzer.training.recipe import Recipe
 
 SCHEMA = 1
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Status = Literal["running", "finished", "diverged"]
 
 
 class Machine(Frozen, frozen=True, kw_only=True):
-    """What the same bits need beside the recipe and the data."""
+    """What the same bits need beside the recipe and the data; `processes` share every batch."""
 
     device: str
     threads: Some
     torch: str
+    processes: Some = 1
 
 
 class Outcome(Frozen, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class Config(Frozen, frozen=True, kw_only=True):
     """What makes a run: the same configuration gives the same bits on a CPU.
 
     `network` is a variant's name, or a model's target with its arguments; `data` and `split` are digests, `classes`
-    their names. `micro` images at a time go through the network. `images` counts train, val and test.
+    their names. `micro` images at a time go through the network, on each process. `images` counts train, val and test.
     """
 
     schema: int = SCHEMA
@@ -70,6 +70,23 @@ class Config(Frozen, frozen=True, kw_only=True):
         """The run as people call it: `densenet121, seed 0, fold 1`."""
         return f"{self.label}, seed {self.seed}" + ("" if self.fold is None else f", fold {self.fold}")
 
+    @property
+    def share(self) -> int:
+        """Images of a full batch that a process takes, the most of them."""
+        return -(-self.recipe.batch // self.machine.processes)
+
+    @property
+    def least(self) -> int:
+        """Images that a batch has at least: one for each process, two where batch norm is over each one's own."""
+        ghosts = self.recipe.batch_norm == "ghost"
+        return max(2, self.machine.processes * (2 if ghosts and self.machine.processes > 1 else 1))
+
+    @property
+    def normed(self) -> int:
+        """Images of a full batch that batch norm sees together."""
+        seen = self.micro if self.recipe.batch_norm == "ghost" else self.micro * self.machine.processes
+        return min(seen, self.recipe.batch)
+
 
 class Epoch(Frozen, frozen=True, kw_only=True):
     """What an epoch came to, counted from 1.
@@ -77,7 +94,7 @@ class Epoch(Frozen, frozen=True, kw_only=True):
     `log_train_*` are those of a training log: over the epoch's own steps, with moving weights, batch statistics and
     augmentation. `train_*`, `val_*` and `test_*` are of the epoch's last weights in evaluation mode without
     augmentation, None where they were not evaluated. Losses are means in nats, accuracies shares. `cpu_s` and `wall_s`
-    are of the epoch's steps, `evaluation_cpu_s` of its evaluations.
+    are of the epoch's steps, `evaluation_cpu_s` of its evaluations; CPU times of all processes together.
     """
 
     epoch: Some
@@ -120,6 +137,11 @@ class RunOutcome:
     config: Config
     epochs: tuple[Epoch, ...]
     error: TrainingError | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether every epoch of the recipe is there."""
+        return len(self.epochs) == self.config.recipe.epochs
 
 
 def changes(before: Config, now: Config) -> Iterator[tuple[str, Any, Any]]:

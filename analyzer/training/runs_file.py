@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,8 +17,10 @@ from analyzer.errors import DamageWarning, UsageError
 from analyzer.seals import checksum, decoded
 from analyzer.storing.results_file import ResultsFile, origin_here
 from analyzer.training.run_records import Config, Epoch, RunOutcome
+from analyzer.training.together import Together
 
 T = TypeVar("T")
+R = TypeVar("R")
 FLOAT, INT = np.dtype("<f4"), np.dtype("<i4")
 
 Images = tuple[Sequence[str], NDArray[np.int64]]
@@ -92,15 +94,25 @@ class RunsFile(ResultsFile):
         """Every run with its epochs, in the order in which they began."""
         return [RunOutcome(config, tuple(self.epochs(run))) for run, config in self.configs().items()]
 
-    def take(self, other: RunsFile) -> int:
-        """Takes over the runs that another file has and this one has not, whole ones; how many."""
+    def holds_runs_alone(self) -> bool:
+        """Whether there are runs, and no rows of a sweep."""
+        with self.told():
+            runs, rows = self._db.execute("SELECT EXISTS (SELECT 1 FROM runs), EXISTS (SELECT 1 FROM rows)").fetchone()
+        return bool(runs and not rows)
+
+    def take(self, other: RunsFile, *, newer: bool = False) -> int:
+        """Takes over the runs that another file has and this one has not, whole ones; how many. With `newer` also
+        what the other file has of runs that this one has.
+        """
         there = self.configs()
-        wanted = [run for run in other.configs() if run not in there]
+        wanted = [run for run, config in other.configs().items() if newer or run not in there]
         with self.transaction():
             for table in ("runs", "epochs", "predictions", "images"):
                 for run in wanted:
+                    if table == "runs" and other.configs()[run] == there.get(run):
+                        continue  # keeps its place among the others
                     for row in other.stored(table, run):
-                        self._db.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+                        self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(row))})", row)
         return len(wanted)
 
     def stored(self, table: str, run: str) -> list[tuple[object, ...]]:
@@ -135,6 +147,44 @@ class RunsFile(ResultsFile):
 
     def _left_out(self, which: str) -> None:
         warnings.warn(f"{self.path}: {which} is damaged and left out", DamageWarning, stacklevel=3)
+
+
+class SharedRuns:
+    """The trainings of a results file that several processes share: the first alone reads and writes it, the others
+    are told.
+    """
+
+    def __init__(self, path: Path, together: Together) -> None:
+        self._together = together
+        self._runs: RunsFile | None = None
+        together.first(lambda: self._open(path))
+
+    def _open(self, path: Path) -> None:
+        self._runs = RunsFile(path, create=True)
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._runs is not None:
+            self._runs.close()
+
+    def begin(self, config: Config, images: Mapping[str, Images] | None = None) -> None:
+        """As RunsFile's."""
+        self._of_first(lambda runs: runs.begin(config, images))
+
+    def put(self, run: str, epoch: Epoch, logits: Mapping[str, NDArray[np.float32]]) -> None:
+        """As RunsFile's."""
+        self._of_first(lambda runs: runs.put(run, epoch, logits))
+
+    def epochs(self, run: str) -> list[Epoch]:
+        """As RunsFile's."""
+        return self._of_first(lambda runs: runs.epochs(run))
+
+    def _of_first(self, work: Callable[[RunsFile], R]) -> R:
+        def done() -> R:
+            assert self._runs is not None
+            return work(self._runs)
+
+        return self._together.first(done)
 
 
 def _seal(*cells: str | int | bytes) -> str:

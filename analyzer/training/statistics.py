@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     """Which images a network got right."""
 
 LEVEL, POWER = 0.95, 0.8
-DRAWS = 10_000
+DRAWS, DRAWS_AT_ONCE = 10_000, 200
 MOST_PAIRS = 10_000
 
 
@@ -39,7 +40,7 @@ def over_seeds(differences: Sequence[float], level: float = LEVEL) -> Estimate:
     """The mean with the paired t interval: what another seed would give, on these images."""
     from scipy import stats
 
-    found = np.asarray(differences, np.float64)
+    found = np.round(np.asarray(differences, np.float64), 9)  # what floats add to equal ones is no difference
     mean = float(found.mean())
     if len(found) < 2:
         return Estimate(value=mean, low=None, high=None, over="seeds", pairs=len(found), level=level)
@@ -48,36 +49,48 @@ def over_seeds(differences: Sequence[float], level: float = LEVEL) -> Estimate:
     return Estimate(value=mean, low=mean - half, high=mean + half, over="seeds", pairs=len(found), level=level)
 
 
-def over_images(
-    pairs: Sequence[tuple[Right, Right]], groups: Sequence[int], *, seeds: bool = False, level: float = LEVEL
-) -> Estimate:
-    """The mean difference of accuracies with a percentile bootstrap of images: what other images would give.
+@dataclass(frozen=True)
+class Drawn:
+    """The mean difference of pairs, and each pair's on images drawn anew, (draws, pairs); points."""
+
+    value: float
+    differences: NDArray[np.float64]
+
+
+def drawn_images(pairs: Sequence[tuple[Right, Right]], groups: Sequence[int]) -> Drawn:
+    """Draws images anew, for `over_images`.
 
     Each pair is what two networks got right of the same images; pairs of one group have the same images, which are
-    drawn together. With `seeds` pairs are drawn, too: what other images and other seeds would give (for that, the
-    draws of pairs have n - 1 of n, as few seeds look alike too often; Efron and Tibshirani 1993, ch. 6).
+    drawn together.
     """
-    differences = [a.astype(np.float64) - b for a, b in pairs]
-    value = 100 * float(np.mean([each.mean() for each in differences]))
-    over: Literal["images", "seeds and images"] = "seeds and images" if seeds else "images"
-    if seeds and len(pairs) < 2:
-        return Estimate(value=value, low=None, high=None, over=over, pairs=len(pairs), level=level)
     random = np.random.default_rng(0)
     drawn = np.empty((DRAWS, len(pairs)))
     for group in sorted(set(groups)):
         members = [i for i, each in enumerate(groups) if each == group]
-        stacked = np.stack([differences[i] for i in members])
-        images = stacked.shape[1]
-        for draw in range(DRAWS):
-            weights = np.bincount(random.integers(0, images, images), minlength=images)
-            drawn[draw, members] = stacked @ weights / images
+        stacked = np.stack([pairs[i][0].astype(np.float64) - pairs[i][1] for i in members], axis=1)
+        images = len(stacked)
+        for start in range(0, DRAWS, DRAWS_AT_ONCE):
+            chosen = random.integers(0, images, (DRAWS_AT_ONCE, images)) + images * np.arange(DRAWS_AT_ONCE)[:, None]
+            weights = np.bincount(chosen.reshape(-1), minlength=DRAWS_AT_ONCE * images).reshape(-1, images)
+            drawn[start : start + DRAWS_AT_ONCE, members] = 100 * (weights @ stacked) / images
+    return Drawn(100 * float(np.mean([a.mean() - b.mean() for a, b in pairs])), drawn)
+
+
+def over_images(drawn: Drawn, *, seeds: bool = False, level: float = LEVEL) -> Estimate:
+    """The mean difference with a percentile bootstrap of images: what other images would give.
+
+    With `seeds` pairs are drawn, too: what other images and other seeds would give (for that, the draws of pairs have
+    n - 1 of n, as few seeds look alike too often; Efron and Tibshirani 1993, ch. 6).
+    """
+    over: Literal["images", "seeds and images"] = "seeds and images" if seeds else "images"
+    found, (draws, pairs) = drawn.differences, drawn.differences.shape
+    if seeds and pairs < 2:
+        return Estimate(value=drawn.value, low=None, high=None, over=over, pairs=pairs, level=level)
     if seeds:
-        chosen = random.integers(0, len(pairs), (DRAWS, max(len(pairs) - 1, 1)))
-        means = np.take_along_axis(drawn, chosen, axis=1).mean(axis=1)
-    else:
-        means = drawn.mean(axis=1)
-    low, high = (100 * float(each) for each in np.quantile(means, [0.5 - level / 2, 0.5 + level / 2]))
-    return Estimate(value=value, low=low, high=high, over=over, pairs=len(pairs), level=level)
+        chosen = np.random.default_rng(1).integers(0, pairs, (draws, pairs - 1))
+        found = np.take_along_axis(found, chosen, axis=1)
+    low, high = map(float, np.quantile(found.mean(axis=1), [0.5 - level / 2, 0.5 + level / 2]))
+    return Estimate(value=drawn.value, low=low, high=high, over=over, pairs=pairs, level=level)
 
 
 def power(pairs: int, sd: float, difference: float, level: float = LEVEL) -> float:

@@ -38,6 +38,7 @@ GREW = Finding(
     value=2500,
     limit=2000,
     base=1800,
+    standing="exact",
     changes=(
         Payer(path="features.conv2", type="Conv2d", before=1000, after=1600),
         Payer(path="head", type="Linear", before=None, after=100),
@@ -57,6 +58,7 @@ SMALLER = Finding(
     figure="macs",
     value=90,
     base=100,
+    standing="exact",
     fix="tighten max",
 )
 WAIVED = Finding(kind="waived", level="note", model="tiny", what="depth is waived", figure="depth", value=9, limit=8)
@@ -72,8 +74,8 @@ def verdict(*findings: Finding, **more: Any) -> Verdict:
         layer("head", "Linear", 100),
     )
     figures = (
-        Budgeted(figure="params", value=2500, base=1800, limit=2000),
-        Budgeted(figure="params", value=1600, base=1000, limit=1700, group="features.conv2.**"),
+        Budgeted(figure="params", value=2500, base=1800, limit=2000, standing="exact"),
+        Budgeted(figure="params", value=1600, base=1000, limit=1700, group="features.conv2.**", standing="exact"),
         Budgeted(figure="saved_bytes", value=96, base=64),
     )
     model = ModelVerdict(name="tiny", target="net.py:build", figures=figures, record=after, before=before)
@@ -96,13 +98,17 @@ def hostile(text: str = ATTACK) -> Verdict:
     grew = msgspec.structs.replace(
         GREW,
         model=text, what=text, where=text, fix=text, figure="params", group=text, message=text, file=text,
+        standing=text,
         changes=(Payer(path=text, type=text, before=1, after=601), Payer(path="", type=text, before=1, after=None)),
     )  # fmt: skip
     odd = msgspec.structs.replace(grew, figure=text, level="warning", kind="growth", group=None)
     model = ModelVerdict(
         name=text,
         target=text,
-        figures=(Budgeted(figure="params", value=2, base=1, limit=1), Budgeted(figure=text, value=1, group=text)),
+        figures=(
+            Budgeted(figure="params", value=2, base=1, limit=1, standing=text),
+            Budgeted(figure=text, value=1, group=text),
+        ),
         record=record(text, layer(text, text, 2)),
         before=record(text, layer(text, text, 1)),
     )

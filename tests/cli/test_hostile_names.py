@@ -113,5 +113,5 @@ def test_the_progress_line_says_whom_one_waits_for_whatever_its_command_is(monke
     row = Record(target=Target(name="first"), params=2)
     with GrowingTable([row], [row], on=False) as table:
         patience.tell("waiting for cpu: pid 7 (analyze measure [/x].py:[red]Net\x1b[2J) measures on it")
-        table.bar.refresh()
+        table.bar.bar.refresh()
     assert "[/x].py:[red]Net\\u001b[2J) measures" in errors.getvalue()

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from analyzer.cli.layout import ShownCell, layout
+from analyzer.layout import ShownCell, layout
 from analyzer.records import Record, Remark, Target
 from analyzer.reporting.timings import measured_trust
 

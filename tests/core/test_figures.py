@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from dataclasses import replace
 from datetime import date
@@ -25,7 +26,7 @@ from analyzer.cli import compare, report, search, show, sweep
 from analyzer.errors import UsageError
 from analyzer.figures import FIGURES, LIMITED, Figure, figure_named, known
 from analyzer.limits import Limit, hold, hold_all, state_of
-from analyzer.measurements import Conditions, Environment, Measurement, PredictedLatency
+from analyzer.measurements import Conditions, Environment, Measurement, PredictedLatency, TrainedFigures
 from analyzer.pytest_plugin import assert_budget
 from analyzer.reading.family import record
 from analyzer.reading.flat import COLUMNS, flat, to_csv
@@ -48,12 +49,16 @@ VALUES = {figure.name: 3_000_001 + 1000 * number for number, figure in enumerate
 """A value of its own for each static figure, so that a sink that mixes two is seen."""
 _REPLAYED = ("peak_training_bytes", "peak_inference_bytes")
 KNOWN = {figure.name: "replayed" if figure.name in _REPLAYED else "exact" for figure in STATIC} | {
-    **{figure.name: "predicted ±12.5 %" for figure in ALL if figure.name.startswith("predicted_")},
-    "measured_ratio": "measured (2.00 to 2.25 in 1 process ⚠ indicative only)",
-    **dict.fromkeys(
-        ("measured_latency_s", "measured_images_per_s", "measured_peak_bytes"),
-        "measured (1 process ⚠ indicative only)",
-    ),
+    "predicted_latency_s": "predicted ±12.5 % (90 %: 25.00 to 40.00 ms)",
+    "predicted_image_ns": "predicted ±12.5 % (90 %: 6.25 to 10.00 ms)",
+    "predicted_images_per_s": "predicted ±12.5 % (90 %: 100.0 to 160.0 images/s)",
+    "measured_ratio": "measured (2.00 to 2.25× in 2 processes ⚠ indicative only)",
+    "measured_latency_s": "measured (500.00 to 531.25 ms in 2 processes ⚠ indicative only)",
+    "measured_images_per_s": "measured (3.8 to 4.0 images/s in 2 processes ⚠ indicative only)",
+    "measured_peak_bytes": "measured (2 processes ⚠ indicative only)",
+    "test_accuracy": "measured (95 % interval 50.0 to 75.0 %, 3 runs)",
+    "generalisation_gap": "measured (95 % interval −1.5 to 9.5 points, 3 runs)",
+    "training_cpu_s": "measured (3 runs)",
 }
 """How each figure of `full` is known, as every place says that shows it."""
 
@@ -65,14 +70,20 @@ def full() -> Record:
         cpu_count=1,
     )  # fmt: skip
     measured = Measurement(
-        protocol="by hand", environment=environment, batch=2, asked_batch=2, seconds_per_batch=(0.5,),
-        baseline_seconds_per_batch=(0.25,), measured_latency_s=0.515625, measured_images_per_s=4.25, ratio=2.125,
+        protocol="by hand", environment=environment, batch=2, asked_batch=2, seconds_per_batch=(0.5, 0.53125),
+        baseline_seconds_per_batch=(0.25, 0.25), measured_latency_s=0.515625, measured_images_per_s=4.25, ratio=2.125,
         ratio_low=2.0, ratio_high=2.25, baseline="densenet121", time="2026-01-01T00:00:00Z", conditions=Conditions(),
         measured_peak_bytes=7 * 2**20,
     )  # fmt: skip
-    predicted = PredictedLatency(latency_s=0.03125, batch=4, device_name="Abacus", dtype="float32", mean_error=0.125)
+    predicted = PredictedLatency(
+        latency_s=0.03125, batch=4, device_name="Abacus", dtype="float32", mean_error=0.125, low_s=0.025, high_s=0.04
+    )
+    trained = TrainedFigures(
+        test_accuracy=0.625, test_low=0.5, test_high=0.75, generalisation_gap=4.0, gap_low=-1.5, gap_high=9.5,
+        cpu_s=120.5, runs=3, epochs=20, setting="by hand",
+    )  # fmt: skip
     target = Target(name=SMALL.name, variant=SMALL)
-    return Record(target=target, batch=2, measured=measured, predicted=predicted, **VALUES)
+    return Record(target=target, batch=2, trained=trained, measured=measured, predicted=predicted, **VALUES)
 
 
 ROW = full()
@@ -80,6 +91,7 @@ OTHERS = {
     "predicted_latency_s": 0.03125, "predicted_image_ns": 7_812_500, "predicted_images_per_s": 128.0,
     "measured_latency_s": 0.515625, "measured_images_per_s": 4.25,
     "measured_ratio": 2.125, "measured_peak_bytes": 7 * 2**20,
+    "test_accuracy": 0.625, "generalisation_gap": 4.0, "training_cpu_s": 120.5,
 }  # fmt: skip
 EXPECTED = {**VALUES, **OTHERS}
 
@@ -103,9 +115,11 @@ def test_rows_are_sound() -> None:
         assert figure.better == "less" or not figure.budgeted
 
 
-def test_the_readme_defines_every_figure_in_the_same_words() -> None:
+def test_the_documentation_defines_every_figure_in_the_same_words() -> None:
     rows = re.findall(
-        r"^\| `([a-z_]+)` \| (.*) \| (exact|replayed|predicted|measured) \|$", (ROOT / "README.md").read_text(), re.M
+        r"^\| `([a-z_]+)` \| (.*) \| (exact|replayed|predicted|measured) \|$",
+        (ROOT / "docs/figures.md").read_text(),
+        re.M,
     )
     assert rows == [(figure.name, figure.definition, figure.standing) for figure in ALL]
 
@@ -260,6 +274,7 @@ def test_a_search_limits_and_optimises_it(figure: Figure) -> None:
 
 def checked(tmp_path: Path) -> Verdict:
     budgets = "\n".join(f"{figure.name} = {{ max = 0 }}" for figure in BUDGETED)
+    budgets += '\npredicted_latency_s = { max = "0.001ms", on = "rtx4090", level = "error" }'
     (tmp_path / "analyzer.toml").write_text(f'[models.m]\ntarget = "{SMALL.name}"\n[models.m.budgets]\n{budgets}\n')
     return check(tmp_path, today=date(2026, 1, 1))
 
@@ -268,13 +283,37 @@ def test_a_check_holds_every_figure_and_every_format_tells_it(tmp_path: Path) ->
     verdict = checked(tmp_path)
     counted = record(SMALL, layers=False)
     found = {finding.figure: finding.value for finding in verdict.findings if finding.kind == "excess"}
+    assert found.pop("predicted_latency_s")
     assert found == {figure.name: figure.of(counted) for figure in BUDGETED if figure.of(counted)}
-    assert {line.figure for model in verdict.models for line in model.figures} == {f.name for f in BUDGETED}
+    shown = {line.figure for model in verdict.models for line in model.figures}
+    assert shown == {figure.name for figure in BUDGETED} | {"predicted_latency_s"}
     for finding in (finding for finding in verdict.findings if finding.kind == "excess"):
         figure, alone = known(finding.figure or ""), msgspec.structs.replace(verdict, findings=(finding,))
         for format_ in FORMATS:
             text = render(alone, format_).replace("\\_", "_")
             assert figure.name in text or figure.label in text, (format_, figure.name)
+
+
+def test_every_face_of_a_check_says_how_a_figure_is_known(tmp_path: Path) -> None:
+    verdict = checked(tmp_path)
+    table, comment, page = (render(verdict, format_) for format_ in ("table", "md", "html"))
+    data = json.loads(render(verdict, "json"))
+    (predicted,) = (row for row in data["findings"] if row["figure"] == "predicted_latency_s")
+    band = re.fullmatch(r"predicted ±[\d.]+ % \(90 %: ([\d.]+) to ([\d.]+) ms\)", predicted["standing"])
+    assert band
+    assert float(band[1]) < 1000 * predicted["value"] < float(band[2])
+    said = KNOWN | {"predicted_latency_s": predicted["standing"]}
+    for figure in [*BUDGETED, FIGURES["predicted_latency_s"]]:
+        assert re.search(rf"^{re.escape(figure.label)} +{re.escape(said[figure.name])}  ", table, re.M)
+        assert f"| m | {figure.label} | {said[figure.name]} | " in comment
+        assert f'<tr><th scope="row">{figure.label}</th><td>{said[figure.name]}</td>' in page
+    for row in [*data["findings"], *data["models"][0]["figures"]]:
+        assert row["value"] is None or row["standing"] == said[row["figure"]]
+    for finding in (finding for finding in verdict.findings if finding.kind == "excess"):
+        alone = msgspec.structs.replace(verdict, findings=(finding,))
+        for format_ in ("github", "gitlab", "junit", "sarif"):
+            text = render(alone, format_).replace("\\u00b1", "±").replace("%25", "%")
+            assert f"known: {said[finding.figure or '']}" in text, format_
 
 
 @pytest.mark.parametrize("figure", BUDGETED, ids=lambda figure: figure.name)

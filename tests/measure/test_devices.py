@@ -250,6 +250,17 @@ def test_a_check_warns_of_predicted_latency(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("most", "kind", "code"), [("", "waived", 0), ('max = "10s"', "waived", 0), ('max = "2ms"', "excess", 1)]
+)
+def test_a_waiver_lets_a_predicted_time_pass(tmp_path: Path, most: str, kind: str, code: int) -> None:
+    tight = '{ max = "1ms", on = "rtx4090", level = "error" }'
+    why = 'figure = "predicted_latency_s"\nreason = "a trial"\nby = "Ada"\nexpires = 2999-12-31\n'
+    verdict = budgeted(tmp_path, f"{tight}\n[[models.m.waivers]]\n{why}{most}\n")
+    finding, *_ = [finding for finding in verdict.findings if finding.figure == "predicted_latency_s"]
+    assert (finding.kind, verdict.exit_code) == (kind, code)
+
+
+@pytest.mark.parametrize(
     "budget", ['{ max = "1ms" }', '{ on = "rtx4090" }', '{ max = "1ms", on = "rtx4090", growth = "5%" }',
                '{ max = "1ms", on = "rtx1" }', '{ max = "8M", on = "rtx4090" }']
 )  # fmt: skip

@@ -18,6 +18,7 @@ import pytest
 from fakes import measurement
 
 from analyzer.errors import MeasureError
+from analyzer.executors.executor import Processes
 from analyzer.measurements import Measurement
 from analyzer.measuring import exclusive as exclusive_module
 from analyzer.measuring.calibration import calibrate
@@ -27,7 +28,6 @@ from analyzer.processes import Ended
 from analyzer.searching.study import run_study
 from analyzer.space.grid import Grid
 from analyzer.sweeping import run
-from analyzer.sweeping.executors import Processes
 from analyzer.sweeping.store import MemoryStore
 
 ROOT = Path(__file__).parents[2]

@@ -19,8 +19,9 @@ from analyzer.reporting.data import ReportData
 from analyzer.reporting.findings import findings
 from analyzer.reporting.heat import heat_map
 from analyzer.reporting.judge import judge
-from analyzer.reporting.tables import _quantile, measured_lines, trust
+from analyzer.reporting.tables import trust
 from analyzer.reporting.text import times
+from analyzer.reporting.timings import _quantile, measured_lines
 from analyzer.reporting.variants import differences, varying
 from analyzer.shown import visible
 

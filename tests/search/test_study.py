@@ -21,6 +21,7 @@ import pytest
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, ArchitectureError, MeasureError, UsageError
+from analyzer.executors.executor import Device, Processes
 from analyzer.limits import Limit
 from analyzer.measurements import Environment, Measurement
 from analyzer.measuring.measure import SWEEP
@@ -34,7 +35,6 @@ from analyzer.searching.results import finds
 from analyzer.searching.study import Question, StudyResult, run_study
 from analyzer.space.space import Space
 from analyzer.sweeping.database import ALL, Database
-from analyzer.sweeping.executors import Device, Processes
 from analyzer.sweeping.results_store import open_store
 from analyzer.sweeping.run import Timing
 from analyzer.sweeping.store import MemoryStore
@@ -417,7 +417,7 @@ def test_the_command_on_small_networks(tmp_path: Path) -> None:
 
 def test_from_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import analyzer as an
-    from analyzer.sweeping import workplace
+    from analyzer.executors import workplace
 
     asked: list[Question] = []
 

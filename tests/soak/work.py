@@ -13,11 +13,11 @@ from pathlib import Path
 
 from known import CONSTRAINTS, DEVICE, PLAN, SPACE, expected
 
+from analyzer.executors.executor import Device, Executor, Processes
 from analyzer.measurements import Measurement
 from analyzer.measuring.job import OperatorSurvey, Survey
 from analyzer.records import Record
 from analyzer.sweeping import run
-from analyzer.sweeping.executors import Device, Executor, Processes
 from analyzer.sweeping.results_store import SqliteStore, open_store
 
 
@@ -91,7 +91,7 @@ def calibrate(folder: Path) -> None:
 def main() -> None:
     kind, folder = sys.argv[1], Path(sys.argv[2])
     if kind == "ray":
-        from analyzer.sweeping.cluster import Cluster
+        from analyzer.executors.cluster import Cluster
 
         sweep(folder, Cluster(sys.argv[3], "cpu"))
     else:

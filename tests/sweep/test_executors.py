@@ -12,14 +12,15 @@ from fakes import measurement
 
 import analyzer
 from analyzer.errors import MeasureError, UsageError
+from analyzer.executors import executor as executors
+from analyzer.executors.executor import Device, Processes, places_of
+from analyzer.executors.workplace import executor_of
 from analyzer.measurements import Measurement
 from analyzer.measuring import environment
 from analyzer.records import devices_of
 from analyzer.space.grid import Grid
-from analyzer.sweeping import executors, run
-from analyzer.sweeping.executors import Device, Processes, places_of
+from analyzer.sweeping import run
 from analyzer.sweeping.store import MemoryStore
-from analyzer.sweeping.workplace import executor_of
 
 
 def square(task: int) -> tuple[int, int]:

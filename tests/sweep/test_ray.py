@@ -18,13 +18,13 @@ import pytest
 from fakes import LOG, node, note, noted, slowly
 
 from analyzer.errors import AnalyzerError, UsageError
+from analyzer.executors import cluster as ray_cluster
+from analyzer.executors.cluster import TRIES, Cluster
+from analyzer.executors.executor import Executor, Processes
 from analyzer.records import Record
 from analyzer.space.grid import Grid
-from analyzer.sweeping import cluster as ray_cluster
 from analyzer.sweeping import run
-from analyzer.sweeping.cluster import TRIES, Cluster
 from analyzer.sweeping.database import ALL, Database
-from analyzer.sweeping.executors import Executor, Processes
 from analyzer.sweeping.results_store import open_store
 from analyzer.sweeping.store import read_jsonl
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import analyzer
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError
+from analyzer.executors.executor import Processes
 from analyzer.measurements import Environment, Measurement
 from analyzer.measuring.measure import SWEEP
 from analyzer.measuring.protocol import described
@@ -22,7 +23,6 @@ from analyzer.records import Record
 from analyzer.space.grid import Grid
 from analyzer.sweeping import run
 from analyzer.sweeping.database import Database
-from analyzer.sweeping.executors import Processes
 from analyzer.sweeping.results_store import open_store
 from analyzer.sweeping.store import MemoryStore
 

@@ -17,7 +17,15 @@ from analyzer.errors import UsageError
 from analyzer.training import statistics
 from analyzer.training.comparing import gap_at, verdict
 from analyzer.training.run_records import Epoch
-from analyzer.training.statistics import Estimate, detectable, over_images, over_seeds, pairs_needed, power
+from analyzer.training.statistics import (
+    Estimate,
+    detectable,
+    drawn_images,
+    over_images,
+    over_seeds,
+    pairs_needed,
+    power,
+)
 
 OTHER = Variant(**{**TINY.to_dict(), "block_config": (1, 1), "growth": 8})
 
@@ -33,7 +41,7 @@ def test_the_interval_over_seeds_is_scipys_paired_t() -> None:
 
 def test_a_pair_alone_has_no_interval() -> None:
     assert over_seeds([2.5]) == Estimate(value=2.5, low=None, high=None, over="seeds", pairs=1)
-    assert over_images([(np.ones(4, bool), np.zeros(4, bool))], [0], seeds=True).low is None
+    assert over_images(drawn_images([(np.ones(4, bool), np.zeros(4, bool))], [0]), seeds=True).low is None
 
 
 def test_a_hand_made_example() -> None:
@@ -70,7 +78,7 @@ def right(random: np.random.Generator, shares: tuple[float, float], images: int)
 def test_the_bootstrap_over_images_is_scipys() -> None:
     random = np.random.default_rng(2)
     a, b = right(random, (0.7, 0.6), 400)
-    ours = over_images([(a, b)], [0])
+    ours = over_images(drawn_images([(a, b)], [0]))
     theirs = stats.bootstrap(
         (100.0 * (a.astype(float) - b),), np.mean, method="percentile", n_resamples=10_000, random_state=random
     ).confidence_interval
@@ -83,12 +91,12 @@ def test_images_are_drawn_together_where_pairs_share_them(monkeypatch: pytest.Mo
     monkeypatch.setattr(statistics, "DRAWS", 2_000)
     random = np.random.default_rng(3)
     pair = right(random, (0.7, 0.6), 200)
-    shared = over_images([pair] * 6, [0] * 6)
-    apart = over_images([right(random, (0.7, 0.6), 200) for _ in range(6)], range(6))
-    alone = over_images([pair], [0])
+    shared = over_images(drawn_images([pair] * 6, [0] * 6))
+    apart = over_images(drawn_images([right(random, (0.7, 0.6), 200) for _ in range(6)], range(6)))
+    alone = over_images(drawn_images([pair], [0]))
     assert shared.high - shared.low == pytest.approx(alone.high - alone.low, rel=0.15)
     assert apart.high - apart.low < 0.6 * (shared.high - shared.low)
-    both = over_images([right(random, (0.7, 0.6), 200) for _ in range(6)], range(6), seeds=True)
+    both = over_images(drawn_images([right(random, (0.7, 0.6), 200) for _ in range(6)], range(6)), seeds=True)
     assert both.high - both.low > apart.high - apart.low
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.budget.outputs import facts
-from analyzer.budget.verdict import Finding, Payer, Verdict
+from analyzer.budget.verdict import Budgeted, Finding, Payer, Verdict
 from analyzer.files import csv_text
 from analyzer.shown import plain
-from analyzer.structs import Number
 
 COLUMNS = (
-    *("level", "kind", "model", "figure", "layers", "value", "limit", "baseline", "growth"),
+    *("level", "kind", "model", "figure", "layers", "value", "known", "limit", "baseline", "growth"),
     *("layer", "layer_type", "layer_before", "layer_after", "layer_growth"),
     *("what", "fix", "message", "where", "file", "line"),
 )
@@ -33,7 +32,7 @@ def _findings(verdict: Verdict) -> Iterator[dict[str, object]]:
 
 
 def _finding(finding: Finding) -> dict[str, object]:
-    numbers = _numbers(finding.value, finding.limit, finding.base)
+    numbers = _numbers(finding)
     named = {"level": finding.level, "kind": finding.kind, "model": finding.model, "figure": finding.figure}
     texts = {name: getattr(finding, name) for name in ("what", "fix", "message", "where", "file", "line")}
     return {**named, "layers": finding.group, **numbers, **texts}
@@ -50,8 +49,10 @@ def _figures(verdict: Verdict) -> Iterator[dict[str, object]]:
     for model in verdict.models:
         for line in model.figures:
             named = {"level": "figure", "model": model.name, "figure": line.figure, "layers": line.group}
-            yield {**named, **_numbers(line.value, line.limit, line.base)}
+            yield {**named, **_numbers(line)}
 
 
-def _numbers(value: Number | None, limit: Number | None, base: int | None) -> dict[str, object]:
-    return {"value": value, "limit": limit, "baseline": base, "growth": facts.grown(value, base)}
+def _numbers(told: Finding | Budgeted) -> dict[str, object]:
+    growth = facts.grown(told.value, told.base)
+    known = {"value": told.value, "known": facts.standing(told)}
+    return {**known, "limit": told.limit, "baseline": told.base, "growth": growth}

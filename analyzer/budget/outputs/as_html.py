@@ -83,6 +83,7 @@ def _model(model: ModelVerdict) -> Markup:
 
 
 def _row(cells: list[str]) -> Markup:
-    first, *others = cells
-    numbers = Markup("").join(Markup('<td class="n">{}</td>').format(cell) for cell in others)
-    return Markup('<tr><th scope="row">{}</th>{}</tr>').format(first, numbers)
+    first, *words = cells[: facts.WORDS]
+    told = Markup("").join(Markup("<td>{}</td>").format(cell) for cell in words)
+    numbers = Markup("").join(Markup('<td class="n">{}</td>').format(cell) for cell in cells[facts.WORDS :])
+    return Markup('<tr><th scope="row">{}</th>{}{}</tr>').format(first, told, numbers)

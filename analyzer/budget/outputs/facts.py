@@ -93,12 +93,18 @@ def changes(finding: Finding) -> list[str]:
 
 
 def numbers(finding: Finding) -> list[tuple[str, str]]:
-    """Figure, layers, value, limit, baseline and growth, those that apply, by their names."""
+    """Figure, layers, value, how it is known, limit, baseline and growth, those that apply, by their names."""
     figure = figure_of(finding.figure)
     pairs = [("figure", figure.label if finding.figure else ""), ("layers", plain(finding.group or ""))]
-    pairs += [("value", figure.exact(finding.value)), ("limit", figure.exact(finding.limit)), _beyond(figure, finding)]
+    pairs += [("value", figure.exact(finding.value)), ("known", standing(finding))]
+    pairs += [("limit", figure.exact(finding.limit)), _beyond(figure, finding)]
     pairs += [("baseline", figure.exact(finding.base)), ("growth", growth(figure, finding.value, finding.base))]
     return [(name, text) for name, text in pairs if text not in ("", "–")]
+
+
+def standing(told: Finding | Budgeted) -> str:
+    """How a value is known: as its record says, or else as the table of figures does; empty where there is none."""
+    return "" if told.value is None else plain(told.standing) or figure_of(told.figure).standing
 
 
 def _beyond(figure: Figure, finding: Finding) -> tuple[str, str]:
@@ -158,15 +164,18 @@ def fingerprints(verdict: Verdict) -> list[str]:
 
 
 def row(budgeted: Budgeted) -> list[str]:
-    """A figure's line: name, value, baseline, growth, limit, and what is left of it."""
+    """A figure's line: name, how it is known, value, baseline, growth, limit, and what is left of it."""
     figure = known(plain(budgeted.figure))
-    name = figure.label + (f" of {plain(budgeted.group)}" if budgeted.group else "") + f" ({figure.standing})"
+    name = figure.label + (f" of {plain(budgeted.group)}" if budgeted.group else "")
     value, base, limit = budgeted.value, budgeted.base, budgeted.limit
     left = "–" if value is None or limit is None else figure.signed(limit - value)
-    return [name, figure.text(value), figure.text(base), growth(figure, value, base), figure.text(limit), left]
+    numbers = [figure.text(value), figure.text(base), growth(figure, value, base), figure.text(limit), left]
+    return [name, standing(budgeted), *numbers]
 
 
-HEADINGS = ("figure", "value", "baseline", "growth", "limit", "left")
+HEADINGS = ("figure", "known", "value", "baseline", "growth", "limit", "left")
+WORDS = 2
+"""So many columns are words, the others numbers."""
 
 
 def name_of(model: ModelVerdict) -> str:

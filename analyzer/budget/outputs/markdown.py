@@ -60,7 +60,7 @@ def _table(verdict: Verdict) -> Iterator[str]:
     if not rows:
         return
     yield "| model | " + " | ".join(facts.HEADINGS) + " |"
-    yield "| --- | --- |" + " ---: |" * (len(facts.HEADINGS) - 1)
+    yield "| --- | --- | --- |" + " ---: |" * (len(facts.HEADINGS) - facts.WORDS)
     for model, budgeted in rows:
         cells = [plain(model.name), *facts.row(budgeted)]
         yield "| " + " | ".join(escape(cell) for cell in cells) + " |"

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import sys
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from analyzer.budget.outputs import facts
 from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
-from analyzer.shown import inert, plain
+from analyzer.layout import layout
+from analyzer.shown import WIDE, columns, inert, plain
 
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
-_PLAIN_WIDTH = 160
+_DROPPED = (3, 6, 4)
+"""Columns in the order in which they go where there is no room: baseline, what is left, growth."""
 
 
-def render(verdict: Verdict, *, color: bool = False, width: int = _PLAIN_WIDTH) -> str:
+def render(verdict: Verdict, *, color: bool = False, width: int = WIDE) -> str:
     """Plain text; control characters of names are written out, so that none moves the cursor."""
     file = io.StringIO()
     console = Console(
@@ -30,8 +30,11 @@ def render(verdict: Verdict, *, color: bool = False, width: int = _PLAIN_WIDTH) 
         for finding in verdict.findings:
             if finding.level == level:
                 _finding(console, finding)
-    for model in verdict.models:
-        _model(console, model)
+    dropped = dict.fromkeys(heading for model in verdict.models for heading in _model(console, model))
+    if dropped:
+        console.print(
+            f"No room for {', '.join(dropped)}: a wider terminal has them, and --output json.\n", soft_wrap=True
+        )
     style = "bold green" if verdict.exit_code == 0 else "bold red"
     console.print(Text(f"{facts.headline(verdict)}. {facts.compared(verdict)}", style), soft_wrap=True)
     return inert(file.getvalue())
@@ -39,9 +42,8 @@ def render(verdict: Verdict, *, color: bool = False, width: int = _PLAIN_WIDTH) 
 
 def for_terminal(verdict: Verdict) -> str:
     """The text as stdout can show it: in colour and to its width where that is a terminal."""
-    if not sys.stdout.isatty():
-        return render(verdict)
-    return render(verdict, color="NO_COLOR" not in os.environ, width=shutil.get_terminal_size().columns)
+    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    return render(verdict, color=color, width=columns())
 
 
 def _finding(console: Console, finding: Finding) -> None:
@@ -53,13 +55,16 @@ def _finding(console: Console, finding: Finding) -> None:
     console.print()
 
 
-def _model(console: Console, model: ModelVerdict) -> None:
+def _model(console: Console, model: ModelVerdict) -> list[str]:
+    """The model's figures; the headings of the columns that there was no room for."""
     console.print(Text(facts.name_of(model), "bold"), soft_wrap=True)
+    dropped = []
     if model.figures:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for heading in facts.HEADINGS:
-            table.add_column(heading, justify="left" if heading == "figure" else "right", overflow="fold")
-        for budgeted in model.figures:
-            table.add_row(*map(Text, facts.row(budgeted)))
-        console.print(table)
+        rows = [facts.row(budgeted) for budgeted in model.figures]
+        made = layout(facts.HEADINGS, rows, console.width, left=facts.WORDS, drop=_DROPPED, exact=True)
+        for row in (facts.HEADINGS, *rows):
+            for line in made.lines(row):
+                console.print(Text("".join(text for text, _ in line).rstrip()), soft_wrap=True)
+        dropped = made.dropped
     console.print()
+    return dropped

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from analyzer.figures import Figure
+from analyzer.records import Record, ends_of
 from analyzer.shown import cell
 from analyzer.units import percent
 
@@ -48,6 +49,12 @@ def signed_cell(figure: Figure, difference: int | float | None) -> ShownCell:
 def percent_cell(part: int | float | None, whole: int | float | None) -> ShownCell:
     """`47.6 %`; a share of nothing is nothing to look at."""
     return ShownCell(percent(part, whole), style="nothing" if not part else "")
+
+
+def ends_cell(record: Record, figure: Figure) -> ShownCell:
+    """A predicted or measured value with its ends: `12.34 ms (12.10 to 13.05 ms)`."""
+    value, ends = figure.bare(figure.of(record)), ends_of(record, figure)
+    return ShownCell(f"{value} ({figure.ends(ends.low, ends.high)})" if ends else value, value)
 
 
 def _shortened(text: str) -> str:

@@ -6,25 +6,27 @@ import os
 from dataclasses import dataclass
 
 from analyzer.errors import UsageError, did_you_mean
-from analyzer.sweeping.executors import Executor, Processes, places_of
+from analyzer.executors.executor import Executor, Processes, places_of
 
 
 def executor_of(
-    kind: str = "processes", *, jobs: int | None = None, device: str | None = None, address: str | None = None
-) -> Executor:
+    kind: str = "processes", *, jobs: int | None = None, device: str | None = None, address: str | None = None,
+    long: bool = False,
+) -> Executor:  # fmt: skip
     """The executor that a user names: `processes` of this machine (`jobs` of None: a core each), or `ray`.
 
-    `device` of None: nothing is to be measured. Raises UsageError where the device or the cluster isn't there.
+    `device` of None: nothing is to be measured. `long` tasks are worth a process each. Raises UsageError where the
+    device or the cluster isn't there.
     """
     if kind == "ray":
-        from analyzer.sweeping.cluster import Cluster
+        from analyzer.executors.cluster import Cluster
 
         return Cluster(address, device or "cpu")
     if kind != "processes":
         raise UsageError(f"unknown executor {kind!r}", where="executor", fix=did_you_mean(kind, ["processes", "ray"]))
     if address is not None:
         raise UsageError("is a Ray cluster's", where="--address", fix="give --executor ray with it")
-    return Processes(jobs or os.cpu_count() or 1, () if device is None else places_of(device))
+    return Processes(jobs or os.cpu_count() or 1, () if device is None else places_of(device), long=long)
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,6 @@ class Workplace:
     device: str | None = None
     address: str | None = None
 
-    def open(self) -> Executor:
+    def open(self, *, long: bool = False) -> Executor:
         """Its executor, to be closed. Raises UsageError where the device or the cluster isn't there."""
-        return executor_of(self.executor, jobs=self.jobs, device=self.device, address=self.address)
+        return executor_of(self.executor, jobs=self.jobs, device=self.device, address=self.address, long=long)

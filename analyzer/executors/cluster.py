@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 
 from analyzer.distribution import NAME, installing
 from analyzer.errors import MeasureError, UsageError
+from analyzer.executors.executor import Device, Done, attempt, device_at, result_of
 from analyzer.measuring.environment import package_version
-from analyzer.sweeping.executors import Device, Done, attempt, device_at, result_of
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import platform
 import queue
 import threading
@@ -60,20 +61,24 @@ class Executor(Protocol):
 
 
 class Processes:
-    """This machine: `jobs` processes for computing (1: none but this one), a thread for each device's measuring."""
+    """This machine: `jobs` processes for computing (1: none but this one), a thread for each device's measuring.
 
-    def __init__(self, jobs: int = 1, places: tuple[str, ...] = ("cpu",)) -> None:
-        self.jobs, self.places = jobs, places
+    With `long` tasks even one is worth a process, which starts anew: a copy of one that has run torch may not run it.
+    """
+
+    def __init__(self, jobs: int = 1, places: tuple[str, ...] = ("cpu",), *, long: bool = False) -> None:
+        self.jobs, self.places, self.long = jobs, places, long
 
     def compute(self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[Done[R]]:
-        """In the tasks' order; a few in this process, as starting others takes longer."""
+        """In the tasks' order; a few short ones in this process, as starting others takes longer."""
         host, drawn = platform.node(), iter(tasks)
         first = list(itertools.islice(drawn, FEW + 1))
-        if self.jobs == 1 or len(first) <= FEW:
+        if self.jobs == 1 or (len(first) <= FEW and not self.long):
             for index, task in enumerate(itertools.chain(first, drawn)):
                 yield Done(index, attempt(function, task), host)
             return
-        with ProcessPoolExecutor(self.jobs, initializer=as_worker) as pool:
+        start = multiprocessing.get_context("spawn") if self.long else None
+        with ProcessPoolExecutor(self.jobs, mp_context=start, initializer=as_worker) as pool:
             for index, result in enumerate(_in_order(pool, self.jobs, function, itertools.chain(first, drawn))):
                 yield Done(index, result, host)
 
