@@ -78,7 +78,8 @@ def _front(best: Sequence[tuple[tuple[float, float], Record]]) -> list[Markup]:
         return []
     (x0, y0), _ = best[0]
     steps = "".join(f"H{px:.1f}V{py:.1f}" for (px, py), _ in best[1:])
-    parts = [el("path", d=f"M{x0:.1f} {y0:.1f}{steps}", class_="front")]
+    trained = any(row.trained for _, row in best)  # accuracy counts too: the front is no line in two figures
+    parts = [] if trained else [el("path", d=f"M{x0:.1f} {y0:.1f}{steps}", class_="front")]
     parts += [
         el("circle", el("title", row.target.shown), cx=px, cy=py, r=5, class_="on-front") for (px, py), row in best
     ]
