@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 OUT ?= reports/sweep-$(shell date -u +%Y%m%dT%H%M%SZ)
 
-.PHONY: help sweep check test test-slow test-kinds test-deep lint types budgets bench bench-measure soak zoo profiles gpu study study-gpu docs pictures wheel-check clean
+.PHONY: help sweep check test test-slow test-kinds test-deep lint types budgets bench bench-measure soak zoo profiles gpu study study-gpu docs pictures wheel-check release clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -99,7 +99,7 @@ docs: .venv/.dev  ## the documentation as a site, build/site; a broken link fail
 pictures: .venv/.dev  ## the README's pictures anew (needs Chromium and a font with emoji)
 	$(BIN)/python tests/docs/take_pictures.py
 
-wheel-check: .venv/.dev  ## the built wheel in a clean environment, outside the checkout
+wheel-check: .venv/.dev  ## the built wheel and sdist in a clean environment, outside the checkout
 	BIN=$(CURDIR)/$(BIN) sh tests/wheel_check.sh
 
 gpu:  ## on a machine with CUDA: the CUDA tests, and the reference measurements in reports/reference/
@@ -107,6 +107,15 @@ gpu:  ## on a machine with CUDA: the CUDA tests, and the reference measurements 
 	@$(GPU_PYTHON) -c 'import torch, sys; sys.exit(None if torch.cuda.is_available() else "no CUDA device: nothing was measured and nothing is written")'
 	$(GPU_RUN) -m pytest -m cuda tests/gpu
 	$(GPU_RUN) tests/gpu/reference.py
+
+VERSION = $(shell $(BIN)/python -c 'from analyzer.distribution import VERSION; print(VERSION)')
+release: wheel-check docs  ## builds, checks and tags the version; uploads nothing
+	@test -z "$$(git status --porcelain)" || { echo "a release is of a commit: commit or stash first"; exit 1; }
+	@grep -q "^## $(VERSION) (20" CHANGELOG.md || { echo "CHANGELOG.md has no section '## $(VERSION) (YYYY-MM-DD)': write it"; exit 1; }
+	@grep -q "^version: $(VERSION)$$" CITATION.cff || { echo "CITATION.cff says another version than $(VERSION)"; exit 1; }
+	rm -rf dist && $(BIN)/python -m build --outdir dist
+	git tag --annotate v$(VERSION) --message "$(VERSION)"
+	@echo "tagged v$(VERSION); dist/ has what to upload, by hand"
 
 clean:  ## what make made
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

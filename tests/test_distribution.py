@@ -100,3 +100,8 @@ def test_what_is_no_stranger_is_not_said(tmp_path: Path) -> None:
     """Another checkout on the path, and an editable install's metadata, which list no file of the package."""
     stranger(tmp_path, f"__editable__.pth,,\n{BARE}-0.1.1.dist-info/RECORD,,\n")
     assert python(f"import {BARE}", ROOT, tmp_path, tmp_path / "absent").stderr == ""
+
+
+def test_the_citation_is_of_this_version() -> None:
+    assert f"version: {VERSION}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"## {VERSION} (" in (ROOT / "CHANGELOG.md").read_text()

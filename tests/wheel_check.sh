@@ -1,10 +1,10 @@
 #!/bin/sh
-# Builds the wheel, installs it into a clean environment, and sweeps outside the checkout.
+# Builds wheel and sdist, installs each into a clean environment, and runs it outside the checkout.
 set -eu
 here=$(pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"$BIN/python" -m build --wheel --outdir "$work/dist" "$here" >/dev/null
+"$BIN/python" -m build --outdir "$work/dist" "$here" >/dev/null
 "$BIN/python" -m venv "$work/venv"
 "$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint "$here/constraints.txt" "$work"/dist/*.whl
 cd "$work"
@@ -16,4 +16,7 @@ test -s out/results.jsonl && test -s out/results.csv && test -s out/report.html
 from importlib.metadata import version
 from analyzer.distribution import NAME, VERSION
 assert version(NAME) == VERSION, (NAME, version(NAME), VERSION)"
-echo "wheel: fine"
+"$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "$work"/dist/*.tar.gz
+"$work/venv/bin/analyze" show article --on rtx4090 --depth 0
+"$work/venv/bin/analyze" check --help >/dev/null
+echo "wheel and sdist: fine"
