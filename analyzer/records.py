@@ -231,11 +231,11 @@ def standings(figures: Iterable[Figure], rows: Iterable[Record]) -> str:
     for figure in figures:
         having = [row for row in rows if figure.of(row) is not None]
         if having:
-            groups.setdefault(_standing_of_rows(figure, having), []).append(figure.label)
+            groups.setdefault(standing_of_rows(figure, having), []).append(figure.label)
     return "; ".join(f"{', '.join(labels)} {standing}" for standing, labels in groups.items())
 
 
-def _standing_of_rows(figure: Figure, rows: Sequence[Record]) -> str:
+def standing_of_rows(figure: Figure, rows: Sequence[Record]) -> str:
     """As `standing_of` says it of one row; of several with the widest ends, relative to each row's value."""
     said = dict.fromkeys(standing_of(row, figure) for row in rows)
     if len(said) == 1 or figure.static:
