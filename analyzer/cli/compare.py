@@ -30,7 +30,7 @@ from analyzer.layout import figure_cell, signed_cell
 from analyzer.reading.comparison import LayerChange, compare_records, unlike
 from analyzer.reading.latency import Profile
 from analyzer.reading.profiles import profile_at
-from analyzer.records import Record, standing_of
+from analyzer.records import Record, standing_of_rows, standings
 from analyzer.targets.analysis import analyze_target
 from analyzer.targets.files import is_file_name, resolve_costed
 
@@ -130,14 +130,16 @@ def _print(records: list[Record], changes: list[list[LayerChange]], by: str, top
         if figure.standing == "measured" or all(value is None for value in values):
             continue
         base, *more = values
-        known = dict.fromkeys(standing_of(r, figure) for r, v in zip(records, values, strict=True) if v is not None)
-        cells: list[str] = [figure.label, " or ".join(known), figure_cell(figure, base, unit=True)]
+        known = standing_of_rows(figure, [r for r, v in zip(records, values, strict=True) if v is not None])
+        cells: list[str] = [figure.label, known, figure_cell(figure, base, unit=True)]
         for value in more:
             difference = None if value is None or base is None else value - base
             cells += [figure_cell(figure, value, unit=True), signed_cell(figure, difference), units.ratio(value, base)]
         rows.append(cells)
     differences = [3 * i + 4 for i in range(len(others))]
-    _table(headings, rows, format_, left=2, drop=differences)
+    if "known" in _table(headings, rows, format_, left=2, drop=[*differences, 1]):
+        shown = [figure for figure in FIGURES.values() if figure.standing != "measured"]
+        text.show_words(f"Known: {standings(shown, records)}")
     for other, change in zip(others, changes, strict=True):
         _print_layers(first, other, change, FIGURES[by], top, format_)
 
@@ -161,8 +163,11 @@ def _print_layers(
         say(f"{len(carried) - top} more layers differ (--top)")
 
 
-def _table(headings: list[str], rows: list[list[str]], format_: str, left: int = 1, drop: Sequence[int] = ()) -> None:
+def _table(
+    headings: list[str], rows: list[list[str]], format_: str, left: int = 1, drop: Sequence[int] = ()
+) -> list[str]:
+    """The table; the headings that it had no room for."""
     if format_ == "md":
         text.show(text.markdown(headings, rows))
-    else:
-        text.show_table(headings, rows, left, drop)
+        return []
+    return text.show_table(headings, rows, left, drop).dropped

@@ -38,7 +38,7 @@ def command(format_: str) -> None:
     if format_ == "md":
         text.show(text.markdown(HEADINGS, rows))
         return
-    text.show_table(HEADINGS, rows, left=3)
+    text.show_table(HEADINGS, rows, left=3, drop=(10, 9, 8, 2, 1, 6, 5))
     for source in dict.fromkeys(profile.source for profile, _ in found if profile.source):
         say(f"times from {source}")
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 from sample import sweep_report
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
+from analyzer.limits import Limit
 from analyzer.reading import family
 from analyzer.records import Failure, Record, Target
 from analyzer.reporting.against import against, compare_reports
@@ -24,6 +27,18 @@ def test_two_records_judge_the_second_by_the_first() -> None:
     assert "32.50× the allowed params" in verdict.sentence  # 149,871,874 / 4,611,522
     assert judge(small, against(large, small, command=(), generated="").limits).state == "within"
     assert "What changed against" in render(data)
+
+
+def test_beside_another_network_a_table_says_bigger_and_no_budget() -> None:
+    small, large = family.record(Variant(compression=0.25)), family.record(Variant())
+    page = render(against(small, large, command=("analyze", "compare"), generated="now"))
+    table = page.split('id="variant-table"')[1].split("</table>")[0]
+    assert re.findall(r"<td>(bigger|not bigger)</td></tr>", table) == ["not bigger", "bigger"]
+    assert '<th scope="col">beside the baseline</th>' in table
+    assert not re.search("[✓✗] (within|over)<|within budget", table)
+    held = render(against(small, large, command=(), generated="", limits=[Limit(figure="params", bound=5_000_000)]))
+    table = held.split('id="variant-table"')[1].split("</table>")[0]
+    assert re.findall("[✓✗] (?:within|over)", table) == ["✓ within", "✗ over"]
 
 
 def test_two_reports_compare_their_subjects_under_the_later_limits(sweep: ReportData) -> None:

@@ -18,12 +18,15 @@ _DROPPED = (3, 6, 4)
 """Columns in the order in which they go where there is no room: baseline, what is left, growth."""
 
 
-def render(verdict: Verdict, *, color: bool = False, width: int = WIDE) -> str:
-    """Plain text; control characters of names are written out, so that none moves the cursor."""
+def render(verdict: Verdict, *, color: bool = False, width: int = WIDE, wrap: bool = False) -> str:
+    """Plain text; control characters of names are written out, so that none moves the cursor.
+
+    Sentences break between words where `wrap`, for a terminal; elsewhere a line is whole.
+    """
     file = io.StringIO()
     console = Console(
         file=file, width=width, force_terminal=color, color_system="standard" if color else None,
-        legacy_windows=False, highlight=False, emoji=False, markup=False,
+        legacy_windows=False, highlight=False, emoji=False, markup=False, soft_wrap=not wrap,
     )  # fmt: skip
     for level in _STYLES:
         for finding in verdict.findings:
@@ -31,32 +34,30 @@ def render(verdict: Verdict, *, color: bool = False, width: int = WIDE) -> str:
                 _finding(console, finding)
     dropped = dict.fromkeys(heading for model in verdict.models for heading in _model(console, model))
     if dropped:
-        console.print(
-            f"No room for {', '.join(dropped)}: a wider terminal has them, and --output json.\n", soft_wrap=True
-        )
+        console.print(f"No room for {', '.join(dropped)}: a wider terminal has them, and --output json.\n")
     style = "bold green" if verdict.exit_code == 0 else "bold red"
-    console.print(Text(f"{facts.headline(verdict)}. {facts.compared(verdict)}", style), soft_wrap=True)
+    console.print(Text(f"{facts.headline(verdict)}. {facts.compared(verdict)}", style))
     return inert(file.getvalue())
 
 
 def for_terminal(verdict: Verdict) -> str:
     """The text as stdout can show it: in colour where that is a terminal or asked for, to its width."""
     asked = use_color()
-    return render(verdict, color=sys.stdout.isatty() if asked is None else asked, width=columns())
+    return render(verdict, color=sys.stdout.isatty() if asked is None else asked, width=columns(), wrap=sys.stdout.isatty())
 
 
 def _finding(console: Console, finding: Finding) -> None:
     head = Text(f"{finding.level} ", _STYLES[finding.level])
-    console.print(head.append(facts.title(finding), "bold"), soft_wrap=True)
-    console.print(Text(f"  {plain(finding.what)}"), soft_wrap=True)
+    console.print(head.append(facts.title(finding), "bold"))
+    console.print(Text(f"  {plain(finding.what)}"))
     for line in facts.lines(finding):
-        console.print(Text(f"  {line}"), soft_wrap=True)
+        console.print(Text(f"  {line}"))
     console.print()
 
 
 def _model(console: Console, model: ModelVerdict) -> list[str]:
     """The model's figures; the headings of the columns that there was no room for."""
-    console.print(Text(facts.name_of(model), "bold"), soft_wrap=True)
+    console.print(Text(facts.name_of(model), "bold"))
     dropped = []
     if model.figures:
         rows = [facts.row(budgeted) for budgeted in model.figures]
@@ -64,7 +65,7 @@ def _model(console: Console, model: ModelVerdict) -> list[str]:
         for row in (facts.HEADINGS, *rows):
             style = "red" if row[-1].startswith("−") else ""  # nothing is left: over
             for line in made.lines(row):
-                console.print(Text("".join(text for text, _ in line).rstrip(), style), soft_wrap=True)
+                console.print(Text("".join(text for text, _ in line).rstrip(), style))
         dropped = made.dropped
     console.print()
     return dropped

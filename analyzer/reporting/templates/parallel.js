@@ -43,11 +43,11 @@ function setUpParallel() {
   const off = s('path', { class: 'lines off', d: path(good) });
   const on = s('path', { class: 'lines' });
   const svg = s('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': `${good.length} variants over ${axes.map((a) => a.label).join(', ')}; the menus above the table choose the same way` }, off, on);
-  for (const axis of axes) {
+  for (const [k, axis] of axes.entries()) {
     axis.mark = s('rect', { class: 'brush', x: axis.x - 9, width: 18, height: 0 });
     axis.grip = s('rect', { class: 'catch', x: axis.x - 22, y: top - 10, width: 44, height: span + 20, 'data-axis': axis.label });
     svg.append(s('line', { class: 'axis', x1: axis.x, x2: axis.x, y1: top, y2: top + span }),
-      s('text', { class: 'strong halo', x: axis.x, y: 18, 'text-anchor': 'middle' }, axis.label),
+      s('text', { class: 'strong halo', x: axis.x, y: k % 2 ? 26 : 11, 'text-anchor': 'middle' }, axis.label),
       ...axis.ticks.map(([text, y]) => s('text', { class: 'halo', x: axis.x + 6, y: y + 4 }, text)), axis.mark, axis.grip);
     brushable(axis);
   }
