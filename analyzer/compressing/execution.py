@@ -19,6 +19,7 @@ SHOWN = ("params", "param_bytes", "buffer_bytes", "macs", "conv_activations")
 def compress(plan: CompressPlan, watch: CompressWatch) -> Compressed:
     """Carries a plan out; the original is left as it is. Raises UsageError where its budget is out of reach."""
     original = plan.original
+    _warn_of_split(plan, watch)
     counter = Counter([original.images(1, "meta")], plan.budget.profile())
     state = State(
         plan, copy.deepcopy(original.model), plan.budget.limits(original.parent), counter, original.done,
@@ -37,11 +38,19 @@ def compress(plan: CompressPlan, watch: CompressWatch) -> Compressed:
         limits={limit.figure: limit.bound for limit in state.limits}, steps=tuple(steps), before=before,
         after=_figures(state), epochs=state.epochs, seed=plan.seed, left=state.left,
         variant=None if state.variant is None else state.variant.name,
+        split=None if plan.pictures is None else plan.pictures.config.split,
     )  # fmt: skip
     classes = original.about.classes if original.about is not None else ()
     if plan.pictures is not None:
         classes = plan.pictures.config.classes
     return Compressed(state.model.eval(), state.done, record, original, state.variant, classes)
+
+
+def _warn_of_split(plan: CompressPlan, watch: CompressWatch) -> None:
+    made = None if plan.original.about is None else plan.original.about.compression
+    before = None if made is None else made.record.split
+    if before is not None and plan.pictures is not None and plan.pictures.config.split != before:
+        watch.warn("its images were divided otherwise when it was compressed: some that test now may have trained it")
 
 
 def _done(state: State, step: str, did: str) -> StepDone:

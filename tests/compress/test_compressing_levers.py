@@ -121,7 +121,9 @@ def test_recalibrating_takes_the_means_of_the_images_and_leaves_the_weights(data
     assert not any(module.training for module in model.modules())
 
 
-def test_fine_tuning_goes_on_from_the_weights_and_counts_every_epoch(data: Path, tmp_path: Path) -> None:
+def test_fine_tuning_goes_on_from_the_weights_and_counts_every_epoch(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A run's own split is kept, its epochs are in the record, and what it was is still there."""
     runs = train(TINY, data, out=tmp_path / "runs", fractions=(0.5, 0.25, 0.25), **{**RUN, "epochs": 2})
     path = runs.checkpoint(runs.runs[0].config.run)
@@ -140,6 +142,10 @@ def test_fine_tuning_goes_on_from_the_weights_and_counts_every_epoch(data: Path,
     kept = made.save(tmp_path / "small.safetensors")
     again = an.compress(str(kept), an.Budget(max_params=700), quiet=True)
     assert again.record.source_epochs == 5
+    assert made.record.split is not None
+    capsys.readouterr()
+    an.compress(str(kept), None, "recalibrate", data=data, batch=8)
+    assert "some that test now may have trained it" in capsys.readouterr().err
 
 
 def test_the_control_is_trained_as_long_from_weights_drawn_anew(data: Path, tmp_path: Path) -> None:
