@@ -12,8 +12,8 @@ from typing import Any, Literal
 from analyzer import units
 from analyzer.errors import UsageError, did_you_mean
 
-Unit = Literal["count", "bytes", "seconds", "nanoseconds", "rate", "ratio"]
-"""`rate` is images a second, `ratio` a multiple of the baseline's."""
+Unit = Literal["count", "bytes", "seconds", "nanoseconds", "rate", "ratio", "share", "points"]
+"""`rate` is images a second, `ratio` a multiple of the baseline's, `points` are hundredths of a share."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,7 @@ class Figure:
     @property
     def heading(self) -> str:
         """What stands over a column of `bare` values: `saved MiB`."""
-        unit = {"bytes": " MiB", "rate": "", "count": "", "seconds": "", "nanoseconds": "", "ratio": ""}[self.unit]
-        return self.short + unit
+        return self.short + {"bytes": " MiB", "points": ", points"}.get(self.unit, "")
 
     def of(self, holder: Any) -> Any:
         """A record's value (of a figure that is `summed`, also a layer's row's); None where it is not known."""
@@ -84,16 +83,20 @@ class Figure:
             return units.nanoseconds(value)
         if self.unit == "rate":
             return f"{value:,.1f} images/s"
+        if self.unit == "share":
+            return f"{100 * value:.1f} %"
+        if self.unit == "points":
+            return f"{value:.1f} points".replace("-", "−")
         return f"{units.times(value)}×" if self.unit == "ratio" else f"{value:,}"
 
     def bare(self, value: int | float | None) -> str:
         """As `text`, without the unit that `heading` says."""
-        return self.text(value).removesuffix(" MiB").removesuffix(" images/s")
+        return self.text(value).removesuffix(" MiB").removesuffix(" images/s").removesuffix(" points")
 
     def ends(self, low: int | float, high: int | float) -> str:
         """`27.10 to 36.20 ms`: the unit once, where both have the same."""
         less, more = self.text(low), self.text(high)
-        number = more.lstrip("0123456789.,")
+        number = more.lstrip("−0123456789.,")
         return f"{less.removesuffix(number) if number else less} to {more}"
 
     def exact(self, value: int | float | None) -> str:
@@ -222,6 +225,23 @@ _ROWS = (
         "measured_peak_bytes", "measured peak memory", "measured peak", "bytes",
         "The most that the device's allocator had given out in an inference forward.",
         standing="measured", path="measured.measured_peak_bytes",
+    ),
+    Figure(
+        "test_accuracy", "test accuracy", "test accuracy", "share",
+        "The share of test images that a trained network gets right in evaluation mode, at the epoch that was declared "
+        "to count, a mean over runs.",
+        standing="measured", better="more", place="beside", path="trained.test_accuracy",
+    ),
+    Figure(
+        "generalisation_gap", "generalisation gap", "gap", "points",
+        "Train minus test accuracy of a trained network in points, both in evaluation mode and without augmentation, a "
+        "mean over runs.",
+        standing="measured", place="beside", path="trained.generalisation_gap",
+    ),
+    Figure(
+        "training_cpu_s", "CPU time of training", "training CPU time", "seconds",
+        "CPU-seconds of a run's training steps, without its evaluations and other processes, a mean over runs.",
+        standing="measured", path="trained.cpu_s",
     ),
 )  # fmt: skip
 FIGURES = {figure.name: figure for figure in _ROWS}

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from analyzer.structs import Frozen, Positive, Seconds, Some, Span, Whole
+from analyzer.structs import Frozen, Positive, Seconds, Share, Some, Span, Whole
 
 
 class Environment(Frozen, frozen=True, kw_only=True):
@@ -152,6 +152,38 @@ class Measurement(Frozen, frozen=True, kw_only=True):
         if self.interval != "bootstrap95" or self.ratio_low <= 1 <= self.ratio_high:
             return "not told apart"
         return "slower" if self.ratio > 1 else "faster"
+
+
+class TrainedFigures(Frozen, frozen=True, kw_only=True):
+    """What a network's runs came to at the epoch that was declared to count: means over `runs`, each of `epochs`.
+
+    Accuracy is a share, the gap in points; `low` and `high` are the ends of their 95 % t intervals over the runs (None:
+    one run alone has none). `cpu_s` are CPU-seconds of a run's steps. Rows of one `setting` were trained equally.
+    """
+
+    test_accuracy: Share
+    test_low: float | None = None
+    test_high: float | None = None
+    generalisation_gap: float | None = None
+    gap_low: float | None = None
+    gap_high: float | None = None
+    cpu_s: Span
+    runs: Some
+    epochs: Some
+    setting: str
+
+    @property
+    def counted(self) -> str:
+        """`3 runs`."""
+        return "1 run" if self.runs == 1 else f"{self.runs} runs"
+
+    def ends(self, figure: str) -> Ends | None:
+        """Those of a figure's interval; None where it has none."""
+        known = {
+            "test_accuracy": (self.test_low, self.test_high), "generalisation_gap": (self.gap_low, self.gap_high),
+        }  # fmt: skip
+        low, high = known.get(figure, (None, None))
+        return None if low is None or high is None else Ends(low, high, True)
 
 
 class PredictedLatency(Frozen, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ import msgspec
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, VariantError
 from analyzer.figures import FIGURES, Figure
-from analyzer.measurements import Ends, Measurement, PredictedLatency
+from analyzer.measurements import Ends, Measurement, PredictedLatency, TrainedFigures
 from analyzer.seals import DamagedRowError, decoded, line, unsealed
 from analyzer.structs import Frozen, Some, Whole
 
@@ -82,6 +82,7 @@ RemarkKind = Literal[
     "mode",
     "no-input",
     "not-measured",
+    "not-trained",
     "note",
     "one-path",
     "peak",
@@ -92,8 +93,8 @@ RemarkKind = Literal[
     "varies",
 ]
 """What a remark is about, in this order: a figure's convention; evaluation or training mode; no input was given; a row
-that was not measured; a row of schema 1 that did not say; one path of several; a peak; kernels written out; parameters
-that are not registered; what could not be seen; no training mode; a figure that varies."""
+that was not measured, or not trained; a row of schema 1 that did not say; one path of several; a peak; kernels written
+out; parameters that are not registered; what could not be seen; no training mode; a figure that varies."""
 
 
 class Remark(Frozen, frozen=True, kw_only=True):
@@ -143,6 +144,7 @@ class Record(Frozen, frozen=True, kw_only=True):
     remarks: tuple[Remark, ...] = ()
     predicted: PredictedLatency | None = None
     measured: Measurement | None = None
+    trained: TrainedFigures | None = None
     error: Failure | None = None
 
     @property
@@ -182,8 +184,9 @@ class Record(Frozen, frozen=True, kw_only=True):
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready data, with the remarks' sentences as `notes` too."""
         data: dict[str, Any] = msgspec.to_builtins(self)
-        if data["work"] is None:
-            del data["work"]
+        for name in ("work", "trained"):
+            if data[name] is None:
+                del data[name]
         return {**data, "notes": list(self.notes)}
 
     def _repr_html_(self) -> str:
@@ -204,6 +207,9 @@ def standing_of(record: Record, figure: Figure) -> str:
     if figure.standing == "predicted" and record.predicted is not None:
         band = f" (90 %: {figure.ends(ends.low, ends.high)})" if ends else ""
         return f"predicted ±{100 * record.predicted.mean_error:.1f} %{band}"
+    if record.trained is not None and is_trained(figure):
+        told = f"95 % interval {figure.ends(ends.low, ends.high)}, " if ends else ""
+        return f"measured ({told}{record.trained.counted})"
     made = record.measured
     if figure.standing == "measured" and made is not None:
         told = made.within(figure.ends(ends.low, ends.high), interval=ends.interval) if ends else made.few
@@ -211,9 +217,16 @@ def standing_of(record: Record, figure: Figure) -> str:
     return figure.standing
 
 
+def is_trained(figure: Figure) -> bool:
+    """Whether it is of what a training came to."""
+    return figure.path.startswith("trained.")
+
+
 def ends_of(record: Record, figure: Figure) -> Ends | None:
     """Between which values a predicted or measured figure of a record lies; None where that is not known."""
     predicted, measured = record.predicted, record.measured
+    if is_trained(figure):
+        return None if record.trained is None else record.trained.ends(figure.name)
     if figure.standing == "predicted" and predicted is not None and predicted.low_s and predicted.high_s:
         low, high, batch = predicted.low_s, predicted.high_s, predicted.batch
         if figure.unit == "rate":
@@ -231,27 +244,29 @@ def standings(figures: Iterable[Figure], rows: Iterable[Record]) -> str:
     for figure in figures:
         having = [row for row in rows if figure.of(row) is not None]
         if having:
-            groups.setdefault(_standing_of_rows(figure, having), []).append(figure.label)
+            groups.setdefault(standing_of_rows(figure, having), []).append(figure.label)
     return "; ".join(f"{', '.join(labels)} {standing}" for standing, labels in groups.items())
 
 
-def _standing_of_rows(figure: Figure, rows: Sequence[Record]) -> str:
+def standing_of_rows(figure: Figure, rows: Sequence[Record]) -> str:
     """As `standing_of` says it of one row; of several with the widest ends, relative to each row's value."""
     said = dict.fromkeys(standing_of(row, figure) for row in rows)
     if len(said) == 1 or figure.static:
         return " or ".join(said)
-    pairs = [(ends, figure.of(row)) for row in rows if (ends := ends_of(row, figure)) is not None]
+    if is_trained(figure):
+        return f"measured ({' or '.join(dict.fromkeys(row.trained.counted for row in rows if row.trained))})"
+    pairs = [(ends, value) for row in rows if (ends := ends_of(row, figure)) and (value := figure.of(row))]
     low, high = min((e.low / v - 1 for e, v in pairs), default=0), max((e.high / v - 1 for e, v in pairs), default=0)
-    told = f"{100 * low:+.1f} to {100 * high:+.1f} %".replace("-", "−") if pairs else ""
+    span = f"{100 * low:+.1f} to {100 * high:+.1f} %".replace("-", "−") if pairs else ""
     if figure.standing == "predicted":
         errors = dict.fromkeys(f"{100 * row.predicted.mean_error:.1f}" for row in rows if row.predicted)
-        return f"predicted ±{' or '.join(errors)} %" + (f" (90 %: {told})" if told else "")
+        return f"predicted ±{' or '.join(errors)} %" + (f" (90 %: {span})" if span else "")
     counts = sorted(row.measured.processes for row in rows if row.measured)
-    span = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
+    number = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
     indicative = any(row.measured and row.measured.caution for row in rows)
-    what = f"{told} at the widest, " if told else ""
-    many = "process" if span == "1" else "processes"
-    return f"measured ({what}{span} {many}{' ⚠ indicative only' if indicative else ''})"
+    what = f"{'' if indicative else '95 % interval '}{span} at the widest, " if span else ""
+    many = "process" if number == "1" else "processes"
+    return f"measured ({what}{number} {many}{' ⚠ indicative only' if indicative else ''})"
 
 
 def fields_of(record: Record) -> dict[str, Any]:

@@ -11,6 +11,7 @@ Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, lt=1e9)]
 Span = Annotated[float, msgspec.Meta(ge=0, lt=1e9)]
 """Seconds that may be none, or a relative error."""
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Some = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 """How many there are, where there is one at least."""
 Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e18)]

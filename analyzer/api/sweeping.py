@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analyzer.api.tables import frame
 from analyzer.architecture.variant import Variant
@@ -14,7 +14,8 @@ from analyzer.limits import at_most
 from analyzer.reading.profiles import profile_at
 from analyzer.records import Record
 from analyzer.space.grid import Grid, Listed
-from analyzer.sweeping.run import Measure, SweepFiles, pareto_names, plan
+from analyzer.sweeping.choosing import pareto_names
+from analyzer.sweeping.run import Measure, SweepFiles, plan
 from analyzer.targets.resolving import named
 
 if TYPE_CHECKING:
@@ -38,31 +39,22 @@ class Sweep:
 
 
 def sweep(
-    grid: Grid | Sequence[Variant | str],
-    *,
-    batch: int | None = None,
-    measure: Measure = "none",
-    seconds: float = 40.0,
-    device: str = "auto",
-    out: str | Path | None = None,
-    limits: dict[str, int] | None = None,
-    resume: bool = True,
-    profile: str | Path | None = None,
-    on: str | Path | None = None,
-    jobs: int | None = None,
-    executor: str = "processes",
-    address: str | None = None,
-) -> Sweep:
+    grid: Grid | Sequence[Variant | str], *, batch: int | None = None, measure: Measure = "none", seconds: float = 40.0,
+    device: str = "auto", out: str | Path | None = None, limits: dict[str, int] | None = None, resume: bool = True,
+    profile: str | Path | None = None, on: str | Path | None = None, jobs: int | None = None,
+    executor: str = "processes", address: str | None = None, train: Mapping[str, Any] | None = None,
+) -> Sweep:  # fmt: skip
     """Counts every variant of a grid (or those listed, by name too), measures the chosen ones, and with
     `out` keeps results and a report there.
 
     What `results.db` in `out` already has is not done again; without `resume` that file is kept aside. `limits` are
-    budgets by figure for the report (default: DenseNet121's own). `on` (or `profile`) names a device whose profile
-    predicts every row's latency: `rtx4090`, or a file of `calibrate`'s. A `batch` of None: 1 for saved bytes, the
-    device's usual for measuring. Counting takes `jobs` processes (default: all cores); with `executor="ray"` the work
-    goes to the cluster at `address`. Raises UsageError on a bad grid; a bad variant is a record with an `error`.
+    budgets by figure for the report (default: DenseNet121's own). `on` (or `profile`), a device or a profile's file,
+    predicts every row's latency. A `batch` of None: 1 for saved bytes, the device's usual for measuring. Counting takes
+    `jobs` processes (default: all cores), or with `executor="ray"` the cluster at `address`. `train` has `data` and the
+    words of `an.train`: each row is trained at the images' classes and kept in `out`. Raises UsageError on a bad grid.
     """
     from analyzer.sweeping.execution import execute
+    from analyzer.training.asked import training_asked
 
     asked = plan(
         grid if isinstance(grid, Grid) else Listed(named(v) if isinstance(v, str) else v for v in grid),
@@ -72,6 +64,7 @@ def sweep(
             None if out is None else Path(out), resume, limits=at_most(limits or {}, "limits"),
             command=("analyzer.sweep",),
         ),
+        train=None if train is None else training_asked(train),
     )  # fmt: skip
     done = execute(asked)
     if done.interrupted:

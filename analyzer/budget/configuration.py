@@ -18,7 +18,7 @@ from analyzer.architecture.network import PRESETS
 from analyzer.budget.figures import STATIC
 from analyzer.budget.limits import PREDICTED, BudgetLimit, limits, waived_up_to
 from analyzer.budget.predicted import predicted_limits
-from analyzer.budget.schema import BASELINE, Budget, Configuration, Model, Waiver
+from analyzer.budget.schema import BASELINE, Configuration, FigureBudget, Model, Waiver
 from analyzer.budget.untrusted_files import read_text
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.graphs.onnx_file import SUFFIX as ONNX
@@ -186,10 +186,15 @@ def _fix(what: str, path: str) -> str:
     if "missing required field" in what:
         return "add it"
     key = path.rstrip("`").rpartition(".")[2]
-    return _FIXES.get(key, 'numbers are whole, or text such as "8M"; see the README')
+    return _FIXES.get(key, 'numbers are whole, or text such as "8M"; see the documentation of budgets')
 
 
-_CHILDREN: dict[str, Any] = {"models": Model, "budgets": Budget, "groups": {"": Budget}, "waivers": [Waiver]}
+_CHILDREN: dict[str, Any] = {
+    "models": Model,
+    "budgets": FigureBudget,
+    "groups": {"": FigureBudget},
+    "waivers": [Waiver],
+}
 
 
 def _children(below: Any, value: Any, where: str) -> Iterator[tuple[str, type[msgspec.Struct], Any]]:

@@ -53,8 +53,9 @@ def resolved(model: Model, root: Path) -> Costed:
         costed = resolve_costed(str(file))
         if isinstance(costed, FileTarget):
             return replace(costed, name=model.target, inputs=inputs_of(model))
-        assert isinstance(costed, FamilyTarget)
-        return replace(costed, label=model.target)
+        if isinstance(costed, FamilyTarget):
+            return replace(costed, label=model.target)
+        return replace(costed, name=model.target)
     if model.target is None or ":" not in model.target:
         options = {axis(name).field: axis(name).one(_text(name, value)) for name, value in model.variant.items()}
         return resolve(model.target, options)

@@ -15,7 +15,7 @@ from analyzer.layout import ShownCell, figure_cell, layout
 from analyzer.limits import Limit, State, hold_all, state_of
 from analyzer.records import Record
 from analyzer.shown import columns
-from analyzer.sweeping.run import pareto_names
+from analyzer.sweeping.choosing import pareto_names
 
 SHOWN = 60
 """Rows of the table; beyond, only the front and what is measured."""

@@ -14,6 +14,7 @@ import msgspec
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
+from analyzer.cli.channel_map import show_map
 from analyzer.cli.memory import show_memory
 from analyzer.cli.options import (
     NewFile,
@@ -69,6 +70,7 @@ ALWAYS = ("macs", "saved_bytes")
 @click.option("--peak", is_flag=True, help="Peak memory as these say, where it stands, and what is alive then:")
 @training_options
 @timeout_option
+@click.option("--map", "of_map", is_flag=True, help="Of a compressed checkpoint: what was cut, and from where.")
 @click.option("--strict", is_flag=True, help="An operator that can't be counted is an error (exit 3).")
 @format_option("table", "json", "csv", "md")
 def command(
@@ -80,6 +82,9 @@ def command(
     file: .safetensors, .onnx. Options of the family override a preset's; without TARGET they alone say the variant.
     Counting a model of your own runs its code; a file is read, and nothing in it is run.
     """
+    if options.pop("of_map"):
+        show_map(target, format_)
+        return
     profile = profile_at(options.pop("on"), options["batch"])
     batch, backward, strict = options.pop("batch") or 1, options.pop("backward"), options.pop("strict")
     peak, training = options.pop("peak"), training_of(options)
@@ -89,11 +94,7 @@ def command(
     resolved = resolve_costed(target, family_values(options, many=False), kwargs=kwargs, inputs=inputs)
     seconds = options.pop("timeout") or SECONDS
     record = analyze_target(resolved, batch=batch, backward=backward, strict=strict, seconds=seconds, profile=profile)
-    baseline = baseline_or_none(resolved.variant, batch) if isinstance(resolved, FamilyTarget) else None
-    if baseline is None and isinstance(resolved, FamilyTarget):
-        say(f"note: not compared: DenseNet121 makes no network at {resolved.variant.image} px")
-    if baseline is not None and baseline.target.variant == record.target.variant:
-        baseline = None  # it is the baseline itself
+    baseline = _baseline(resolved, batch)
     memory, record = _with_memory(resolved, record, training, seconds) if peak else (None, record)
     if memory is not None and training == DEFAULT:
         peaks = (memory.peak_training_bytes, memory.peak_inference_bytes)
@@ -110,6 +111,17 @@ def command(
             _print_witnesses(seen, format_)
     if report is not None:
         _write_report(record, baseline, seen, report, memory or _default_memory(resolved, record))
+
+
+def _baseline(resolved: Costed, batch: int) -> Record | None:
+    """What a variant is compared with; None for DenseNet121 itself, and for anything else."""
+    if not isinstance(resolved, FamilyTarget):
+        return None
+    baseline = baseline_or_none(resolved.variant, batch)
+    if baseline is None:
+        say(f"note: not compared: DenseNet121 makes no network at {resolved.variant.image} px")
+        return None
+    return None if baseline.target.variant == resolved.variant else baseline
 
 
 def _tell_notes(resolved: Costed, record: Record, memory: MemoryPrediction | None) -> None:

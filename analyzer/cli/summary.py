@@ -10,13 +10,14 @@ from analyzer.cli.progress import PREDICTED_RATE, RATE, RATIO, SIGNS, time_cell
 from analyzer.figures import FIGURES, HEADLINE, known
 from analyzer.layout import ShownCell, figure_cell
 from analyzer.limits import Judged, Limit, hold_all, state_of
-from analyzer.records import Record, standings
+from analyzer.records import Record, standing_of, standings
 from analyzer.reporting.judge import judge
-from analyzer.sweeping.run import subject_of
+from analyzer.sweeping.choosing import pareto_names, subject_of
 
 BEST = 10
 CAPACITY = FIGURES["conv_activations"]
 """What the best within a budget have most of: a network's capacity, where nothing is trained."""
+TRAINED = (FIGURES["test_accuracy"], FIGURES["generalisation_gap"], FIGURES["training_cpu_s"])
 HEADINGS = ("", "variant", CAPACITY.heading, *(figure.heading for figure in HEADLINE), "limit used", "time x base")
 
 
@@ -47,6 +48,24 @@ def show_summary(records: Sequence[Record], limits: Sequence[Limit]) -> None:
         verdict = judge(subject, limits)
         sign = {"over": "✗", "within": "✓"}.get(verdict.state, "?")
         text.show_words(f"{sign} {verdict.word}: {verdict.sentence}", verdict.state)
+
+
+def show_trained(records: Sequence[Record]) -> None:
+    """The trained rows, the most accurate first, on stdout; nothing where none is."""
+    rows = sorted((row for row in records if row.trained), key=lambda row: -(TRAINED[0].of(row) or 0.0))
+    if not rows:
+        return
+    front = set(pareto_names(records))
+    shown = [FIGURES["params"], FIGURES["macs"], *TRAINED]
+    lines = [
+        (row.target.shown, "front" if row.target.name in front else "", *(figure_cell(f, f.of(row)) for f in shown),
+         standing_of(row, TRAINED[0]))
+        for row in rows
+    ]  # fmt: skip
+    text.show("")
+    text.show_table(
+        ("trained", "", *(figure.heading for figure in shown), "test accuracy is"), lines, left=2, drop=(6, 3)
+    )
 
 
 def bound_text(limit: Limit) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,9 @@ from analyzer.cli.options import (
 from analyzer.cli.predicted import basis
 from analyzer.cli.progress import HEADINGS, GrowingTable, cells
 from analyzer.cli.streams import tell
-from analyzer.cli.summary import say_unmeasured, show_summary
+from analyzer.cli.summary import say_unmeasured, show_summary, show_trained
+from analyzer.cli.training_options import training_of, training_options
+from analyzer.cli.training_progress import TrainingBar
 from analyzer.executors.workplace import Workplace
 from analyzer.limits import Limit, default_limits
 from analyzer.reading.flat import to_csv
@@ -44,6 +47,7 @@ from analyzer.sweeping import run
 from analyzer.sweeping.execution import SweepWatch, execute
 from analyzer.sweeping.run import SweepFiles
 from analyzer.targets.resolving import named, override
+from analyzer.training.planning import TrainWatch
 
 
 @click.command("sweep", cls=Verb)
@@ -72,6 +76,8 @@ from analyzer.targets.resolving import named, override
 )
 @on_option
 @limit_options
+@click.option("--train", is_flag=True, help="Train every row on --data: test accuracy and gap stand beside the costs.")
+@training_options
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -111,16 +117,20 @@ def command(
     left out of --block, --growth and --compression take their usual values (both residual and dense; growth double for
     residual, 12, 16, 24, 32, 48; compression 0.25, 0.5, 1.0). --measure front times the article's network, DenseNet121
     and the Pareto front of params and MACs, within --time. Each finished row is kept in results.db in --out at once,
-    whatever ends the run; the same command again does only what is missing.
+    whatever ends the run; the same command again does only what is missing. With --train rows have the data's classes;
+    set --image.
     """
     folder = out or Path("reports") / datetime.now(UTC).strftime("sweep-%Y%m%dT%H%M%SZ")
     limits = limits_of(options)
     require_device(limits, options["on"])
+    options["device"] = device
+    training = training_of(options, wanted=options.pop("train"), by="--train")
     plan = run.plan(
         _grid(variants, family_values(options, many=True)),
         batch=options["batch"], measure=options["measure"], seconds=options["seconds"],
         profile=profile_at(options["on"], options["batch"]), where=Workplace(executor, jobs, device, address),
         files=SweepFiles(folder, resume, report, tuple(limits), ("analyze", *sys.argv[1:])),
+        train=training,
     )  # fmt: skip
     say(_plan_text(plan))
     return 0 if dry_run else _execute(plan, folder, format_)
@@ -144,11 +154,16 @@ def _plan_text(plan: run.SweepPlan) -> str:
         "front": f"the article, DenseNet121 and the front measured in {plan.seconds:g} s",
         "all": f"all measured in {plan.seconds:g} s",
     }
+    trained = ""
+    if plan.train is not None:
+        many = len(plan.train.seeds)
+        seeds = f"{many} seed{'s' * (many > 1)}"
+        trained = f", then each trained {plan.train.recipe.epochs} epochs from {seeds} (said before it begins)"
     impossible = f", {len(plan.bad):,} impossible combinations" if plan.bad else ""
     return (
         f"{plan.rows:,} rows ({len(plan.variants):,} variants{impossible}, against DenseNet121 at "
         f"{plan.baseline.classes} classes and {plan.baseline.image} px), {measured[plan.measure]}; "
-        f"about {plan.estimated_s:.0f} s in all"
+        f"about {plan.estimated_s:.0f} s in all{trained}"
     )
 
 
@@ -183,6 +198,11 @@ class _Told(SweepWatch):
         if self.table is not None:
             self.table.doing(row)
 
+    @contextlib.contextmanager
+    def training(self) -> Iterator[TrainWatch]:
+        with TrainingBar("table") as bar:
+            yield TrainWatch(say, warn, bar.began, bar.step, bar.epoch)
+
     def finished(self, row: Record) -> None:
         if self.table is not None:
             self.table.finish(row)
@@ -206,6 +226,7 @@ def _execute(plan: run.SweepPlan, folder: Path, format_: str) -> int:
     limits = default_limits(plan.files.limits, done.records[0]) if done.records else ()
     _print_all(done.records, format_, limits)  # last: the reader of a pipe may go away
     if format_ == "table" and done.records and done.report is not None:
+        show_trained(done.records)
         show_summary(done.records, limits)
     if done.report is not None:
         (text.show if format_ == "table" else tell)(f"open {done.report}")

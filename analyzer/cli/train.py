@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -20,18 +20,18 @@ from analyzer.cli.options import (
     family_values,
     model_options,
 )
+from analyzer.cli.training_options import seeds_of
 from analyzer.cli.training_output import show_runs, write_runs_report
 from analyzer.cli.training_progress import TrainingBar
 from analyzer.errors import UsageError
 from analyzer.executors.workplace import Workplace
 from analyzer.targets.resolving import Resolved, resolve
-from analyzer.training.boards import boarded
-from analyzer.training.dividing import Division
-from analyzer.training.execution import doubts_of, dry_run, execute, told
-from analyzer.training.planning import TrainPlan, TrainWatch
 from analyzer.training.recipe import DEFAULT, Amp, BatchNorm, OptimizerName, Schedule, recipe
 from analyzer.training.run_records import Outcome, outcome_of
 from analyzer.training.together import ToldElsewhereError, is_first
+
+if TYPE_CHECKING:
+    from analyzer.training.planning import TrainPlan
 
 OUTCOME = Outcome()
 
@@ -52,13 +52,6 @@ class Train(Verb):
 
 def _words(value: str) -> tuple[str, ...]:
     return tuple(word for word in value.replace(" ", "").split(",") if word and word != "none")
-
-
-def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
-    parts = value.replace(" ", "").split(",")
-    if not all(part.isdecimal() and len(part) < 19 for part in parts):
-        raise UsageError(f"{value!r} is no list of seeds", where="--seeds", fix="whole numbers from 0: --seeds 0,1,2")
-    return tuple(map(int, parts))
 
 
 @click.command("train", cls=Train)
@@ -111,7 +104,7 @@ def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
 @click.option(
     "--momentum", type=float, default=DEFAULT.momentum, show_default=True, metavar="M", help="Of sgd (Nesterov's)."
 )
-@click.option("--seeds", callback=_seeds, default="0", show_default=True, metavar="N,N", help="A run from each.")
+@click.option("--seeds", callback=seeds_of, default="0", show_default=True, metavar="N,N", help="A run from each.")
 @click.option("--folds", type=int, metavar="K", help="Cross-validation: K runs a seed, each part tests once.")
 @shares_option
 @click.option(
@@ -209,6 +202,10 @@ def command(targets: tuple[str, ...], format_: str, dry_run: bool, report: Path 
     `analyze train compare DIR [A B]` says what two networks' runs show. Under torchrun (torchrun --nproc-per-node N -m
     analyzer train ...) N processes share every batch.
     """
+    from analyzer.training.boards import boarded
+    from analyzer.training.execution import execute
+    from analyzer.training.planning import TrainWatch
+
     board = options.pop("tensorboard")
     plan = _plan(targets, options)
     if not is_first():
@@ -229,6 +226,9 @@ def command(targets: tuple[str, ...], format_: str, dry_run: bool, report: Path 
 
 
 def _plan(targets: tuple[str, ...], options: dict[str, Any]) -> TrainPlan:
+    from analyzer.training.dividing import Division
+    from analyzer.training.planning import TrainPlan
+
     values = family_values(options, many=False)
     image, asked_classes = values.pop("image", None), values.pop("classes", None)
     if asked_classes is not None:
@@ -255,12 +255,18 @@ def _plan(targets: tuple[str, ...], options: dict[str, Any]) -> TrainPlan:
 
 def _beside(plan: TrainPlan, dry: bool) -> int:
     """What every process but the first does: its share, without a word. The first one's exit code says how it ended."""
+    from analyzer.training.execution import dry_run, execute
+    from analyzer.training.planning import TrainWatch
+
     with contextlib.suppress(ToldElsewhereError):
         (dry_run if dry else execute)(plan, TrainWatch())
     return 0
 
 
 def _dry(plan: TrainPlan) -> int:
+    from analyzer.training.execution import doubts_of, dry_run, told
+    from analyzer.training.planning import TrainWatch
+
     ready = dry_run(plan, TrainWatch(say, warn))
     for doubt in doubts_of(ready):
         warn(doubt)

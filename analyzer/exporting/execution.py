@@ -12,7 +12,7 @@ import numpy as np
 from analyzer.errors import TargetError, UsageError
 from analyzer.exporting.exportee import Exportee
 from analyzer.exporting.formats import FileFormat, format_of, run_of
-from analyzer.exporting.pictures import Pictures, pictures_for
+from analyzer.exporting.pictures import SampleImages, pictures_for
 from analyzer.exporting.results import Agreement, Exported, Int8Result, PairedTimes
 from analyzer.exporting.runtime import Run, alternated
 from analyzer.files import replaced, require_writable
@@ -80,12 +80,12 @@ def execute(plan: ExportPlan, say: Callable[[str], None] = silent) -> Exported:
     )  # fmt: skip
 
 
-def _taken(pictures: Pictures, count: int) -> Any:
+def _taken(pictures: SampleImages, count: int) -> Any:
     """So many images, from the first again where there are fewer."""
     return pictures.batch[np.arange(count) % len(pictures.batch)]
 
 
-def _agreements(run: Run, pictures: Pictures, expected: list[Any]) -> Iterator[Agreement]:
+def _agreements(run: Run, pictures: SampleImages, expected: list[Any]) -> Iterator[Agreement]:
     for batch, ours in zip(BATCHES, expected, strict=True):
         theirs = run(_taken(pictures, batch))
         if theirs.shape != ours.shape:
@@ -105,7 +105,7 @@ def _require_equal(kind: FileFormat, agreements: tuple[Agreement, ...], path: Pa
             )  # fmt: skip
 
 
-def _timed(eager: Run, run: Run, pictures: Pictures, threads: int) -> PairedTimes:
+def _timed(eager: Run, run: Run, pictures: SampleImages, threads: int) -> PairedTimes:
     import torch
 
     before = torch.get_num_threads()
@@ -129,7 +129,7 @@ def _unequal(exportee: Exportee, counted: Record) -> Iterator[str]:
         yield f"without a formula in the file: {counted.uncounted_operators}"
 
 
-def _int8(plan: ExportPlan, pictures: Pictures, say: Callable[[str], None]) -> Int8Result | None:
+def _int8(plan: ExportPlan, pictures: SampleImages, say: Callable[[str], None]) -> Int8Result | None:
     if not plan.int8:
         return None
     from analyzer.exporting.int8 import quantize

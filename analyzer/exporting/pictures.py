@@ -20,14 +20,14 @@ Batch = npt.NDArray[np.float32]
 SEED = 0
 
 
-class Pictures(NamedTuple):
+class SampleImages(NamedTuple):
     """Images, and in words what they are."""
 
     batch: Batch
     said: str
 
 
-def pictures_for(exportee: Exportee, data: Any, count: int) -> Pictures:
+def pictures_for(exportee: Exportee, data: Any, count: int) -> SampleImages:
     """So many images for a network: of `data` (as `train` takes it), drawn by a seed; without it, normal noise.
 
     Raises DataError, and UsageError where the data has fewer than two that can be read.
@@ -35,7 +35,7 @@ def pictures_for(exportee: Exportee, data: Any, count: int) -> Pictures:
     if data is None:
         shape = (count, exportee.channels, *exportee.size)
         drawn = np.random.default_rng(SEED).standard_normal(shape, np.float32)
-        return Pictures(drawn, f"{count} seeded stand-ins (noise: give --data for real images)")
+        return SampleImages(drawn, f"{count} seeded stand-ins (noise: give --data for real images)")
     from analyzer.training.feeding import as_input
 
     if exportee.size[0] != exportee.size[1] or exportee.channels not in (1, 3):
@@ -53,4 +53,4 @@ def pictures_for(exportee: Exportee, data: Any, count: int) -> Pictures:
     if len(found) < 2:
         raise UsageError("has fewer than two images that can be read", where=source.name, fix="give more")
     batch: Batch = as_input(np.stack(found), torch.device("cpu")).contiguous().numpy()
-    return Pictures(batch, f"{len(found)} images of {source.name}")
+    return SampleImages(batch, f"{len(found)} images of {source.name}")

@@ -19,6 +19,10 @@ COLOURS = 6
 """Strokes that the page's style tells apart; further ones are dashed."""
 DOTTED = 30
 """Places up to which a curve's are dots that say their values."""
+NAMED = 14
+"""Points up to which each has its name; of more, those that no cheaper one is as accurate as."""
+MOST = 22
+"""Letters of a name beside a drawing."""
 APART = 16.0
 """Between two labels, so that neither covers the other."""
 
@@ -44,8 +48,9 @@ def curves(series: Sequence[NamedCurve], title: str, across: str, *, whole: bool
     y = LinearScale.over([end for spot in spots for end in (spot.low, spot.high)], HEIGHT - BOTTOM, TOP)
     parts = [*_axes([(x(v), f"{v:g}") for v in x.ticks(whole=whole)], y, across)]
     ends = spread([y(one.spots[-1].mean) for one in there], APART, TOP + 4, HEIGHT - BOTTOM)
-    for i, (one, end) in enumerate(zip(there, ends, strict=True)):
-        parts += _curve(one, stroke(i), x, y, end)
+    names = told_apart([one.label for one in there])
+    for i, (one, name, end) in enumerate(zip(there, names, ends, strict=True)):
+        parts += _curve(one, stroke(i), x, y, (name, end))
     return drawing(HEIGHT, title, parts)
 
 
@@ -54,7 +59,8 @@ def stroke(i: int) -> str:
     return f"s{i % COLOURS}" + (" dashed" if i >= COLOURS else "")
 
 
-def _curve(one: NamedCurve, classes: str, x: LinearScale, y: LinearScale, end: float) -> Iterator[Markup]:
+def _curve(one: NamedCurve, classes: str, x: LinearScale, y: LinearScale, label: tuple[str, float]) -> Iterator[Markup]:
+    name, end = label
     places = [(x(spot.at), y(spot.mean)) for spot in one.spots]
     there = [f"{x(spot.at):.1f} {y(spot.high):.1f}" for spot in one.spots]
     back = [f"{x(spot.at):.1f} {y(spot.low):.1f}" for spot in reversed(one.spots)]
@@ -67,7 +73,7 @@ def _curve(one: NamedCurve, classes: str, x: LinearScale, y: LinearScale, end: f
         yield el("circle", el("title", told), cx=px, cy=py, r=3, class_=f"spot {classes}")
     px, py = places[-1]
     yield line(px + 6, py, WIDTH - RIGHT + 10, end, class_="link")
-    yield text(WIDTH - RIGHT + 14, end + 4, f"{_short(one.label)} {one.spots[-1].mean:.1f}", class_=f"label {classes}")
+    yield text(WIDTH - RIGHT + 14, end + 4, f"{name} {one.spots[-1].mean:.1f}", class_=f"label {classes}")
 
 
 def _axes(across: Sequence[tuple[float, str]], y: LinearScale, name: str) -> Iterator[Markup]:
@@ -81,9 +87,16 @@ def _axes(across: Sequence[tuple[float, str]], y: LinearScale, name: str) -> Ite
     yield text(4, 14, "points", class_="muted")
 
 
-def _short(name: str, most: int = 26) -> str:
-    """A name's two ends, which tell variants apart."""
-    return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
+def told_apart(names: Sequence[str]) -> list[str]:
+    """Names short enough to stand beside a drawing: of several long ones what they do not share (`g32_c0.25`)."""
+    long = [name for name in names if len(name) > MOST]
+    shared = set.intersection(*(set(name.split("_")) for name in long)) if len(long) > 1 else set()
+    found = []
+    for name in names:
+        own = "_".join(part for part in name.split("_") if part not in shared) if name in long else name
+        short = own or name
+        found.append(short if len(short) <= MOST else f"{short[: MOST // 2 - 1]}…{short[-MOST // 2 :]}")
+    return found
 
 
 def _clip(words: str, most: int) -> str:
@@ -124,9 +137,11 @@ def _interval(name: str, one: Estimate, y: float, x: LinearScale) -> Iterator[Ma
 
 @dataclass(frozen=True)
 class Priced:
-    """A network's accuracy at a cost."""
+    """A network's accuracy at a cost; `name` is a short one, `place` which of all networks it is."""
 
     label: str
+    name: str
+    place: int
     cost: float
     accuracy: Estimate
 
@@ -150,10 +165,29 @@ def against_cost(points: Sequence[Priced], title: str, across: str, limit: tuple
         parts.append(
             text(at - 6, HEIGHT - BOTTOM - 8, _clip(f"limit: {limit[1].source}", 30), text_anchor="end", class_="muted")
         )
-    labels = spread([y(point.accuracy.value) for point in known], APART, TOP + 4, HEIGHT - BOTTOM)
-    for i, (point, label) in enumerate(zip(known, labels, strict=True)):
-        parts += _priced(point, stroke(i), (x(point.cost), label), y)
+    named = known if len(known) <= NAMED else _unbeaten(known)[:NAMED]
+    parts += [
+        el("circle", _told(point), cx=x(point.cost), cy=y(point.accuracy.value), r=4, class_="spot s5")
+        for point in known
+        if point not in named
+    ]
+    labels = spread([y(point.accuracy.value) for point in named], APART, TOP + 4, HEIGHT - BOTTOM)
+    for point, label in zip(named, labels, strict=True):
+        parts += _priced(point, stroke(point.place), (x(point.cost), label), y)
     return drawing(HEIGHT, title, parts)
+
+
+def _unbeaten(points: Sequence[Priced]) -> list[Priced]:
+    """Those that no cheaper one is as accurate as, the cheapest first."""
+    best: list[Priced] = []
+    for point in sorted(points, key=lambda point: (point.cost, -point.accuracy.value)):
+        if not best or point.accuracy.value > best[-1].accuracy.value:
+            best.append(point)
+    return best
+
+
+def _told(point: Priced) -> Markup:
+    return el("title", f"{point.label}: {share(point.accuracy)}")
 
 
 def _priced(point: Priced, classes: str, place: tuple[float, float], y: LinearScale) -> Iterator[Markup]:
@@ -161,7 +195,5 @@ def _priced(point: Priced, classes: str, place: tuple[float, float], y: LinearSc
     yield line(px + 7, y(one.value), WIDTH - RIGHT + 10, end, class_="link")
     if one.low is not None and one.high is not None:
         yield line(px, y(max(one.low, 0.0)), px, y(min(one.high, 100.0)), class_=f"curve {classes}")
-    yield el(
-        "circle", el("title", f"{point.label}: {share(one)}"), cx=px, cy=y(one.value), r=5, class_=f"spot {classes}"
-    )
-    yield text(WIDTH - RIGHT + 14, end + 4, f"{_short(point.label)} {one.value:.1f}", class_=f"label {classes}")
+    yield el("circle", _told(point), cx=px, cy=y(one.value), r=5, class_=f"spot {classes}")
+    yield text(WIDTH - RIGHT + 14, end + 4, f"{point.name} {one.value:.1f}", class_=f"label {classes}")

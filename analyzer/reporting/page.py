@@ -18,6 +18,7 @@ from analyzer.measuring.environment import package_version
 from analyzer.reading.flat import COLUMNS
 from analyzer.records import standing_of, standings
 from analyzer.reporting import plots, points, tables
+from analyzer.reporting.bought import bought_of, plots_of
 from analyzer.reporting.changes import module_changes, stages, waterfall
 from analyzer.reporting.data import ReportData
 from analyzer.reporting.findings import findings
@@ -59,6 +60,7 @@ _SECTIONS = (
     ("layers", "Layers", "layers"),
     ("search", "Search", "searched"),
     ("sweep", "Side by side", "variants"),
+    ("trained", "Trained", "trained"),
     ("measured", "Measured", "measured"),
     ("methods", "Methods", "verdict"),
 )
@@ -140,6 +142,8 @@ def _sweep(data: ReportData) -> dict[str, Any]:
         "shared": constant(tables.variants(data)),
         "pareto": points.pareto(data) if len(data.records) >= _PLOTTED else None,
         "heat": heat_map(data) if several else None,
+        "trained": plots_of(list(bought_of(good)), data.limits),
+        "unequal": len({row.trained.setting for row in good if row.trained}) > 1,
         "row_notes": tables.notes(data)[:NOTES] if several else [],
     }
 
@@ -186,6 +190,7 @@ def _view(data: ReportData, plotly: Script | None) -> dict[str, Any]:
             for f in tables.table_figures(data)
         ],
         "columns": [{"name": column.name, "path": column.path} for column in COLUMNS.values()],
+        "states": {**tables.words_of(data), "none": "–"},
         "plot": sweep_figure(),
         "style_ids": plotly.style_ids if plotly else (),
         "huge": _huge(data),

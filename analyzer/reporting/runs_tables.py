@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from analyzer import units
 from analyzer.figures import FIGURES, Figure
 from analyzer.limits import hold_all, state_of
-from analyzer.records import standing_of
+from analyzer.records import standing_of_rows
 from analyzer.reporting.runs_data import RunsReport
 from analyzer.reporting.tables import WORDS
 from analyzer.reporting.text import difference, share
@@ -73,8 +73,8 @@ def headings(report: RunsReport) -> tuple[str, ...]:
     costs = []
     for figure in _figures(report):
         batch = ", batch 1" if figure.batched else ""
-        said = dict.fromkeys(standing_of(record, figure) for record in records if figure.of(record) is not None)
-        costs.append(f"{figure.label}{batch} ({' or '.join(said)})")
+        having = [record for record in records if figure.of(record) is not None]
+        costs.append(f"{figure.label}{batch} ({standing_of_rows(figure, having)})")
     budget = ("budget",) if report.limits else ()
     measured = (
         "test accuracy (95 %)",

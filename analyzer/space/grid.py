@@ -62,6 +62,12 @@ class Grid:
 
     _double_only_residual = False
 
+    def at(self, **axes: Any) -> Grid:
+        """The same grid but for some axes."""
+        grid = Grid(**{**self.axes, **given(axes)})
+        grid._double_only_residual = self._double_only_residual
+        return grid
+
     def __len__(self) -> int:
         """Combinations, bad and repeated ones included."""
         return math.prod(map(len, self._choices()))

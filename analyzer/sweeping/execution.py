@@ -18,6 +18,8 @@ from analyzer.sweeping.kept import keep_asked
 from analyzer.sweeping.results_store import store_at
 from analyzer.sweeping.run import SweepPlan
 from analyzer.sweeping.store import Store
+from analyzer.sweeping.trained import train_rows
+from analyzer.training.planning import TrainWatch
 
 
 class SweepWatch:
@@ -35,6 +37,10 @@ class SweepWatch:
 
     def starting(self, row: Record) -> None:
         """A row begins to be measured."""
+
+    def training(self) -> AbstractContextManager[TrainWatch]:
+        """Rows are to be trained: who is told of it; entered while they are."""
+        return nullcontext(TrainWatch())
 
     def finished(self, row: Record) -> None:
         """A row that was chosen is complete."""
@@ -75,6 +81,9 @@ def _conduct(plan: SweepPlan, store: Store, executor: Executor, watch: SweepWatc
         if chosen:
             for row in run.measure(plan, chosen, store, executor, there=times, starting=watch.starting):
                 watch.finished(row)
+    if plan.train is not None:
+        with watch.training() as told:
+            train_rows(plan, store.records(), store, told)
 
 
 def _write(plan: SweepPlan, records: Sequence[Record]) -> Path | None:

@@ -20,9 +20,9 @@ from analyzer.reporting.against import compare_reports
 from analyzer.reporting.data import ReportData, TimelineStep, now, timeline_of
 from analyzer.reporting.page import read_report
 from analyzer.storing.results_file import NAME
+from analyzer.sweeping.choosing import pareto_names, subject_of
 from analyzer.sweeping.database import Database
 from analyzer.sweeping.kept import limits_of_run
-from analyzer.sweeping.run import pareto_names, subject_of
 from analyzer.sweeping.store import read_jsonl
 from analyzer.targets.analysis import analyze_target
 from analyzer.targets.files import is_file_name, resolve_costed
@@ -96,8 +96,9 @@ def report_data(
     command: Sequence[str],
     subject: str | None = None,
     searched: Sequence[str] = (),
+    cloud: Sequence[tuple[int, int]] = (),
 ) -> ReportData:
-    """A report on records, the baseline first; `searched` where they are a search's finds.
+    """A report on records, the baseline first; `searched` and `cloud` where they are a search's.
 
     The verdict is on the record named `subject` (default: the article's network, else the first variant) under the
     limits (default: the baseline's own figures).
@@ -117,6 +118,7 @@ def report_data(
         generated=now(),
         timeline=_timeline(judged),
         searched=tuple(searched),
+        cloud=tuple(cloud),
     )
 
 

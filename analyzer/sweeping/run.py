@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
-import numpy as np
 
 from analyzer.architecture.network import densenet121_like
 from analyzer.architecture.variant import Variant
@@ -23,10 +22,14 @@ from analyzer.reading.family import baseline_for, failed, records, target, with_
 from analyzer.reading.latency import Profile
 from analyzer.records import NOT_MEASURED, Record, Remark, devices_of, read_record, variant_of
 from analyzer.space.grid import BadVariant, Grid, Listed
-from analyzer.space.pareto import front
+from analyzer.sweeping.choosing import pareto_names
 from analyzer.sweeping.store import Setting, Store
 from analyzer.sweeping.timing import MeasureOne, Timing, measure_timing
+from analyzer.sweeping.trained import at_classes, require_kept
 from analyzer.units import parse_batch
+
+if TYPE_CHECKING:
+    from analyzer.training.asked import TrainingAsked
 
 Measure = Literal["none", "front", "all"]
 MAX_VARIANTS = 250_000
@@ -69,6 +72,7 @@ class SweepPlan:
     measured_batch: int | None = None
     where: Workplace = field(default_factory=Workplace)
     files: SweepFiles = field(default_factory=SweepFiles)
+    train: TrainingAsked | None = None
 
     @property
     def rows(self) -> int:
@@ -90,18 +94,22 @@ def plan(
     profile: Profile | None = None,
     where: Workplace | None = None,
     files: SweepFiles | None = None,
+    train: TrainingAsked | None = None,
 ) -> SweepPlan:
     """Lists a grid's variants; with a device's `profile`, every row gets its predicted latency.
 
     The baseline is DenseNet121 at the first variant's classes and image. A `batch` of None: rows are counted at 1, and
-    measured at the device's usual. Raises UsageError where there are no variants or too many, or where the files can't
-    be written.
+    measured at the device's usual. With `train` every row is trained on images, and has their classes. Raises
+    UsageError where there are no variants or too many, or where the files can't be written.
     """
     if batch is not None:
         parse_batch(batch, where="batch")
     files = files or SweepFiles()
     for path in () if files.folder is None else files.paths(files.folder):
         require_writable(path)
+    if train is not None:
+        require_kept(files.folder, resume=files.resume)
+        grid = at_classes(grid, train.classes())
     if measure not in get_args(Measure):
         raise UsageError(f"can't measure {measure!r}", where="measure", fix=did_you_mean(measure, get_args(Measure)))
     require_few(len(grid))
@@ -115,7 +123,7 @@ def plan(
     return SweepPlan(
         variants, bad, densenet121_like(variants[0]), batch or 1, measure, seconds, profile,
         measured_batch=batch, where=where if measure != "none" else replace(where, device=None),
-        files=files,
+        files=files, train=train,
     )  # fmt: skip
 
 
@@ -200,18 +208,10 @@ def already_counted(plan: SweepPlan, store: Store) -> dict[str, Record]:
 
 
 def _renewed(row: Record) -> Record:
-    remarks = tuple(remark for remark in row.remarks if remark.kind != "not-measured")
-    return row if remarks == row.remarks else msgspec.structs.replace(row, remarks=remarks)
-
-
-def pareto_names(rows: Sequence[Record]) -> tuple[str, ...]:
-    """Names of the rows on the front of params and MACs, both minimised, ties included, fewest params first."""
-    good = [row for row in rows if row.params is not None and row.macs is not None]
-    if not good:
-        return ()
-    keep = front(np.array([(row.params, row.macs) for row in good], np.int64))
-    best = [row for row, on_front in zip(good, keep, strict=True) if on_front]
-    return tuple(row.target.name for row in sorted(best, key=lambda row: (row.params, row.macs, row.target.name)))
+    remarks = tuple(remark for remark in row.remarks if remark.kind not in ("not-measured", "not-trained"))
+    if remarks == row.remarks and row.trained is None:
+        return row
+    return msgspec.structs.replace(row, remarks=remarks, trained=None)
 
 
 def to_measure(plan: SweepPlan, rows: Sequence[Record]) -> list[Record]:
@@ -330,16 +330,3 @@ def _noted(row: Record, store: Store, note: str, host: str | None = None) -> Rec
     noted = row.remarked(Remark(kind="not-measured", text=note))
     store.put([noted], host=host)
     return noted
-
-
-def subject_of(rows: Sequence[Record], name: str | None = None) -> Record | None:
-    """What a verdict is about: the row of that name; by default the article's network, else the first variant.
-
-    The first row is the baseline. Raises UsageError where no row has the name.
-    """
-    by_name = {row.target.name: row for row in rows}
-    if name is not None:
-        if name not in by_name:
-            raise UsageError(f"no row is named {name!r}", where="subject", fix=did_you_mean(name, by_name))
-        return by_name[name]
-    return by_name.get("article") or next((row for row in rows[1:] if row.target.variant and not row.error), None)

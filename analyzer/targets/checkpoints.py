@@ -15,11 +15,13 @@ import msgspec
 
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
+from analyzer.channel_maps import WHOLE, CompressionMap
 from analyzer.errors import UsageError, VariantError
 from analyzer.reading.exact import total
 from analyzer.records import Input
 from analyzer.seals import DamagedRowError, decoded, unsealed
 from analyzer.structs import Frozen, Some, Whole
+from analyzer.targets.compressions import Compression
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,7 +47,8 @@ class OwnModel(Frozen, frozen=True, kw_only=True):
 class Checkpoint(Frozen, frozen=True, kw_only=True):
     """What a checkpoint says of itself. `variant` are the family's fields, or `own` a model's name; `tied` names
     tensors that are another one's. `mean` and `std` normalise images in [0, 1]; `epoch` and `step` are those finished;
-    `digest` is over the tensors' bytes.
+    `digest` is over the tensors' bytes. A compressed network that is no variant has none: `compression` says what it
+    is made from, and how.
     """
 
     schema: int = SCHEMA
@@ -63,6 +66,17 @@ class Checkpoint(Frozen, frozen=True, kw_only=True):
     step: Whole
     tied: dict[str, str] = msgspec.field(default_factory=dict)
     digest: str
+    compression: Compression | None = None
+
+    @property
+    def surgery(self) -> CompressionMap:
+        """What makes the network from the variant or model that it was: nothing, but where it is compressed."""
+        return WHOLE if self.compression is None or self.variant is not None else self.compression.map
+
+    @property
+    def parent(self) -> Variant | None:
+        """The variant that the network is, or is made from by its surgery; None: its own model."""
+        return self.family() or (None if self.compression is None else self.compression.family())
 
     def family(self) -> Variant | None:
         """The variant of the family, or None."""
@@ -140,7 +154,7 @@ def read_header(path: Path) -> Header:
         if isinstance(data, dict) and data.get("schema", SCHEMA) != SCHEMA:
             raise _bad(path, f"is of schema {data['schema']}, this version reads {SCHEMA}")
         checkpoint = msgspec.convert(data, Checkpoint)
-        checkpoint.family()
+        checkpoint.parent  # noqa: B018 - its fields make a variant
         shapes = {name: msgspec.convert(told["shape"], tuple[Whole, ...]) for name, told in tensors.items()}
     except DamagedRowError:
         raise

@@ -42,7 +42,8 @@ class ModuleTarget:
     """Any other model: where it comes from, how it is called, and its inputs (none: they were not given).
 
     `dtype` is what its floating-point parameters and buffers are cast to; None leaves them as they are made. `path` are
-    folders to import from besides its own, the current one and its src. `weights` is a checkpoint of it.
+    folders to import from besides its own, the current one and its src. `weights` is a checkpoint of it; where that is
+    the `location` too, the network is made from the variant and the map that it has.
     """
 
     name: str
@@ -121,17 +122,17 @@ def _with_weights(text: str, options: Mapping[str, Any], kwargs: Sequence[str], 
     if ":" in model and not is_checkpoint(path):
         return replace(_own(model, options, kwargs, inputs), name=text, weights=path)
     header = read_header(path)
-    variant, own = header.checkpoint.family(), header.checkpoint.own
+    about = header.checkpoint
+    variant, own = about.family(), about.own
+    trained_on = (Input(shape=(1, about.channels, about.image, about.image)),)
     if ":" in model:
         target = replace(_own(model, options, kwargs, inputs), name=text, weights=path)
         if own is None:
             return target
-        about = header.checkpoint
-        trained_on = (Input(shape=(1, about.channels, about.image, about.image)),)
         return replace(
             target, kwargs=target.kwargs or tuple(own.kwargs.items()), inputs=target.inputs or own.inputs or trained_on
         )
-    if variant is None:
+    if variant is None and (about.parent is None or model):
         of = "a model of your own" if own is None else own.name
         raise UsageError(
             f"is of {of}, whose code runs when it is counted", where=text,
@@ -139,6 +140,8 @@ def _with_weights(text: str, options: Mapping[str, Any], kwargs: Sequence[str], 
         )  # fmt: skip
     if options or kwargs or inputs:
         raise UsageError("is of one network as it is", where=text, fix="leave out the options that change it")
+    if variant is None:  # compressed: made from a variant by the map in the file
+        return ModuleTarget(text, file, about.network, inputs=trained_on, weights=path)
     if model and named(model) != variant:
         raise UsageError(
             f"is a checkpoint of {variant.name}, not of {named(model).name}", where=file, fix="name the file alone"

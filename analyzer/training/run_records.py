@@ -9,11 +9,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from analyzer.errors import TrainingError, UsageError
-from analyzer.structs import Frozen, Some, Span, Whole
+from analyzer.structs import Frozen, Share, Some, Span, Whole
 from analyzer.training.recipe import Recipe
 
 SCHEMA = 1
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Status = Literal["running", "finished", "diverged"]
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
+
+from analyzer.measurements import TrainedFigures
 from analyzer.training.comparing import counting, gap_at
 from analyzer.training.recipe import Recipe
 from analyzer.training.run_records import Epoch, Machine, RunOutcome
@@ -66,6 +70,26 @@ class NetworkSummary:
     def asked(self) -> int:
         """The epochs of its recipe."""
         return self.runs[0].config.recipe.epochs
+
+
+def figures_of(network: NetworkSummary) -> TrainedFigures | None:
+    """What a record holds of a network that is trained to its end and tested; None of another one."""
+    if network.epochs < network.asked or network.test is None:
+        return None
+    test, gap, config = network.test, network.gap, network.runs[0].config
+    divisions = sorted(map(str, map(_division, network.runs)))
+    setting = msgspec.json.encode([config.recipe, config.outcome, config.machine, config.data, divisions])
+    return TrainedFigures(
+        test_accuracy=test.value / 100, test_low=_share(test.low), test_high=_share(test.high),
+        generalisation_gap=None if gap is None else gap.value,
+        gap_low=None if gap is None else gap.low, gap_high=None if gap is None else gap.high,
+        cpu_s=network.cpu_s, runs=len(network.runs), epochs=network.epochs,
+        setting=hashlib.sha256(setting).hexdigest()[:16],
+    )  # fmt: skip
+
+
+def _share(points: float | None) -> float | None:
+    return None if points is None else points / 100
 
 
 def summaries(outcomes: Sequence[RunOutcome]) -> list[NetworkSummary]:

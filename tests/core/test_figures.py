@@ -26,7 +26,7 @@ from analyzer.cli import compare, report, search, show, sweep
 from analyzer.errors import UsageError
 from analyzer.figures import FIGURES, LIMITED, Figure, figure_named, known
 from analyzer.limits import Limit, hold, hold_all, state_of
-from analyzer.measurements import Conditions, Environment, Measurement, PredictedLatency
+from analyzer.measurements import Conditions, Environment, Measurement, PredictedLatency, TrainedFigures
 from analyzer.pytest_plugin import assert_budget
 from analyzer.reading.family import record
 from analyzer.reading.flat import COLUMNS, flat, to_csv
@@ -56,6 +56,9 @@ KNOWN = {figure.name: "replayed" if figure.name in _REPLAYED else "exact" for fi
     "measured_latency_s": "measured (500.00 to 531.25 ms in 2 processes ⚠ indicative only)",
     "measured_images_per_s": "measured (3.8 to 4.0 images/s in 2 processes ⚠ indicative only)",
     "measured_peak_bytes": "measured (2 processes ⚠ indicative only)",
+    "test_accuracy": "measured (95 % interval 50.0 to 75.0 %, 3 runs)",
+    "generalisation_gap": "measured (95 % interval −1.5 to 9.5 points, 3 runs)",
+    "training_cpu_s": "measured (3 runs)",
 }
 """How each figure of `full` is known, as every place says that shows it."""
 
@@ -75,8 +78,12 @@ def full() -> Record:
     predicted = PredictedLatency(
         latency_s=0.03125, batch=4, device_name="Abacus", dtype="float32", mean_error=0.125, low_s=0.025, high_s=0.04
     )
+    trained = TrainedFigures(
+        test_accuracy=0.625, test_low=0.5, test_high=0.75, generalisation_gap=4.0, gap_low=-1.5, gap_high=9.5,
+        cpu_s=120.5, runs=3, epochs=20, setting="by hand",
+    )  # fmt: skip
     target = Target(name=SMALL.name, variant=SMALL)
-    return Record(target=target, batch=2, measured=measured, predicted=predicted, **VALUES)
+    return Record(target=target, batch=2, trained=trained, measured=measured, predicted=predicted, **VALUES)
 
 
 ROW = full()
@@ -84,6 +91,7 @@ OTHERS = {
     "predicted_latency_s": 0.03125, "predicted_image_ns": 7_812_500, "predicted_images_per_s": 128.0,
     "measured_latency_s": 0.515625, "measured_images_per_s": 4.25,
     "measured_ratio": 2.125, "measured_peak_bytes": 7 * 2**20,
+    "test_accuracy": 0.625, "generalisation_gap": 4.0, "training_cpu_s": 120.5,
 }  # fmt: skip
 EXPECTED = {**VALUES, **OTHERS}
 
@@ -107,9 +115,11 @@ def test_rows_are_sound() -> None:
         assert figure.better == "less" or not figure.budgeted
 
 
-def test_the_readme_defines_every_figure_in_the_same_words() -> None:
+def test_the_documentation_defines_every_figure_in_the_same_words() -> None:
     rows = re.findall(
-        r"^\| `([a-z_]+)` \| (.*) \| (exact|replayed|predicted|measured) \|$", (ROOT / "README.md").read_text(), re.M
+        r"^\| `([a-z_]+)` \| (.*) \| (exact|replayed|predicted|measured) \|$",
+        (ROOT / "docs/figures.md").read_text(),
+        re.M,
     )
     assert rows == [(figure.name, figure.definition, figure.standing) for figure in ALL]
 

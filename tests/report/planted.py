@@ -59,11 +59,13 @@ def put(runs: RunsFile, about: Config, learning: tuple[tuple[float, float], ...]
         runs.put(about.run, epoch(number, train, test, **more), {"test": logits(test)[0]})
 
 
-def planted(folder: Path, seeds: int = 3) -> Path:
-    """`folder/results.db`: two variants from so many seeds; each seed's test accuracies lie a 40th above the last's."""
+def planted(folder: Path, seeds: int = 3, *, labelled: bool = True) -> Path:
+    """`folder/results.db`: two variants from so many seeds; each seed's test accuracies lie a 40th above the last's.
+    With `labelled` false they go by their own names.
+    """
     with closing(RunsFile(folder / NAME, create=True)) as runs:
         for seed in range(seeds):
             for label, variant in (("small", SMALL), ("large", LARGE)):
                 learning = tuple((train, round(test + seed / IMAGES, 4)) for train, test in LEARNING[label])
-                put(runs, config(variant.name, label, seed), learning)
+                put(runs, config(variant.name, label if labelled else variant.name, seed), learning)
     return folder

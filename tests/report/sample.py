@@ -13,7 +13,7 @@ from analyzer.reading import family
 from analyzer.records import Failure, Input, LayerRow, Record, Remark, Target, Uncounted
 from analyzer.reporting.data import ReportData, TimelineStep, WitnessFigure
 from analyzer.space.grid import BadVariant, Grid
-from analyzer.sweeping.run import pareto_names
+from analyzer.sweeping.choosing import pareto_names
 
 DEVICE = Environment(
     device="cpu",

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
-    report = runs_report(RunsPlan(path=planted(folder), command=("analyze", "report")))
+    report = runs_report(RunsPlan(path=planted(folder, labelled=False), command=("analyze", "report")))
     write_runs(report, folder / "report.html")
     cell = '<!doctype html><html lang="en"><title>n</title><p id="own">own</p><table><tr><td>x</td></tr></table>'
     (folder / "notebook.html").write_text(cell + runs_html(report))

@@ -16,6 +16,7 @@ from scipy import stats
 from analyzer.api.training import Runs
 from analyzer.errors import UsageError
 from analyzer.limits import at_most
+from analyzer.reporting.curves import told_apart
 from analyzer.reporting.runs_data import RunsPlan, RunsReport, runs_report
 from analyzer.reporting.runs_markdown import render_runs_markdown
 from analyzer.reporting.runs_page import comparison_html, render_runs, runs_html
@@ -262,6 +263,16 @@ def test_what_is_no_folder_of_runs_is_said(tmp_path: Path) -> None:
 
 
 # -- scales ----------------------------------------------------------------------------------------------------
+
+
+def test_long_names_are_told_apart_by_what_they_do_not_share() -> None:
+    long = "residual_b2-4-3-2_g{}_r0.25_c{}"
+    assert told_apart([long.format(16, 0.5), long.format(32, 0.25), "densenet121"]) == [
+        "g16_c0.5", "g32_c0.25", "densenet121",
+    ]  # fmt: skip
+    (alone,) = told_apart([long.format(16, 0.5)])
+    assert len(alone) <= 22
+    assert (alone[:8], alone[-4:]) == ("residual", "c0.5")
 
 
 def test_labels_are_spread_in_order_and_stay_inside() -> None:

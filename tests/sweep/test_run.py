@@ -11,6 +11,7 @@ from analyzer.measurements import Environment, Measurement
 from analyzer.reading.family import record
 from analyzer.space.grid import Grid
 from analyzer.sweeping import run
+from analyzer.sweeping.choosing import pareto_names, subject_of
 from analyzer.sweeping.store import MemoryStore
 
 GRID = Grid.default({"block_config": [(2, 4, 3, 2)]})
@@ -42,7 +43,7 @@ def test_every_row_equals_the_scalar_count() -> None:
 
 def test_the_front_of_params_and_macs_by_hand() -> None:
     _, rows = counted(run.plan(GRID))
-    names = run.pareto_names(rows)
+    names = pareto_names(rows)
     points = {row.target.name: (row.params, row.macs) for row in rows}
     for name, (params, macs) in points.items():
         beaten = any(p <= params and m <= macs and (p, m) != (params, macs) for p, m in points.values())
@@ -54,7 +55,7 @@ def test_what_matters_is_measured_first() -> None:
     _, rows = counted(plan)
     names = [row.target.name for row in run.to_measure(plan, rows)]
     assert names[:2] == ["article", rows[0].target.name]
-    assert set(names[2:]) == set(run.pareto_names(rows)) - set(names[:2])
+    assert set(names[2:]) == set(pareto_names(rows)) - set(names[:2])
     assert run.to_measure(run.plan(GRID, measure="none"), rows) == []
     assert len(run.to_measure(run.plan(GRID, measure="all"), rows)) == len(rows)
 
@@ -84,6 +85,6 @@ def test_a_grid_of_bad_variants_alone_is_an_error() -> None:
 
 def test_a_verdicts_subject() -> None:
     _, rows = counted(run.plan(GRID))
-    assert run.subject_of(rows).target.name == "article"
+    assert subject_of(rows).target.name == "article"
     with pytest.raises(UsageError, match="no row is named"):
-        run.subject_of(rows, "artcle")
+        subject_of(rows, "artcle")

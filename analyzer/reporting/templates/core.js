@@ -82,6 +82,8 @@ function shortText(value, unit) {
   if (unit === 'seconds') return secondsText(value);
   if (unit === 'ratio') return timesText(value, 1);
   if (unit === 'rate') return decimals(value, 1);
+  if (unit === 'share') return `${decimals(100 * value, 1)} %`;
+  if (unit === 'points') return `${decimals(value, 1).replace('-', '−')} points`;
   for (const [power, suffix] of [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']]) {
     if (value >= power) return `${(value / power).toFixed(2)} ${suffix}`;
   }
