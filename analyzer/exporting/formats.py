@@ -187,14 +187,26 @@ def _write_onnx(exportee: Exportee, path: Path) -> None:
     model = made.model
     optimizer.inline(model)
     optimizer.fold_constants(model)
-    rules = [common.remove_optional_bias_from_conv_rule, common.remove_optional_bias_from_conv_transpose_rule,
-             common.materialize_reshape_shape_rule]  # fmt: skip
-    rewriter.rewrite(model, rules)
+    rewriter.rewrite(model, [common.materialize_reshape_shape_rule])
+    _without_made_up_biases(model, exportee)
     optimizer.remove_unused_nodes(model)
     _anonymous(model, exportee)
     if sum(tensor.nbytes for tensor in exportee.model.state_dict().values()) > MOST_BYTES:
         raise UsageError("is too large for one ONNX file: 2 GiB at most", where=exportee.name, fix="export .pt2")
     ir.save(model, path, format="protobuf")
+
+
+def _without_made_up_biases(model: Any, exportee: Exportee) -> None:
+    """The exporter gives a convolution without bias one of zeros: taken out. The network's own stay, zeros or not."""
+    from onnxscript import ir
+
+    own = exportee.model.state_dict().keys()
+    for node in model.graph.all_nodes():
+        if node.op_type not in ("Conv", "ConvTranspose") or len(node.inputs) < 3 or node.inputs[2].name in own:
+            continue
+        bias = ir.convenience.get_const_tensor(node.inputs[2])
+        if bias is not None and not bias.numpy().any():
+            node.resize_inputs(2)
 
 
 def _anonymous(model: Any, exportee: Exportee) -> None:

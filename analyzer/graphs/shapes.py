@@ -69,7 +69,8 @@ def inferred(model: ModelProto, held: Mapping[str, Stored], path: Path) -> dict[
     graph = model.graph
     small = [tensor for tensor in graph.initializer if held[tensor.name].elements <= SMALL and not _elsewhere(tensor)]
     there = {value.name for value in graph.input} | {tensor.name for tensor in small}
-    del graph.initializer[:], graph.value_info[:]
+    # Functions of a file's own may call each other without end: what calls one has no formula, and no shape.
+    del graph.initializer[:], graph.value_info[:], model.functions[:]
     graph.initializer.extend(small)
     graph.input.extend(
         onnx.helper.make_tensor_value_info(one.name, one.dtype, one.shape)

@@ -22,8 +22,11 @@ from analyzer.records import Input, LayerRow, Record, Remark, Target
 from analyzer.targets.checkpoints import OBSERVED, SUFFIX, is_checkpoint, read_tensors
 from analyzer.targets.inputs import StructuredInput, parse_input
 from analyzer.targets.resolving import Resolved, resolve
+from analyzer.units import GIB
 
 SECONDS = 300.0
+MEMORY, MEMORY_A_BYTE = GIB, 4
+"""What reading a file may take beyond what the process has: so much, and as many bytes for each of the file's."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def _apart(work: Callable[[], Record], target: FileTarget, seconds: float) -> Re
     """What `work` gives, in a fork of this process where that is safe. Raises its UsageError."""
     if sys.platform != "linux":
         return work()
-    ended = processes.forked(lambda: _told(work), seconds)
+    ended = processes.forked(lambda: _told(work, target.path), seconds)
     if ended.code is None:
         raise UsageError(f"took over {seconds:g} s to read", where=target.name, fix="see that it is what it should be")
     if ended.code != 0 or not ended.said:
@@ -135,8 +138,21 @@ def _apart(work: Callable[[], Record], target: FileTarget, seconds: float) -> Re
     return record
 
 
-def _told(work: Callable[[], Record]) -> bytes:
+def _told(work: Callable[[], Record], path: Path) -> bytes:
     try:
+        if path.is_file():
+            _bound_memory(MEMORY + MEMORY_A_BYTE * path.stat().st_size)
         return msgspec.json.encode((None, work()))
     except UsageError as error:
         return msgspec.json.encode(((error.what, error.where, error.fix), None))
+
+
+def _bound_memory(more: int) -> None:
+    """Of this process, which a small graph could otherwise fill: sizes that double at every operator."""
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + more
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    if hard == resource.RLIM_INFINITY or most < hard:
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))

@@ -36,6 +36,7 @@ class Net(nn.Module):
     def __init__(self, noise=False):
         super().__init__()
         self.up, self.mix = nn.ConvTranspose2d(3, 8, 2, stride=2), nn.Conv2d(8, 8, 3, padding=1, groups=2)
+        nn.init.zeros_(self.mix.bias)  # a param, too
         self.norm, self.head, self.noise = nn.BatchNorm2d(8), nn.Linear(8, 5), noise
         print("made")
 

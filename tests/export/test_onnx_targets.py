@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -250,6 +251,30 @@ def test_random_damage_never_ends_in_anything_but_a_word_or_figures(tmp_path: Pa
         except UsageError as error:
             assert error.what
             assert error.fix
+
+
+def test_functions_that_call_each_other_without_end_are_not_followed(tmp_path: Path) -> None:
+    path = small(tmp_path / "a.onnx")
+    model = onnx.load(path)
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("own", 1)]
+    calls = [helper.make_node("Loop", ["a"], ["b"], domain="own")]
+    model.functions.append(helper.make_function("own", "Loop", ["a"], ["b"], calls, opsets))
+    model.opset_import.append(opsets[1])
+    model.graph.node[2].op_type, model.graph.node[2].domain = "Loop", "own"
+    path.write_bytes(model.SerializeToString())
+    record = counted(path)
+    assert record.params == 317
+    assert "own::Loop" in record.uncounted_operators
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is bounded in a fork")
+def test_sizes_that_double_without_end_fill_no_memory(tmp_path: Path) -> None:
+    """40 doublings of 1,000 whole numbers, which shape inference would work out."""
+    nodes = [helper.make_node("Concat", [f"c{i}", f"c{i}"], [f"c{i + 1}"], axis=0) for i in range(40)]
+    nodes.append(helper.make_node("Relu", ["x"], ["y"]))
+    with pytest.raises(UsageError, match=r"bad_alloc|ended the process|contradict"):
+        counted(written(tmp_path / "a.onnx", nodes, [whole("c0", [1] * 1000)], (2, 2)))
 
 
 def test_a_file_that_is_too_large_is_refused_unread(tmp_path: Path) -> None:
