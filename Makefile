@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 OUT ?= reports/sweep-$(shell date -u +%Y%m%dT%H%M%SZ)
 
-.PHONY: help sweep check test test-slow test-kinds test-deep lint types budgets bench bench-measure soak zoo profiles gpu study study-gpu wheel-check clean
+.PHONY: help sweep check test test-slow test-kinds test-deep lint types budgets bench bench-measure soak zoo profiles gpu study study-gpu docs pictures wheel-check clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -25,7 +25,7 @@ help:  ## this list
 sweep: .venv/.installed  ## build, count and measure every variant of the article's block configuration; write a report
 	@$(BIN)/analyze sweep --blocks 2,4,3,2 --out $(OUT)
 
-check: lint types budgets wheel-check test test-slow test-kinds  ## all that CI does, in its order
+check: lint types budgets docs wheel-check test test-slow test-kinds  ## all that CI does, in its order
 
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 test: .venv/.dev  ## the tests, on two processes; without the slow ones
@@ -92,6 +92,12 @@ study-gpu:  ## the study on a GPU: 10 pairs at 150 px, the article's own network
 	@test -n "$(DATA)" || { echo "say where TrashNet's original images are: make study-gpu DATA=dataset-resized"; exit 1; }
 	$(GPU_RUN) tests/study/study.py train $(STUDY)-gpu --minutes inf --jobs 1 --pairs 10 --data $(DATA) --image 150 --device cuda
 	$(GPU_RUN) tests/study/study.py page $(STUDY)-gpu --to reports/reference/generalisation-gpu
+
+docs: .venv/.dev  ## the documentation as a site, build/site; a broken link fails it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+pictures: .venv/.dev  ## the README's pictures anew (needs Chromium and a font with emoji)
+	$(BIN)/python tests/docs/pictures.py
 
 wheel-check: .venv/.dev  ## the built wheel in a clean environment, outside the checkout
 	BIN=$(CURDIR)/$(BIN) sh tests/wheel_check.sh

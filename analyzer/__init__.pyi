@@ -1,6 +1,8 @@
 """The public names, each with its home: the one list of them. `__init__.py` reads it too."""
 
+from analyzer.api.compressing import compress as compress
 from analyzer.api.counters import witnesses as witnesses
+from analyzer.api.exporting import export as export
 from analyzer.api.images import check_data as check_data
 from analyzer.api.measuring import Measured as Measured
 from analyzer.api.measuring import calibrate as calibrate
@@ -22,7 +24,9 @@ from analyzer.budget.check import check as check
 from analyzer.budget.history import history as history
 from analyzer.budget.relock import lock as lock
 from analyzer.budget.verdict import Verdict as Verdict
+from analyzer.compressing.budgets import Budget as Budget
 from analyzer.errors import AnalyzerError as AnalyzerError
+from analyzer.exporting.results import Exported as Exported
 from analyzer.images.check import DataCheck as DataCheck
 from analyzer.records import Record as Record
 from analyzer.space.grid import Grid as Grid

@@ -255,18 +255,18 @@ def standing_of_rows(figure: Figure, rows: Sequence[Record]) -> str:
         return " or ".join(said)
     if is_trained(figure):
         return f"measured ({' or '.join(dict.fromkeys(row.trained.counted for row in rows if row.trained))})"
-    pairs = [(ends, figure.of(row)) for row in rows if (ends := ends_of(row, figure)) is not None]
+    pairs = [(ends, value) for row in rows if (ends := ends_of(row, figure)) and (value := figure.of(row))]
     low, high = min((e.low / v - 1 for e, v in pairs), default=0), max((e.high / v - 1 for e, v in pairs), default=0)
-    told = f"{100 * low:+.1f} to {100 * high:+.1f} %".replace("-", "−") if pairs else ""
+    span = f"{100 * low:+.1f} to {100 * high:+.1f} %".replace("-", "−") if pairs else ""
     if figure.standing == "predicted":
         errors = dict.fromkeys(f"{100 * row.predicted.mean_error:.1f}" for row in rows if row.predicted)
-        return f"predicted ±{' or '.join(errors)} %" + (f" (90 %: {told})" if told else "")
+        return f"predicted ±{' or '.join(errors)} %" + (f" (90 %: {span})" if span else "")
     counts = sorted(row.measured.processes for row in rows if row.measured)
-    span = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
+    number = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
     indicative = any(row.measured and row.measured.caution for row in rows)
-    what = f"{told} at the widest, " if told else ""
-    many = "process" if span == "1" else "processes"
-    return f"measured ({what}{span} {many}{' ⚠ indicative only' if indicative else ''})"
+    what = f"{'' if indicative else '95 % interval '}{span} at the widest, " if span else ""
+    many = "process" if number == "1" else "processes"
+    return f"measured ({what}{number} {many}{' ⚠ indicative only' if indicative else ''})"
 
 
 def fields_of(record: Record) -> dict[str, Any]:

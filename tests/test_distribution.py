@@ -62,7 +62,7 @@ def test_no_file_installs_the_bare_name() -> None:
 def test_what_is_printed_and_shipped_installs_the_distribution() -> None:
     for text in (GITHUB, GITLAB):
         assert re.search(rf"- (run: )?python -m pip install .* {NAME}$", text, re.MULTILINE)
-    assert f'pip install "{NAME}[ray]"' in (ROOT / "README.md").read_text()
+    assert f'pip install "{NAME}[ray]"' in (ROOT / "docs/clusters.md").read_text()
     assert f"{NAME} @ git+https://" in (ROOT / "examples" / "ci" / "gitlab.yml").read_text()
     assert f"/{NAME}@COMMIT" in (ROOT / "examples" / "ci" / "github.yml").read_text()
     assert f"/{NAME}\n" in (ROOT / "examples" / "ci" / "pre-commit.yaml").read_text()

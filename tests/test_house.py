@@ -16,15 +16,16 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = [
     ["distribution"],
     ["errors"],
-    ["units", "files", "processes", "shown", "seals", "structs", "git_calls"],
+    ["units", "files", "processes", "shown", "seals", "structs", "git_calls", "later"],
     ["figures"],
     ["architecture"],
-    ["measurements"],
+    ["measurements", "channel_maps"],
     ["records"],
     ["limits", "layout"],
     ["reading"],
     ["building"],
     ["tracing"],
+    ["graphs"],
     ["space"],
     ["targets"],
     ["images"],
@@ -32,6 +33,8 @@ ROOMS = [
     ["storing"],
     ["executors"],
     ["training"],
+    ["exporting"],
+    ["compressing"],
     ["reporting"],
     ["sweeping", "searching", "budget"],
     ["api", "pytest_plugin"],
@@ -40,8 +43,11 @@ ROOMS = [
 ]
 """From top to bottom; a file may import from rooms above its own and from its own."""
 LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names}
-HEAVY = {"torch", "pandas", "plotly", "fvcore", "torchinfo", "ray", "optuna", "pyarrow", "PIL", "scipy", "safetensors"}
-HEAVY_ROOMS = {"building", "tracing", "measuring", "training"}
+HEAVY = {
+    "torch", "pandas", "plotly", "fvcore", "torchinfo", "ray", "optuna", "pyarrow", "PIL", "scipy", "safetensors",
+    "onnx", "onnxruntime", "onnxscript", "google", "torch_pruning",
+}  # fmt: skip
+HEAVY_ROOMS = {"building", "tracing", "measuring", "training", "compressing"}
 """The rooms whose files may import torch when they are imported; all others start at once."""
 LIGHT = [path for path in FILES if path.relative_to(PACKAGE).parts[0].removesuffix(".py") not in HEAVY_ROOMS]
 

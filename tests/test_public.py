@@ -40,10 +40,10 @@ def test_what_is_not_public_is_not_there() -> None:
 
 @pytest.mark.parametrize("verb", ["sweep", "search", "measure", "calibrate"])
 def test_a_default_is_the_same_in_python_and_in_the_command(verb: str) -> None:
-    """A sweep from Python measures only where it is asked to; what a face alone has is no default of both."""
+    """A sweep from Python measures and trains where it is told to; what one face alone has is no default of both."""
     command = importlib.import_module(f"analyzer.cli.{verb}").command
     options = command.make_context(verb, ["article"] if verb == "measure" else []).params
     given = inspect.signature(getattr(an, verb)).parameters
-    shared = (given.keys() & options.keys()) - ({"measure"} if verb == "sweep" else {"minimize", "maximize"})
+    shared = (given.keys() & options.keys()) - ({"measure", "train"} if verb == "sweep" else {"minimize", "maximize"})
     assert {"sweep": "seconds", "search": "best", "measure": "precision", "calibrate": "per_op"}[verb] in shared
     assert {name: options[name] for name in shared} == {name: given[name].default for name in shared}

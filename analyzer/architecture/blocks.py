@@ -78,7 +78,7 @@ def residual(net: Net, x: Value, layer: Layer) -> Value:
     """The article's layer, a pre-activation ResNet bottleneck: 1x1, 3x3, 1x1, concatenated after its input."""
     y = net.conv("conv1", net.relu("relu1", net.norm("norm1", x)), layer.hidden)
     y = net.relu("relu2", net.norm("norm2", y))
-    y = net.conv("conv2", y, layer.hidden, layer.kernel, groups=layer.groups, padding="same")
+    y = net.conv("conv2", y, layer.hidden, layer.kernel, groups=layer.groups)
     y = net.conv("conv3", net.relu("relu3", net.norm("norm3", y)), layer.growth)
     return net.concat(x, net.dropout(y, layer.drop))
 
@@ -171,7 +171,7 @@ def add(net: Net, x: Value, layer: Layer) -> Value:
     """The article's layer at its ResNet end: a stage's first layer concatenates, the others add to their input."""
     y = net.conv("conv1", net.relu("relu1", net.norm("norm1", x)), layer.hidden)
     y = net.relu("relu2", net.norm("norm2", y))
-    y = net.conv("conv2", y, layer.hidden, layer.kernel, groups=layer.groups, padding="same")
+    y = net.conv("conv2", y, layer.hidden, layer.kernel, groups=layer.groups)
     y = net.relu("relu3", net.norm("norm3", y))
     y = net.dropout(net.conv("conv3", y, layer.growth if layer.first else x.channels), layer.drop)
     return net.concat(x, y) if layer.first else net.add(y, x, inplace=False)

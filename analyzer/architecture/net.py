@@ -39,20 +39,17 @@ class Net(Repeater):
         kernel: Dim = 1,
         *,
         stride: int = 1,
-        padding: int | str | None = None,
+        padding: int | None = None,
         groups: Dim = 1,
         bias: bool = False,
     ) -> Value:
-        """Convolution to `out` channels. Padding defaults to kernel // 2; `"same"` is that, told to torch so."""
-        same = padding == "same"
-        if same and not is_array(kernel) and kernel % 2 == 0:
-            raise ArchitectureError(f"kernel {kernel} is even", where=self.path(name), fix="use an odd kernel")
-        pad = kernel // 2 if padding is None or isinstance(padding, str) else padding
+        """Convolution to `out` channels. Padding defaults to kernel // 2."""
+        pad = kernel // 2 if padding is None else padding
         self._at_least_1(out, name, "a width reaches", "raise the ratio, compression, growth or init")
         self._divides(groups, x.channels, name)
         self._divides(groups, out, name)
         y = self._tensor(out, self._windowed(x, name, kernel, stride, pad))
-        return self._record(ops.Conv(name, (x,), y, kernel, stride, pad, groups, bias, same))
+        return self._record(ops.Conv(name, (x,), y, kernel, stride, pad, groups, bias))
 
     def norm(self, name: str, x: Value) -> Value:
         """Batch normalisation."""

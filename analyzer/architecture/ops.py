@@ -20,14 +20,13 @@ PASSES = Autograd("passed", keeps_first=False, lowered=False, infers_beside=Fals
 
 @dataclass(frozen=True, slots=True)
 class Conv(Op):
-    """2d convolution, square kernel. `same` says that torch is told `padding="same"`; `padding` is its integer."""
+    """2d convolution, square kernel."""
 
     kernel: Dim
     stride: int
     padding: Dim
     groups: Dim
     bias: bool
-    same: bool
 
     is_layer = True
     normalised = None
@@ -59,8 +58,7 @@ class Conv(Op):
 
     @property
     def module(self) -> TorchCall:
-        padding = "same" if self.same and self.stride == 1 else self.padding
-        widths = (self.x.channels, self.output.channels, self.kernel, self.stride, padding)
+        widths = (self.x.channels, self.output.channels, self.kernel, self.stride, self.padding)
         return TorchCall("Conv2d", widths, {"groups": self.groups, "bias": self.bias})
 
 
@@ -236,7 +234,9 @@ class AvgPool(Weightless):
 class GlobalPool(Weightless):
     """Average over the whole image, to 1 x 1: torch's adaptive pool, or (`window`) one window as large as the image.
 
-    The two differ in the last bit, and in that the window's backward keeps its input.
+    The two differ in the last bit, and in that the window's backward keeps its input. The window's size is a number, as
+    exporters want it; it averages a smaller image whole, and of a larger one leaves more than 1 x 1, which the
+    classifier refuses.
     """
 
     window: bool
@@ -260,7 +260,9 @@ class GlobalPool(Weightless):
 
     @property
     def function(self) -> TorchCall:
-        return TorchCall("window_pool") if self.window else TorchCall("nn.functional.adaptive_avg_pool2d", (1,))
+        if self.window:
+            return TorchCall("nn.functional.avg_pool2d", (self.x.size,), {"ceil_mode": True})
+        return TorchCall("nn.functional.adaptive_avg_pool2d", (1,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +291,7 @@ class Add(Weightless):
 
     @property
     def function(self) -> TorchCall:
-        return TorchCall("Tensor.add_" if self.overwrites else "add")
+        return TorchCall("add_" if self.overwrites else "add")
 
 
 @dataclass(frozen=True, slots=True)

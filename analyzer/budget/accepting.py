@@ -12,7 +12,7 @@ import msgspec
 
 from analyzer.budget.configuration import Project, line_of, parse
 from analyzer.budget.limits import as_bound, limits
-from analyzer.budget.schema import Budget, Model, Waiver
+from analyzer.budget.schema import FigureBudget, Model, Waiver
 from analyzer.budget.verdict import ModelVerdict, Verdict
 from analyzer.errors import UsageError
 from analyzer.files import write_text
@@ -86,7 +86,7 @@ def _outgrown_baseline(model: Model, now: ModelVerdict, by: str, today: date) ->
 
 
 def _with_max(model: Model, figure: str, group: str | None, bound: str) -> Model:
-    def raised(budgets: dict[str, Budget]) -> dict[str, Budget]:
+    def raised(budgets: dict[str, FigureBudget]) -> dict[str, FigureBudget]:
         return {**budgets, figure: msgspec.structs.replace(budgets[figure], max=bound)}
 
     if group is None:

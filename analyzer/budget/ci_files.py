@@ -1,4 +1,4 @@
-"""The files that hold budgets in CI, as `analyze init --ci` writes them; README.md says how the action does more."""
+"""The files that hold budgets in CI, as `analyze init --ci` writes them; docs/budgets.md has what the action can do."""
 
 from __future__ import annotations
 

@@ -18,12 +18,13 @@ from analyzer.architecture.network import PRESETS
 from analyzer.budget.figures import STATIC
 from analyzer.budget.limits import PREDICTED, BudgetLimit, limits, waived_up_to
 from analyzer.budget.predicted import predicted_limits
-from analyzer.budget.schema import BASELINE, Budget, Configuration, Model, Waiver
+from analyzer.budget.schema import BASELINE, Configuration, FigureBudget, Model, Waiver
 from analyzer.budget.untrusted_files import read_text
 from analyzer.errors import UsageError, did_you_mean
+from analyzer.graphs.onnx_file import SUFFIX as ONNX
 from analyzer.records import Input
 from analyzer.structs import Frozen
-from analyzer.targets.checkpoints import SUFFIX
+from analyzer.targets.files import is_file_name
 from analyzer.targets.inputs import parse_input
 from analyzer.targets.isolation import SECONDS
 from analyzer.targets.resolving import named
@@ -185,10 +186,15 @@ def _fix(what: str, path: str) -> str:
     if "missing required field" in what:
         return "add it"
     key = path.rstrip("`").rpartition(".")[2]
-    return _FIXES.get(key, 'numbers are whole, or text such as "8M"; see the README')
+    return _FIXES.get(key, 'numbers are whole, or text such as "8M"; see the documentation of budgets')
 
 
-_CHILDREN: dict[str, Any] = {"models": Model, "budgets": Budget, "groups": {"": Budget}, "waivers": [Waiver]}
+_CHILDREN: dict[str, Any] = {
+    "models": Model,
+    "budgets": FigureBudget,
+    "groups": {"": FigureBudget},
+    "waivers": [Waiver],
+}
 
 
 def _children(below: Any, value: Any, where: str) -> Iterator[tuple[str, type[msgspec.Struct], Any]]:
@@ -208,14 +214,17 @@ def _check_model(model: Model, where: str) -> None:
     if model.target is None and not model.variant:
         raise UsageError("names no model", where=where, fix='such as target = "net.py:build"')
     target = model.target or ""
-    if ":" not in target and not target.endswith(SUFFIX) and re.search(r"\.py$|/", target):
+    if ":" not in target and not is_file_name(target) and re.search(r"\.py$|/", target):
         raise UsageError(f"{target!r} names no attribute", where=where, fix=f"such as {target}:build")
     own = ":" in target
-    misplaced = ("variant", "batch") if own else ("kwargs", "input", "dtype", "pythonpath")
+    misplaced: tuple[str, ...] = ("variant", "batch") if own else ("kwargs", "input", "dtype", "pythonpath")
+    if target.endswith(ONNX) and not own:
+        misplaced = ("variant", "batch", "kwargs", "dtype", "pythonpath")
     for key in misplaced:
         if getattr(model, key) not in (None, {}, []):
-            other = "a model of your own" if own else "the family"
+            other = "a model of your own" if own else "a file" if is_file_name(target) else "the family"
             fix = "say kwargs and input instead" if own else "say variant and batch instead"
+            fix = "leave it out" if is_file_name(target) else fix
             raise UsageError(f"{key} means nothing to {other}", where=where, fix=fix)
     _check_kwargs(model.kwargs, f"{where}.kwargs")
     inputs_of(model, f"{where}.input")

@@ -22,11 +22,11 @@ from analyzer.errors import AnalyzerError, CountError, TargetError, UsageError
 from analyzer.reading import family
 from analyzer.records import Input, Record
 from analyzer.structs import Frozen
-from analyzer.targets.checkpoints import SUFFIX
+from analyzer.targets.files import Costed, FileTarget, is_file_name, record_of_file, resolve_costed
 from analyzer.targets.inputs import StructuredInput, tensors
 from analyzer.targets.isolation import SECONDS, isolated
 from analyzer.targets.loading import load
-from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, resolve
+from analyzer.targets.resolving import FamilyTarget, ModuleTarget, resolve
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,13 +44,18 @@ class Counted:
         return self.places.get(path) or self.places.get("")
 
 
-def resolved(model: Model, root: Path) -> Resolved:
-    """What the configuration names: a variant, or one's own code below `root`. Raises UsageError; runs nothing."""
-    if model.target is not None and model.target.endswith(SUFFIX) and ":" not in model.target:
-        contained(root, model.target, f"target {model.target}")
-        checkpoint = resolve(str(root / model.target))
-        assert isinstance(checkpoint, FamilyTarget)
-        return replace(checkpoint, label=model.target)
+def resolved(model: Model, root: Path) -> Costed:
+    """What the configuration names: a variant, a network's file or one's own code below `root`. Raises UsageError; runs
+    nothing.
+    """
+    if model.target is not None and is_file_name(model.target):
+        file = contained(root, model.target, f"target {model.target}")
+        costed = resolve_costed(str(file))
+        if isinstance(costed, FileTarget):
+            return replace(costed, name=model.target, inputs=inputs_of(model))
+        if isinstance(costed, FamilyTarget):
+            return replace(costed, label=model.target)
+        return replace(costed, name=model.target)
     if model.target is None or ":" not in model.target:
         options = {axis(name).field: axis(name).one(_text(name, value)) for name, value in model.variant.items()}
         return resolve(model.target, options)
@@ -82,6 +87,9 @@ def identity_of(model: Model, root: Path) -> Identity:
     target = resolved(model, root)
     if isinstance(target, FamilyTarget):
         return Identity(target=target.variant.name, kwargs={}, inputs=(), dtype=None, batch=model.batch or 1)
+    if isinstance(target, FileTarget):
+        inputs = tuple(map(input_text, target.inputs))
+        return Identity(target=target.name, kwargs={}, inputs=inputs, dtype=None, batch=1)
     inputs = tuple(map(input_text, target.inputs))
     return Identity(target=target.name, kwargs=model.kwargs, inputs=inputs, dtype=model.dtype, batch=1)
 
@@ -98,6 +106,8 @@ def count(
     target = resolved(model, root)
     if isinstance(target, FamilyTarget):
         return Counted(family.record(target.variant, model.batch or 1, label=target.label), {})
+    if isinstance(target, FileTarget):
+        return Counted(record_of_file(target, seconds=seconds), {})
     return isolated(lambda: _count_module(target, root, peaks, work, not_from), Counted, target, seconds=seconds)
 
 
@@ -134,7 +144,7 @@ def first_fitting(models: Sequence[Model], inputs: Sequence[Model], root: Path, 
     return isolated(lambda: _first_fitting(targets, given, root), Fitting, first, seconds=seconds)
 
 
-def _first_fitting(targets: Sequence[Resolved], given: Sequence[tuple[Input, ...]], root: Path) -> Fitting:
+def _first_fitting(targets: Sequence[Costed], given: Sequence[tuple[Input, ...]], root: Path) -> Fitting:
     failed: AnalyzerError | None = None
     with contextlib.chdir(root):
         for number, target in enumerate(targets):

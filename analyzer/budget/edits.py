@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from analyzer.budget.limits import as_text, limits
-from analyzer.budget.schema import Budget, Configuration, Model
+from analyzer.budget.schema import Configuration, FigureBudget, Model
 from analyzer.budget.verdict import Finding
 
 _LOOSER: dict[str, Literal[1, -1]] = {"max": 1, "min": -1, "growth": 1, "growth-min": 1, "max-ratio": 1}
@@ -66,7 +66,7 @@ def _said(model: Model) -> dict[Key, Any]:
     """The budgets as they are written."""
     said: dict[Key, Any] = {}
 
-    def add(group: str, figure: str, budget: Budget) -> None:
+    def add(group: str, figure: str, budget: FigureBudget) -> None:
         for word, value in msgspec.to_builtins(budget).items():
             if value is not None:
                 said[group, figure, word] = value

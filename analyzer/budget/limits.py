@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from analyzer.budget.figures import LAYERED, STATIC
-from analyzer.budget.schema import Budget, Model, Number, Waiver
+from analyzer.budget.schema import FigureBudget, Model, Number, Waiver
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.figures import FIGURES, known
 from analyzer.structs import Frozen
@@ -52,7 +52,7 @@ def limits(model: Model, where: str = "") -> list[BudgetLimit]:
     return all_limits
 
 
-def _limit(figure: str, group: str | None, budget: Budget, where: str) -> BudgetLimit:
+def _limit(figure: str, group: str | None, budget: FigureBudget, where: str) -> BudgetLimit:
     allowed = STATIC if group is None else LAYERED
     if figure not in allowed:
         what = f"layers have no {figure}" if figure in STATIC else f"unknown figure {figure[:60]!r}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from analyzer.budget.limits import PREDICTED
-from analyzer.budget.schema import Budget, Model
+from analyzer.budget.schema import FigureBudget, Model
 from analyzer.budget.verdict import Budgeted, Finding
 from analyzer.errors import UsageError
 from analyzer.measurements import PredictedLatency
@@ -39,7 +39,7 @@ def predicted_limits(model: Model, where: str = "") -> list[PredictedLimit]:
     return [] if budget is None else [_limit(budget, model.batch, f"{where}.budgets.{PREDICTED.name}")]
 
 
-def _limit(budget: Budget, batch: int | None, where: str) -> PredictedLimit:
+def _limit(budget: FigureBudget, batch: int | None, where: str) -> PredictedLimit:
     fix = 'such as { max = "60ms", on = "rtx4090" }'
     if budget.on is None or budget.max is None:
         raise UsageError("needs max, and the device it is predicted on", where=where, fix=fix)

@@ -17,7 +17,7 @@ Number = int | str
 Whole = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class Budget(Frozen, frozen=True, kw_only=True, rename="kebab"):
+class FigureBudget(Frozen, frozen=True, kw_only=True, rename="kebab"):
     """What one figure may be, all inclusive. Numbers are whole, or text such as `8M`, `32 MiB`, `2.8 GMACs`.
 
     `growth` (`5%`) is held against the baseline; growth of up to `growth_min` is never too much. `max_ratio` is of
@@ -51,7 +51,8 @@ class Waiver(Frozen, frozen=True, kw_only=True, rename="kebab"):
 
 
 class Model(Frozen, frozen=True, kw_only=True, rename="kebab"):
-    """A model: `target` is a preset, a variant's name, `path/file.py:attr` or `package.module:attr`.
+    """A model: `target` is a preset, a variant's name, `path/file.py:attr`, `package.module:attr`, or the file of a
+    network (`.safetensors`, `.onnx`).
 
     `variant` holds options of the family (`blocks`, `growth`, `classes`), alone or over the target's own. `kwargs` are
     the arguments of one's own factory; `{ from = "pkg.config:GPTConfig", n_layer = 4 }` there makes an object. `input`
@@ -67,8 +68,8 @@ class Model(Frozen, frozen=True, kw_only=True, rename="kebab"):
     input: str | list[Whole | str | list[Whole | str]] | None = None
     pythonpath: list[str] = msgspec.field(default_factory=list)
     dtype: Literal["float32", "float64", "float16", "bfloat16"] | None = None
-    budgets: dict[str, Budget] = msgspec.field(default_factory=dict)
-    groups: dict[str, dict[str, Budget]] = msgspec.field(default_factory=dict)
+    budgets: dict[str, FigureBudget] = msgspec.field(default_factory=dict)
+    groups: dict[str, dict[str, FigureBudget]] = msgspec.field(default_factory=dict)
     waivers: list[Waiver] = msgspec.field(default_factory=list)
 
 

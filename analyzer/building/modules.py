@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from analyzer.architecture.facts import Op, Scope, TorchCall
@@ -55,7 +54,7 @@ def _missing(*_: Tensor, **__: Any) -> Any:
 
 
 class TracedModule(nn.Module):
-    """A scope as a module. Subclasses exist only to carry the scope's kind as their class name."""
+    """A scope that reads one value, as a module. Subclasses exist to carry the scope's kind as their class name."""
 
     checkpointed = False
 
@@ -63,7 +62,11 @@ class TracedModule(nn.Module):
         super().__init__()
         self.takes, self.gives, self.steps = takes, gives, steps
 
-    def forward(self, *inputs: Tensor) -> Any:
+    def forward(self, x: Tensor) -> Any:
+        """Runs the steps. One argument of a name: torch.fx and what builds on it trace no others."""
+        return self._forward(x)
+
+    def _forward(self, *inputs: Tensor) -> Any:
         """Runs the steps, under torch's checkpoint where it is `checkpointed` and trains."""
         if self.checkpointed and self.training and torch.is_grad_enabled():
             return checkpoint(self._run, *inputs, use_reentrant=False)
@@ -108,13 +111,18 @@ class TracedModule(nn.Module):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # The class is made at run time: say how to make it again, so that pickle and deepcopy find it.
-        return _blank, (type(self).__name__,), self.__getstate__()  # type: ignore[no-untyped-call]
+        return _blank, (type(self).__name__, len(self.takes)), self.__getstate__()  # type: ignore[no-untyped-call]
 
 
-FUNCTIONS: dict[str, Callable[..., Tensor]] = {
-    "concat": lambda *xs: torch.cat(xs, 1),
-    "window_pool": lambda x: F.avg_pool2d(x, x.shape[-2:]),
-}
+class JoiningModule(TracedModule):
+    """A scope that reads several values, as a module."""
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """Runs the steps on the values that the scope reads, in order."""
+        return self._forward(*inputs)
+
+
+FUNCTIONS: dict[str, Callable[..., Tensor]] = {"add_": lambda x, y: x.add_(y), "concat": lambda *xs: torch.cat(xs, 1)}
 """Functions that torch has in another form; every other call is of torch's own, by its dotted name."""
 
 
@@ -130,24 +138,25 @@ def module(call: TorchCall) -> nn.Module:
     return made
 
 
-_kinds: dict[str, type[TracedModule]] = {}
+@functools.cache
+def _kind(name: str, base: type[TracedModule]) -> type[TracedModule]:
+    return type(name, (base,), {"__module__": __name__, "__doc__": f"A traced {name}."})
 
 
-def _kind(name: str) -> type[TracedModule]:
-    if name not in _kinds:
-        _kinds[name] = type(name, (TracedModule,), {"__module__": __name__, "__doc__": f"A traced {name}."})
-    return _kinds[name]
+def _class_of(kind: str, takes: int) -> type[TracedModule]:
+    return _kind(kind, TracedModule if takes == 1 else JoiningModule)
 
 
-def _blank(kind: str) -> TracedModule:
-    cls = _kind(kind)
+def _blank(kind: str, takes: int = 1) -> TracedModule:
+    cls = _class_of(kind, takes)
     return cls.__new__(cls)
 
 
 def build(
     variant: Variant, *, device: str | torch.device = "cpu", seed: int = 0, checkpoint_layers: bool = False
 ) -> nn.Module:
-    """The variant's network as a torch module, in training mode, taking (N, 3, image, image) float32.
+    """The variant's network as a torch module, in training mode, taking (N, 3, image, image) float32. torch.fx,
+    torch.export and the ONNX exporter take it as it is.
 
     Initialised as the article does: Kaiming normal convolutions, BN 1 and 0, zero bias of the classifier; the same
     `seed` gives the same weights on every device, and torch's own random state is not touched. On the `meta` device
@@ -216,7 +225,7 @@ def _module(plan: ModulePlan) -> nn.Module:
         for name, child in children.items():
             chain.add_module(name, child)
         return chain
-    built = _kind(scope.kind)(plan.takes, plan.gives, [_step(call) for call in plan.calls])
+    built = _class_of(scope.kind, len(plan.takes))(plan.takes, plan.gives, [_step(call) for call in plan.calls])
     for name, child in children.items():
         built.add_module(name, child)
     return built

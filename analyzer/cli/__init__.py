@@ -25,6 +25,8 @@ COMMANDS = {
     "devices": "Devices whose latency can be predicted, with what that is worth.",
     "data": "Images to train on: what is damaged, odd, there twice, or in two parts at once.",
     "train": "Train networks on images; every epoch kept, gone on with to the bit.",
+    "compress": "Make a network smaller, to a budget that the exact counter holds.",
+    "export": "A network as weights, an exported program or ONNX, checked against it; int8.",
     "predict": "What a trained network says of images.",
     "results": "Rows that sweeps have kept: list, show, export, merge, prune.",
     "init": "Find your models, propose budgets, write the first lock file.",

@@ -32,7 +32,7 @@ from analyzer.reading.latency import Profile
 from analyzer.reading.profiles import profile_at
 from analyzer.records import Record, standing_of
 from analyzer.targets.analysis import analyze_target
-from analyzer.targets.resolving import resolve
+from analyzer.targets.files import is_file_name, resolve_costed
 
 
 @click.command("compare", cls=Verb)
@@ -63,7 +63,7 @@ from analyzer.targets.resolving import resolve
 def command(targets: tuple[str, ...], inputs: tuple[str, ...], by: str, top: int, format_: str, **options: Any) -> None:
     """Two or more TARGETs side by side: figures, ratios to the first, and the layers that carry the difference.
 
-    Options of the family (--classes 2) apply to every target of the family.
+    Options of the family (--classes 2) apply to every target of the family; a file (.safetensors, .onnx) is what it is.
     """
     if len(targets) < 2:
         raise UsageError(
@@ -102,8 +102,8 @@ def _write_report(records: list[Record], path: Path) -> None:
 
 
 def _record(name: str, values: dict[str, Any], inputs: tuple[str, ...], batch: int, profile: Profile | None) -> Record:
-    own = ":" in name
-    resolved = resolve(name, {} if own else values, inputs=inputs if own else ())
+    own, file = ":" in name, is_file_name(name)
+    resolved = resolve_costed(name, {} if own or file else values, inputs=inputs if own else ())
     return analyze_target(resolved, batch=batch, profile=profile)
 
 

@@ -32,7 +32,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "search": (
         ("the most capable networks that cost no more than DenseNet121",
          "search --growth 4:64 --compression 0.25:1:0.05 --under densenet121"),
-        ("the smallest of them", "search --growth 4:64 --minimize params,macs --min-depth 40"),
+        ("the smallest of them", "search --growth 4:64 --minimize params,macs --min-depth 30"),
         ("what this machine runs fastest (measured)",
          "search --growth 8:64:8 --maximize conv_activations --objective measured_latency_s --trials 20"),
     ),
@@ -76,10 +76,23 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("two of several, by their names", "train compare runs densenet121 article"),
         ("where two points would matter", "train compare runs densenet121 article --margin 0.02"),
     ),
+    "export": (
+        ("a trained network as ONNX, compared on real images",
+         "export runs/runs/article/last.safetensors --out net.onnx --data images/"),
+        ("and quantised", "export densenet121 --out net.onnx --int8"),
+        ("a model of your own as an exported program", "export models.py:Net --input 1,3,64,64 --out net.pt2"),
+    ),
     "predict": (
         ("one photo's classes", "predict runs/runs/article/last.safetensors photo.jpg"),
         ("several", "predict runs/runs/article/last.safetensors a.jpg b.jpg"),
         ("as JSON, for a program", "predict runs/runs/article/last.safetensors photo.jpg --format json"),
+    ),
+    "compress": (
+        ("the half of a network's params, the least important channels gone",
+         "compress runs/runs/RUN/last.safetensors --max-params 3.5M --out small.safetensors"),
+        ("no larger than DenseNet121, trained on after it", "compress runs/runs/RUN/last.safetensors "
+         "--under densenet121 --plan 'prune l2 global, finetune 5, recalibrate' --data images/"),
+        ("a model of your own", "compress models.py:Net@weights.pt --input 1,3,224,224 --max-macs 1G"),
     ),
     "results list": (
         ("every database below reports", "results list"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
@@ -10,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from analyzer.cli.base import is_quiet, say
+from analyzer.cli.streams import drawn
 from analyzer.measuring.exclusive import patience
 from analyzer.shown import plain
 
@@ -31,6 +33,7 @@ class MeasuringBar:
         self.models, self.clock = models, _Clock(seconds)
         self.bar: Any = None
         self.task: Any = None
+        self.drawn = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         self.clock.start = time.monotonic()
@@ -39,8 +42,8 @@ class MeasuringBar:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.drawn.close()
         if self.bar is not None:
-            self.bar.stop()
             patience.tell = say
 
     def _start(self) -> None:
@@ -58,10 +61,9 @@ class MeasuringBar:
             expand=True,
             console=Console(stderr=True),
             transient=True,
-            redirect_stdout=sys.stdout.isatty(),
         )
         self.task = self.bar.add_task("", total=self.models, clock=self.clock)
-        self.bar.start()
+        self.drawn.enter_context(drawn(self.bar))
         patience.tell = self._waiting
 
     def _waiting(self, text: str) -> None:

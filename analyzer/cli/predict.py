@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 import msgspec
 
 from analyzer.cli import text
 from analyzer.cli.base import Verb, warn
 from analyzer.cli.options import device_option, format_option
-from analyzer.training.predicting import Prediction, predictions
+
+if TYPE_CHECKING:
+    from analyzer.training.predicting import Prediction
 
 SHOWN = 3
 
@@ -23,6 +27,8 @@ def command(checkpoint: str, images: tuple[str, ...], device: str, format_: str)
 
     A checkpoint of a model of your own is named with it, path/file.py:attr@FILE, as its code runs.
     """
+    from analyzer.training.predicting import predictions
+
     rows = list(predictions(checkpoint, images, device))
     for row in rows:
         if row.error is not None:

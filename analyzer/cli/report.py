@@ -30,7 +30,8 @@ from analyzer.reading.profiles import profile_at
 @click.option(
     "--subject",
     metavar="NAME",
-    help="The row that the verdict is about (default: the article, else the first); of runs, the one in all pairs.",
+    help="The row that the verdict is about (default: the article, else the first; of files the last); of runs, the "
+    "one in all pairs.",
 )
 @click.option(
     "--format",
@@ -43,7 +44,8 @@ from analyzer.reading.profiles import profile_at
 @on_option
 @limit_options
 def command(results: tuple[Path, ...], out: Path | None, subject: str | None, format_: str, **options: Any) -> None:
-    """One report from RESULTS: results.db or results.jsonl of sweeps (or their folders), or report.html files.
+    """One report from RESULTS: results.db or results.jsonl of sweeps (or their folders), report.html files, or files of
+    networks (.safetensors, .onnx).
 
     The first row of the first is the baseline. Two report.html files give a report on what changed from the first's
     subject to the second's. A folder of `analyze train` (or its results.db) gives one on its runs: curves, gaps,

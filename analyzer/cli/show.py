@@ -14,6 +14,7 @@ import msgspec
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
+from analyzer.cli.channel_map import show_map
 from analyzer.cli.memory import show_memory
 from analyzer.cli.options import (
     NewFile,
@@ -40,8 +41,9 @@ from analyzer.reading.prediction import MemoryPrediction, no_peaks
 from analyzer.reading.profiles import profile_at
 from analyzer.records import Record, standing_of
 from analyzer.targets.analysis import analyze_target, predict, witnesses_of
+from analyzer.targets.files import Costed, resolve_costed
 from analyzer.targets.isolation import SECONDS
-from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, resolve
+from analyzer.targets.resolving import FamilyTarget
 
 if TYPE_CHECKING:
     from analyzer.tracing.witnesses import Witness
@@ -68,6 +70,7 @@ ALWAYS = ("macs", "saved_bytes")
 @click.option("--peak", is_flag=True, help="Peak memory as these say, where it stands, and what is alive then:")
 @training_options
 @timeout_option
+@click.option("--map", "of_map", is_flag=True, help="Of a compressed checkpoint: what was cut, and from where.")
 @click.option("--strict", is_flag=True, help="An operator that can't be counted is an error (exit 3).")
 @format_option("table", "json", "csv", "md")
 def command(
@@ -75,24 +78,23 @@ def command(
 ) -> None:
     """Layers of TARGET with params, MACs, activations and shares, its totals, and how it compares with DenseNet121.
 
-    TARGET is a preset (article, densenet121, ...), a variant's name, package.module:attr or path/file.py:attr.
-    Options of the family override a preset's; without TARGET they alone say the variant. Counting a model of your
-    own runs its code.
+    TARGET is a preset (article, densenet121, ...), a variant's name, package.module:attr or path/file.py:attr, or a
+    file: .safetensors, .onnx. Options of the family override a preset's; without TARGET they alone say the variant.
+    Counting a model of your own runs its code; a file is read, and nothing in it is run.
     """
+    if options.pop("of_map"):
+        show_map(target, format_)
+        return
     profile = profile_at(options.pop("on"), options["batch"])
     batch, backward, strict = options.pop("batch") or 1, options.pop("backward"), options.pop("strict")
     peak, training = options.pop("peak"), training_of(options)
     if not peak and training != DEFAULT:
         raise UsageError("say how a peak is reached", where="--dtype and the like", fix="add --peak")
     wanted, report = options.pop("witnesses"), options.pop("report")
-    resolved = resolve(target, family_values(options, many=False), kwargs=kwargs, inputs=inputs)
+    resolved = resolve_costed(target, family_values(options, many=False), kwargs=kwargs, inputs=inputs)
     seconds = options.pop("timeout") or SECONDS
     record = analyze_target(resolved, batch=batch, backward=backward, strict=strict, seconds=seconds, profile=profile)
-    baseline = baseline_or_none(resolved.variant, batch) if isinstance(resolved, FamilyTarget) else None
-    if baseline is None and isinstance(resolved, FamilyTarget):
-        say(f"note: not compared: DenseNet121 makes no network at {resolved.variant.image} px")
-    if baseline is not None and baseline.target.variant == record.target.variant:
-        baseline = None  # it is the baseline itself
+    baseline = _baseline(resolved, batch)
     memory, record = _with_memory(resolved, record, training, seconds) if peak else (None, record)
     if memory is not None and training == DEFAULT:
         peaks = (memory.peak_training_bytes, memory.peak_inference_bytes)
@@ -111,10 +113,21 @@ def command(
         _write_report(record, baseline, seen, report, memory or _default_memory(resolved, record))
 
 
-def _tell_notes(resolved: Resolved, record: Record, memory: MemoryPrediction | None) -> None:
+def _baseline(resolved: Costed, batch: int) -> Record | None:
+    """What a variant is compared with; None for DenseNet121 itself, and for anything else."""
+    if not isinstance(resolved, FamilyTarget):
+        return None
+    baseline = baseline_or_none(resolved.variant, batch)
+    if baseline is None:
+        say(f"note: not compared: DenseNet121 makes no network at {resolved.variant.image} px")
+        return None
+    return None if baseline.target.variant == resolved.variant else baseline
+
+
+def _tell_notes(resolved: Costed, record: Record, memory: MemoryPrediction | None) -> None:
     for note in (*record.notes, *(memory.notes if memory else ())):
         say(f"note: {note}")
-    if isinstance(resolved, ModuleTarget):
+    if not isinstance(resolved, FamilyTarget):
         say(f"what could not be seen: {record.unseen or 'nothing'}")
     if record.predicted is not None:
         say_basis(record.predicted)
@@ -124,7 +137,7 @@ def _tell_notes(resolved: Resolved, record: Record, memory: MemoryPrediction | N
 
 
 def _with_memory(
-    resolved: Resolved, record: Record, training: Training, seconds: float
+    resolved: Costed, record: Record, training: Training, seconds: float
 ) -> tuple[MemoryPrediction | None, Record]:
     """The memory, and the record; where only the memory can't be told, the record says so and the counts stand."""
     try:
@@ -133,7 +146,7 @@ def _with_memory(
         return None, record.remarked(no_peaks(error))
 
 
-def _default_memory(resolved: Resolved, record: Record) -> MemoryPrediction | None:
+def _default_memory(resolved: Costed, record: Record) -> MemoryPrediction | None:
     return predict(resolved, record, DEFAULT) if isinstance(resolved, FamilyTarget) else None
 
 

@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 import textwrap
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -109,10 +110,48 @@ def drop_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
 
 
+_DRAWN: list[Any] = []
+_LINE: list[str] = []
+"""The line that stands written over, if one does."""
+_DRAWING = threading.RLock()
+
+
+@contextlib.contextmanager
+def drawn(bar: Any) -> Iterator[None]:
+    """A bar (of rich, or what else can start and stop) that stands below all that is printed meanwhile."""
+    with _DRAWING:
+        _DRAWN.append(bar)
+        bar.start()
+    try:
+        yield
+    finally:
+        with _DRAWING:
+            bar.stop()
+            _DRAWN.remove(bar)
+
+
+@contextlib.contextmanager
+def _above() -> Iterator[None]:
+    """What is printed inside stands above the bar. rich's own way misses click: that writes past what rich puts in
+    the place of a stream, as it has no encoding.
+    """
+    with _DRAWING:
+        for bar in _DRAWN:
+            bar.stop()
+        if _LINE:
+            overwrite("")
+        try:
+            yield
+        finally:
+            for bar in _DRAWN:
+                bar.start()
+
+
 def show(text: str, *, bold: bool = False) -> None:
     """Data, on stdout, as `for_stream` makes it."""
     shown = for_stream(text)
-    click.echo(click.style(shown, bold=True) if bold else shown, color=use_color())
+    with _above():
+        click.echo(click.style(shown, bold=True) if bold else shown, color=use_color())
 
 
 def show_styled(parts: Iterable[tuple[str, str]]) -> None:
@@ -120,7 +159,8 @@ def show_styled(parts: Iterable[tuple[str, str]]) -> None:
     styled = (
         click.style(for_stream(text), **STYLES[style]) if style in STYLES else for_stream(text) for text, style in parts
     )
-    click.echo("".join(styled), color=use_color())
+    with _above():
+        click.echo("".join(styled), color=use_color())
 
 
 STYLES: dict[str, dict[str, Any]] = {
@@ -140,13 +180,14 @@ def show_words(text: str, style: str = "") -> None:
 
 def show_json(text: str) -> None:
     """JSON, on stdout, as `json_for_stream` makes it."""
-    click.echo(json_for_stream(text))
+    with _above():
+        click.echo(json_for_stream(text))
 
 
 def tell(text: str, *, head: str = "", style: str | None = None) -> None:
     """Words on stderr, after a head in colour; a stderr that fails is no reason to end otherwise."""
     lead = click.style(head, fg=style, bold=style == "red") + " " if head else ""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError), _above():
         shown = wrapped(for_stream(text), sys.stderr, len(head) + 1 if head else 0)
         click.echo(lead + shown, err=True, color=use_color())
 
@@ -167,7 +208,8 @@ def wrapped(text: str, stream: Any, used: int = 0) -> str:
 
 
 def overwrite(text: str) -> None:
-    """A terminal's last line on stderr, written over."""
+    """A terminal's last line on stderr, written over; what is printed next takes its place."""
+    _LINE[:] = [text] if text else []
     with contextlib.suppress(OSError, ValueError):
         click.echo(f"\r\x1b[K{for_stream(text)}", nl=False, err=True)
 

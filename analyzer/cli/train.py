@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -26,13 +26,12 @@ from analyzer.cli.training_progress import TrainingBar
 from analyzer.errors import UsageError
 from analyzer.executors.workplace import Workplace
 from analyzer.targets.resolving import Resolved, resolve
-from analyzer.training.boards import boarded
-from analyzer.training.dividing import Division
-from analyzer.training.execution import doubts_of, dry_run, execute, told
-from analyzer.training.planning import TrainPlan, TrainWatch
 from analyzer.training.recipe import DEFAULT, Amp, BatchNorm, OptimizerName, Schedule, recipe
 from analyzer.training.run_records import Outcome, outcome_of
 from analyzer.training.together import ToldElsewhereError, is_first
+
+if TYPE_CHECKING:
+    from analyzer.training.planning import TrainPlan
 
 OUTCOME = Outcome()
 
@@ -203,6 +202,10 @@ def command(targets: tuple[str, ...], format_: str, dry_run: bool, report: Path 
     `analyze train compare DIR [A B]` says what two networks' runs show. Under torchrun (torchrun --nproc-per-node N -m
     analyzer train ...) N processes share every batch.
     """
+    from analyzer.training.boards import boarded
+    from analyzer.training.execution import execute
+    from analyzer.training.planning import TrainWatch
+
     board = options.pop("tensorboard")
     plan = _plan(targets, options)
     if not is_first():
@@ -223,6 +226,9 @@ def command(targets: tuple[str, ...], format_: str, dry_run: bool, report: Path 
 
 
 def _plan(targets: tuple[str, ...], options: dict[str, Any]) -> TrainPlan:
+    from analyzer.training.dividing import Division
+    from analyzer.training.planning import TrainPlan
+
     values = family_values(options, many=False)
     image, asked_classes = values.pop("image", None), values.pop("classes", None)
     if asked_classes is not None:
@@ -249,12 +255,18 @@ def _plan(targets: tuple[str, ...], options: dict[str, Any]) -> TrainPlan:
 
 def _beside(plan: TrainPlan, dry: bool) -> int:
     """What every process but the first does: its share, without a word. The first one's exit code says how it ended."""
+    from analyzer.training.execution import dry_run, execute
+    from analyzer.training.planning import TrainWatch
+
     with contextlib.suppress(ToldElsewhereError):
         (dry_run if dry else execute)(plan, TrainWatch())
     return 0
 
 
 def _dry(plan: TrainPlan) -> int:
+    from analyzer.training.execution import doubts_of, dry_run, told
+    from analyzer.training.planning import TrainWatch
+
     ready = dry_run(plan, TrainWatch(say, warn))
     for doubt in doubts_of(ready):
         warn(doubt)

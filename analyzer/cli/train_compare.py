@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +13,10 @@ from analyzer.cli.base import Verb, say, warn
 from analyzer.cli.options import NewFile, format_option
 from analyzer.cli.training_output import write_runs_report
 from analyzer.storing.results_file import NAME
-from analyzer.training.comparing import RunComparison, as_json, compared
-from analyzer.training.runs_file import RunsFile
-from analyzer.training.statistics import Estimate
+
+if TYPE_CHECKING:
+    from analyzer.training.comparing import RunComparison
+    from analyzer.training.statistics import Estimate
 
 HEADINGS = ("A - B", "points", "95 %", "over", "pairs")
 
@@ -37,6 +39,9 @@ def command(runs: Path, a: str | None, b: str | None, margin: float | None, repo
     Pairs are runs from the same seed on the same division. Intervals are over seeds (paired t), over images, and over
     both (bootstrap). Where nothing is shown it says about how many more pairs would show the margin.
     """
+    from analyzer.training.comparing import as_json, compared
+    from analyzer.training.runs_file import RunsFile
+
     with closing(RunsFile(runs / NAME if runs.is_dir() else runs)) as kept:
         found = compared(kept, a, b, margin)
     if report is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any, Self
 
 from analyzer.cli import text
 from analyzer.cli.base import is_quiet, say
+from analyzer.cli.streams import drawn
 from analyzer.shown import plain
 from analyzer.training.run_records import Config, Epoch
 
@@ -21,6 +23,7 @@ class TrainingBar:
         self.log = format_ == "log"
         self.bar: Any = None
         self.begun: dict[str, tuple[Any, float, int]] = {}
+        self.drawn = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty() and not is_quiet():
@@ -32,14 +35,13 @@ class TrainingBar:
                 TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
                 BarColumn(bar_width=20), TimeElapsedColumn(),
                 TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[rate]}", markup=False),
-                expand=True, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty(),
+                expand=True, console=Console(stderr=True), transient=True,
             )  # fmt: skip
-            self.bar.start()
+            self.drawn.enter_context(drawn(self.bar))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self.bar is not None:
-            self.bar.stop()
+        self.drawn.close()
 
     def began(self, config: Config, done: int) -> None:
         """A run begins, or goes on."""

@@ -14,14 +14,17 @@ import zlib
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
+from typing import IO, TYPE_CHECKING, Any
 
 from analyzer.errors import words_of
 from analyzer.files import temporary_folder
 from analyzer.images.base import PARTS, DataError, Picture, Source, path_words, require_classes
 from analyzer.images.decoding import from_array
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from analyzer.later import np
 
 MOST_CLASSES = 100_000
 DAMAGE = (OSError, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error,

@@ -6,14 +6,18 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, TypeAlias
 
 from analyzer.errors import UsageError
 from analyzer.shown import plain
 
-Pixels = npt.NDArray[np.uint8]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    from analyzer.later import np
+
+Pixels: TypeAlias = "npt.NDArray[np.uint8]"
 """(height, width, 3) RGB, or another number of channels where that is said."""
 PARTS = ("train", "val", "test")
 _PART_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}

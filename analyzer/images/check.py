@@ -9,7 +9,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-import numpy as np
 
 from analyzer.images.base import PARTS, DataError, Source
 from analyzer.images.decoding import ODD
@@ -19,7 +18,10 @@ from analyzer.images.splits import joined
 from analyzer.structs import Frozen, Span, Whole
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+else:
+    from analyzer.later import np
 
 MOST_PAIRS = 200_000
 """Of images so alike that there are more pairs, the rest is not searched."""

@@ -8,9 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from analyzer.errors import words_of
 from analyzer.images.base import DamagedImageError, DataError, Picture, Source, part_named, require_classes
@@ -18,6 +16,11 @@ from analyzer.images.decoding import from_array, rgb_picture
 from analyzer.shown import plain
 from analyzer.targets.loading import load_object
 from analyzer.targets.resolving import ModuleTarget, resolve
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from analyzer.later import np
 
 FIX = "an item is (image, label): a PIL image, or an array or tensor of uint8 or of [0, 1], and a whole number"
 MOST_CLASSES = 100_000

@@ -9,13 +9,14 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
-
 from analyzer.errors import words_of
 from analyzer.images.base import DamagedImageError, Picture, Pixels
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
+else:
+    from analyzer.later import np
 
 _ENDINGS = ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "dib", "tif", "tiff", "ppm", "pgm", "pbm", "pnm")
 SUFFIXES = frozenset(f".{ending}" for ending in _ENDINGS)

@@ -9,11 +9,15 @@ reach the bound are compared in full. That is one product of matrices, 65 number
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, TypeAlias
 
 from analyzer.images.base import Pixels
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    from analyzer.later import np
 
 SIDE, MEANS = 32, 8
 LEAST = 0.98
@@ -24,7 +28,7 @@ FLAT = 1.0
 _TILE = 4096
 _SLACK = 1e-4
 
-Reals = npt.NDArray[np.float64]
+Reals: TypeAlias = "npt.NDArray[np.float64]"
 
 
 def thumbnail(pixels: Pixels) -> Pixels:

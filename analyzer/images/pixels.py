@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
 
 from analyzer.images.base import Pixels
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from analyzer.later import np
 
 
 def fitted(pixels: Pixels, size: int, channels: int = 3) -> Pixels:

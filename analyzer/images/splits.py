@@ -11,11 +11,15 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from analyzer.errors import UsageError
 from analyzer.images.base import PARTS, DamagedImageError, DataError, Source, class_words
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from analyzer.later import np
 
 Groups = list[list[int]]
 FRACTIONS = (70, 10, 20)

@@ -6,9 +6,9 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from analyzer.architecture.facts import Op
 from analyzer.architecture.net import Net
@@ -34,6 +34,11 @@ from analyzer.reading.work import (
     times_of,
     work,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from analyzer.later import np
 
 BATCH = 8
 PROCESSES, ROUNDS = 5, 4

@@ -5,13 +5,17 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Sequence
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, TypeAlias
 
 from analyzer.reading.latency import SHARE, Band
 
-Floats = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    from analyzer.later import np
+
+Floats: TypeAlias = "npt.NDArray[np.float64]"
 ROUNDS, LEAST = 6, 0.02
 """Rounds of reweighting, and the relative error below which all weigh alike: towards the least absolute error, so that
 a few models that no factor explains don't bend the rest."""

@@ -13,7 +13,7 @@ from analyzer.structs import Frozen
 
 
 class Subject(Frozen, frozen=True, kw_only=True):
-    """A model to run: a variant, or a target with its arguments and inputs (see targets.py)."""
+    """A model to run: a variant, or a target with its arguments, inputs and checkpoint (see targets/)."""
 
     name: str
     variant: Variant | None = None
@@ -21,6 +21,7 @@ class Subject(Frozen, frozen=True, kw_only=True):
     attribute: str = ""
     kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
     inputs: tuple[Input, ...] = ()
+    weights: str | None = None
 
 
 class Survey(Frozen, frozen=True, kw_only=True, tag=True):

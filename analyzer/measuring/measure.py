@@ -64,6 +64,7 @@ def subject_of(target: Resolved | Variant) -> Subject:
         attribute=target.attribute,
         kwargs=dict(target.kwargs),
         inputs=target.inputs,
+        weights=None if target.weights is None else str(target.weights),
     )
 
 

@@ -10,6 +10,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -144,8 +145,9 @@ def made(
         kwargs: dict[str, Any] = {}
     else:
         target = ModuleTarget(
-            subject.name, subject.location, subject.attribute, tuple(subject.kwargs.items()), _inputs(subject, batch)
-        )
+            subject.name, subject.location, subject.attribute, tuple(subject.kwargs.items()), _inputs(subject, batch),
+            weights=None if subject.weights is None else Path(subject.weights),
+        )  # fmt: skip
         model = load(target, device="cpu")
         args, kwargs = tensors(target.inputs, "cpu")
     model = model.to(device)

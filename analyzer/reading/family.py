@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 
 from analyzer.architecture.axes import AXES, Axis
 from analyzer.architecture.facts import Op, Scope
@@ -25,6 +24,11 @@ from analyzer.reading.readings import Reading
 from analyzer.reading.vector import CHUNK, count_columns
 from analyzer.reading.work import DEPTHWISE, work
 from analyzer.records import Failure, Input, LayerRow, Record, Remark, Target
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from analyzer.later import np
 
 READ = tuple(figure for figure in FIGURES.values() if figure.arrays and figure.static)
 """The figures of a record of the family."""

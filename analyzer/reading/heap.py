@@ -6,12 +6,15 @@ Sizes are ints (one network) or int64 arrays (one entry a variant): what is allo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from analyzer.architecture.dims import Dim, is_array, larger
 from analyzer.reading.tally import plus
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from analyzer.later import np
 
 
 class Moment(NamedTuple):

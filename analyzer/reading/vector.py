@@ -6,12 +6,10 @@ beyond int64, a float64 trace tells which variants are concerned.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from analyzer.architecture.axes import AXES, FIELDS
 from analyzer.architecture.dims import INT64_MAX
@@ -22,18 +20,20 @@ from analyzer.figures import FIGURES
 from analyzer.reading import saved
 from analyzer.reading.readings import Clock, Reading
 
-Ints = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    from analyzer.later import np
+
+Ints: TypeAlias = "npt.NDArray[np.int64]"
+Mask: TypeAlias = "npt.NDArray[np.bool_]"
+Floats: TypeAlias = "npt.NDArray[np.float64]"
 CHUNK = 32_768
 """Variants a pass: arrays of this length stay in a core's cache (measured; 4k and 64k are slower)."""
 
 COUNTED = ("params", "macs", "conv_activations")
 """The figures that are counted where none are asked for."""
-
-np.empty(31 * 2**20, np.uint8)
-# Once a block of this size was freed, glibc keeps as much at hand, and a pass's arrays are not fetched from the system
-# anew each time (up to half of the time of a count).
 
 _SAFELY_BELOW = 2.0**62
 _DIMENSIONS = tuple(axis.field for axis in AXES if axis.dimension)
@@ -108,6 +108,14 @@ class Wanted:
         return Reading(net, self.batch, self.clock)
 
 
+@functools.cache
+def _keep_at_hand() -> None:
+    """Once a block of this size was freed, glibc keeps as much at hand, and a pass's arrays are not fetched from the
+    system anew each time (up to half of the time of a count).
+    """
+    np.empty(31 * 2**20, np.uint8)
+
+
 def count_columns(
     columns: Columns, batch: int = 1, figures: Collection[str] = COUNTED, *, clock: Clock | None = None,
     beside: Callable[[Net], Mapping[str, Any]] | None = None,
@@ -116,6 +124,7 @@ def count_columns(
 
     `clock` is needed for predicted times. `beside` gives what else is wanted of a trace of them all, layer by layer.
     """
+    _keep_at_hand()
     size, wanted = shape(columns), Wanted(batch, figures, clock)
     columns = replace(columns, init=_array(columns.init, np.int64, size))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

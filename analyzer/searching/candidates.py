@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from analyzer.architecture.variant import Variant
 from analyzer.limits import Limit, hold
 from analyzer.records import Record
@@ -14,7 +12,10 @@ from analyzer.searching.query import Finds, Query, fits_of
 from analyzer.space.space import Space
 
 if TYPE_CHECKING:
+    import numpy as np
     import optuna
+else:
+    from analyzer.later import np
 
 DRAWN = 2048
 """Variants that are looked at together for those that fit."""

@@ -15,8 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from analyzer import units
 from analyzer.architecture.network import Columns
@@ -25,6 +24,11 @@ from analyzer.processes import as_worker
 from analyzer.reading.vector import CHUNK
 from analyzer.searching.query import COLUMN, FIGURES, Finds, Ints, Query, Standing, figures_of, judge, merged
 from analyzer.space.space import Space, SpacePart
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from analyzer.later import np
 
 TASK = 4 * CHUNK
 """Variants a task: a tenth of a second or so, so that progress is smooth and Ctrl-C is quick."""

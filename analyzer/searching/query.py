@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from analyzer.architecture.network import Columns
 from analyzer.errors import UsageError, did_you_mean
@@ -17,15 +16,21 @@ from analyzer.reading.vector import ColumnCounts, count_columns
 from analyzer.records import Record
 from analyzer.space.pareto import front, spread, standing
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    from analyzer.later import np
+
 FIGURES = tuple(figure.name for figure in LIMITED if figure.arrays)
 """What a search can constrain and optimise: figures that exist in array form."""
 PREDICTED = "predicted_image_ns"
 COLUMN = {figure: number for number, figure in enumerate(FIGURES)}
 """The column of each in a table of points."""
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
+Ints: TypeAlias = "npt.NDArray[np.int64]"
+Floats: TypeAlias = "npt.NDArray[np.float64]"
+Mask: TypeAlias = "npt.NDArray[np.bool_]"
 
 
 def require_figure(figure: str, where: str) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from analyzer.architecture.axes import BY_FIELD
 from analyzer.figures import FIGURES
 from analyzer.reading import family
@@ -15,7 +13,11 @@ from analyzer.records import Record, fields_of
 from analyzer.searching.query import COLUMN
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from analyzer.searching.engine import Result
+else:
+    from analyzer.later import np
 
 SPELLED = 12
 """Values of an axis that are written out."""

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    from analyzer.later import np
 
-Points = npt.NDArray[np.generic]
-Mask = npt.NDArray[np.bool_]
-Rows = npt.NDArray[np.int64]
+
+Points: TypeAlias = "npt.NDArray[np.generic]"
+Mask: TypeAlias = "npt.NDArray[np.bool_]"
+Rows: TypeAlias = "npt.NDArray[np.int64]"
 STRONG = 24
 BLOCK = 512
 

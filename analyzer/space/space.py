@@ -7,10 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from analyzer.architecture.axes import AXES, BY_FIELD, FIELDS, Axis, alternatives
 from analyzer.architecture.network import Columns
@@ -18,7 +15,13 @@ from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, VariantError
 from analyzer.space.grid import given
 
-Indices = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    from analyzer.later import np
+
+Indices: TypeAlias = "npt.NDArray[np.int64]"
 LIMIT = 2**62
 """Variants a space may hold: indices stay int64 with room for a sum of two."""
 

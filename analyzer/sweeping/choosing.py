@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.records import Record
 from analyzer.space.pareto import front
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from analyzer.later import np
 
 
 def pareto_names(rows: Sequence[Record]) -> tuple[str, ...]:

@@ -24,11 +24,14 @@ from analyzer.sweeping.choosing import pareto_names, subject_of
 from analyzer.sweeping.database import Database
 from analyzer.sweeping.kept import limits_of_run
 from analyzer.sweeping.store import read_jsonl
+from analyzer.targets.analysis import analyze_target
+from analyzer.targets.files import is_file_name, resolve_costed
 
 
 @dataclass(frozen=True)
 class ReportPlan:
-    """What a report is made from: results of sweeps (files or folders) and pages, merged by name, the last counting.
+    """What a report is made from: results of sweeps (files or folders), pages and networks' files, merged by name, the
+    last counting.
 
     Two pages alone give a report on what changed between their subjects. A device's `profile` predicts the rows' times.
     """
@@ -57,11 +60,15 @@ def execute(plan: ReportPlan, warn: Callable[[str], None] = lambda _: None) -> R
         raise UsageError("has no results", where=str(plan.results[0]), fix="run a sweep first")
     rows = [row if plan.profile is None else family.with_latency(row, plan.profile) for row in records.values()]
     limits = plan.limits or _limits_at(plan.results[0])
-    return report_data(rows, limits, command=plan.command, subject=plan.subject)
+    files = [str(path) for path in plan.results if is_file_name(str(path))]
+    subject = plan.subject or (files[-1] if len(files) == len(plan.results) else None)
+    return report_data(rows, limits, command=plan.command, subject=subject)
 
 
 def _limits_at(path: Path) -> tuple[Limit, ...]:
     """The budget that the run had which left these results."""
+    if is_file_name(str(path)):
+        return ()
     return read_report(path).limits if path.suffix == ".html" else limits_of_run(path)
 
 
@@ -69,6 +76,8 @@ def _records_at(path: Path, warn: Callable[[str], None]) -> list[Record]:
     if path.suffix == ".html":
         data = read_report(path)
         return [data.baseline, *data.records]
+    if is_file_name(str(path)):
+        return [analyze_target(resolve_costed(str(path)))]
     if path.is_dir():  # a killed sweep has exported nothing yet
         path = next((path / name for name in ("results.jsonl", NAME) if (path / name).exists()), path / NAME)
     if path.suffix == ".db":

@@ -13,10 +13,11 @@ from analyzer.reading.latency import Profile
 from analyzer.reading.peak import Training
 from analyzer.reading.profiles import profile_at
 from analyzer.records import Record
+from analyzer.targets.files import Costed, FileTarget, is_file_name, record_of_file, resolve_costed
 from analyzer.targets.inputs import as_tensors, named_tensors, tensors
 from analyzer.targets.isolation import SECONDS, isolated
 from analyzer.targets.loading import load
-from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, named
+from analyzer.targets.resolving import FamilyTarget, ModuleTarget, named
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,13 +36,16 @@ def analyze(
     strict: bool = False,
     on: str | None = None,
 ) -> Record:
-    """Every static figure of a variant, a preset's or variant's name, or any torch module.
+    """Every static figure of a variant, a preset's or variant's name, a network's file, or any torch module.
 
     A module takes `inputs`: a shape such as `(1, 3, 224, 224)`, a tensor, or a sequence of either (`()` for none), and
     keyword inputs in `kwargs`, as they are but for a `Shape`; it is counted on the meta device and left as it was.
     `batch` is for a variant's saved bytes. `on` names a device whose profile predicts latency (`rtx4090`, or a file).
     Raises an AnalyzerError that says what, where and how to fix it.
     """
+    if isinstance(target, str) and is_file_name(target):
+        refuse_inputs(inputs, kwargs)
+        return analyze_target(resolve_costed(target), batch=batch, backward=backward, strict=strict)
     if isinstance(target, str):
         target = named(target)
     if isinstance(target, Variant):
@@ -71,10 +75,10 @@ def inputs_of(inputs: Any, kwargs: Mapping[str, Any] | None) -> tuple[list[Any],
 
 
 def analyze_target(
-    target: Resolved, *, batch: int = 1, backward: bool = False, strict: bool = False, seconds: float = SECONDS,
+    target: Costed, *, batch: int = 1, backward: bool = False, strict: bool = False, seconds: float = SECONDS,
     profile: Profile | None = None,
 ) -> Record:  # fmt: skip
-    """The record of a resolved target, with its predicted latency where a device's `profile` is given.
+    """The record of a target or of a network's file, with its predicted latency where a device's `profile` is given.
 
     A model without inputs gets its params alone, and a note that says so.
     """
@@ -82,6 +86,11 @@ def analyze_target(
         if backward:
             raise UsageError("is for a model of your own", where="--backward", fix="leave it out")
         return family.record(target.variant, batch, label=target.label, profile=profile)
+    if isinstance(target, FileTarget):
+        for option, said in {"--backward": backward, "--batch": batch != 1, "--on": profile is not None}.items():
+            if said:
+                raise _without_code(option)
+        return record_of_file(target, strict=strict)
     if batch != 1 and profile is None:  # with one, it is the prediction's
         raise UsageError("is for the family", where="--batch", fix="say a model's own batch in its --input")
     follows = profile is not None
@@ -89,10 +98,18 @@ def analyze_target(
     return found if profile is None else with_latency(found, profile)
 
 
-def predict(target: Resolved, record: Record, training: Training, *, seconds: float = SECONDS) -> MemoryPrediction:
-    """The memory of a resolved target whose record is known, with the timeline of a training step."""
+def _without_code(option: str) -> UsageError:
+    return UsageError("needs a network's code, not its file", where=option, fix="name the network itself")
+
+
+def predict(target: Costed, record: Record, training: Training, *, seconds: float = SECONDS) -> MemoryPrediction:
+    """The memory of a resolved target whose record is known, with the timeline of a training step. Raises UsageError
+    for a network's file.
+    """
     from analyzer.reading.prediction import MemoryPrediction, predict_memory
 
+    if isinstance(target, FileTarget):
+        raise _without_code("--peak")
     if isinstance(target, FamilyTarget):
         return predict_memory(target.variant, record.batch, training, timeline=True)
     return isolated(lambda: _predict_module(target, record, training), MemoryPrediction, target, seconds=seconds)
@@ -111,11 +128,13 @@ def _predict_module(target: ModuleTarget, record: Record, training: Training) ->
     return predict_module(model, args, kwargs, record, training)
 
 
-def witnesses_of(target: Resolved, ours: Record, *, seconds: float = SECONDS) -> tuple[Witness, ...]:
+def witnesses_of(target: Costed, ours: Record, *, seconds: float = SECONDS) -> tuple[Witness, ...]:
     """What torchinfo, fvcore and torch's own counter say of a target, beside our record of it.
 
-    Raises UsageError for a model without inputs.
+    Raises UsageError for a model without inputs, or a network's file.
     """
+    if isinstance(target, FileTarget):
+        raise _without_code("--witnesses")
     if isinstance(target, FamilyTarget):
         return _witnesses_of_variant(target.variant, ours)
     from analyzer.tracing.witnesses import Witness

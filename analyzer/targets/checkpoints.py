@@ -7,6 +7,7 @@ A checkpoint is a safetensors file (a length of 8 bytes, JSON, tensors) whose me
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,11 +15,13 @@ import msgspec
 
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
+from analyzer.channel_maps import WHOLE, CompressionMap
 from analyzer.errors import UsageError, VariantError
 from analyzer.reading.exact import total
 from analyzer.records import Input
 from analyzer.seals import DamagedRowError, decoded, unsealed
 from analyzer.structs import Frozen, Some, Whole
+from analyzer.targets.compressions import Compression
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,6 +31,9 @@ SUFFIX = ".safetensors"
 SCHEMA = 1
 MAX_HEADER = 100_000_000
 """Bytes that safetensors itself allows a header."""
+_BITS = re.compile(r"[A-Z]+(\d+)")  # F32, BF16, F8_E4M3; BOOL is of 8
+OBSERVED = ("running_mean", "running_var", "num_batches_tracked")
+"""Last names of a BN's buffers."""
 
 
 class OwnModel(Frozen, frozen=True, kw_only=True):
@@ -41,7 +47,8 @@ class OwnModel(Frozen, frozen=True, kw_only=True):
 class Checkpoint(Frozen, frozen=True, kw_only=True):
     """What a checkpoint says of itself. `variant` are the family's fields, or `own` a model's name; `tied` names
     tensors that are another one's. `mean` and `std` normalise images in [0, 1]; `epoch` and `step` are those finished;
-    `digest` is over the tensors' bytes.
+    `digest` is over the tensors' bytes. A compressed network that is no variant has none: `compression` says what it
+    is made from, and how.
     """
 
     schema: int = SCHEMA
@@ -59,6 +66,17 @@ class Checkpoint(Frozen, frozen=True, kw_only=True):
     step: Whole
     tied: dict[str, str] = msgspec.field(default_factory=dict)
     digest: str
+    compression: Compression | None = None
+
+    @property
+    def surgery(self) -> CompressionMap:
+        """What makes the network from the variant or model that it was: nothing, but where it is compressed."""
+        return WHOLE if self.compression is None or self.variant is not None else self.compression.map
+
+    @property
+    def parent(self) -> Variant | None:
+        """The variant that the network is, or is made from by its surgery; None: its own model."""
+        return self.family() or (None if self.compression is None else self.compression.family())
 
     def family(self) -> Variant | None:
         """The variant of the family, or None."""
@@ -77,6 +95,49 @@ class Header(Frozen, frozen=True):
         return sum(math.prod(shape) for shape in self.shapes.values())
 
 
+class StoredTensor(Frozen, frozen=True):
+    """What a safetensors file says of a tensor: its type (`F32`), shape, and bytes."""
+
+    dtype: str
+    shape: tuple[Whole, ...]
+    bytes: Whole
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a safetensors file says which network it is of. Raises UsageError where it is none."""
+    metadata = _json(path).get("__metadata__")
+    return isinstance(metadata, dict) and KEY in metadata
+
+
+def read_tensors(path: Path) -> dict[str, StoredTensor]:
+    """The tensors of any safetensors file, by name. Raises UsageError where it is none, or cut short."""
+    told = _json(path)
+    told.pop("__metadata__", None)
+    found, place = {}, 0
+    try:
+        for name, one in sorted(told.items(), key=lambda item: item[1]["data_offsets"]):
+            start, end = msgspec.convert(one["data_offsets"], tuple[Whole, Whole])
+            found[name] = _stored(one["dtype"], msgspec.convert(one["shape"], tuple[Whole, ...]), end - start)
+            if start != place:
+                raise ValueError("its tensors overlap, or leave gaps")
+            place = end
+        with path.open("rb") as file:
+            whole = 8 + int.from_bytes(file.read(8), "little") + place
+    except (msgspec.MsgspecError, KeyError, TypeError, ValueError, OSError) as error:
+        raise _bad(path, f"is damaged: {error}") from None
+    if path.stat().st_size != whole:
+        raise _bad(path, "is no safetensors file, or one cut short")
+    return found
+
+
+def _stored(dtype: str, shape: tuple[int, ...], size: int) -> StoredTensor:
+    """A tensor's facts. Raises ValueError where it has another number of bytes than its type and shape say."""
+    bits = _BITS.match(dtype)
+    if size * 8 != math.prod(shape) * int(bits[1] if bits else 8):
+        raise ValueError(f"{size:,} bytes are no {dtype[:20]} of {shape}")
+    return StoredTensor(dtype, shape, size)
+
+
 def read_header(path: Path) -> Header:
     """A checkpoint's header. Raises UsageError where the file is none, or another program's; DamagedRowError where its
     own words are damaged.
@@ -93,7 +154,7 @@ def read_header(path: Path) -> Header:
         if isinstance(data, dict) and data.get("schema", SCHEMA) != SCHEMA:
             raise _bad(path, f"is of schema {data['schema']}, this version reads {SCHEMA}")
         checkpoint = msgspec.convert(data, Checkpoint)
-        checkpoint.family()
+        checkpoint.parent  # noqa: B018 - its fields make a variant
         shapes = {name: msgspec.convert(told["shape"], tuple[Whole, ...]) for name, told in tensors.items()}
     except DamagedRowError:
         raise
@@ -105,8 +166,7 @@ def read_header(path: Path) -> Header:
 def require_tensors(header: Header, variant: Variant, where: str) -> None:
     """UsageError where a file's tensors are not as many numbers as its variant's parameters."""
     wanted = int(total(trace(variant)).params)
-    buffers = ("running_mean", "running_var", "num_batches_tracked")
-    there = sum(math.prod(shape) for name, shape in header.shapes.items() if name.rpartition(".")[2] not in buffers)
+    there = sum(math.prod(shape) for name, shape in header.shapes.items() if name.rpartition(".")[2] not in OBSERVED)
     if there != wanted:
         raise UsageError(
             f"says {variant.name}, which has {wanted:,} parameters, and has {there:,}", where=where,
@@ -115,16 +175,31 @@ def require_tensors(header: Header, variant: Variant, where: str) -> None:
 
 
 def require_fit(header: Header, model: nn.Module, where: str) -> None:
-    """UsageError where a file's tensors are not those of a network: names both, and the first that differs."""
-    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    """UsageError where a checkpoint's tensors are not those of a network: names both, and the first that differs."""
     there = dict(header.shapes)
     there |= {name: there[first] for name, first in header.checkpoint.tied.items() if first in there}
+    _require_shapes(there, model, f"is a checkpoint of {header.checkpoint.network}, not of", where)
+
+
+def require_weights(path: Path, model: nn.Module) -> None:
+    """UsageError where the tensors of a safetensors file, a checkpoint or weights alone, are not those of a network."""
+    if is_checkpoint(path):
+        require_fit(read_header(path), model, str(path))
+        return
+    there = {name: one.shape for name, one in read_tensors(path).items()}
+    own = model.state_dict(keep_vars=True)  # the tensors themselves: two names of one are tied
+    first = {id(tensor): name for name, tensor in reversed(own.items())}
+    tied = {name: there[first[id(tensor)]] for name, tensor in own.items() if first[id(tensor)] in there}
+    _require_shapes({**tied, **there}, model, "has weights that are none of", str(path))
+
+
+def _require_shapes(there: dict[str, tuple[int, ...]], model: nn.Module, what: str, where: str) -> None:
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     for name in sorted({*there, *wanted}):
         if there.get(name) != wanted.get(name):
             have, want = (f"{shape}" if shape is not None else "none" for shape in (there.get(name), wanted.get(name)))
             raise UsageError(
-                f"is a checkpoint of {header.checkpoint.network}, not of {type(model).__name__}: "
-                f"{name} is {have} there and {want} here",
+                f"{what} {type(model).__name__}: {name} is {have} there and {want} here",
                 where=where, fix="name the network that it is of",
             )  # fmt: skip
 

@@ -7,6 +7,7 @@ code that you would run.
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib
 import importlib.machinery
 import importlib.util
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError, TargetError, did_you_mean, words_of
-from analyzer.targets.checkpoints import read_header, require_fit
+from analyzer.targets.checkpoints import is_checkpoint, read_header, require_fit, require_weights
 from analyzer.targets.configured import configured
 from analyzer.targets.cures import cure_of
 from analyzer.targets.resolving import ModuleTarget
@@ -38,6 +39,8 @@ def load(target: ModuleTarget, *, device: str = "meta") -> nn.Module | Variant:
     import torch
     from torch import nn
 
+    if target.weights is not None and target.location == str(target.weights):
+        return _fitted(_parent(target, device), target.weights)
     with _code_of(target):
         attribute = _attribute(_import(target), target)
         if isinstance(attribute, (nn.Module, Variant)):
@@ -47,7 +50,9 @@ def load(target: ModuleTarget, *, device: str = "meta") -> nn.Module | Variant:
                     where=target.name,
                     fix="name its class or factory",
                 )
-            return attribute
+            if target.weights is None or isinstance(attribute, Variant):
+                return attribute
+            return _fitted(copy.deepcopy(attribute), target.weights)
         if not callable(attribute):
             raise TargetError(
                 f"is a {type(attribute).__name__}, not a model",
@@ -61,10 +66,36 @@ def load(target: ModuleTarget, *, device: str = "meta") -> nn.Module | Variant:
             f"returned a {type(made).__name__}, not a model", where=target.name, fix="return an nn.Module"
         )
     if isinstance(made, nn.Module) and target.weights is not None:
-        require_fit(read_header(target.weights), made, str(target.weights))
+        made = _fitted(made, target.weights)
     if isinstance(made, nn.Module) and target.dtype is not None:
         made = made.to(getattr(torch, target.dtype))
     return cast("nn.Module | Variant", made)
+
+
+def _parent(target: ModuleTarget, device: str) -> nn.Module:
+    """The variant that a compressed checkpoint is made from, in training mode."""
+    from analyzer.building.modules import build
+
+    assert target.weights is not None
+    variant = read_header(target.weights).checkpoint.parent
+    if variant is None:
+        raise TargetError("says not what it is made from", where=target.name, fix="name the model: path.py:attr@FILE")
+    return build(variant, device=device)
+
+
+def _fitted(model: nn.Module, weights: Path) -> nn.Module:
+    """A model as a file of weights has it: compressed by its map, where it has one. Raises UsageError where its tensors
+    are another's.
+    """
+    from analyzer.building.surgery import operate
+
+    if not is_checkpoint(weights):
+        require_weights(weights, model)
+        return model
+    header = read_header(weights)
+    made = operate(model, header.checkpoint.surgery)
+    require_fit(header, made, str(weights))
+    return made
 
 
 def load_object(target: ModuleTarget) -> Any:

@@ -18,10 +18,11 @@ from analyzer.architecture.network import PRESETS
 from analyzer.architecture.values import Each
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, did_you_mean
+from analyzer.graphs.onnx_file import SUFFIX as ONNX
 from analyzer.records import Input
 from analyzer.shown import plain
 from analyzer.targets.attributes import attribute_cure
-from analyzer.targets.checkpoints import SUFFIX, read_header, require_tensors
+from analyzer.targets.checkpoints import SUFFIX, is_checkpoint, read_header, require_tensors
 from analyzer.targets.inputs import parse_input
 
 
@@ -41,7 +42,8 @@ class ModuleTarget:
     """Any other model: where it comes from, how it is called, and its inputs (none: they were not given).
 
     `dtype` is what its floating-point parameters and buffers are cast to; None leaves them as they are made. `path` are
-    folders to import from besides its own, the current one and its src. `weights` is a checkpoint of it.
+    folders to import from besides its own, the current one and its src. `weights` is a checkpoint of it; where that is
+    the `location` too, the network is made from the variant and the map that it has.
     """
 
     name: str
@@ -72,6 +74,11 @@ def resolve(
     UsageError.
     """
     options = dict(options or {})
+    if text is not None and text.endswith(ONNX):
+        raise UsageError(
+            "is a file of an exported network, not its code", where=text,
+            fix="name the network; show, compare, report and check take the file",
+        )  # fmt: skip
     if text is not None and text.endswith(SUFFIX):
         return _with_weights(text, options, kwargs, inputs)
     if text is not None and ":" in text:
@@ -111,18 +118,21 @@ def _own(text: str, options: Mapping[str, Any], kwargs: Sequence[str], inputs: S
 def _with_weights(text: str, options: Mapping[str, Any], kwargs: Sequence[str], inputs: Sequence[str]) -> Resolved:
     """The network that a checkpoint is of. No code that a file names is run unless the user names it, too."""
     model, _, file = text.rpartition("@")
-    path, header = Path(file), read_header(Path(file))
-    variant, own = header.checkpoint.family(), header.checkpoint.own
+    path = Path(file)
+    if ":" in model and not is_checkpoint(path):
+        return replace(_own(model, options, kwargs, inputs), name=text, weights=path)
+    header = read_header(path)
+    about = header.checkpoint
+    variant, own = about.family(), about.own
+    trained_on = (Input(shape=(1, about.channels, about.image, about.image)),)
     if ":" in model:
         target = replace(_own(model, options, kwargs, inputs), name=text, weights=path)
         if own is None:
             return target
-        about = header.checkpoint
-        trained_on = (Input(shape=(1, about.channels, about.image, about.image)),)
         return replace(
             target, kwargs=target.kwargs or tuple(own.kwargs.items()), inputs=target.inputs or own.inputs or trained_on
         )
-    if variant is None:
+    if variant is None and (about.parent is None or model):
         of = "a model of your own" if own is None else own.name
         raise UsageError(
             f"is of {of}, whose code runs when it is counted", where=text,
@@ -130,6 +140,8 @@ def _with_weights(text: str, options: Mapping[str, Any], kwargs: Sequence[str], 
         )  # fmt: skip
     if options or kwargs or inputs:
         raise UsageError("is of one network as it is", where=text, fix="leave out the options that change it")
+    if variant is None:  # compressed: made from a variant by the map in the file
+        return ModuleTarget(text, file, about.network, inputs=trained_on, weights=path)
     if model and named(model) != variant:
         raise UsageError(
             f"is a checkpoint of {variant.name}, not of {named(model).name}", where=file, fix="name the file alone"

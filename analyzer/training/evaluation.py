@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from analyzer.training.feeding import Indices, as_input
+from analyzer.training.feeding import Feed, Indices, as_input
 from analyzer.training.stepping import autocast, logits_of
 
 if TYPE_CHECKING:
+    from analyzer.training.run_records import Config
     from analyzer.training.trainer import TrainJob
 
 
@@ -33,14 +34,18 @@ class Evaluation:
 
 
 def evaluated(model: nn.Module, job: TrainJob, indices: Sequence[int] | Indices) -> Evaluation | None:
-    """Evaluates images, as many at a time as train; the model comes back in the mode in which it was.
-
-    Each process takes its share; the first alone has what came of all.
-    """
-    feed, config, device = job.feed, job.config, job.device
-    batch, recipe = config.micro, config.recipe
+    """Evaluates images; each process takes its share, and the first alone has what came of all."""
     asked = np.asarray(indices, np.int64)
-    wanted = job.together.share(asked)
+    own = answered(model, job.feed, job.together.share(asked), job.config, job.device)
+    whole = job.together.gathered(own)
+    return None if whole is None else judged(whole, job.feed.labels[asked])
+
+
+def answered(
+    model: nn.Module, feed: Feed, wanted: Indices, config: Config, device: torch.device
+) -> NDArray[np.float32]:
+    """Logits (images, classes) of images, as many at a time as train; the model comes back in the mode it was in."""
+    batch, recipe = config.micro, config.recipe
     parts = [wanted[start : start + batch] for start in range(0, len(wanted), batch)]
     logits = [torch.empty(0, len(config.classes))]  # of no image where there are fewer than processes
     was_training = model.training
@@ -53,8 +58,7 @@ def evaluated(model: nn.Module, job: TrainJob, indices: Sequence[int] | Indices)
                     logits.append(logits_of(model(images), len(config.classes)).float().cpu())
     finally:
         model.train(was_training)
-    whole = job.together.gathered(torch.cat(logits).numpy())
-    return None if whole is None else judged(whole, feed.labels[asked])
+    return torch.cat(logits).numpy()
 
 
 def judged(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluation:

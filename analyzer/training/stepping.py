@@ -58,7 +58,8 @@ class Stepper:
         for part, target in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
             with autocast(self.recipe, self.device):
                 logits = logits_of(self.model(part), self.classes)
-            share = self._loss(logits, target) / whole
+            wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            share = self.summed_loss(part, wide, target) / whole
             self.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
             loss += share.detach()
             right += (logits.detach().argmax(1) == target).sum()
@@ -67,11 +68,10 @@ class Stepper:
         self.scaler.update()
         return loss, right
 
-    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The sum of the images' losses, in float32 or more."""
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    def summed_loss(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        """What images add to the loss: their cross-entropies, each by its class's weight; in float32 or more."""
         weights = None if self.weights is None else self.weights.to(logits)
-        return F.cross_entropy(logits, target, weight=weights, reduction="sum")
+        return F.cross_entropy(logits, labels, weight=weights, reduction="sum")
 
     def _parts(self, batch: int) -> int:
         """In how many parts each process takes its share: as many as all others, since batch norm may wait for them,

@@ -132,7 +132,7 @@ class Together:
             return values
         import torch
 
-        asked = torch.tensor(values)
+        asked = torch.tensor(values, dtype=torch.int64)
         self._reduced(asked, "MAX")
         return tuple(map(int, asked.tolist()))
 

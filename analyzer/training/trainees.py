@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from analyzer.architecture.network import preset_name
 from analyzer.architecture.variant import Variant
 from analyzer.errors import TargetError, UsageError
+from analyzer.targets.checkpoints import OwnModel, read_header
 from analyzer.targets.loading import load
 from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved
 from analyzer.training import keyed
@@ -41,6 +42,19 @@ class Trainee:
         if isinstance(made, Variant):
             raise TargetError("returns a variant", where=self.module.name, fix=f"train {made.name}")
         return made.train()
+
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint says the network is: the variant, or a model of one's own and what made it smaller."""
+        if self.variant is not None:
+            return {"variant": self.variant.to_dict()}
+        module = self.module
+        assert module is not None
+        there = None if module.weights is None else read_header(module.weights).checkpoint
+        made = None if there is None or there.compression is None else there.compression.anew()
+        if there is not None and there.parent is not None:
+            return {"compression": made}
+        own = OwnModel(name=module.name.partition("@")[0], kwargs=dict(module.kwargs), inputs=module.inputs)
+        return {"own": own, "compression": made}
 
 
 def trainee_of(target: Resolved, classes: int, image: int | None) -> Trainee:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from analyzer.errors import TrainingError
 from analyzer.processes import Asked
-from analyzer.targets.checkpoints import Checkpoint, Header, OwnModel
+from analyzer.targets.checkpoints import Checkpoint, Header
 from analyzer.training import checkpoints, keyed
 from analyzer.training.batch_norm import Settled, synchronise
 from analyzer.training.checkpoints import RunState
@@ -237,12 +237,10 @@ class Trainer:
         """What a checkpoint says of itself."""
         trainee, config = self.job.trainee, self.job.config
         mean, std = statistics(trainee.channels)
-        own = trainee.module
         return Checkpoint(
             run=config.run, network=config.network, classes=config.classes, image=trainee.image,
-            variant=None if trainee.variant is None else trainee.variant.to_dict(),
-            own=None if own is None else OwnModel(name=own.name, kwargs=dict(own.kwargs), inputs=own.inputs),
             channels=trainee.channels, mean=mean, std=std, seed=config.seed, epoch=at.epoch, step=at.step, digest="",
+            **trainee.identity(),
         )  # fmt: skip
 
 

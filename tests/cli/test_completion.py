@@ -48,6 +48,9 @@ def completed(folder: Path, line: str) -> tuple[set[str], set[str]]:
         ("analyze check --output js", {"json", "json="}),
         ("analyze check --model ", {"tiny", "large"}),
         ("analyze sweep --measure a", {"all"}),
+        ("analyze measure --device mp", {"mps"}),
+        ("analyze train --optimizer adamw", {"adamw"}),
+        ("analyze report --max-dep", {"--max-depth"}),
     ],
 )
 def test_a_tab_knows_the_words(tmp_path: Path, line: str, words: set[str]) -> None:
@@ -55,4 +58,4 @@ def test_a_tab_knows_the_words(tmp_path: Path, line: str, words: set[str]) -> No
     (tmp_path / "analyzer.toml").write_text(CONFIG)
     found, modules = completed(tmp_path, line)
     assert found == words
-    assert not modules & {"torch", "pandas", "plotly", "scipy"}
+    assert not modules & {"torch", "pandas", "plotly", "scipy", "numpy"}

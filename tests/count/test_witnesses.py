@@ -39,13 +39,13 @@ def reasons(witness):
 
 
 def test_the_article_network():
-    """fvcore's 13.29 G for 18.62 G: it has no handle for padding="same"."""
+    """torchinfo and fvcore count some of what multiplies no matrices; torch's counter agrees."""
     _, by_name = seen(build(PRESETS["article"], device="meta"), torch.empty(1, 3, 224, 224, device="meta"))
     # batch 32: 595.94 G in the article's own table, 18.62307 G an image
     assert by_name["torchinfo"].macs == 18_623_074_114
     assert reasons(by_name["torchinfo"]) == {"BatchNorm2d": 118_592, "Linear": 2}
-    assert round(by_name["fvcore"].macs / 1e9, 2) == 13.29
-    assert reasons(by_name["fvcore"])["aten::_convolution_mode"] == -5_390_106_624
+    assert by_name["fvcore"].difference == sum(reasons(by_name["fvcore"]).values()) == 58_956_800
+    assert set(reasons(by_name["fvcore"])) == {"batch_norm"}
     assert by_name["torch"].figure == 2 * 18_622_955_520
     assert by_name["torch"].difference == 0
     assert by_name["torch"].explanations == ()

@@ -120,8 +120,8 @@ def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 2
 
 
-def test_the_readmes_configuration_is_one() -> None:
-    code = re.search(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_the_documented_configuration_is_one() -> None:
+    code = re.search(r"```toml\n(.*?)```", (ROOT / "docs/budgets.md").read_text(), re.DOTALL)
     assert code is not None
     configuration = parse(code[1], "pyproject.toml")
     assert configuration is not None

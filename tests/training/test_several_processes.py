@@ -8,6 +8,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,15 @@ def config_of(out: Path) -> Config:
 
 
 @pytest.fixture(scope="module")
-def unbroken(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, str], dict]:
-    """By processes and batch norm."""
-    found = {}
-    for processes, norm in ((2, "sync"), (2, "ghost"), (3, "sync")):
+def unbroken(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, str], dict]:
+    """What processes come to that nothing ends."""
+
+    @cache
+    def found(processes: int, norm: str) -> dict:
         out = tmp_path_factory.mktemp("unbroken")
         assert shared(data, out, processes, batch_norm=norm) == [False] * processes
-        found[processes, norm] = bits(out)
+        return bits(out)
+
     return found
 
 
@@ -77,10 +80,9 @@ def test_the_first_alone_writes_and_every_image_is_answered_once(data: Path, tmp
     """The second process is told another folder, which stays unmade; what is kept is the checkpoint's own answer."""
 
     def train(rank: int) -> Any:
-        words: list[str] = []
         done = trained(data, tmp_path / str(rank), epochs=2, batch=8, best=True)
         (outcome,) = done.runs
-        return [epoch.test_accuracy for epoch in outcome.epochs], outcome.config.machine.processes, words
+        return [epoch.test_accuracy for epoch in outcome.epochs], outcome.config.machine.processes
 
     first, second = launched(train)
     assert first == second
@@ -106,6 +108,7 @@ def test_the_first_alone_writes_and_every_image_is_answered_once(data: Path, tmp
     assert last.images == len(split.train)
 
 
+@pytest.mark.slow
 def test_one_process_without_dropout_takes_the_same_first_epoch(data: Path, tmp_path: Path) -> None:
     """In float32 they drift apart, in few steps by little."""
     plain = type(TINY)(**{**TINY.to_dict(), "drop": 0.0})
@@ -124,10 +127,18 @@ def test_one_process_without_dropout_takes_the_same_first_epoch(data: Path, tmp_
 # -- ends and goes on ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("processes", "norm"), [(2, "sync"), (2, "ghost"), (3, "sync")])
-@pytest.mark.parametrize("steps", [2, 6])
+@pytest.mark.parametrize(
+    ("processes", "norm", "steps"),
+    [
+        (2, "sync", 6),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in ((2, "sync", 2), (2, "ghost", 6), (3, "sync", 2), (3, "sync", 6))
+        ),
+    ],
+)
 def test_told_to_end_all_end_at_one_step_and_go_on_to_the_same_bits(
-    data: Path, tmp_path: Path, unbroken: dict, processes: int, norm: str, steps: int
+    data: Path, tmp_path: Path, unbroken: Callable[[int, str], dict], processes: int, norm: str, steps: int
 ) -> None:
     """The last process alone is told, within an epoch."""
 
@@ -142,12 +153,13 @@ def test_told_to_end_all_end_at_one_step_and_go_on_to_the_same_bits(
         return planning.TrainWatch(step=step)
 
     assert shared(data, tmp_path, processes, watch, batch_norm=norm) == [True] * processes
-    assert bits(tmp_path) != unbroken[processes, norm]
+    assert bits(tmp_path) != unbroken(processes, norm)
     assert shared(data, tmp_path, processes, batch_norm=norm) == [False] * processes
-    assert bits(tmp_path) == unbroken[processes, norm]
+    assert bits(tmp_path) == unbroken(processes, norm)
 
 
-def test_killed_it_goes_on_to_the_same_bits(data: Path, tmp_path: Path, unbroken: dict) -> None:
+@pytest.mark.slow
+def test_killed_it_goes_on_to_the_same_bits(data: Path, tmp_path: Path, unbroken: Callable[[int, str], dict]) -> None:
     """All die at once, after the first epoch was kept."""
 
     def train(rank: int) -> None:
@@ -162,7 +174,7 @@ def test_killed_it_goes_on_to_the_same_bits(data: Path, tmp_path: Path, unbroken
     with closing(RunsFile(tmp_path / NAME)) as runs:
         assert len(runs.epochs(config_of(tmp_path).run)) == 1
     assert shared(data, tmp_path) == [False, False]
-    assert bits(tmp_path) == unbroken[2, "sync"]
+    assert bits(tmp_path) == unbroken(2, "sync")
 
 
 def test_other_processes_go_on_where_that_is_accepted_and_it_is_said(data: Path, tmp_path: Path) -> None:
@@ -267,15 +279,11 @@ def test_a_last_batch_too_small_for_all_is_left_out_and_that_is_said(data: Path,
     """24 images in sevens: three are left, and ghosts of three processes need two each."""
     told = launched(lambda rank: [sentence for each in dry(data, tmp_path) for sentence in each.doubts], 3)
     assert "the last 3 images of an epoch are left out: too few for 3 processes" in told[0]
-    assert not any("left out" in sentence for each in execution_doubts(data, tmp_path) for sentence in each)
+    assert not any("left out" in sentence for each in dry(data, tmp_path) for sentence in each.doubts)
 
 
 def dry(data: Path, out: Path) -> list[execution.Preflight]:
     return execution.dry_run(plan_of(data, out, batch_norm="ghost"), planning.TrainWatch())
-
-
-def execution_doubts(data: Path, out: Path) -> list[tuple[str, ...]]:
-    return [each.doubts for each in dry(data, out)]
 
 
 def test_memory_that_runs_out_within_a_shared_step_ends_with_what_to_do(

@@ -1,0 +1,135 @@
+"""`analyze compress`: a network made smaller, aimed by the exact counter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from analyzer import units
+from analyzer.cli import text
+from analyzer.cli.base import Verb, say, warn
+from analyzer.cli.options import NewFile, TargetName, format_option, model_options, on_option
+from analyzer.compressing.budgets import LIMITABLE, Budget
+from analyzer.compressing.plan import DEFAULT, plan_of
+from analyzer.figures import FIGURES
+from analyzer.training.recipe import DEFAULT as RECIPE
+from analyzer.training.recipe import recipe
+
+if TYPE_CHECKING:
+    from analyzer.compressing.result import Compressed
+    from analyzer.targets.compressions import StepDone
+
+HELP = {
+    "max_params": "Budget for its params (6.95M; inclusive).", "max_macs": "Budget for its MACs.",
+    "max_bytes": "Budget for the bytes of its parameters (27MiB).",
+    "max_saved": "Budget for what a step of training saves, of one image.",
+    "max_latency": "Budget for the predicted time of an image (2ms; needs --on).",
+}  # fmt: skip
+
+
+def _limit_options(function: Any) -> Any:
+    for name in reversed(LIMITABLE):
+        metavar = "T" if name == "max_latency" else "N"
+        function = click.option(f"--{name.replace('_', '-')}", name, metavar=metavar, help=HELP[name])(function)
+    return function
+
+
+@click.command("compress", cls=Verb)
+@click.argument("target", type=TargetName())
+@_limit_options
+@click.option("--under", metavar="NAME", help="No more params, MACs and saved bytes than a network has.")
+@on_option
+@click.option(
+    "--plan",
+    "plan",
+    default=DEFAULT,
+    show_default=True,
+    metavar="STEPS",
+    help="Steps, with commas between: prune CRITERION SCOPE [SHARE], svd [SHARE], inherit [VARIANT], "
+    "finetune N, distill N [features], scratch [N], recalibrate, int8.",
+)
+@click.option("--data", metavar="DATA", help="Images for the steps that learn, as `analyze train` takes them.")
+@click.option(
+    "--split-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="How they are divided.  [default: as the checkpoint's run was]",
+)
+@click.option("--lr", type=float, default=RECIPE.lr, show_default=True, metavar="RATE", help="Of the steps that train.")
+@click.option("--batch", type=int, default=RECIPE.batch, show_default=True, metavar="N", help="Images a step.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Draws what is drawn.")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [default: torch's own choice]")
+@click.option("--out", type=NewFile(), metavar="FILE", help="Where to keep it: a .safetensors that every verb takes.")
+@model_options
+@format_option("table", "json", "md")
+def command(target: str, format_: str, out: Path | None, threads: int | None, **options: Any) -> None:
+    """Makes TARGET smaller: a checkpoint, a variant, or a model of your own with its weights (path.py:attr@FILE).
+
+    The steps of the plan go towards the budget, which is held by the exact counter, never by a ratio. On every cut each
+    weight is a slice of the original's, and the original with what is gone at zero gives the same. The source is never
+    touched. `analyze show FILE --map` says what was cut, and from where.
+    """  # fmt: skip
+    from analyzer.compressing.result import require_checkpoint
+    from analyzer.training.execution import threads as with_threads
+
+    if out is not None:
+        require_checkpoint(out)
+    with with_threads(threads):
+        made = _compressed(target, out, options)
+    if out is not None:
+        made.save(out)
+        say(f"{out}: {made.name}")
+    if format_ == "json":
+        text.show_json(made.to_json())
+    else:
+        _show(made, format_)
+
+
+def _compressed(target: str, out: Path | None, options: dict[str, Any]) -> Compressed:
+    from analyzer.compressing.execution import compress
+    from analyzer.compressing.original import original_of
+    from analyzer.compressing.pictures import pictures_of
+    from analyzer.compressing.planning import CompressPlan, CompressWatch, require_possible
+    from analyzer.compressing.result import require_free
+
+    steps, learns = plan_of(options["plan"]), recipe({"lr": options["lr"], "batch": options["batch"]})
+    budget = Budget(**{name: options[name] for name in (*LIMITABLE, "under", "on")})
+    budget.profile()
+    require_possible(steps, budget, options["data"] is not None)
+    original = original_of(target, kwargs=options["kwargs"], inputs=options["inputs"])
+    if out is not None:
+        require_free(out, original.path)  # known before the work is done
+    pictures = None
+    if options["data"] is not None:
+        places = {"seed": options["seed"], "split": options["split_file"]}
+        pictures = pictures_of(options["data"], original, learns, **places, say=say, warn=warn)
+    asked = CompressPlan(original=original, budget=budget, steps=steps, pictures=pictures, seed=options["seed"])
+    return compress(asked, CompressWatch(say, warn))
+
+
+def _show(made: Compressed, format_: str) -> None:
+    record = made.record
+    rows = [
+        (FIGURES[name].label, FIGURES[name].text(value), FIGURES[name].text(record.after[name]),
+         units.ratio(record.after[name], value))
+        for name, value in record.before.items() if name in record.after
+    ]  # fmt: skip
+    steps = [
+        (done.step, "–" if done.epochs is None else str(done.epochs), _shown(done, "params"), _shown(done, "macs"),
+         "–" if done.test_accuracy is None else f"{100 * done.test_accuracy:.1f} %")
+        for done in record.steps
+    ]  # fmt: skip
+    figures = (("", record.source, made.name, "ratio"), rows)
+    course = (("step", "epochs", "params", "MACs", "test accuracy"), steps)
+    if format_ == "md":
+        text.show(f"{text.markdown(*figures)}\n\n{text.markdown(*course)}")
+        return
+    text.show_table(*figures)
+    text.show("")
+    text.show_table(*course)
+
+
+def _shown(done: StepDone, name: str) -> str:
+    return FIGURES[name].text(done.figures.get(name))

@@ -1,0 +1,1 @@
+"""Making a network smaller: levers, aimed by the exact counter, each with what it did on record."""

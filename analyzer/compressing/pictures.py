@@ -1,0 +1,111 @@
+"""The images that a compression learns from and is judged by: divided as its source's training was."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from analyzer.errors import UsageError
+from analyzer.files import temporary_folder
+from analyzer.images.source import open_source
+from analyzer.shown import silent
+from analyzer.training import keyed
+from analyzer.training.dividing import Division, data_digest, divided
+from analyzer.training.evaluation import answered, judged
+from analyzer.training.feeding import Feed, as_input
+from analyzer.training.recipe import Recipe
+from analyzer.training.run_records import Config, Machine
+from analyzer.training.stepping import logits_of
+
+if TYPE_CHECKING:
+    from analyzer.compressing.original import Original
+    from analyzer.images.splits import Split
+
+SEEN = 512
+"""Training images that are looked at where a lever asks for how a layer answers, or for gradients."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images of a network's size, divided; how its weights are trained on them."""
+
+    feed: Feed
+    split: Split
+    config: Config
+
+    def batches(self, most: int = SEEN) -> Iterator[tuple[Tensor, Tensor]]:
+        """Training images, normalised, and their labels, in an order of the seed; none is augmented."""
+        train = np.asarray(self.split.train, np.int64)
+        chosen = train[keyed.order(self.config.seed, 0, len(train))][:most]
+        size = self.config.recipe.batch
+        parts = [chosen[start : start + size] for start in range(0, len(chosen), size)]
+        for part, pixels in zip(parts, self.feed.batches(parts), strict=True):
+            yield as_input(pixels, torch.device("cpu")), torch.from_numpy(self.feed.labels[part])
+
+    def gradients(self, model: nn.Module) -> None:
+        """Leaves in each parameter the gradient of the mean loss over training images, in evaluation mode."""
+        model.zero_grad(set_to_none=True)
+        model.eval().requires_grad_(True)
+        for images, labels in self.batches():
+            logits = logits_of(model(images), len(self.config.classes))
+            F.cross_entropy(logits, labels, reduction="sum").backward()  # type: ignore[no-untyped-call]
+
+    def accuracy(self, model: nn.Module) -> float | None:
+        """The share of test images that a network gets right; None where there are none."""
+        if not self.split.test:
+            return None
+        asked = np.asarray(self.split.test, np.int64)
+        said = answered(model, self.feed, asked, self.config, torch.device("cpu"))
+        return judged(said, self.feed.labels[asked]).accuracy
+
+
+def pictures_of(
+    data: Any, original: Original, recipe: Recipe, *, seed: int = 0, split: Path | None = None,
+    say: Callable[[str], None] = silent, warn: Callable[[str], None] = silent,
+) -> Pictures:  # fmt: skip
+    """The images of `data`, divided by a file, or as the original's run was where its folder says so, else as `train`
+    divides them. Raises UsageError where they are of other classes.
+    """
+    source = open_source(data)
+    _, channels, size, _ = original.input.shape
+    about = original.about
+    if about is not None and about.classes and tuple(about.classes) != tuple(source.classes):
+        raise UsageError(
+            f"has the classes {_listed(source.classes)}, and {original.name} was trained on {_listed(about.classes)}",
+            where="--data", fix="give the images that it was trained on",
+        )  # fmt: skip
+    kept = split or _split_of(original.path)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(temporary_folder("compress")))
+        parts = divided(source, folder, Division(file=kept), accept=False, say=say, warn=warn)
+    part = parts[0].split
+    config = Config(
+        run="compressed", network=original.name, label=original.name, image=size, classes=source.classes,
+        data=data_digest(source, parts), split=part.digest,
+        images=(len(part.train), len(part.val), len(part.test)), seed=seed, recipe=recipe,
+        micro=recipe.batch,
+        machine=Machine(device="cpu", threads=torch.get_num_threads(), torch=str(torch.__version__).partition("+")[0]),
+    )  # fmt: skip
+    feed = Feed(source, size, channels)
+    feed.keep(sorted({*part.train, *part.val, *part.test}))
+    return Pictures(feed, part, config)
+
+
+def _split_of(checkpoint: Path | None) -> Path | None:
+    """How the images of a run were divided, where its checkpoint is still in the run's folder."""
+    if checkpoint is None or len(checkpoint.absolute().parents) < 3:
+        return None
+    kept = checkpoint.absolute().parents[2] / "split.json"
+    return kept if kept.is_file() and checkpoint.absolute().parents[1].name == "runs" else None
+
+
+def _listed(classes: tuple[str, ...]) -> str:
+    return ", ".join(classes[:4]) + (f" and {len(classes) - 4} more" if len(classes) > 4 else "")

@@ -1,0 +1,79 @@
+"""What a compression is asked, and where it stands on its way through the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from analyzer.channel_maps import CompressionMap
+from analyzer.compressing.budgets import Budget, towards
+from analyzer.compressing.plan import PlanStep
+from analyzer.compressing.sizes import Counter
+from analyzer.errors import UsageError
+from analyzer.shown import silent
+
+if TYPE_CHECKING:
+    from analyzer.architecture.variant import Variant
+    from analyzer.compressing.original import Original
+    from analyzer.compressing.pictures import Pictures
+    from analyzer.limits import Limit
+
+
+@dataclass(frozen=True)
+class CompressWatch:
+    """Is told how a compression goes on: sentences, and what to doubt."""
+
+    say: Callable[[str], None] = silent
+    warn: Callable[[str], None] = silent
+
+
+def require_possible(steps: Sequence[PlanStep], budget: Budget, images: bool) -> None:
+    """UsageError where a step has nothing to aim at, or no images to learn from; or a budget that is none."""
+    budget.limits(None)
+    for step in steps:
+        if step.aims and not budget:
+            fix = "give --max-params, --under or another limit"
+            raise UsageError("has nothing to aim at", where=step.text, fix=fix)
+        if step.needs_images and not images:
+            raise UsageError("needs images", where=step.text, fix="give --data, such as --data images/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressPlan:
+    """What to compress, under which budget, by which steps, on which images (None: none of the steps needs any)."""
+
+    original: Original
+    budget: Budget = field(default_factory=Budget)
+    steps: tuple[PlanStep, ...]
+    pictures: Pictures | None = None
+    seed: int = 0
+
+    def images(self) -> Pictures:
+        """The images; a plan whose steps need some has them."""
+        assert self.pictures is not None
+        return self.pictures
+
+
+@dataclass
+class State:
+    """A network on its way through a plan."""
+
+    plan: CompressPlan
+    model: nn.Module
+    limits: tuple[Limit, ...]
+    counter: Counter
+    done: CompressionMap
+    variant: Variant | None
+    epochs: int | None
+    left: dict[str, str] = field(default_factory=dict)
+
+    def stand_ins(self) -> list[Any]:
+        """Inputs on which a cut is held against what it was cut from."""
+        return [self.plan.original.images(2)]
+
+    def aim(self, step: PlanStep) -> tuple[Limit, ...]:
+        """The limits at the step's share of the way."""
+        return towards(self.limits, self.counter.values(self.model, self.limits), step.share)

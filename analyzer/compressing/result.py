@@ -1,0 +1,87 @@
+"""A compressed network: its module, its map, its record; and the checkpoint that it is kept as."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from torch import nn
+
+from analyzer.architecture.variant import Variant
+from analyzer.channel_maps import CompressionMap
+from analyzer.errors import UsageError
+from analyzer.targets.checkpoints import SUFFIX, Checkpoint, OwnModel
+from analyzer.targets.compressions import Compression, CompressionRecord
+from analyzer.training import checkpoints
+from analyzer.training.feeding import MEAN, STD, statistics
+
+if TYPE_CHECKING:
+    from analyzer.compressing.original import Original
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What came out: the network in evaluation mode, what was done to it in order, and the record of it.
+
+    `variant` is what it is, where it is one of the family.
+    """
+
+    model: nn.Module
+    map: CompressionMap
+    record: CompressionRecord
+    original: Original
+    variant: Variant | None
+    classes: tuple[str, ...] = ()
+
+    def save(self, path: str | Path) -> Path:
+        """Writes it as a checkpoint, which every verb takes. Raises UsageError where that would be its source's file,
+        is no .safetensors, or can't be written.
+        """
+        path = Path(path)
+        require_free(path, self.original.path)
+        checkpoints.save_weights(path, self.model, self._about())
+        return path
+
+    def _about(self) -> Checkpoint:
+        of, source = self.original, self.original.about
+        _, channels, size, _ = of.input.shape
+        mean, std = statistics(channels) if channels in (1, 3) else (MEAN, STD)
+        own = of.own if self.variant is None else None
+        return Checkpoint(
+            run="compressed" if source is None else source.run, network=self.name,
+            variant=None if self.variant is None else self.variant.to_dict(), own=own, classes=self.classes,
+            image=size, channels=channels, mean=mean, std=std, seed=self.record.seed, epoch=self.record.epochs or 0,
+            step=0, digest="", compression=self._compression(own),
+        )  # fmt: skip
+
+    def _compression(self, own: OwnModel | None) -> Compression:
+        parent = self.original.parent
+        fields = None if own is not None or parent is None else parent.to_dict()
+        return Compression(parent=fields, map=self.map, record=self.record)
+
+    @property
+    def name(self) -> str:
+        """The variant's name; of any other the source's, with its parameters."""
+        if self.variant is not None:
+            return self.variant.name
+        source = self.record.source.partition("-compressed-")[0]
+        return f"{source}-compressed-{self.record.after['params']}"
+
+    def to_json(self) -> str:
+        """The record, and the name of the result."""
+        return msgspec.json.encode({"name": self.name, "record": self.record}).decode()
+
+
+def require_free(path: Path, source: Path | None) -> None:
+    """UsageError where a checkpoint can't go to a path: it is the source's, or no .safetensors."""
+    require_checkpoint(path)
+    if source is not None and path.exists() and path.samefile(source):
+        raise UsageError("is what is compressed, and stays as it is", where=str(path), fix="choose another --out")
+
+
+def require_checkpoint(path: Path) -> None:
+    """UsageError where a path is no checkpoint's."""
+    if path.suffix != SUFFIX:
+        raise UsageError("is no name of a checkpoint", where=str(path), fix=f"such as small{SUFFIX}")

@@ -1,0 +1,108 @@
+"""What an export comes to: each file with how near it is to the network, what it holds, and how fast it runs here."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from analyzer.structs import Frozen
+
+Format = Literal["safetensors", "pt2", "onnx"]
+
+
+class Agreement(Frozen, frozen=True, kw_only=True):
+    """How far a file's outputs are from the network's at a batch: the largest difference over the largest output."""
+
+    batch: int
+    difference: float
+
+
+class PairedTimes(Frozen, frozen=True, kw_only=True):
+    """Two ways of running the same images, one after the other, in turn, in one process: raw wall seconds of each.
+
+    `first` and `second` name them; `batch`, `threads` and `device` are what they ran on.
+    """
+
+    first: str
+    second: str
+    first_s: tuple[float, ...]
+    second_s: tuple[float, ...]
+    batch: int
+    threads: int
+    device: str
+
+    @property
+    def ratio(self) -> tuple[float, float, float]:
+        """The second's time over the first's, pair by pair: median, lower and upper quartile."""
+        ratios = [b / a for a, b in zip(self.first_s, self.second_s, strict=True)]
+        low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+        return float(middle), float(low), float(high)
+
+    def told(self) -> str:
+        """In a sentence."""
+        middle, low, high = self.ratio
+        return (
+            f"{self.first} {_ms(self.first_s)}, {self.second} {_ms(self.second_s)}: {middle:.2f}x the time "
+            f"(quartiles {low:.2f} to {high:.2f} of {len(self.first_s)} alternated pairs; batch {self.batch}, "
+            f"threads {self.threads}, {self.device})"
+        )
+
+
+def _ms(times: Sequence[float]) -> str:
+    return f"{1000 * statistics.median(times):.3g} ms"
+
+
+class Int8Result(Frozen, frozen=True, kw_only=True):
+    """A quantised file: bytes beside the one it was made from, its own params and their bytes, top-1 agreement with it
+    on `judged` images that did not calibrate, and both timed. `kernels` counts the operators that run on whole numbers
+    here; `processor` says what the CPU has for them, `reduce_range` whether weights have 7 bits for its sake.
+    """
+
+    file: str
+    bytes: int
+    from_bytes: int
+    params: int
+    param_bytes: int
+    calibrated: int
+    judged: int
+    agreement: float
+    reduce_range: bool
+    processor: str
+    kernels: int
+    times: PairedTimes
+
+    @property
+    def gain(self) -> str:
+        """Whether it is faster here, in words."""
+        _, low, high = self.times.ratio
+        if not self.kernels:
+            return "no kernel here: no gain"
+        if high < 1:
+            return "faster here"
+        return "no gain here: slower" if low > 1 else "no gain here that the spread does not cover"
+
+
+class Exported(Frozen, frozen=True, kw_only=True):
+    """A file that was written: compared with its network on `images` at two batches, each within `tolerance`; `params`
+    and `macs` (one image; None: not told by such a file) are counted in the file, and equal the network's but for what
+    `unequal` says. `source` is the digest of the weights.
+    """
+
+    schema: int = 1
+    file: str
+    format: Format
+    network: str
+    source: str
+    bytes: int
+    images: str
+    tolerance: float
+    agreements: tuple[Agreement, ...]
+    params: int
+    macs: int | None
+    unequal: tuple[str, ...] = ()
+    times: PairedTimes | None = None
+    untimed: str | None = None
+    int8: Int8Result | None = None
