@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from analyzer.api.tables import frame
 from analyzer.architecture.variant import Variant
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from analyzer.searching.execution import SearchPlan, StudyPlan
+    from analyzer.searching.halving import HalvingPlan
     from analyzer.searching.results import Find
+    from analyzer.training.asked import TrainingAsked
 
 
 def search(
@@ -29,39 +31,57 @@ def search(
     jobs: int | None = None, seed: int = 0, profile: str | Path | None = None, on: str | Path | None = None,
     objective: Sequence[str] | str = (), trials: int | None = None, sampler: Literal["tpe", "nsga2"] = "tpe",
     device: str = "auto", out: str | Path | None = None, max_memory: int | None = None,
+    train: Mapping[str, Any] | None = None, eta: int = 3,
 ) -> pd.DataFrame:  # fmt: skip
     """The Pareto front of a space under limits by figure (inclusive), one row a variant, as a DataFrame.
 
-    `under` adds a variant's own params, MACs and saved bytes as limits (one that is named: at the search's classes and
-    image). `best` adds the k best of each objective. Columns: the figures, the variant's fields, `front`, `best_for`.
-    `attrs` say the share of the space that was seen (1.0: all, so that the front is exact), how many variants fit, and
-    the seed. Raises UsageError where none fits.
+    `under` adds a variant's own params, MACs and saved bytes as limits (a named one's at the search's classes and
+    image), `best` the k best of each objective; `on` (or `profile`) names a device for predicted latency. `attrs` say
+    the share of the space that was seen (1.0: the front is exact), how many fit, the seed. UsageError for none.
 
-    With a measured `objective` (measured_latency_s, measured_images_per_s, measured_ratio) variants are proposed by
-    Optuna, beginning with the static front, and at most `trials` measured on `device`; every measured one is a row.
-    `minimize` and `maximize` count beside it where they are given. `out` keeps the study and its rows to go on from.
-    `max_memory` bounds the bytes that all processes of a search by counts take together.
-    `on` (or `profile`) names a device whose profile predicts latency: `predicted_image_ns` may be limited, minimised.
-    `batch` is that of memory (default: 1) and of measuring (default: the device's usual).
+    With a measured `objective` (measured_latency_s, measured_images_per_s, measured_ratio) Optuna proposes variants,
+    at most `trials` are measured on `device`, kept in `out` to go on from; `minimize` and `maximize` count beside it.
+    By `objective="test_accuracy"` `trials` are trained in `out` as `train` says (`data`, the words of `an.train`): all
+    for an epoch, the best 1/`eta` by validation accuracy for `eta`, and so on. `batch` is of memory and of measuring.
     """
-    from analyzer.searching import execution
+    from analyzer.searching import execution, halving, study
+
+    training = _training(objective, train, device, out)
+    space = _space(space, training)
+    low, high = _listed(minimize or ()), _listed(maximize or ())
+    constraints, by_device = _all_limits(space, limits, at_least, under, batch), bool(objective) and training is None
+    query = execution.query_of(low, high, constraints, batch, best, measured=by_device)
+    predictor, folder = profile_at(on or profile, batch), None if out is None else Path(out)
+    if training is not None and folder is not None:
+        candidates = trials or halving.CANDIDATES
+        return _trained(halving.HalvingPlan(space, query, training, folder, candidates, eta, seconds, seed, predictor))
+    if by_device:
+        static = query.objectives if low or high else ()
+        question = study.Question(
+            space, query, tuple(_listed(objective)), static, trials, seconds, batch, sampler, seed
+        )
+        return _measured(execution.StudyPlan(question, Workplace(device=device), folder))
+    execution.require_unmeasured(trials=trials, out=out, train=train)
+    return _counted(execution.SearchPlan(space, query, seconds, jobs, seed, predictor, max_memory))
+
+
+def _space(space: Space, training: TrainingAsked | None) -> Space:
+    """The space, at the classes of what is trained on."""
+    from analyzer.searching.execution import at_classes_of
 
     if not isinstance(space, Space):
         raise UsageError(f"is no Space: {space!r:.80}", where="space", fix="such as Space(growth=range(8, 65))")
-    low, high = _listed(minimize or ()), _listed(maximize or ())
-    constraints = [*_constraints(limits, at_least)]
-    if under is not None:
-        constraints += execution.constraints_under(under, space.axes, batch)
-    query = execution.query_of(low, high, constraints, batch, best, measured=bool(objective))
-    if objective:
-        from analyzer.searching.study import Question
+    return space if training is None else Space(**at_classes_of(space.axes, training))
 
-        static = query.objectives if low or high else ()
-        question = Question(space, query, tuple(_listed(objective)), static, trials, seconds, batch, sampler, seed)
-        return _measured(execution.StudyPlan(question, Workplace(device=device), None if out is None else Path(out)))
-    execution.require_unmeasured(trials=trials, out=out)
-    predictor = profile_at(on or profile, batch)
-    return _counted(execution.SearchPlan(space, query, seconds, jobs, seed, predictor, max_memory))
+
+def _all_limits(
+    space: Space, limits: Mapping[str, int | str] | None, at_least: Mapping[str, int | str] | None,
+    under: str | Variant | None, batch: int | None,
+) -> list[Limit]:  # fmt: skip
+    from analyzer.searching.execution import constraints_under
+
+    own = [] if under is None else constraints_under(under, space.axes, batch)
+    return [*_constraints(limits, at_least), *own]
 
 
 def _counted(plan: SearchPlan) -> pd.DataFrame:
@@ -71,6 +91,34 @@ def _counted(plan: SearchPlan) -> pd.DataFrame:
     table = _marked(done.finds)
     totals = done.seen.finds
     table.attrs.update(share=done.seen.share, fitting=totals.fitting, seen=totals.seen, seed=plan.seed)
+    return table
+
+
+def _training(
+    objective: Sequence[str] | str, train: Mapping[str, Any] | None, device: str, out: str | Path | None
+) -> TrainingAsked | None:
+    """How candidates are trained, where they are."""
+    from analyzer.searching.execution import is_trained
+
+    if not is_trained(_listed(objective)):
+        return None
+    from analyzer.training.asked import training_asked
+
+    if out is None:
+        raise UsageError("needs a folder to keep networks in", where="objective", fix="give out")
+    return training_asked({"device": device, **(train or {})})
+
+
+def _trained(plan: HalvingPlan) -> pd.DataFrame:
+    from analyzer.searching.halving import HalvingWatch, run_halving
+    from analyzer.training.planning import TrainWatch
+
+    result = run_halving(plan, HalvingWatch(TrainWatch()))
+    if result.interrupted:
+        raise KeyboardInterrupt
+    table = _marked(result.finds())
+    table["val_accuracy"] = [result.accuracy(name) for name in table.index]
+    table.attrs.update(epochs=result.epochs, whole=result.whole, cpu_s=result.cpu_s, seed=plan.seed)
     return table
 
 

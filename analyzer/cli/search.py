@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from analyzer import units
 from analyzer.architecture.axes import axis
 from analyzer.cli import text
-from analyzer.cli.base import INTERRUPTED, Verb, is_quiet, say
+from analyzer.cli.base import INTERRUPTED, Verb, say
 from analyzer.cli.completion import figures, measured, words
 from analyzer.cli.options import Count as CountType
 from analyzer.cli.options import (
@@ -32,7 +31,8 @@ from analyzer.cli.options import (
 )
 from analyzer.cli.predicted import SPEED, basis
 from analyzer.cli.search_output import print_data, write_files
-from analyzer.cli.streams import overwrite, tell
+from analyzer.cli.search_progress import ProgressLine
+from analyzer.cli.training_options import training_of, training_options
 from analyzer.distribution import NAME
 from analyzer.errors import UsageError
 from analyzer.figures import HEADLINE, LIMITED, Figure
@@ -41,12 +41,14 @@ from analyzer.limits import Limit
 from analyzer.reading.profiles import profile_at
 from analyzer.records import standings
 from analyzer.searching.cloud import cloud
-from analyzer.searching.engine import Progress, Result
+from analyzer.searching.engine import Result
 from analyzer.searching.execution import (
     SearchPlan,
     SearchWatch,
+    at_classes_of,
     constraints_under,
     execute,
+    is_trained,
     query_of,
     require_unmeasured,
 )
@@ -55,6 +57,10 @@ from analyzer.searching.query import Query
 from analyzer.searching.results import Find, described
 from analyzer.space.lists import many
 from analyzer.space.space import Space
+
+if TYPE_CHECKING:
+    from analyzer.reading.latency import Profile
+    from analyzer.training.asked import TrainingAsked
 
 SHOWN, MOST_UNUSED = 40, 5
 
@@ -101,14 +107,23 @@ def _bounds(function: Any) -> Any:
     multiple=True,
     metavar="FIGURES",
     help="Measured figures to search by: measured_latency_s, measured_images_per_s, measured_ratio "
-    f"(needs {NAME}[optuna]).",
+    f"(needs {NAME}[optuna]); or test_accuracy, by training on --data.",
+)
+@training_options
+@click.option(
+    "--eta",
+    type=click.IntRange(2, 10),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="By training: 1/N of the candidates go on, for N times the epochs.",
 )
 @click.option(
     "--trials",
     type=click.IntRange(1, 100_000),
     default=None,
     metavar="N",
-    help="With --objective: measurements at most.  [default: what --time allows]",
+    help="With --objective: measurements at most (default: what --time allows), or candidates to train (default: 9).",
 )
 @click.option(
     "--sampler",
@@ -167,9 +182,11 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
     Axes left out keep their default (the article's); in --blocks commas separate stages, so repeat it for several. A
     space that does not fit --time is sampled, and the share that was seen is said. With --objective variants are
     measured: Optuna proposes them, beginning with the exact static front, and what misses a constraint is never built.
+    --objective test_accuracy trains on --data: all for an epoch, the best 1/--eta by validation accuracy for --eta.
     """
     axes = {**_file_axes(options.pop("space_file")), **family_values(options, many=True)}
-    space = Space(**axes)
+    training = training_of(options, wanted=is_trained(options["measured"]), by="--objective test_accuracy")
+    space = Space(**(axes := axes if training is None else at_classes_of(axes, training)))
     _say_space(space)
     if dry_run:
         return 0
@@ -179,16 +196,12 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
     require_device(query.constraints, options["on"])
     profile = profile_at(options["on"], options["batch"])
     if options["measured"]:
-        if profile is not None:
-            raise UsageError("is for a search by counts", where="--on", fix="leave out --objective, or --on")
-        from analyzer.cli.measured_search import measured_search
-
-        return measured_search(space, query, format_, options)
+        return _measured(space, query, training, profile, format_, options)
     require_unmeasured(**{name: options[name] for name in ("trials", "out", "address")})
     asked = (options["seconds"], options["jobs"], options["seed"], profile, options["max_memory"])
     plan = SearchPlan(space, query, *asked)
     begin = time.monotonic()
-    with _ProgressLine() as line:
+    with ProgressLine() as line:
         done = execute(plan, SearchWatch(progress=line.update))
     _say_what_was_seen(done.seen, time.monotonic() - begin)
     if profile is not None:
@@ -198,6 +211,22 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
     files = (options["export"], options["report"], lambda: cloud(done.seen))
     write_files(done.finds, query.constraints, described(done.seen), *files)
     return INTERRUPTED if done.seen.interrupted else 0
+
+
+def _measured(
+    space: Space, query: Query, training: TrainingAsked | None, profile: Profile | None, format_: str,
+    options: dict[str, Any],
+) -> int:  # fmt: skip
+    """A search by training, or by measuring."""
+    if training is not None:
+        from analyzer.cli.trained_search import trained_search
+
+        return trained_search(space, query, training, profile, format_, options)
+    if profile is not None:
+        raise UsageError("is for a search by counts", where="--on", fix="leave out --objective, or --on")
+    from analyzer.cli.measured_search import measured_search
+
+    return measured_search(space, query, format_, options)
 
 
 def _say_space(space: Space) -> None:
@@ -244,7 +273,10 @@ def _query(options: dict[str, Any], axes: dict[str, Any]) -> Query:
     constraints = [limit for figure in LIMITED for limit in _limits(figure, options)]
     if options["under"]:
         constraints += constraints_under(options["under"], axes, options["batch"])
-    asked, measured = (options["minimize"], options["maximize"]), bool(options["measured"])
+    asked, measured = (
+        (options["minimize"], options["maximize"]),
+        bool(options["measured"]) and not is_trained(options["measured"]),
+    )
     query = query_of(*asked, constraints, options["batch"], options["best"], measured=measured)
     if not any(asked) and not measured:
         most = ", ".join(f"{'most' if o.maximize else 'least'} {o.figure}" for o in query.objectives)
@@ -300,32 +332,3 @@ def _print_table(finds: Sequence[Find], query: Query, format_: str) -> None:
     text.show_words(f"Known: {standings(shown, [find.record for find in finds])}")
     if len(rows) > SHOWN:
         say(f"{len(rows) - SHOWN:,} more: --format jsonl or csv prints all {len(rows):,}")
-
-
-class _ProgressLine:
-    """Done, rate and time left, on stderr: a line that is written over, or one now and then where
-    there is no terminal; nothing under --quiet.
-    """
-
-    def __init__(self) -> None:
-        self.over = sys.stderr.isatty()
-        self.every = 0.2 if self.over else 10.0
-        self.last = time.monotonic() - (self.every if self.over else 0.0)
-        self.shown = False
-
-    def __enter__(self) -> _ProgressLine:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.over and self.shown:
-            overwrite("")
-
-    def update(self, progress: Progress) -> None:
-        """Shows it, where it is time to."""
-        now = time.monotonic()
-        if now - self.last < self.every or is_quiet():
-            return
-        self.last, self.shown = now, True
-        done = f"{100 * progress.done / progress.planned:.0f} % of {progress.planned:,}"
-        left = f"{units.short(int(progress.rate))}/s, {progress.left_s:.0f} s left"
-        (overwrite if self.over else tell)(f"{done}, {left}")

@@ -53,13 +53,16 @@ def _write_report(
     finds: Sequence[Find], constraints: Sequence[Limit], searched: Sequence[str], points: Sequence[tuple[int, int]],
     path: Path,
 ) -> None:  # fmt: skip
-    """The finds against DenseNet121 at their classes and image; the verdict is on the first of the front."""
-    from analyzer.reading.family import baseline_for
+    """The finds against DenseNet121 at their classes and image, or against the first where that is no network; the
+    verdict is on the first of the front.
+    """
+    from analyzer.reading.family import baseline_for, baseline_or_none
     from analyzer.reporting.page import write_report
     from analyzer.sweeping.report import report_data
 
     records = [find.record for find in finds]
-    baseline = baseline_for(variant_of(records[0]), records[0].batch)
+    first = variant_of(records[0])
+    baseline = records[0] if baseline_or_none(first) is None else baseline_for(first, records[0].batch)
     rows = [baseline, *(record for record in records if record.target.name != baseline.target.name)]
     data = report_data(
         rows,

@@ -76,7 +76,9 @@ from analyzer.training.planning import TrainWatch
 )
 @on_option
 @limit_options
-@click.option("--train", is_flag=True, help="Train every row on --data: test accuracy and gap stand beside the costs.")
+@click.option(
+    "--train", "trained", is_flag=True, help="Train every row on --data: test accuracy and gap stand beside the costs."
+)
 @training_options
 @click.option(
     "--out",
@@ -124,7 +126,7 @@ def command(
     limits = limits_of(options)
     require_device(limits, options["on"])
     options["device"] = device
-    training = training_of(options, wanted=options.pop("train"), by="--train")
+    training = training_of(options, wanted=options.pop("trained"), by="--train")
     plan = run.plan(
         _grid(variants, family_values(options, many=True)),
         batch=options["batch"], measure=options["measure"], seconds=options["seconds"],

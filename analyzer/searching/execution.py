@@ -29,6 +29,7 @@ from analyzer.units import parse_batch
 
 if TYPE_CHECKING:
     from analyzer.searching.study import Question, StudyResult
+    from analyzer.training.asked import TrainingAsked
 
 
 CAPACITY, BEST = Objective("conv_activations", maximize=True), 10
@@ -139,6 +140,26 @@ class StudyPlan:
     question: Question
     where: Workplace
     folder: Path | None = None
+
+
+TRAINED = "test_accuracy"
+"""What a search by training is for; validation accuracy chooses."""
+
+
+def is_trained(objectives: Iterable[str]) -> bool:
+    """Whether objectives ask for a search by training. Raises UsageError where they ask for another one, too."""
+    words = [word.strip() for text in objectives for word in text.split(",")]
+    if TRAINED in words and len(set(words)) > 1:
+        raise UsageError("is searched for alone", where=f"--objective {TRAINED}", fix="leave out the others")
+    return TRAINED in words
+
+
+def at_classes_of(axes: Mapping[str, Any], training: TrainingAsked) -> dict[str, Any]:
+    """Axes with as many classes as the images have. Raises UsageError where they say another number."""
+    classes = training.classes()
+    if tuple(axes.get("classes", (classes,))) != (classes,):
+        raise UsageError(f"come from the data, which has {classes}", where="--classes", fix="leave it out")
+    return {**axes, "classes": (classes,)}
 
 
 def execute_study(plan: StudyPlan, watch: SearchWatch) -> StudyResult:

@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What one run will take, and what to doubt; `left` epochs of it are not trained yet."""
+    """What one run will take, and what to doubt; `done` epochs of it are trained, `left` are not that are to be now."""
 
     job: TrainJob
     need: Need
     pace: Pace | None
+    done: int
     left: int
     doubts: tuple[str, ...]
 
@@ -62,7 +63,7 @@ def preflights(plan: TrainPlan, jobs: Sequence[TrainJob], watch: TrainWatch) -> 
     for job in jobs:
         config, done = job.together.first(partial(_begun, job, plan, watch))
         job = replace(job, config=config)
-        left = job.config.recipe.epochs - done
+        left = max(plan.end - done, 0)
         need = preflight.Need(None, job.config.micro, 0, "nothing is left to do")
         if left > 0:
             job.feed.keep(used)
@@ -71,7 +72,7 @@ def preflights(plan: TrainPlan, jobs: Sequence[TrainJob], watch: TrainWatch) -> 
             if job.config.network not in paces:
                 paces[job.config.network] = preflight.pace(job)
         pace = paces.get(job.config.network)
-        yield Preflight(job, need, pace, left, tuple(preflight.doubts(job)) if left else ())
+        yield Preflight(job, need, pace, done, left, tuple(preflight.doubts(job)) if left else ())
 
 
 def _begun(job: TrainJob, plan: TrainPlan, watch: TrainWatch) -> tuple[Config, int]:
@@ -214,7 +215,7 @@ def _train(
     job = ready.job
     config = job.config
     runs.begin(config, {name: job.images(name) for name in ("val", "test")})
-    watch.began(config, config.recipe.epochs - ready.left)
+    watch.began(config, ready.done)
     epochs: list[Epoch] = list(runs.epochs(config.run))
     begun.append(RunOutcome(config, tuple(epochs)))
 
@@ -277,7 +278,7 @@ def told(ready: Sequence[Preflight]) -> Iterator[str]:
     for each in ready:
         config, need = each.job.config, each.need
         if not each.left:
-            yield f"{config.shown}: trained, {config.recipe.epochs} epochs"
+            yield f"{config.shown}: trained, {each.done} epochs"
             continue
         seconds = 0.0 if each.pace is None else each.left / config.recipe.epochs * each.pace.run_s(each.job)
         whole += seconds

@@ -47,7 +47,8 @@ class TrainWatch:
 class TrainPlan:
     """What to train: each target, on each fold, from each seed; kept in `out`. `accept` takes a run on where its data,
     recipe or machine changed. `threads` of None are torch's own choice, or one where several runs are trained at once.
-    `where` says by what: this process, several of this machine, a Ray cluster.
+    `where` says by what: this process, several of this machine, a Ray cluster. Runs end at their recipe's last epoch,
+    or pause after the epoch `until`: a later plan without it goes on to the same bits as if they had not.
     """
 
     targets: tuple[Resolved, ...]
@@ -64,7 +65,13 @@ class TrainPlan:
     outcome: Outcome = field(default_factory=Outcome)
     best: bool = False
     accept: bool = False
+    until: int | None = None
     where: Workplace = field(default_factory=lambda: Workplace(jobs=1))
+
+    @property
+    def end(self) -> int:
+        """The epochs after which runs end or pause."""
+        return self.recipe.epochs if self.until is None else min(self.until, self.recipe.epochs)
 
     @property
     def spread(self) -> bool:
@@ -173,7 +180,7 @@ def _job(plan: TrainPlan, about: _About, trainee: Trainee, part: Parts, seed: in
     _require_trainable(config)
     folder = plan.out / "runs" / run
     extra = extra_augmentation(plan.recipe)
-    return TrainJob(trainee, config, split, feed, about.device, folder, about.together, plan.best, extra)
+    return TrainJob(trainee, config, split, feed, about.device, folder, about.together, plan.best, extra, plan.end)
 
 
 def _require_trainable(config: Config) -> None:

@@ -42,7 +42,9 @@ LOOK_EVERY = 20
 
 @dataclass(frozen=True)
 class TrainJob:
-    """What one run takes: a network, its configuration, its images, and where it is kept."""
+    """What one run takes: a network, its configuration, its images, where it is kept, and `until` which epoch it is
+    trained (None: the recipe's last).
+    """
 
     trainee: Trainee
     config: Config
@@ -53,6 +55,7 @@ class TrainJob:
     together: Together = ALONE
     best: bool = False
     augment: Callable[[Tensor, int, int, Indices], Tensor] | None = None
+    until: int | None = None
 
     def images(self, split: str) -> tuple[list[str], NDArray[np.int64]]:
         """The names and labels of a split's images."""
@@ -117,8 +120,8 @@ class Trainer:
     # -- epochs ------------------------------------------------------------------------------------------------
 
     def epochs(self, watch: TrainerWatch) -> Iterator[tuple[Epoch, dict[str, Evaluation]]]:
-        """Trains to the last epoch; each is given before its checkpoint is written. Ctrl-C saves, then raises."""
-        while self.at.epoch < self.recipe.epochs:
+        """Trains to the job's end; each is given before its checkpoint is written. Ctrl-C saves, then raises."""
+        while self.at.epoch < (self.recipe.epochs if self.job.until is None else self.job.until):
             self.steps(watch)
             began = time.process_time()
             found = dict(self._evaluations())

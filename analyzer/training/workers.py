@@ -220,7 +220,7 @@ def _finished(job: TrainJob, runs: RunsFile) -> bool:
     """Whether a run is trained as it is asked for."""
     kept = runs.configs().get(job.config.run)
     same = kept is not None and msgspec.structs.replace(kept, machine=job.config.machine, micro=job.config.micro)
-    return same == job.config and len(runs.epochs(job.config.run)) == job.config.recipe.epochs
+    return same == job.config and len(runs.epochs(job.config.run)) >= (job.until or job.config.recipe.epochs)
 
 
 def _task(plan: TrainPlan, job: TrainJob) -> RunTask:

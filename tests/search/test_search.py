@@ -403,11 +403,11 @@ def test_what_is_found_is_a_target(tmp_path: Path) -> None:
 def test_progress_where_there_is_no_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from analyzer.cli import search as verb
+    from analyzer.cli import search_progress as verb
 
     now = [0.0]
     monkeypatch.setattr(verb.time, "monotonic", lambda: now[0])
-    with verb._ProgressLine() as line:
+    with verb.ProgressLine() as line:
         for second in range(0, 31, 3):
             now[0] = float(second)
             line.update(engine.Progress(second * 1000, 60_000, float(second) or 1e-3))

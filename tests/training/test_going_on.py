@@ -10,8 +10,10 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from commands import ROOT, run_here
 from trainings import TINY, bits, trained
@@ -264,3 +266,16 @@ def test_a_state_is_written_before_its_network(data: Path, tmp_path: Path, monke
     monkeypatch.setattr(checkpoints, "_write", noted)
     trained(data, tmp_path)
     assert written == ["state-3.safetensors", "last.safetensors", "state-6.safetensors", "last.safetensors"]
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_run_that_pauses_after_epochs_goes_on_to_the_same_bits(schedule: str, data: Path, tmp_path: Path) -> None:
+    def plan(out: Path, **more: object) -> planning.TrainPlan:
+        said = plan_of(data, out, **more)
+        return replace(said, recipe=msgspec.structs.replace(said.recipe, schedule=schedule))
+
+    execution.execute(plan(tmp_path / "whole"), planning.TrainWatch())
+    for until in (1, 1, 2, None):
+        done = execution.execute(plan(tmp_path / "paused", until=until), planning.TrainWatch())
+        assert len(done.runs[0].epochs) == (until or 3)
+    assert bits(tmp_path / "paused") == bits(tmp_path / "whole")

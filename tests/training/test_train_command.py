@@ -85,6 +85,16 @@ def test_every_format_says_the_same(data: Path, out: Path) -> None:
     assert again(data, out, "md").startswith("| run")
 
 
+def test_a_report_on_what_was_trained_is_written(data: Path, out: Path) -> None:
+    said = ("--data", str(data), "--out", str(out), *OPTIONS, "--best", "--report", "runs.html")
+    done = run_here("train", TINY.name, *said, cwd=out)
+    assert done.returncode == 0, done.stderr
+    page = (out / "runs.html").read_text()
+    assert "runs.html" in done.stderr
+    assert 'id="networks-table"' in page
+    assert "Over the epochs" in page
+
+
 def test_a_dry_run_says_what_it_takes_and_trains_nothing(data: Path, tmp_path: Path) -> None:
     done = run_here("train", TINY.name, "--data", str(data), "--out", "out", *OPTIONS, "--dry-run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -43,7 +43,9 @@ def render(verdict: Verdict, *, color: bool = False, width: int = WIDE, wrap: bo
 def for_terminal(verdict: Verdict) -> str:
     """The text as stdout can show it: in colour where that is a terminal or asked for, to its width."""
     asked = use_color()
-    return render(verdict, color=sys.stdout.isatty() if asked is None else asked, width=columns(), wrap=sys.stdout.isatty())
+    return render(
+        verdict, color=sys.stdout.isatty() if asked is None else asked, width=columns(), wrap=sys.stdout.isatty()
+    )
 
 
 def _finding(console: Console, finding: Finding) -> None:
