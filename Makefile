@@ -97,7 +97,7 @@ docs: .venv/.dev  ## the documentation as a site, build/site; a broken link fail
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 pictures: .venv/.dev  ## the README's pictures anew (needs Chromium and a font with emoji)
-	$(BIN)/python tests/docs/pictures.py
+	$(BIN)/python tests/docs/take_pictures.py
 
 wheel-check: .venv/.dev  ## the built wheel in a clean environment, outside the checkout
 	BIN=$(CURDIR)/$(BIN) sh tests/wheel_check.sh

@@ -25,6 +25,7 @@ from analyzer.budget.history import history as history
 from analyzer.budget.relock import lock as lock
 from analyzer.budget.verdict import Verdict as Verdict
 from analyzer.compressing.budgets import Budget as Budget
+from analyzer.compressing.result import Compressed as Compressed
 from analyzer.errors import AnalyzerError as AnalyzerError
 from analyzer.exporting.results import Exported as Exported
 from analyzer.images.check import DataCheck as DataCheck

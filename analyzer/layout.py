@@ -75,7 +75,7 @@ class Layout:
     @property
     def dropped(self) -> list[str]:
         """The headings of the columns that there is no room for."""
-        return [heading for i, heading in enumerate(self.headings) if i not in self.kept]
+        return [heading for i, heading in enumerate(self.headings) if i not in self.kept and heading]
 
     @property
     def hint(self) -> str:

@@ -62,6 +62,13 @@ def json_for_stream(text: str) -> str:
     return _BRACKETED.sub(r"#\\u0023", _CONTROLS.sub(_written_out, text))
 
 
+def use_color() -> bool | None:
+    """What NO_COLOR and FORCE_COLOR ask for; None leaves it to the terminal."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return True if os.environ.get("FORCE_COLOR") else None
+
+
 def in_ci() -> bool:
     """Whether a CI service reads what is printed."""
     return any(os.environ.get(name) for name in _CI)

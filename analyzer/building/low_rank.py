@@ -23,9 +23,9 @@ def is_pair(module: nn.Module) -> bool:
 def factors_of(module: nn.Module, ranks: tuple[int, ...], path: str) -> nn.Sequential:
     """New layers of the ranks, on the module's device and in its dtype, their weights not set.
 
-    Raises UsageError where the module can't be factored, or not to so many ranks.
+    Raises UsageError where the module can't be factored, or not to so many ranks, or they save nothing.
     """
-    if not can_be_factored(module) or len(ranks) != (1 if is_pair(module) else 2):
+    if not can_be_factored(module) or not _saves(module, ranks):
         raise UsageError(
             f"its map makes {path}, a {type(module).__name__}, of ranks {', '.join(map(str, ranks))}", where="map",
             fix="name the network that the checkpoint was made from",
@@ -42,6 +42,22 @@ def factors_of(module: nn.Module, ranks: tuple[int, ...], path: str) -> nn.Seque
             assert isinstance(module, nn.Conv2d)
             layers = _convolutions(module, ranks, bias)
     return nn.Sequential(*layers).to(weight.dtype).train(module.training)
+
+
+def _saves(module: nn.Module, ranks: tuple[int, ...]) -> bool:
+    """Whether ranks are as many as the module's form has, and below break-even."""
+    weight = module.weight
+    assert isinstance(weight, torch.Tensor)
+    outputs, inputs = weight.shape[:2]
+    if is_pair(module):
+        return len(ranks) == 1 and ranks[0] * (outputs + inputs) < weight.numel()
+    if len(ranks) != 2:
+        return False
+    first, last = ranks
+    kernel = weight.shape[2] * weight.shape[3]
+    return (
+        first <= inputs and last <= outputs and first * inputs + first * last * kernel + last * outputs < weight.numel()
+    )
 
 
 def _convolutions(conv: nn.Conv2d, ranks: tuple[int, ...], bias: bool) -> list[nn.Module]:

@@ -81,6 +81,8 @@ def command(target: str, format_: str, out: Path | None, threads: int | None, **
     if out is not None:
         made.save(out)
         say(f"{out}: {made.name}")
+    else:
+        say("not kept: --out FILE keeps it")
     if format_ == "json":
         text.show_json(made.to_json())
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
 from analyzer.cli.options import NewFile, TargetName, family_options, family_values, format_option, model_options
 from analyzer.exporting.results import Exported, Int8Result
-from analyzer.targets.resolving import resolve
+from analyzer.targets.isolation import users_code
+from analyzer.targets.resolving import ModuleTarget, resolve
 
 
 @click.command("export", cls=Verb)
@@ -40,11 +42,11 @@ def command(target: str | None, out: Path, format_: str, **options: Any) -> int:
     from analyzer.exporting.execution import ExportPlan, execute
     from analyzer.exporting.exportee import exportee_of
 
-    resolved = resolve(
-        target, family_values(options, many=False), kwargs=options.pop("kwargs"), inputs=options.pop("inputs")
-    )
-    plan = ExportPlan(exportee=exportee_of(resolved), out=out, pictures=options.pop("images"), **options)
-    done = execute(plan, say)
+    given = {name: options.pop(name) for name in ("kwargs", "inputs")}
+    resolved = resolve(target, family_values(options, many=False), **given)
+    with users_code(resolved) if isinstance(resolved, ModuleTarget) else contextlib.nullcontext():
+        plan = ExportPlan(exportee=exportee_of(resolved), out=out, pictures=options.pop("images"), **options)
+        done = execute(plan, say)
     for sentence in done.unequal:
         warn(f"the file's figures are not the network's: {sentence}")
     if format_ == "json":

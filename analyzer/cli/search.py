@@ -40,6 +40,7 @@ from analyzer.layout import figure_cell
 from analyzer.limits import Limit
 from analyzer.reading.profiles import profile_at
 from analyzer.records import standings
+from analyzer.searching.cloud import cloud
 from analyzer.searching.engine import Result
 from analyzer.searching.execution import (
     SearchPlan,
@@ -197,9 +198,8 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
     if options["measured"]:
         return _measured(space, query, training, profile, format_, options)
     require_unmeasured(**{name: options[name] for name in ("trials", "out", "address")})
-    plan = SearchPlan(
-        space, query, options["seconds"], options["jobs"], options["seed"], profile, options["max_memory"],
-    )  # fmt: skip
+    asked = (options["seconds"], options["jobs"], options["seed"], profile, options["max_memory"])
+    plan = SearchPlan(space, query, *asked)
     begin = time.monotonic()
     with ProgressLine() as line:
         done = execute(plan, SearchWatch(progress=line.update))
@@ -208,7 +208,8 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
         say(f"times are predicted {basis(profile)}")
     if not print_data(done.finds, format_):
         _print_table(done.finds, query, format_)
-    write_files(done.finds, query.constraints, described(done.seen), options["export"], options["report"])
+    files = (options["export"], options["report"], lambda: cloud(done.seen))
+    write_files(done.finds, query.constraints, described(done.seen), *files)
     return INTERRUPTED if done.seen.interrupted else 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from analyzer.cli import text
@@ -35,17 +35,24 @@ def write_files(
     searched: Sequence[str],
     exported: Path | None,
     report: Path | None,
+    cloud: Callable[[], tuple[Sequence[tuple[int, int]], str]] = lambda: ((), ""),
 ) -> None:
-    """Writes the files that were asked for, and says where; `searched` is what a report says of the search."""
+    """Writes the files that were asked for, and says where; `searched` is what a report says of the search, `cloud`
+    gives the points behind its front, and what they are.
+    """
     if exported is not None:
         export(finds, exported)
         say(str(exported))
     if report is not None and finds:
-        _write_report(finds, constraints, searched, report)
+        points, told = cloud()
+        _write_report(finds, constraints, [*searched, *([told] if told else [])], points, report)
         say(str(report))
 
 
-def _write_report(finds: Sequence[Find], constraints: Sequence[Limit], searched: Sequence[str], path: Path) -> None:
+def _write_report(
+    finds: Sequence[Find], constraints: Sequence[Limit], searched: Sequence[str], points: Sequence[tuple[int, int]],
+    path: Path,
+) -> None:  # fmt: skip
     """The finds against DenseNet121 at their classes and image, or against the first where that is no network; the
     verdict is on the first of the front.
     """
@@ -63,5 +70,6 @@ def _write_report(finds: Sequence[Find], constraints: Sequence[Limit], searched:
         command=["analyze", *sys.argv[1:]],
         subject=rows[min(1, len(rows) - 1)].target.name,
         searched=searched,
+        cloud=points,
     )
     write_report(data, path)

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from analyzer.shown import for_stream, json_for_stream, terminal_width
+from analyzer.shown import for_stream, json_for_stream, terminal_width, use_color
 
 LOST = 74
 """The exit code where stdout is full or closed: sysexits' EX_IOERR."""
@@ -212,10 +212,3 @@ def overwrite(text: str) -> None:
     _LINE[:] = [text] if text else []
     with contextlib.suppress(OSError, ValueError):
         click.echo(f"\r\x1b[K{for_stream(text)}", nl=False, err=True)
-
-
-def use_color() -> bool | None:
-    """What NO_COLOR and FORCE_COLOR ask for; None leaves it to the terminal."""
-    if os.environ.get("NO_COLOR"):
-        return False
-    return True if os.environ.get("FORCE_COLOR") else None

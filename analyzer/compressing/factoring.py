@@ -31,8 +31,8 @@ from analyzer.limits import Limit
 
 GRID = 24
 """Ranks of each side of a larger kernel that are looked at."""
-FILLED = 3
-"""Choices of a layer that are tried where the price has left something free."""
+FILLED = 12
+"""Layers that are looked at again where the price has left something free."""
 SWEEPS = 6
 """Rounds of the orthogonal iteration; more change its error by less than 1e-3."""
 
@@ -222,7 +222,7 @@ def _directions(weight: Tensor, side: int) -> Tensor:
 
 def _spread(model: nn.Module, spectra: Sequence[Spectrum], limits: Sequence[Limit], counter: Counter) -> RankMap:
     """One price of a parameter for all layers, as low as the limits allow: a parameter then loses no less elsewhere (on
-    the convex hull of each layer's choices). What the last step of the price leaves free is filled layer by layer.
+    the convex hull of each layer's choices). What the last step of the price leaves free goes to layers that lose most.
     """
     bare = on_meta(model)
 
@@ -241,21 +241,19 @@ def _spread(model: nn.Module, spectra: Sequence[Spectrum], limits: Sequence[Limi
     while at(low) != at(high) and (not low or high / low > 1.001):
         middle = (low * high) ** 0.5 if low else high / 8
         low, high = (low, middle) if within(values(at(middle)), limits) else (middle, high)
-    chosen = at(high)
-    for number in sorted(range(len(spectra)), key=lambda each: -spectra[each].errors[chosen[each]]):
-        chosen = _filled(spectra[number], number, chosen, lambda tried: within(values(tried), limits))
-    return _map_of(spectra, chosen)
+    return _map_of(spectra, _filled(spectra, at(high), lambda tried: within(values(tried), limits)))
 
 
-def _filled(each: Spectrum, number: int, chosen: list[int], fits: Callable[[list[int]], bool]) -> list[int]:
-    """With a layer's best choice that still fits, among a few that lose less."""
-    better = np.flatnonzero(each.errors < each.errors[chosen[number]])
-    dear = better[np.argsort(each.params[better], kind="stable")]
-    for place in dear[:FILLED]:
-        tried = [*chosen[:number], int(place), *chosen[number + 1 :]]
-        if not fits(tried):
-            break
-        chosen = tried
+def _filled(spectra: Sequence[Spectrum], chosen: list[int], fits: Callable[[list[int]], bool]) -> list[int]:
+    """With the next better choice of the layers that lose most, where that still fits."""
+    worst = sorted(range(len(spectra)), key=lambda each: -spectra[each].errors[chosen[each]])
+    for number in worst[:FILLED]:
+        each = spectra[number]
+        better = np.flatnonzero(each.errors < each.errors[chosen[number]])
+        if len(better):
+            place = int(better[np.argmin(each.params[better])])
+            tried = [*chosen[:number], place, *chosen[number + 1 :]]
+            chosen = tried if fits(tried) else chosen
     return chosen
 
 

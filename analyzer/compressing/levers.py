@@ -146,14 +146,8 @@ def _recalibrate(state: State, step: PlanStep, watch: CompressWatch) -> str:
     return f"statistics of {count} batch norms taken anew"
 
 
-def _int8(state: State, step: PlanStep, watch: CompressWatch) -> str:
-    raise UsageError(
-        "is made of an exported network", where=step.text, fix="leave it out, then: analyze export OUT --int8"
-    )
-
-
 LEVERS: dict[str, Callable[[State, PlanStep, CompressWatch], str]] = {
     "prune": _prune, "svd": _svd, "inherit": _inherit, "finetune": _finetune, "distill": _distill, "scratch": _scratch,
-    "recalibrate": _recalibrate, "int8": _int8,
+    "recalibrate": _recalibrate,
 }  # fmt: skip
 """By a step's verb: each changes the state, and gives a sentence."""

@@ -34,6 +34,9 @@ def require_possible(steps: Sequence[PlanStep], budget: Budget, images: bool) ->
     """UsageError where a step has nothing to aim at, or no images to learn from; or a budget that is none."""
     budget.limits(None)
     for step in steps:
+        if step.verb == "int8":
+            fix = "leave it out, then: analyze export OUT --int8"
+            raise UsageError("is made of an exported network", where=step.text, fix=fix)
         if step.aims and not budget:
             fix = "give --max-params, --under or another limit"
             raise UsageError("has nothing to aim at", where=step.text, fix=fix)

@@ -56,7 +56,10 @@ class ExportPlan:
 
 
 def execute(plan: ExportPlan, say: Callable[[str], None] = silent) -> Exported:
-    """Exports a network. Raises UsageError and TargetError; then nothing is left at `out`, and what was there stays."""
+    """Exports a network. Raises UsageError and TargetError; then what was at `out` stays, and nothing else is left.
+
+    Where only int8 fails, the .onnx that it was to be made from is there.
+    """
     kind, exportee = format_of(plan.out), plan.exportee
     pictures = pictures_for(exportee, plan.data, max(plan.pictures if plan.int8 else 0, *BATCHES))
     eager = run_of(exportee.model)

@@ -38,7 +38,8 @@ class ReportData(Frozen, frozen=True, kw_only=True):
     `subject` under `limits`, compared with `baseline`; both have `layers` where they are known. `front` names the
     rows on the Pareto front of params and MACs. `generated` is an ISO time (see `now`). `searched` says, where the
     records are a search's finds, of which space, what was seen of it and what was asked, a sentence each. `compared`
-    says that the limits are the baseline's own figures and no budget.
+    says that the limits are the baseline's own figures and no budget. `cloud` has params and MACs of variants that a
+    search saw to fit, some of them, for the plot behind its finds.
     """
 
     title: str
@@ -54,6 +55,7 @@ class ReportData(Frozen, frozen=True, kw_only=True):
     witnesses: tuple[WitnessFigure, ...] = ()
     searched: tuple[str, ...] = ()
     compared: bool = False
+    cloud: tuple[tuple[int, int], ...] = ()
 
 
 def timeline_of(moments: Sequence[tuple[str, str, int]]) -> tuple[TimelineStep, ...]:

@@ -66,7 +66,7 @@ def _trace(name: str, symbol: str, size: int, colour: str, **more: Any) -> dict[
 
 
 def sweep_figure() -> dict[str, Any]:
-    """A plotly figure, its traces empty: all variants, the front, the baseline, the subject; log axes."""
+    """A plotly figure, its traces empty: variants, front, baseline, subject, the cloud of what fits; log axes."""
     axis = {"type": "log", "exponentformat": "SI", "showgrid": True, "zeroline": False, "automargin": True}
     return {
         "data": [
@@ -75,6 +75,7 @@ def sweep_figure() -> dict[str, Any]:
             _trace("front", "circle", 9, BLUE, mode="lines+markers", line={"shape": "hv", "color": BLUE, "width": 1.5}),
             _trace("baseline", "square", 13, ORANGE),
             _trace("subject", "diamond", 15, VERMILLION),
+            _trace("fits", "circle", 4, "#999999", opacity=0.3, hoverinfo="skip"),
         ],
         "layout": {
             "xaxis": {**axis, "title": {"text": ""}},

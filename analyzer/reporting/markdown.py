@@ -43,7 +43,7 @@ def _figures(data: ReportData) -> Iterator[str]:
         if value is None:
             continue
         limit = figure.text(judged.limit.bound) if judged else "–"
-        state = tables.WORDS[judged.state] if judged else "–"
+        state = tables.words_of(data)[judged.state] if judged else "–"
         rows.append(
             [
                 figure.label,
@@ -55,7 +55,8 @@ def _figures(data: ReportData) -> Iterator[str]:
                 state,
             ]
         )
-    headings = ["figure", "known", subject.target.shown, data.baseline.target.shown, "ratio", "limit", "budget"]
+    last = ["the most", "beside it"] if data.compared else ["limit", "budget"]
+    headings = ["figure", "known", subject.target.shown, data.baseline.target.shown, "ratio", *last]
     yield from table(headings, rows, left=2)
     for good, statement in tables.trust(data):
         yield f"- {'✓' if good else '⚠'} {escape(statement)}"
@@ -83,7 +84,7 @@ def _variants(data: ReportData) -> Iterator[str]:
     yield "### Variants"
     yield ""
     rows = [[row.title, row.mark, *row.fields, *row.cells, row.state] for row in lines[:MOST_ROWS]]
-    yield from table([*headings, "budget"], rows, left=2)
+    yield from table([*headings, "beside it" if data.compared else "budget"], rows, left=2)
     good = sum(not record.error for record in data.records)
     if len(rows) < good:
         yield f"{len(rows):,} of {good:,} variants."

@@ -190,6 +190,7 @@ def _view(data: ReportData, plotly: Script | None) -> dict[str, Any]:
             for f in tables.table_figures(data)
         ],
         "columns": [{"name": column.name, "path": column.path} for column in COLUMNS.values()],
+        "states": {**tables.words_of(data), "none": "–"},
         "plot": sweep_figure(),
         "style_ids": plotly.style_ids if plotly else (),
         "huge": _huge(data),

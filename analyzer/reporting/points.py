@@ -22,14 +22,16 @@ def pareto(data: ReportData, x_name: str = "params", y_name: str = "macs") -> Ma
     if len(known) < 2:
         return None
     limits = {limit.figure: limit.bound for limit in data.limits if limit.bound > 0}
-    xs = [_at(r, x_name) for r in known] + ([limits[x_name]] if x_name in limits else [])
-    ys = [_at(r, y_name) for r in known] + ([limits[y_name]] if y_name in limits else [])
+    cloud = data.cloud if (x_name, y_name) == ("params", "macs") else ()
+    xs = [*(px for px, _ in cloud), *(_at(r, x_name) for r in known)] + ([limits[x_name]] if x_name in limits else [])
+    ys = [*(py for _, py in cloud), *(_at(r, y_name) for r in known)] + ([limits[y_name]] if y_name in limits else [])
     x = LogScale.over(xs, LEFT, WIDTH - RIGHT)
     y = LogScale.over(ys, HEIGHT - BOTTOM, TOP)
     places = {id(row): (x(_at(row, x_name)), y(_at(row, y_name))) for row in known}
     parts = [*_axes(x, y, x_name, y_name), *_limits(limits, x, y, x_name, y_name)]
     on_front = set(data.front) if (x_name, y_name) == ("params", "macs") else set()
     best = sorted(((places[id(r)], r) for r in known if r.target.name in on_front), key=lambda pair: pair[0])
+    parts += [_dots(((x(px), y(py)) for px, py in cloud), "cloud")] * bool(cloud)
     parts.append(_dots(places[id(row)] for row in known if row.target.name not in on_front))
     parts += _front(best)
     parts += _named(data, places)
@@ -67,10 +69,10 @@ def _limits(limits: dict[str, int], x: LogScale, y: LogScale, x_name: str, y_nam
     return parts
 
 
-def _dots(places: Iterable[tuple[float, float]]) -> Markup:
-    """All dominated points as one path: short at any number of variants."""
+def _dots(places: Iterable[tuple[float, float]], kind: str = "dots") -> Markup:
+    """All dominated points, or those of a cloud, as one path: short at any number of variants."""
     spots = sorted({(round(px), round(py)) for px, py in places})
-    return el("path", d="".join(f"M{px} {py}h0" for px, py in spots), class_="dots")
+    return el("path", d="".join(f"M{px} {py}h0" for px, py in spots), class_=kind)
 
 
 def _front(best: Sequence[tuple[tuple[float, float], Record]]) -> list[Markup]:

@@ -25,6 +25,8 @@ SIDE_BY_SIDE = tuple(sorted((f for f in FIGURES.values() if f.place != "detail")
 """What has a card, and columns where models stand side by side: the headline figures first."""
 WORDS: dict[State, str] = {"within": "✓ within", "over": "✗ over", "unknown": "? unknown"}
 """A state as an icon and a word: never a colour alone."""
+BESIDE: dict[State, str] = {"within": "not bigger", "over": "bigger", "unknown": "? unknown"}
+"""As WORDS, where the limits are another network's own figures and no budget."""
 
 
 @dataclass(frozen=True)
@@ -248,12 +250,17 @@ def variant_lines(data: ReportData, fields: Sequence[str], figures: Sequence[Fig
     return [_variant_line(row, data, fields, figures) for row in good]
 
 
+def words_of(data: ReportData) -> dict[State, str]:
+    """What a state is called in its tables."""
+    return BESIDE if data.compared else WORDS
+
+
 def _variant_line(row: Record, data: ReportData, fields: Sequence[str], figures: Sequence[Figure]) -> VariantLine:
     variant = fields_of(row)
     cells: list[str] = []
     for figure in figures:
         cells += [figure.text(figure.of(row)), against(figure, figure.of(row), figure.of(data.baseline))]
-    word = WORDS[state_of(hold_all(row, data.limits))] if data.limits else "–"
+    word = words_of(data)[state_of(hold_all(row, data.limits))] if data.limits else "–"
     name = row.target.name
     return VariantLine(
         name,

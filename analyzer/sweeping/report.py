@@ -96,8 +96,9 @@ def report_data(
     command: Sequence[str],
     subject: str | None = None,
     searched: Sequence[str] = (),
+    cloud: Sequence[tuple[int, int]] = (),
 ) -> ReportData:
-    """A report on records, the baseline first; `searched` where they are a search's finds.
+    """A report on records, the baseline first; `searched` and `cloud` where they are a search's.
 
     The verdict is on the record named `subject` (default: the article's network, else the first variant) under the
     limits (default: the baseline's own figures).
@@ -117,6 +118,7 @@ def report_data(
         generated=now(),
         timeline=_timeline(judged),
         searched=tuple(searched),
+        cloud=tuple(cloud),
     )
 
 

@@ -18,6 +18,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from verdicts import FAILED, GREW, PASSED, SMALLER, verdict
 
 from analyzer.budget.outputs import FORMATS, parse_output, render, write
+from analyzer.budget.outputs.table import for_terminal
 from analyzer.budget.verdict import Finding, Kind, Level, Verdict
 from analyzer.errors import UsageError
 
@@ -260,3 +261,20 @@ def test_a_badge_shows_the_figure_that_its_file_is_called(tmp_path: Path, file: 
     svg = etree.parse(tmp_path / file)
     assert svg.findtext("{*}title").startswith(said)
     assert GREW.what in svg.findtext("{*}desc")
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [({"FORCE_COLOR": "1"}, True), ({}, False), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)],
+)
+def test_colour_is_asked_for_and_never_alone(
+    variables: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is over is red, and has a minus sign whatever the colour."""
+    for name in ("FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    told = for_terminal(FAILED)
+    (line,) = [line for line in told.splitlines() if re.match(r"(\x1b\[31m)?params .*2,500.*−500", line)]
+    assert line.startswith("\x1b[31m") == coloured

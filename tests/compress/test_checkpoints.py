@@ -18,7 +18,12 @@ import analyzer as an
 from analyzer.api.training import train
 from analyzer.compressing.original import original_of
 from analyzer.errors import UsageError
+from analyzer.measurements import Conditions
+from analyzer.measuring.job import Job
+from analyzer.measuring.measure import subject_of
+from analyzer.measuring.worker import made as made_to_measure
 from analyzer.targets.checkpoints import read_header
+from analyzer.targets.resolving import resolve
 
 BUDGET = an.Budget(max_params=1000)
 OWN = f"{Path(__file__).parent / 'compressions.py'}:Mixed"
@@ -69,6 +74,7 @@ def test_a_model_of_ones_own_is_named_with_its_weights(tmp_path: Path) -> None:
     assert record["params"] == made[0].record.after["params"]
     assert record["macs"] == made[0].record.after["macs"] <= 1_000_000
     assert same(state(original_of(f"{OWN}@{path}").model), state(made[0].model))
+    require_measured(f"{OWN}@{path}", made[0].record.after["params"])
     done = run_here("show", str(path), cwd=tmp_path)
     assert done.returncode == 2
     assert f"{OWN}@{path}" in done.stderr
@@ -93,6 +99,15 @@ def test_compressed_again_it_is_one_cut_of_what_it_was(tmp_path: Path) -> None:
     assert second.record.before == first.record.after
 
 
+def require_measured(target: str, params: int) -> None:
+    """What a measuring process is told to run is the compressed network."""
+    subject = subject_of(resolve(target))
+    job = Job(model=subject, baseline=subject, device="cpu", batch=2, conditions=Conditions())
+    model, args, _ = made_to_measure(subject, job, torch.device("cpu"), 2)
+    assert sum(parameter.numel() for parameter in model.parameters()) == params
+    assert len(model(*args)) == 2
+
+
 def test_every_verb_that_takes_checkpoints_takes_it(tmp_path: Path, data: Path) -> None:
     """show and compare count it; check holds it to a budget; measure runs it; train takes its form, predict its
     weights.
@@ -107,6 +122,7 @@ def test_every_verb_that_takes_checkpoints_takes_it(tmp_path: Path, data: Path) 
         f"[tool.analyzer.models.small.budgets]\nparams = {{ max = {params} }}\n"
     )
     assert run_here("check", cwd=tmp_path).returncode == 0
+    require_measured(str(path), params)
     runs = train(str(path), data, out=tmp_path / "runs", epochs=1, batch=8, quiet=True, threads=1)
     last = next((tmp_path / "runs").glob("runs/*/last.safetensors"))
     assert shown(str(last), tmp_path)["params"] == params
@@ -163,6 +179,7 @@ def test_a_pickle_is_not_run(tmp_path: Path) -> None:
         (["article"], "has nothing to aim at"),
         (["article", "--max-params", "5M", "--plan", "finetune 2"], "needs images"),
         (["article", "--max-params", "5M", "--plan", "prune taylor"], "needs images"),
+        (["article", "--max-params", "5M", "--plan", "prune, int8"], "analyze export OUT --int8"),
         (["article", "--max-latency", "2ms"], "--on rtx4090"),
         (["article", "--max-params", "many"], "is not a number"),
         (["article", "--max-params", "5M", "--out", "small.pt"], "is no name of a checkpoint"),

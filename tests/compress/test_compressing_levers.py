@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from compressions import TINY, Mixed, network, roused, same, state
+from safetensors.torch import save_file
 from torch import nn
 
 import analyzer as an
@@ -15,7 +16,7 @@ from analyzer.api.training import train
 from analyzer.building.modules import build
 from analyzer.compressing.distilling import Distiller
 from analyzer.compressing.inheriting import inherited
-from analyzer.compressing.original import of_module, of_variant
+from analyzer.compressing.original import of_module, of_variant, original_of
 from analyzer.compressing.pictures import pictures_of
 from analyzer.compressing.tuning import recalibrate, trained
 from analyzer.errors import UsageError
@@ -197,3 +198,20 @@ def test_images_of_other_classes_are_refused(data: Path, tmp_path: Path) -> None
         (tmp_path / "others" / name).symlink_to(data / "dark")
     with pytest.raises(UsageError, match=r"has the classes dark, grey, and .* was trained on dark, light"):
         an.compress(path, an.Budget(max_params=1000), "finetune 1", data=tmp_path / "others", **LEARN)
+
+
+def test_every_lever_takes_a_network_of_ones_own(data: Path, tmp_path: Path) -> None:
+    """One outside the family, with concatenations and groups; and it comes back to the bit."""
+    model = Mixed(classes=2)
+    save_file(model.state_dict(), tmp_path / "own.safetensors")
+    own = f"{Path(__file__).parent / 'compressions.py'}:Mixed"
+    made = an.compress(
+        f"{own}@{tmp_path / 'own.safetensors'}", an.Budget(max_params=4000),
+        "prune taylor local 1/2, finetune 1, svd 1/2, distill 1, recalibrate, prune l1, scratch 1",
+        data=data, inputs=(1, 3, 16, 16), kwargs={"classes": 2}, **LEARN,
+    )  # fmt: skip
+    assert made.record.after["params"] == sum(p.numel() for p in made.model.parameters()) <= 4000
+    assert made.record.source_epochs is None
+    assert [done.epochs for done in made.record.steps] == [None] * 7 + [1]
+    path = made.save(tmp_path / "small.safetensors")
+    assert same(state(original_of(f"{own}@{path}").model), state(made.model))

@@ -12,6 +12,7 @@ from compressions import Mixed, mixed, network, same, state
 from torch import nn
 
 import analyzer as an
+from analyzer.building.low_rank import factors_of
 from analyzer.compressing.factoring import factor, factored, moments_of, spectrum, tucker2
 from analyzer.compressing.original import original_of
 from analyzer.compressing.sizes import Counter
@@ -78,17 +79,25 @@ def test_no_pair_of_a_rank_is_nearer_on_the_images_than_ours() -> None:
     assert lost(model, "back", factored(layer, (5,), moments, "back")) < lost(model, "back", plain)
 
 
-def test_at_full_rank_three_layers_are_the_one() -> None:
+def test_three_layers_of_a_kernel() -> None:
     model = mixed()
     layer = model.right
     moments = moments_of(model, images())["right"]
-    three = factored(layer, (layer.in_channels, layer.out_channels), moments, "right")
-    torch.testing.assert_close(
-        three(images(8)[0].repeat(1, 6, 1, 1)[:, :16]), layer(images(8)[0].repeat(1, 6, 1, 1)[:, :16])
-    )
+    into, core, out = tucker2(layer.weight.detach(), layer.in_channels, layer.out_channels)
+    torch.testing.assert_close(torch.einsum("abhw,oa,ib->oihw", core, out, into), layer.weight.detach())
     small = factored(layer, (6, 5), moments, "right")
     assert [tuple(each.weight.shape) for each in small] == [(6, 16, 1, 1), (5, 6, 3, 3), (12, 5, 1, 1)]
     assert 0 < lost(model, "right", small) < 1
+
+
+@pytest.mark.parametrize(
+    ("path", "ranks"), [("left", (6,)), ("right", (16, 12)), ("right", (5,)), ("grouped.3", (2, 2))]
+)
+def test_ranks_that_save_nothing_are_refused(path: str, ranks: tuple[int, ...]) -> None:
+    """Also from a checkpoint's map, before any memory is taken for them. Break-even of 8x16 is 128 / 24."""
+    with pytest.raises(UsageError, match=f"its map makes {path}"):
+        factors_of(mixed().get_submodule(path), ranks, path)
+    assert len(factors_of(mixed().left, (5,), "left")) == 2
 
 
 def test_orthogonal_iteration_finds_a_kernel_that_is_of_low_rank_and_beats_plain_directions_where_it_is_not() -> None:

@@ -37,6 +37,7 @@ class Net(nn.Module):
         super().__init__()
         self.up, self.mix = nn.ConvTranspose2d(3, 8, 2, stride=2), nn.Conv2d(8, 8, 3, padding=1, groups=2)
         self.norm, self.head, self.noise = nn.BatchNorm2d(8), nn.Linear(8, 5), noise
+        print("made")
 
     def forward(self, x):
         y = self.norm(self.mix(self.up(x)).relu()).mean((2, 3))
@@ -210,6 +211,7 @@ def test_a_model_of_ones_own_with_its_weights(tmp_path: Path) -> None:
         "export", "net.py:Net@w.safetensors", "--input", "1,3,8,8", "--out", "n.onnx", "--format", "json", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
+    assert "made" in done.stderr  # what its code prints is not our data
     data = json.loads(done.stdout)
     params = (3 * 8 * 4 + 8) + (8 * 4 * 9 + 8) + 16 + 45
     macs = 3 * 64 * 8 * 4 + 8 * 256 * 4 * 9 + 40

@@ -43,7 +43,7 @@ def small(draw: st.DrawFn) -> Variant:
     )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(small())
 def test_fx_traces_any_variant_to_the_bit(variant: Variant) -> None:
     try:

@@ -135,7 +135,14 @@ def test_the_plotly_figure_is_one(sweep: ReportData) -> None:
     graph = pytest.importorskip("plotly.graph_objects")
     figure = sweep_figure()
     checked = graph.Figure(data=figure["data"], layout=figure["layout"])  # refuses unknown properties
-    assert [trace.name for trace in checked.data] == ["variants", "not selected", "front", "baseline", "subject"]
+    assert [trace.name for trace in checked.data] == [
+        "variants",
+        "not selected",
+        "front",
+        "baseline",
+        "subject",
+        "fits",
+    ]
 
 
 # -- drawings --------------------------------------------------------------------------------------------------

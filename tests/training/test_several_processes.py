@@ -7,7 +7,7 @@ import re
 import shutil
 import signal
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from test_loop import images_of
 from trainings import CLASSES, TINY, bits, trained, uneven
 
 from analyzer.building.modules import build
+from analyzer.cli import cli
+from analyzer.cli.base import run
 from analyzer.errors import ProcessLostError, UsageError
 from analyzer.images.source import open_source
 from analyzer.images.split_file import read_split
@@ -106,6 +108,25 @@ def test_the_first_alone_writes_and_every_image_is_answered_once(data: Path, tmp
     assert len(names) == len(split.test)
     assert last.test_accuracy == float((logits.argmax(1) == labels).double().mean())
     assert last.images == len(split.train)
+
+
+def test_of_the_command_the_first_alone_speaks_and_says_how_it_ended(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["train", TINY.name, "--data", str(data), "--out", str(out), "--image", "16", "--batch", "6"]
+
+    def command(rank: int) -> int:
+        with (tmp_path / f"said by {rank}").open("w") as said, redirect_stdout(said), redirect_stderr(said):
+            return run(cli, [*words, "--epochs", "1", "--batch-norm", "ghost", "--format", "log"])
+
+    assert launched(command) == [0, 0]
+    said = (tmp_path / "said by 0").read_text()
+    assert said.count("Epoch: 1") == 1
+    assert "2 processes share every batch of 6, 3 images each; batch norm (ghost) over 3 images, of each" in said
+    assert (tmp_path / "said by 1").read_text() == ""
+    (out / "split.json").write_text("{")
+    assert launched(command) == [2, 0]
+    assert "error: " in (tmp_path / "said by 0").read_text()
+    assert (tmp_path / "said by 1").read_text() == ""
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 
 from rich.console import Console
@@ -12,7 +11,7 @@ from rich.text import Text
 from analyzer.budget.outputs import facts
 from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
 from analyzer.layout import layout
-from analyzer.shown import WIDE, columns, inert, plain
+from analyzer.shown import WIDE, columns, inert, plain, use_color
 
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 _DROPPED = (3, 6, 4)
@@ -41,9 +40,9 @@ def render(verdict: Verdict, *, color: bool = False, width: int = WIDE) -> str:
 
 
 def for_terminal(verdict: Verdict) -> str:
-    """The text as stdout can show it: in colour and to its width where that is a terminal."""
-    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    return render(verdict, color=color, width=columns())
+    """The text as stdout can show it: in colour where that is a terminal or asked for, to its width."""
+    asked = use_color()
+    return render(verdict, color=sys.stdout.isatty() if asked is None else asked, width=columns())
 
 
 def _finding(console: Console, finding: Finding) -> None:
@@ -63,8 +62,9 @@ def _model(console: Console, model: ModelVerdict) -> list[str]:
         rows = [facts.row(budgeted) for budgeted in model.figures]
         made = layout(facts.HEADINGS, rows, console.width, left=facts.WORDS, drop=_DROPPED, exact=True)
         for row in (facts.HEADINGS, *rows):
+            style = "red" if row[-1].startswith("−") else ""  # nothing is left: over
             for line in made.lines(row):
-                console.print(Text("".join(text for text, _ in line).rstrip()), soft_wrap=True)
+                console.print(Text("".join(text for text, _ in line).rstrip(), style), soft_wrap=True)
         dropped = made.dropped
     console.print()
     return dropped

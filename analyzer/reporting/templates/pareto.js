@@ -60,6 +60,12 @@ function setUpPareto() {
     }
     return found;
   }
+  // What a search saw to fit: its params and MACs, whichever way round.
+  function cloud() {
+    const of = (f) => ['params', 'macs'].indexOf(f.name);
+    const shown = of(x) >= 0 && of(y) >= 0 ? report.cloud ?? [] : [];
+    return { x: shown.map((point) => point[of(x)]), y: shown.map((point) => point[of(y)]) };
+  }
   function figure() {
     const { data, layout, config } = structuredClone(report.view.plot);
     const positive = (i) => valueOf(i, x.name) > 0 && valueOf(i, y.name) > 0;
@@ -69,7 +75,7 @@ function setUpPareto() {
     const others = good.filter((i) => positive(i) && !special.has(i));
     const one = (i) => points(new Map(i !== null && i !== undefined && positive(i) ? [[i, 1]] : []));
     const contents = [points(thinned(others.filter((i) => kept.has(i)), x, y)), points(thinned(others.filter((i) => !kept.has(i)), x, y)),
-      points(new Map(front.map((i) => [i, 1]))), one(report.baseline), one(report.subject)];
+      points(new Map(front.map((i) => [i, 1]))), one(report.baseline), one(report.subject), cloud()];
     data.forEach((trace, k) => Object.assign(trace, contents[k]));
     const css = getComputedStyle(document.documentElement);
     const [ink, grid] = ['--ink', '--line'].map((name) => css.getPropertyValue(name).trim());

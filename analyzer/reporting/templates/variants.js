@@ -15,7 +15,6 @@ function budgetOf(i) {
   });
   return ['over', 'unknown', 'within'].find((state) => states.includes(state));
 }
-const BUDGET = { within: '✓ within', over: '✗ over', unknown: '? unknown', none: '–' };
 function marksOf(i) {
   return [i === report.subject && 'subject', i === report.baseline && 'baseline', frontRows.has(i) && 'front'].filter(Boolean).join(', ');
 }
@@ -44,7 +43,7 @@ function drawRows() {
     ...report.view.fields.map((field) => h('td', { class: 'n' }, fieldText(variantOf(i, field.name)))),
     ...report.view.figures.flatMap((figure) => [h('td', { class: 'n' }, figureText(i, figure)),
       h('td', { class: 'n' }, figure.compared ? timesText(valueOf(i, figure.name), valueOf(report.baseline, figure.name)) : '–')]),
-    h('td', {}, BUDGET[budgetOf(i)])));
+    h('td', {}, report.view.states[budgetOf(i)])));
   byId('variant-table').tBodies[0].replaceChildren(...lines);
   const count = (n) => n.toLocaleString('en-US');
   byId('variant-said').textContent = `${count(chosen.length)} of ${count(good.length)} rows`
@@ -81,7 +80,7 @@ function setUpVariants() {
     tools.append(h('label', {}, `${field.label} `, select));
   }
   const box = (label, key) => h('label', {}, h('input', { type: 'checkbox', id: `variant-${key}`, on: { change: (e) => { rowsState[key] = e.target.checked; choose(); } } }), ` ${label}`);
-  if (report.limits.length) tools.append(box('within budget', 'within'));
+  if (report.limits.length) tools.append(box(report.compared ? report.view.states.within : 'within budget', 'within'));
   tools.append(box('on the front', 'front'));
 
   const keys = [(i) => shownOf(i), (i) => marksOf(i), ...report.view.fields.map((f) => (i) => variantOf(i, f.name)),

@@ -1,4 +1,4 @@
-"""The README's pictures, of what the command prints: `python tests/docs/pictures.py` (needs Chromium and git).
+"""The README's pictures, of what the command prints: `python tests/docs/take_pictures.py` (needs Chromium and git).
 
 A terminal of 96 columns and the comment on a pull request, both of `analyze check` on the CNN of examples/budget after
 its last stage became wider. Emoji need a font that has them (fonts-noto-color-emoji).
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 from rich.console import Console
+from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +65,7 @@ def pages() -> dict[str, str]:
     console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115
     lines = Text("$ analyze check\n", style="bold") + Text.from_ansi(told)
     console.print(lines)
-    code = console.export_html(inline_styles=True, code_format="{code}")
+    code = console.export_html(inline_styles=True, code_format="{code}", theme=MONOKAI)
     return {
         "terminal": TERMINAL.format(code=code),
         "comment": COMMENT + MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(comment) + "</main>",
