@@ -32,7 +32,8 @@ def compress(
     `plan` is a text such as `prune l2 global, finetune 5, recalibrate`: prune CRITERION SCOPE [SHARE], svd [SHARE],
     inherit [VARIANT], finetune N, distill N [logits|features], scratch [N], recalibrate. What learns from images takes
     `data` as `train` does, divided by a `split` file, else as the checkpoint's run was; `training` are the fields of
-    training.recipe.Recipe but epochs. Returns `.model`, `.map`, `.record`; `.save(path)` writes a checkpoint.
+    training.recipe.Recipe but epochs. Returns `.model`, `.map`, `.record`; `.save(path)` writes a checkpoint,
+    `.quantize(path)` ONNX and int8.
 
     Raises UsageError where the budget is out of reach or a step lacks what it needs, TargetError where the network
     can't be followed.

@@ -10,6 +10,7 @@ import click
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
+from analyzer.cli.export import show_exported
 from analyzer.cli.options import NewFile, TargetName, format_option, model_options, on_option
 from analyzer.compressing.budgets import LIMITABLE, Budget
 from analyzer.compressing.plan import DEFAULT, plan_of
@@ -19,6 +20,7 @@ from analyzer.training.recipe import recipe
 
 if TYPE_CHECKING:
     from analyzer.compressing.result import Compressed
+    from analyzer.exporting.results import Exported
     from analyzer.targets.compressions import StepDone
 
 HELP = {
@@ -74,6 +76,7 @@ def command(target: str, format_: str, out: Path | None, threads: int | None, **
     from analyzer.compressing.result import require_checkpoint
     from analyzer.training.execution import threads as with_threads
 
+    quantized: Exported | None = None
     if out is not None:
         require_checkpoint(out)
     with with_threads(threads):
@@ -81,12 +84,17 @@ def command(target: str, format_: str, out: Path | None, threads: int | None, **
     if out is not None:
         made.save(out)
         say(f"{out}: {made.name}")
+        if made.record.plan.endswith("int8"):
+            quantized = made.quantize(out.with_suffix(".onnx"), options["data"], say)
     else:
         say("not kept: --out FILE keeps it")
     if format_ == "json":
-        text.show_json(made.to_json())
-    else:
-        _show(made, format_)
+        text.show_json(made.to_json(quantized))
+        return
+    _show(made, format_)
+    if quantized is not None:
+        text.show("")
+        show_exported(quantized, format_)
 
 
 def _compressed(target: str, out: Path | None, options: dict[str, Any]) -> Compressed:
@@ -99,7 +107,7 @@ def _compressed(target: str, out: Path | None, options: dict[str, Any]) -> Compr
     steps, learns = plan_of(options["plan"]), recipe({"lr": options["lr"], "batch": options["batch"]})
     budget = Budget(**{name: options[name] for name in (*LIMITABLE, "under", "on")})
     budget.profile()
-    require_possible(steps, budget, options["data"] is not None)
+    require_possible(steps, budget, options["data"] is not None, out is not None)
     original = original_of(target, kwargs=options["kwargs"], inputs=options["inputs"])
     if out is not None:
         require_free(out, original.path)  # known before the work is done

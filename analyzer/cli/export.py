@@ -49,13 +49,17 @@ def command(target: str | None, out: Path, format_: str, **options: Any) -> int:
         done = execute(plan, say)
     for sentence in done.unequal:
         warn(f"the file's figures are not the network's: {sentence}")
+    show_exported(done, format_)
+    return 0
+
+
+def show_exported(done: Exported, format_: str) -> None:
+    """What a file holds, how it compares with the network, what int8 gains."""
     if format_ == "json":
         text.show_json(msgspec.json.encode(done).decode())
-        return 0
-    rows = list(_rows(done))
-    headings = ("what", done.network)
+        return
+    rows, headings = list(_rows(done)), ("what", done.network)
     text.show(text.markdown(headings, rows)) if format_ == "md" else text.show_table(headings, rows, left=2)
-    return 0
 
 
 def _rows(done: Exported) -> list[tuple[str, str]]:

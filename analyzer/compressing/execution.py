@@ -30,6 +30,8 @@ def compress(plan: CompressPlan, watch: CompressWatch) -> Compressed:
     if plan.pictures is not None:
         steps.append(_done(state, "as it was", "nothing"))
     for step in plan.steps:
+        if step.verb == "int8":  # of the file that the result is kept in: Compressed.quantize
+            continue
         did = LEVERS[step.verb](state, step, watch)
         steps.append(_done(state, step.text, did))
         watch.say(f"{step.text}: {did}")

@@ -30,13 +30,15 @@ class CompressWatch:
     warn: Callable[[str], None] = silent
 
 
-def require_possible(steps: Sequence[PlanStep], budget: Budget, images: bool) -> None:
-    """UsageError where a step has nothing to aim at, or no images to learn from; or a budget that is none."""
+def require_possible(steps: Sequence[PlanStep], budget: Budget, images: bool, kept: bool = False) -> None:
+    """UsageError where a step has nothing to aim at, or no images to learn from; where int8 has no file to be `kept`
+    in; or a budget that is none.
+    """
     budget.limits(None)
     for step in steps:
-        if step.verb == "int8":
-            fix = "leave it out, then: analyze export OUT --int8"
-            raise UsageError("is made of an exported network", where=step.text, fix=fix)
+        if step.verb == "int8" and not kept:
+            fix = "give --out (from Python leave it out, then .quantize(path))"
+            raise UsageError("is a file of its own", where=step.text, fix=fix)
         if step.aims and not budget:
             fix = "give --max-params, --under or another limit"
             raise UsageError("has nothing to aim at", where=step.text, fix=fix)

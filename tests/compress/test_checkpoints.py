@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from analyzer.measurements import Conditions
 from analyzer.measuring.job import Job
 from analyzer.measuring.measure import subject_of
 from analyzer.measuring.worker import made as made_to_measure
-from analyzer.targets.checkpoints import read_header
+from analyzer.targets.checkpoints import read_header, read_tensors
 from analyzer.targets.resolving import resolve
 
 BUDGET = an.Budget(max_params=1000)
@@ -179,7 +180,7 @@ def test_a_pickle_is_not_run(tmp_path: Path) -> None:
         (["article"], "has nothing to aim at"),
         (["article", "--max-params", "5M", "--plan", "finetune 2"], "needs images"),
         (["article", "--max-params", "5M", "--plan", "prune taylor"], "needs images"),
-        (["article", "--max-params", "5M", "--plan", "prune, int8"], "analyze export OUT --int8"),
+        (["article", "--max-params", "5M", "--plan", "prune, int8"], "give --out"),
         (["article", "--max-latency", "2ms"], "--on rtx4090"),
         (["article", "--max-params", "many"], "is not a number"),
         (["article", "--max-params", "5M", "--out", "small.pt"], "is no name of a checkpoint"),
@@ -209,6 +210,22 @@ def test_a_map_of_another_network_is_refused(tmp_path: Path) -> None:
     wrong.save(tmp_path / "wrong.safetensors")
     with pytest.raises(UsageError, match="its map cuts 5 outputs of features"):
         original_of(str(tmp_path / "wrong.safetensors"))
+
+
+def test_int8_is_the_last_step_of_what_is_kept(tmp_path: Path) -> None:
+    """Three files; the ONNX has the params of the checkpoint, by another counter."""
+    pytest.importorskip("onnxruntime")
+    out = tmp_path / "small.safetensors"
+    done = run_here(
+        "compress", TINY.name, "--max-params", str(BUDGET.max_params), "--plan", "prune, int8", "--out", str(out),
+        "--format", "json", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert {path.name for path in tmp_path.iterdir()} == {"small.safetensors", "small.onnx", "small.int8.onnx"}
+    held = sum(math.prod(tensor.shape) for tensor in read_tensors(out).values())
+    assert told["exported"]["params"] == told["record"]["after"]["params"] < held
+    assert Path(told["exported"]["int8"]["file"]).name == "small.int8.onnx"
 
 
 # -- what was cut ------------------------------------------------------------------------------------------------
