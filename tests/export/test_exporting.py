@@ -203,6 +203,19 @@ def test_weights_are_written_to_the_bit_and_a_checkpoint_stays_one(tmp_path: Pat
     assert done.params == an.analyze(VARIANT).params
 
 
+def test_a_compressed_checkpoint_is_exported_as_it_is(tmp_path: Path) -> None:
+    made = an.compress(VARIANT, an.Budget(max_params=1500), plan="prune l2 global")
+    made.save(tmp_path / "small.safetensors")
+    done = an.export(str(tmp_path / "small.safetensors"), tmp_path / "out.safetensors", quiet=True)
+    assert done.params == sum(p.numel() for p in made.model.parameters()) <= 1500
+    macs = an.analyze(made.model, inputs=(1, 3, 32, 32)).macs
+    shown = run_here("show", "out.safetensors", "--format", "json", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout)["macs"] == macs
+    same = run_here("export", "small.safetensors", "--out", "small.safetensors", cwd=tmp_path)
+    assert "would overwrite its source" in same.stderr
+
+
 def test_a_model_of_ones_own_with_its_weights(tmp_path: Path) -> None:
     """A transposed and a grouped convolution; figures of the file against those of the module."""
     (tmp_path / "net.py").write_text(NET)
