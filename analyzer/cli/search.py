@@ -43,6 +43,7 @@ from analyzer.records import standings
 from analyzer.searching.cloud import cloud
 from analyzer.searching.engine import Result
 from analyzer.searching.execution import (
+    TRAINED,
     SearchPlan,
     SearchWatch,
     at_classes_of,
@@ -176,8 +177,9 @@ def _bounds(function: Any) -> Any:
 def command(format_: str, dry_run: bool, **options: Any) -> int:
     """The best of every combination of the axes that meets the constraints, exactly: the Pareto front, ties included.
 
-    What is best --minimize and --maximize say; without them capacity: the ten variants with the most conv activations
-    that the limits allow, or without limits the front of that, params and MACs.
+    What is best --minimize and --maximize say; without them test accuracy where --data is given, else capacity: the
+    ten variants with the most conv activations that the limits allow, or without limits the front of that, params and
+    MACs.
 
     Axes left out keep their default (the article's); in --blocks commas separate stages, so repeat it for several. A
     space that does not fit --time is sampled, and the share that was seen is said. With --objective variants are
@@ -185,6 +187,7 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
     --objective test_accuracy trains on --data: all for an epoch, the best 1/--eta by validation accuracy for --eta.
     """
     axes = {**_file_axes(options.pop("space_file")), **family_values(options, many=True)}
+    options["measured"] = _objective(options)
     training = training_of(options, wanted=is_trained(options["measured"]), by="--objective test_accuracy")
     space = Space(**(axes := axes if training is None else at_classes_of(axes, training)))
     _say_space(space)
@@ -211,6 +214,14 @@ def command(format_: str, dry_run: bool, **options: Any) -> int:
     files = (options["export"], options["report"], lambda: cloud(done.seen))
     write_files(done.finds, query.constraints, described(done.seen), *files)
     return INTERRUPTED if done.seen.interrupted else 0
+
+
+def _objective(options: dict[str, Any]) -> tuple[str, ...]:
+    """What is measured: what was said; test accuracy where images are given and nothing was said."""
+    if options["data"] and not any(options[name] for name in ("measured", "minimize", "maximize")):
+        say("by test accuracy, as --data is given; without it by conv activations, a network's capacity")
+        return (TRAINED,)
+    return tuple(options["measured"])
 
 
 def _measured(

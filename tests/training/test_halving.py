@@ -147,11 +147,12 @@ def test_python_and_the_command_find_the_same(data: Path, tmp_path: Path) -> Non
     assert table["val_accuracy"].notna().all()
     done = run_here(
         "search", "--block", "residual", "--blocks", "1,1", "--growth", "4,6,8,10", "--ratio", "0.5", "--init", "4,8",
-        "--stem", "small", "--image", "16", "--max-params", "1k", "--objective", "test_accuracy", "--data", str(data),
+        "--stem", "small", "--image", "16", "--max-params", "1k", "--data", str(data),
         "--trials", "3", "--epochs", "2", "--recipe", "batch=8", "--recipe", "lr=0.01", "--threads", "1", "--out", "b",
         "--report", "found.html", "--format", "csv", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert [line.split(",")[0] for line in done.stdout.splitlines()[1:]] == list(table.index)
+    assert "by test accuracy, as --data is given" in done.stderr
     assert "4 epochs of training" in done.stderr
     assert "Test accuracy chose nothing" in (tmp_path / "found.html").read_text()
