@@ -51,6 +51,17 @@ def list_(path: Path, format_: str) -> None:
         _print_databases(sorted(path.rglob("results*.db")), path, format_)
     else:
         _print_rows(_rows(path), format_)
+        _say_runs(path)
+
+
+def _say_runs(path: Path) -> None:
+    """That there are trained runs, too, which are no rows."""
+    from analyzer.training.runs_file import RunsFile
+
+    with closing(RunsFile(_database(path))) as runs:
+        count = len(runs.configs())
+    if count:
+        say(f"{count:,} trained {'run is' if count == 1 else 'runs are'} kept there, too: analyze results runs {path}")
 
 
 @_verb("runs", "What was trained there.")

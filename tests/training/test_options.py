@@ -85,6 +85,7 @@ def test_leaks_may_be_allowed_and_are_said(data: Path, tmp_path: Path, capsys: p
 def test_runs_are_listed_and_merged(data: Path, tmp_path: Path) -> None:
     trained(data, tmp_path / "a")
     trained(data, tmp_path / "b", seeds=(0, 1))
+    assert "kept there, too: analyze results runs b" in run_here("results", "list", "b", cwd=tmp_path).stderr
     listed = run_here("results", "runs", "b", "--format", "csv", cwd=tmp_path)
     assert listed.returncode == 0, listed.stderr
     assert listed.stdout.count("\n") == 1 + 2 * 2
