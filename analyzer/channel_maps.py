@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from analyzer.errors import UsageError
 from analyzer.structs import Frozen, Some
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
+else:
+    from analyzer.later import np
 
 MAX_WIDTH = 2**24
 """Channels of one layer that a map may speak of: a damaged file asks for no more memory than that."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from analyzer.structs import Frozen
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    from analyzer.later import np
 
 Format = Literal["safetensors", "pt2", "onnx"]
 

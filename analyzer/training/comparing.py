@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.structs import Frozen
@@ -15,9 +14,12 @@ from analyzer.training.run_records import Config, Epoch, RunOutcome
 from analyzer.training.statistics import Estimate, drawn_images, over_images, over_seeds, pairs_needed
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from analyzer.training.runs_file import RunsFile
+else:
+    from analyzer.later import np
 
 
 class JudgedDifference(Frozen, frozen=True, kw_only=True):

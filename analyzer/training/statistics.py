@@ -10,15 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from analyzer.structs import Frozen, Whole
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     Right = NDArray[np.bool_]
     """Which images a network got right."""
+else:
+    from analyzer.later import np
 
 LEVEL, POWER = 0.95, 0.8
 DRAWS, DRAWS_AT_ONCE = 10_000, 200

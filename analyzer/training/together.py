@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from analyzer.errors import AnalyzerError, ProcessLostError, UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from numpy.typing import NDArray
     from torch import Tensor, nn
+else:
+    from analyzer.later import np
 
 T = TypeVar("T")
 PATIENCE = timedelta(minutes=30)

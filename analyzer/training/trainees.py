@@ -12,7 +12,6 @@ from analyzer.errors import TargetError, UsageError
 from analyzer.targets.checkpoints import OwnModel, read_header
 from analyzer.targets.loading import load
 from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved
-from analyzer.training import keyed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,6 +35,8 @@ class Trainee:
             from analyzer.building.modules import build
 
             return build(self.variant, seed=seed)
+        from analyzer.training import keyed
+
         assert self.module is not None
         with keyed.seeded(keyed.MODEL, seed):
             made = copy.deepcopy(load(self.module, device="cpu"))
