@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +30,7 @@ def rows() -> st.SearchStrategy[list[LayerRow]]:
     return st.lists(one, max_size=12, unique_by=lambda r: r.path)
 
 
+@pytest.mark.slow
 @given(rows(), rows())
 @settings(max_examples=500, deadline=None)
 def test_changes_add_up_and_no_module_is_matched_twice(before: list[LayerRow], after: list[LayerRow]) -> None:

@@ -9,6 +9,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from project import Project
 
+pytestmark = pytest.mark.slow
+
 CONFIG = (
     '[models.small]\ntarget = "net.py:Small"\ninput = [1, 3, 16, 16]\n[models.small.budgets]\nparams = { max = "1k" }\n'
 )

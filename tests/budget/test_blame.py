@@ -56,6 +56,7 @@ def grown(tmp_path: Path) -> Project:
     return made
 
 
+@pytest.mark.slow
 def test_repeated_layers_are_one_and_the_fix_names_them_and_the_argument(grown: Project) -> None:
     code, verdict = grown.check("--against", "main")
     assert code == 1
@@ -117,6 +118,7 @@ def test_over_budget_without_a_baseline_is_both(grown: Project) -> None:
     assert "Over budget (and no baseline)" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("against", [(), ("--against", "main")])
 def test_what_the_fix_says_can_be_written_and_passes(
     grown: Project, against: tuple[str, ...], monkeypatch: pytest.MonkeyPatch

@@ -57,6 +57,7 @@ def test_a_grown_layer_fails_and_is_named(project: Project, more: tuple[str, ...
     assert "stage3.conv2" in finding(verdict, "excess", group="stage3.**")["fix"]
 
 
+@pytest.mark.slow
 def test_the_grown_layer_is_named_in_every_format(project: Project) -> None:
     grow(project)
     outputs = [f"--output={format}=out.{format}" for format in FORMATS]
@@ -156,6 +157,7 @@ def test_another_target_kwargs_or_input_is_stale(project: Project, old: str, new
     assert project.check("--model", "cnn")[0] == 0
 
 
+@pytest.mark.slow
 def test_another_schema_an_edited_line_and_a_merge_mark_are_no_baseline(project: Project) -> None:
     text = project.read("analyzer.lock")
     for wrong in (
@@ -181,6 +183,7 @@ def test_windows_line_ends_are_the_same_lock(project: Project) -> None:
     assert project.run("lock", "--check").returncode == 0
 
 
+@pytest.mark.slow
 def test_relocking_hides_nothing_from_the_merge_base(project: Project) -> None:
     project.branch("sneaky")
     grow(project)
@@ -432,6 +435,7 @@ def test_links_are_refused(project: Project, tmp_path: Path) -> None:
     assert any("is a link" in f["what"] for f in project.check()[1]["findings"])
 
 
+@pytest.mark.slow
 def test_a_folder_below_the_repository_and_names_beyond_ascii(tmp_path: Path) -> None:
     outer = Project(tmp_path / "outer", example=False)
     inner = Project(tmp_path / "outer" / "größe modell")
@@ -448,6 +452,7 @@ def test_a_folder_below_the_repository_and_names_beyond_ascii(tmp_path: Path) ->
     assert outer.check("--against", "main", cwd="größe modell/deeper")[0] == 1
 
 
+@pytest.mark.slow
 def test_rebuild_leaves_no_worktree_and_needs_no_lock(project: Project) -> None:
     project.git("rm", "--quiet", "--cached", "analyzer.lock")
     (project.folder / "analyzer.lock").unlink()
@@ -488,6 +493,7 @@ def test_a_tied_weight_counts_once_and_untying_it_is_growth_where_it_happens(pro
     assert [(c["path"], c["before"], c["after"]) for c in found["changes"]] == [("head", 0, 128 * 1000)]
 
 
+@pytest.mark.slow
 def test_peaks_and_bytes_of_a_model_of_ones_own(project: Project) -> None:
     lines = 'params = { max = "600k", growth = "2%" }\n'
     more = 'peak_training_bytes = { max = "1 GiB", growth = "0%" }\nparam_bytes = { growth = "0%" }\n'

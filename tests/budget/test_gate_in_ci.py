@@ -12,6 +12,8 @@ import yaml
 from ci import ROOT, Runner, load
 from project import Project
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:

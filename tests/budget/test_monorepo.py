@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from project import Project, finding, kinds
 
+pytestmark = pytest.mark.slow
+
 NET = """
 from torch import nn
 from shared.layers import Wide

@@ -141,6 +141,7 @@ class TestOld(unittest.TestCase):
 """
 
 
+@pytest.mark.slow
 def test_the_marker_holds_fixtures_modules_and_factories(
     suite: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:

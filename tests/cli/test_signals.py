@@ -74,6 +74,7 @@ CASES = [("check", "TERM"), ("check", "KILL")]
 MORE = [(verb, name) for verb in COMMANDS for name in NUMBERS if (verb, name) not in CASES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("verb", "name"), [*CASES, *(pytest.param(*case, marks=pytest.mark.slow) for case in MORE)])
 def test_what_ends_a_command_ends_all_that_it_started(tmp_path: Path, verb: str, name: str) -> None:
     process, asleep = begun(COMMANDS[verb], tmp_path)

@@ -22,6 +22,8 @@ from analyzer.compressing.tuning import recalibrate, trained
 from analyzer.errors import UsageError
 from analyzer.training.recipe import recipe
 
+pytestmark = pytest.mark.slow
+
 RUN = {"epochs": 1, "batch": 8, "quiet": True, "threads": 1}
 LEARN = {"batch": 8, "lr": 1e-3, "quiet": True}
 

@@ -92,6 +92,7 @@ def test_overflow_is_an_error_exactly_where_it_begins(depth: int) -> None:
         assert max(expected.params, expected.macs, expected.saved_bytes) < 2**63
 
 
+@pytest.mark.slow
 def test_widths_beyond_float_are_an_error_too() -> None:
     group = [Variant(block_config=(1000, 1000), growth="double", init=i) for i in (64, 128)]
     assert all(counted.error for counted in records(group))

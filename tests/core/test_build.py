@@ -90,6 +90,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "make"), PAIRS, ids=["small", "densenet121", "resnet50", "resnext50", "wide_resnet50"]
 )

@@ -51,6 +51,7 @@ FLOORS = Variant(block="residual", block_config=(9, 9), growth=100, ratio=0.29, 
 WIDE = Variant(block="dense", block_config=(40, 40), growth=1_000_000, bn_size=10_000, image=65_536)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @example(WIDE, 0, 1)
 @example(FLOORS, 0, 1)

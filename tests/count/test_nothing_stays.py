@@ -12,7 +12,7 @@ from analyzer.tracing.lifetimes import module_peaks
 from analyzer.tracing.trace import count_module
 from analyzer.tracing.witnesses import witnesses
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 class Keeps(nn.Module):

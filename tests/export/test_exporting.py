@@ -95,6 +95,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, an.Exporte
     return folder, an.export(target, folder / "net.onnx", data=data, int8=True, images=12, quiet=True)
 
 
+@pytest.mark.slow
 def test_onnx_runtime_gives_what_the_network_gives_at_any_batch(exported: tuple[Path, an.Exported]) -> None:
     folder, done = exported
     session = onnxruntime.InferenceSession(folder / "net.onnx", providers=["CPUExecutionProvider"])
@@ -169,6 +170,7 @@ def test_int8s_agreement_is_what_the_two_files_say(exported: tuple[Path, an.Expo
         quantize(folder / "net.onnx", batch[:1], tmp_path / "q.onnx")
 
 
+@pytest.mark.slow
 def test_an_exported_program_runs_to_the_bit_without_this_package(tmp_path: Path) -> None:
     model = trained()
     done = an.export(model, tmp_path / "net.pt2", inputs=(1, 3, 32, 32), quiet=True)

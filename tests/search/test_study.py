@@ -113,6 +113,7 @@ def everything() -> dict[Variant, tuple[int, float]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
 def test_with_time_for_all_it_is_the_front_that_brute_force_finds(sampler: study.Sampler) -> None:
     table = everything()

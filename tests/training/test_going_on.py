@@ -46,6 +46,7 @@ def unbroken(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     return bits(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 2, 4, 5, 7, 8, 9, 10, 11, 12])
 @pytest.mark.parametrize("how", ["killed", "interrupted"])
 def test_ended_at_a_step_it_goes_on_to_the_same_bits(

@@ -22,6 +22,8 @@ from analyzer.training.dividing import Division
 from analyzer.training.planning import TrainWatch
 from analyzer.training.runs_file import RunsFile
 
+pytestmark = pytest.mark.slow
+
 AXES: dict[str, Any] = {
     "block": ["residual"], "blocks": [(1, 1)], "growth": [4, 6, 8, 10], "ratio": [0.5], "init": [4, 8],
     "stem": ["small"], "image": [16], "classes": [3],

@@ -35,6 +35,8 @@ from analyzer.training.run_records import Config, Machine
 from analyzer.training.runs_file import RunsFile
 from analyzer.training.together import ToldElsewhereError
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 3
 
 

@@ -25,6 +25,8 @@ from analyzer.training.asked import training_asked
 from analyzer.training.planning import TrainWatch
 from analyzer.training.runs_file import RunsFile
 
+pytestmark = pytest.mark.slow
+
 AXES: dict[str, Any] = {
     "block": ["residual"], "blocks": [(1, 1)], "growth": [4, 8], "ratio": [0.5], "init": [4], "stem": ["small"],
     "image": [16],

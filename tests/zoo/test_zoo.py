@@ -13,7 +13,7 @@ from zoo_models import ENTRIES
 from analyzer.errors import CountError
 from analyzer.tracing.trace import count_module
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 ALL = pytest.mark.parametrize("name", ENTRIES)
 
 
