@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,12 @@ def pictures_of(
         raise UsageError(
             f"has the classes {_listed(source.classes)}, and {original.name} was trained on {_listed(about.classes)}",
             where="--data", fix="give the images that it was trained on",
+        )  # fmt: skip
+    variant = original.variant or original.parent
+    if variant is not None and variant.classes != len(source.classes):
+        raise UsageError(
+            f"has {len(source.classes)} classes, and {original.name} has {variant.classes}", where="--data",
+            fix=f"name {replace(variant, classes=len(source.classes)).name}, or a checkpoint trained on them",
         )  # fmt: skip
     kept = split or _split_of(original.path)
     with contextlib.ExitStack() as stack:

@@ -223,3 +223,10 @@ def test_every_lever_takes_a_network_of_ones_own(data: Path, tmp_path: Path) -> 
     assert [done.epochs for done in made.record.steps] == [None] * 7 + [1]
     path = made.save(tmp_path / "small.safetensors")
     assert same(state(original_of(f"{own}@{path}").model), state(made.model))
+
+
+def test_a_variant_of_other_classes_is_refused_and_the_right_one_named(data: Path) -> None:
+    other = replace(TINY, classes=7)
+    with pytest.raises(UsageError, match=r"has 2 classes, and .*_n7.* has 7") as told:
+        an.compress(other, an.Budget(max_params=1000), "prune l2 global, recalibrate", data=data, quiet=True)
+    assert replace(TINY, classes=2).name in told.value.fix
