@@ -10,7 +10,7 @@ import msgspec
 
 from analyzer.architecture.axes import AXES
 from analyzer.architecture.variant import Variant
-from analyzer.errors import UsageError
+from analyzer.errors import ArchitectureError, UsageError
 from analyzer.figures import FIGURES
 from analyzer.limits import Limit, own_limits
 from analyzer.reading import family
@@ -74,7 +74,11 @@ def _under(name: str, parent: Variant | None) -> tuple[Limit, ...]:
     variant = named(name)
     if parent is not None:
         variant = replace(variant, **{axis.field: getattr(parent, axis.field) for axis in AXES if axis.task})
-    return own_limits(family.record(variant), f"under {name}")
+    try:
+        return own_limits(family.record(variant), f"under {name}")
+    except ArchitectureError as error:
+        at = f"{name} makes no network at {variant.image} px"
+        raise UsageError(at, where="--under", fix="say the limits: --max-params and its like") from error
 
 
 def towards(limits: Sequence[Limit], values: Sequence[int], share: Fraction) -> tuple[Limit, ...]:

@@ -188,6 +188,7 @@ def test_a_pickle_is_not_run(tmp_path: Path) -> None:
         ([OWN, "--input", "1,3,16,8", "--max-params", "5M"], "no batch of square images"),
         (["none.safetensors", "--max-params", "5M"], "can't be read"),
         (["article", "--under", "densenet122"], "did you mean 'densenet121'"),
+        (["residual_b1-1_g8_r0.5_c0.5_i16_stemsmall_n3_s16", "--under", "densenet121"], "makes no network at 16 px"),
     ],
 )
 def test_bad_input(args: list[str], says: str, tmp_path: Path) -> None:

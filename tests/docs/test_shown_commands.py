@@ -91,7 +91,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(folder / "images/glass/0.png", folder / "photo.jpg")
     done = [
         run_here("train", "residual_b1-1_g4_r0.5_c0.5_i4_stemsmall", "--data", "images", "--out", "runs",
-                 "--image", "16", "--epochs", "1", "--batch", "8", cwd=folder),
+                 "--image", "32", "--epochs", "1", "--batch", "8", cwd=folder),
         run_here("sweep", "--growth", "8,16", "--measure", "none", "--out", "reports/sweep", cwd=folder),
     ]  # fmt: skip
     assert [each.returncode for each in done] == [0, 0], done

@@ -147,7 +147,7 @@ def test_a_lost_node_s_run_goes_on_elsewhere_to_the_same_bits(
     soon = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 500, "health_check_failure_threshold": 2}
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    long = {"recipe": Recipe(epochs=60, batch=6), "seeds": (0,)}
+    long = {"recipe": Recipe(epochs=250, batch=12), "seeds": (0,)}
     execution.execute(plan_of(data, tmp_path / "alone", **long), TrainWatch())
     nodes = Local(initialize_head=True, head_node_args={"num_cpus": 1, "_system_config": soon})
     victim = nodes.add_node(num_cpus=1)
