@@ -18,7 +18,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SMALL = {
     "train": ["--image", "32", "--epochs", "1", "--seeds", "0", "--threads", "1"],
     "sweep": ["--measure", "none"],
-    "measure": ["--rounds", "1", "--time", "120s"],
+    "measure": ["--rounds", "1", "--time", "120s", "--image", "64"],
     "search": ["--time", "120s"],
 }
 """What makes a verb's command small: an option that is given twice is the last one's."""
@@ -132,7 +132,7 @@ def test_a_shown_command_runs(command: str, project: Path, tmp_path: Path) -> No
     if verb == "sweep":
         small += ["--out", str(tmp_path / "out")]
     if "--objective" in arguments:
-        small += ["--trials", "1", "--batch", "1"]
+        small += ["--trials", "1", "--batch", "1", "--image", "64", *(["--epochs", "1"] * ("--epochs" in arguments))]
     folder = project
     if verb == "init":  # a project that has no budgets yet
         folder = tmp_path
