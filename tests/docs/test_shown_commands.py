@@ -132,7 +132,9 @@ def test_a_shown_command_runs(command: str, project: Path, tmp_path: Path) -> No
     if verb == "sweep":
         small += ["--out", str(tmp_path / "out")]
     if "--objective" in arguments:
-        small += ["--trials", "1", "--batch", "1", "--image", "64", *(["--epochs", "1"] * ("--epochs" in arguments))]
+        small += ["--trials", "1", "--batch", "1", "--image", "64"]
+    if "--data" in arguments and verb in ("sweep", "search"):
+        small += ["--epochs", "1", "--seeds", "0", "--threads", "1"]
     folder = project
     if verb == "init":  # a project that has no budgets yet
         folder = tmp_path
