@@ -210,12 +210,12 @@ def verdict(widest: Estimate, seeds: Estimate, margin: float) -> str:
         return f"A is {'higher' if low > 0 else 'lower'}: the interval leaves out 0"
     if -margin < low and high < margin:
         return f"equivalent within {margin:g} points: the interval lies inside"
-    sd = _sd_of(seeds)
+    sd = sd_of(seeds)
     more = max(pairs_needed(sd, margin) - seeds.pairs, 1)
     return f"no difference shown; about {more} more pair{'s' * (more > 1)} to see {margin:g} points"
 
 
-def _sd_of(seeds: Estimate) -> float:
+def sd_of(seeds: Estimate) -> float:
     """The standard deviation of the pairs that a t interval came from."""
     from scipy import stats
 

@@ -166,7 +166,7 @@ def _execute(plan: TrainPlan, watch: TrainWatch, begun: list[RunOutcome], togeth
             _train_here(plan, jobs, plan.out / NAME, watch, asked, begun)
         return
     order = {job.config.run: index for index, job in enumerate(jobs)}
-    for outcome in spread(plan, jobs, watch, run_alone, run_alone):
+    for outcome in spread(plan, jobs, watch, run_alone):
         if outcome is None:
             raise KeyboardInterrupt
         begun.append(outcome)

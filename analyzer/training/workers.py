@@ -103,8 +103,8 @@ def told_to_end(plan: TrainPlan, asked: Asked) -> Callable[..., None]:
 # -- here ------------------------------------------------------------------------------------------------------
 
 
-Train = Callable[[RunTask], RunEnd]
-TrainOn = Callable[[RunTask, str], RunEnd]
+Train = Callable[..., RunEnd]
+"""Trains a RunTask, and may be told on which device."""
 
 
 @dataclass
@@ -131,11 +131,12 @@ class _Spread:
             with path.open("rb") as file:
                 size = file.seek(0, 2)
                 begin = self.read.get(path, 0)
-                file.seek(begin if begin <= size else 0)  # begun anew, as its worker was lost
+                begin = begin if begin <= size else 0  # begun anew, as its worker was lost
+                file.seek(begin)
                 whole, newline, _ = file.read().rpartition(b"\n")
         except OSError:
             return
-        self.read[path] = (begin if begin <= size else 0) + len(whole) + len(newline)
+        self.read[path] = begin + len(whole) + len(newline)
         for line in whole.splitlines():
             told = msgspec.json.decode(line, type=Telling)
             if told.kind in ("say", "warn"):
@@ -167,11 +168,9 @@ class _Spread:
             self.look()
 
 
-def spread(
-    plan: TrainPlan, jobs: Sequence[TrainJob], watch: TrainWatch, train: Train, train_on: TrainOn
-) -> Iterator[RunOutcome | None]:
-    """Trains jobs on the plan's workers by `train` (by `train_on` where each gets a device of its own), and gives each
-    outcome when it is kept in the plan's results; None at the end where Ctrl-C ended it.
+def spread(plan: TrainPlan, jobs: Sequence[TrainJob], watch: TrainWatch, train: Train) -> Iterator[RunOutcome | None]:
+    """Trains jobs on the plan's workers by `train`, and gives each outcome when it is kept in the plan's results, first
+    those that are trained already; None at the end where Ctrl-C ended it.
 
     Raises UsageError where a run can't be trained, once the others have ended.
     """
@@ -182,11 +181,15 @@ def spread(
         finishing() as asked,
     ):
         waiting = [job for job in jobs if not _finished(job, runs)]
+        for job in jobs:
+            if job not in waiting:
+                yield RunOutcome(job.config, tuple(runs.epochs(job.config.run)))
+            (job.folder / TOLD).unlink(missing_ok=True)  # what an earlier command's worker told
         tasks = [_task(plan, job) for job in waiting]
         going = _Spread(plan, waiting, watch, asked)
         failed: AnalyzerError | None = None
         with going.listening():
-            for done in _handed(executor, tasks, train, train_on, asked):
+            for done in _handed(executor, tasks, train, asked):
                 job, result = waiting[done.index], done.result
                 going.look()
                 gathered(plan.out / NAME, [job])
@@ -200,9 +203,7 @@ def spread(
             yield None
 
 
-def _handed(
-    executor: Executor, tasks: Sequence[RunTask], train: Train, train_on: TrainOn, asked: Asked
-) -> Iterator[Done[RunEnd]]:
+def _handed(executor: Executor, tasks: Sequence[RunTask], train: Train, asked: Asked) -> Iterator[Done[RunEnd]]:
     """What comes of tasks; on a cluster's GPUs one at a time on each. Once it is to end, no task is begun."""
 
     def drawn() -> Iterable[RunTask]:
@@ -212,7 +213,7 @@ def _handed(
             yield task
 
     if isinstance(executor, Cluster) and executor.on_gpus:
-        return executor.measure(train_on, drawn())
+        return executor.measure(train, drawn())
     return executor.compute(train, drawn())
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 
 from analyzer import units
 from analyzer.reading.family import record
 from analyzer.targets.resolving import named
-from analyzer.training.comparing import RunComparison, compared
+from analyzer.training.comparing import RunComparison, compared, sd_of
 from analyzer.training.run_records import Epoch, RunOutcome
 from analyzer.training.runs_file import RunsFile
 from analyzer.training.statistics import Estimate, detectable, over_seeds, pairs_needed
@@ -198,9 +197,9 @@ def _limits(against: Mapping[str, RunComparison], of: Mapping[str, Sequence[RunO
         )
     found = against.get("init 32")
     if found is not None:
-        differences = _differences(found)
-        if differences is not None:
-            sd, pairs = differences
+        seeds = next((each.estimates[0] for each in found.judged if each.about == MATCHED), None)
+        if seeds is not None and seeds.low is not None:
+            sd, pairs = sd_of(seeds), seeds.pairs
             sees = detectable(pairs, sd)
             yield (
                 f"- The standard deviation of the pairs' matched gaps is {sd:.1f} points: {pairs} pairs see "
@@ -212,18 +211,6 @@ def _limits(against: Mapping[str, RunComparison], of: Mapping[str, Sequence[RunO
         "- Bits are those of the processor and torch that ran them; `tests/study/study.py again` trains a run anew and "
         "says whether they are the same."
     )
-
-
-def _differences(found: RunComparison) -> tuple[float, int] | None:
-    """The standard deviation of the pairs' matched gaps, from the t interval, and how many pairs."""
-    from scipy import stats
-
-    judged = next((each for each in found.judged if each.about == MATCHED), None)
-    if judged is None or judged.estimates[0].low is None:
-        return None
-    seeds = judged.estimates[0]
-    half = seeds.value - seeds.low
-    return half / float(stats.t.ppf(0.5 + seeds.level / 2, seeds.pairs - 1)) * math.sqrt(seeds.pairs), seeds.pairs
 
 
 # -- words -----------------------------------------------------------------------------------------------------

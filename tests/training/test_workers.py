@@ -56,6 +56,10 @@ def test_two_processes_train_what_one_does(data: Path, alone: dict, tmp_path: Pa
     assert sorted(told) == sorted((name, epoch) for name in names for epoch in (1, 2))
     assert {run.config.machine.threads for run in done.runs} == {1}
     assert not list(tmp_path.glob("runs/*/results.db"))
+    told.clear()
+    again = execution.execute(plan_of(data, tmp_path, where=Workplace(jobs=2), threads=None), watch)
+    assert [run.config.run for run in again.runs] == names
+    assert (told, [len(run.epochs) for run in again.runs]) == ([], [2] * 4)
 
 
 @pytest.mark.slow
