@@ -8,7 +8,8 @@ import platform
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -70,7 +71,7 @@ class ResultsFile:
             self._db.create_function("seal", -1, _seal, deterministic=True)
         try:
             with self.told():
-                self._prepare()
+                self._once_free(self._prepare)
         except BaseException:
             self._db.close()
             raise
@@ -83,6 +84,17 @@ class ResultsFile:
             if beside.exists():
                 shutil.copy(beside, self._copy.name)
         return Path(self._copy.name) / path.name
+
+    def _once_free(self, step: Callable[[], None]) -> None:
+        """A step again while another process holds the file: SQLite itself doesn't wait in the change to WAL."""
+        until = time.monotonic() + BUSY_S
+        while True:
+            try:
+                return step()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                    raise
+            time.sleep(0.005)
 
     def _prepare(self) -> None:
         """Refuses a foreign file before anything is written to it, then brings the schema up to date."""

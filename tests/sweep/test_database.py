@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -254,6 +255,17 @@ def test_processes_on_one_file_lose_and_double_nothing(tmp_path: Path) -> None:
 
 
 # -- merging ---------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_another_process_begins_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "results.db"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")  # and not yet in WAL mode, into which SQLite would not wait to change it
+        ends = threading.Timer(0.2, other.execute, ("ROLLBACK",))
+        ends.start()
+        with closing(Database(path, create=True)) as database:
+            ends.join()
+            assert database.rows() == []
 
 
 def test_a_merge_keeps_every_rows_origin(tmp_path: Path) -> None:
