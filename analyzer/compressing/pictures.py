@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,7 +20,7 @@ from analyzer.images.source import open_source
 from analyzer.shown import silent
 from analyzer.training import keyed
 from analyzer.training.dividing import Division, data_digest, divided
-from analyzer.training.evaluation import answered, judged
+from analyzer.training.evaluation import answered
 from analyzer.training.feeding import Feed, as_input
 from analyzer.training.recipe import Recipe
 from analyzer.training.run_records import Config, Machine
@@ -60,11 +61,15 @@ class Pictures:
 
     def accuracy(self, model: nn.Module) -> float | None:
         """The share of test images that a network gets right; None where there are none."""
-        if not self.split.test:
-            return None
+        right = self.right(model)
+        return float(right.mean()) if len(right) else None
+
+    def right(self, model: nn.Module) -> NDArray[np.bool_]:
+        """Which test images a network gets right."""
         asked = np.asarray(self.split.test, np.int64)
         said = answered(model, self.feed, asked, self.config, torch.device("cpu"))
-        return judged(said, self.feed.labels[asked]).accuracy
+        found: NDArray[np.bool_] = said.argmax(axis=1) == self.feed.labels[asked]
+        return found
 
 
 def pictures_of(
@@ -88,7 +93,7 @@ def pictures_of(
             f"has {len(source.classes)} classes, and {original.name} has {variant.classes}", where="--data",
             fix=f"name {replace(variant, classes=len(source.classes)).name}, or a checkpoint trained on them",
         )  # fmt: skip
-    kept = split or _split_of(original.path)
+    kept = split or split_of_run(original.path)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(temporary_folder("compress")))
         parts = divided(source, folder, Division(file=kept), accept=False, say=say, warn=warn)
@@ -105,7 +110,7 @@ def pictures_of(
     return Pictures(feed, part, config)
 
 
-def _split_of(checkpoint: Path | None) -> Path | None:
+def split_of_run(checkpoint: Path | None) -> Path | None:
     """How the images of a run were divided, where its checkpoint is still in the run's folder."""
     if checkpoint is None or len(checkpoint.absolute().parents) < 3:
         return None

@@ -69,7 +69,7 @@ def preflights(plan: TrainPlan, jobs: Sequence[TrainJob], watch: TrainWatch) -> 
             job.feed.keep(used)
             need = preflight.need(job, preflight.free_for_each(job) // plan.beside)
             job = replace(job, config=msgspec.structs.replace(job.config, micro=need.micro))
-            if job.config.network not in paces:
+            if plan.timed and job.config.network not in paces:
                 paces[job.config.network] = preflight.pace(job)
         pace = paces.get(job.config.network)
         yield Preflight(job, need, pace, done, left, tuple(preflight.doubts(job)) if left else ())
