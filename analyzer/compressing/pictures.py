@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,12 +19,14 @@ from analyzer.errors import UsageError
 from analyzer.files import temporary_folder
 from analyzer.images.source import open_source
 from analyzer.shown import silent
+from analyzer.storing.results_file import NAME
 from analyzer.training import keyed
 from analyzer.training.dividing import Division, data_digest, divided
 from analyzer.training.evaluation import answered
 from analyzer.training.feeding import Feed, as_input
 from analyzer.training.recipe import Recipe
-from analyzer.training.run_records import Config, Machine
+from analyzer.training.run_records import Config, Machine, RunOutcome
+from analyzer.training.runs_file import RunsFile
 from analyzer.training.stepping import logits_of
 
 if TYPE_CHECKING:
@@ -111,11 +114,35 @@ def pictures_of(
 
 
 def split_of_run(checkpoint: Path | None) -> Path | None:
-    """How the images of a run were divided, where its checkpoint is still in the run's folder."""
-    if checkpoint is None or len(checkpoint.absolute().parents) < 3:
+    """How the images of a run were divided, where its checkpoint is still in the run's folder: the file that has the
+    run's own digest.
+    """
+    run = run_of(checkpoint)
+    if checkpoint is None or run is None:
         return None
-    kept = checkpoint.absolute().parents[2] / "split.json"
-    return kept if kept.is_file() and checkpoint.absolute().parents[1].name == "runs" else None
+    for path in sorted(checkpoint.absolute().parents[2].glob("split*.json")):
+        if msgspec.json.decode(path.read_bytes(), type=_Digest).digest == run.config.split:
+            return path
+    return None
+
+
+class _Digest(msgspec.Struct):
+    """Of a split.json no more than which it is."""
+
+    digest: str = ""
+
+
+def run_of(checkpoint: Path | None) -> RunOutcome | None:
+    """The run that a checkpoint is of, where it still lies in the run's folder."""
+    path = None if checkpoint is None else checkpoint.absolute()
+    if path is None or len(path.parents) < 3 or path.parents[1].name != "runs":
+        return None
+    file = path.parents[2] / NAME
+    if not file.is_file():
+        return None
+    with contextlib.closing(RunsFile(file)) as runs:
+        config = runs.configs().get(path.parent.name)
+        return None if config is None else RunOutcome(config, tuple(runs.epochs(config.run)))
 
 
 def _listed(classes: tuple[str, ...]) -> str:

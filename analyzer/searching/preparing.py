@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,20 +18,18 @@ from analyzer.executors.workplace import Workplace
 from analyzer.files import require_writable, write_text
 from analyzer.limits import Limit
 from analyzer.searching.points import Maker, chosen, listed
+from analyzer.searching.stills import as_it_is, in_int8, recalibrated
 from analyzer.shown import silent
 from analyzer.storing.results_file import NAME
 from analyzer.training.recipe import Recipe
 from analyzer.training.run_records import Outcome
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from analyzer.compressing.original import Original
     from analyzer.compressing.pictures import Pictures
-    from analyzer.compressing.sides import ParentBill, Point, RaceSides, Still
+    from analyzer.compressing.sides import ParentBill, Point, RaceSides
     from analyzer.images.base import Source
     from analyzer.images.splits import Split
-    from analyzer.training.run_records import RunOutcome
 
 DIVIDED = "split.json"
 WHOLE = "sides/uncompressed.safetensors"
@@ -116,7 +113,7 @@ def prepared(plan: RacePlan, say: Callable[[str], None] = silent, warn: Callable
 
 def _pictures(plan: RacePlan, say: Callable[[str], None], warn: Callable[[str], None]) -> Pictures:
     """The race's images, divided as the original's were, some to choose by among them."""
-    from analyzer.compressing.pictures import pictures_of, split_of_run
+    from analyzer.compressing.pictures import pictures_of, run_of, split_of_run
     from analyzer.images.source import open_source
     from analyzer.images.split_file import split_json
     from analyzer.training.dividing import Division, divided
@@ -126,7 +123,10 @@ def _pictures(plan: RacePlan, say: Callable[[str], None], warn: Callable[[str], 
         source = open_source(plan.data)
         file = plan.split or split_of_run(plan.original.path)
         (parts,) = divided(source, plan.out, Division(file=file), accept=False, say=say, warn=warn)
-        split = parts.split
+        split, run = parts.split, run_of(plan.original.path)
+        if run is not None and run.config.split != split.digest:
+            what = "divides the images otherwise than they were when it was trained: some that test have trained it"
+            raise UsageError(what, where=str(file or plan.data), fix="name the split.json of its training")
         if not split.test:
             raise UsageError("has no test images", where="data", fix="give some, which nothing is chosen by")
         if not split.val:
@@ -158,8 +158,14 @@ def _made(plan: RacePlan, pictures: Pictures, say: Callable[[str], None], warn: 
     say(f"{len(points):,} points under the budget, counted in {time.process_time() - begun:.1f} CPU-s")
     maker = Maker(plan.original, plan.budget, pictures, plan.out, plan.recipe.epochs, plan.epochs or 0, plan.seed, warn)
     made: list[Point] = []
-    stills = list(_stills(maker, say))
+    say("looking at the original as it is, recalibrated, and in int8")
+    stills = [as_it_is(maker, plan.original.model, "uncompressed, as it was"),
+              recalibrated(maker, plan.original.model, "uncompressed, recalibrated")]  # fmt: skip
     left_out: dict[str, str] = {}
+    try:
+        stills.append(in_int8(maker, "uncompressed, in int8"))
+    except AnalyzerError as error:
+        left_out["fewer bits: int8"] = str(error)
     for one in chosen(points, plan.each):
         try:
             point, model = maker.made(one)
@@ -170,7 +176,7 @@ def _made(plan: RacePlan, pictures: Pictures, say: Callable[[str], None], warn: 
         say(f"{point.side}, {point.how}: {point.figures['params']:,} params, {point.figures.get('macs', 0):,} MACs")
         made.append(point)
         if point.side in ("pruning", "lower rank"):
-            stills.append(_still(maker, model, f"{point.how}, recalibrated, not trained", recalibrated=True))
+            stills.append(recalibrated(maker, model, f"{point.how}, recalibrated, not trained"))
     if not made:
         raise UsageError("nothing comes under it", where="budget", fix="allow more")
     return RaceSides(
@@ -211,37 +217,16 @@ def _derived(maker: Maker, made: list[Point]) -> Iterator[Point]:
     yield replaced(trained_on, candidate=False)
 
 
-def _stills(maker: Maker, say: Callable[[str], None]) -> Iterator[Still]:
-    """The original as it is, and with its batch norms' statistics taken anew."""
-    say("looking at the original as it is, and recalibrated")
-    yield _still(maker, maker.original.model, "uncompressed, as it was")
-    yield _still(maker, maker.original.model, "uncompressed, recalibrated", recalibrated=True)
-
-
-def _still(maker: Maker, model: nn.Module, how: str, *, recalibrated: bool = False) -> Still:
-    import copy
-
-    from analyzer.compressing.sides import Still
-    from analyzer.compressing.tuning import recalibrate
-
-    begun = time.process_time()
-    if recalibrated:
-        recalibrate(model := copy.deepcopy(model), maker.pictures)
-    right = maker.pictures.right(model)
-    return Still(
-        how=how, figures=maker.figures(model), accuracy=float(right.mean()),
-        right="".join("1" if one else "0" for one in right), cpu_s=time.process_time() - begun,
-    )  # fmt: skip
-
-
 # -- the original's bill ---------------------------------------------------------------------------------------
 
 
 def _bill(plan: RacePlan, pictures: Pictures) -> ParentBill:
     from analyzer.compressing.sides import ParentBill
 
+    from analyzer.compressing.pictures import run_of
+
     epochs = plan.epochs or 0
-    run = parent_run(plan.original)
+    run = run_of(plan.original.path)
     known = () if run is None else run.epochs[:epochs]
     if len(known) < epochs or not epochs:
         return ParentBill(epochs=epochs, images=epochs * len(pictures.split.train), cpu_s=None if epochs else 0.0)
@@ -249,26 +234,13 @@ def _bill(plan: RacePlan, pictures: Pictures) -> ParentBill:
     return ParentBill(epochs=epochs, images=sum(epoch.images for epoch in known), cpu_s=spent)
 
 
-def parent_run(original: Original) -> RunOutcome | None:
-    """The run that the original's checkpoint is of, where it still lies in the run's folder."""
-    from analyzer.training.run_records import RunOutcome
-    from analyzer.training.runs_file import RunsFile
-
-    path = None if original.path is None else original.path.absolute()
-    file = None if path is None or len(path.parents) < 3 else path.parents[2] / NAME
-    if path is None or file is None or path.parents[1].name != "runs" or not file.is_file():
-        return None
-    with closing(RunsFile(file)) as runs:
-        config = runs.configs().get(path.parent.name)
-        return None if config is None else RunOutcome(config, tuple(runs.epochs(config.run)))
-
-
 def recipe_of(original: Original, said: dict[str, Any], epochs: int) -> Recipe:
     """The original's own recipe where its run is still there, but for what is said; test accuracy chooses nothing, and
     train accuracy is not asked.
     """
+    from analyzer.compressing.pictures import run_of
     from analyzer.training.recipe import recipe
 
-    run = parent_run(original)
+    run = run_of(original.path)
     own = {} if run is None else msgspec.structs.asdict(run.config.recipe)
     return recipe({**own, **said, "epochs": epochs, "train_accuracy_every": 0})
