@@ -8,10 +8,11 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from analyzer import units
-from analyzer.compressing.sides import SIDES, ParentBill, Point, RaceSides, Still, sides_at
+from analyzer.compressing.sides import SIDES, ParentBill, RaceSides, SidePoint, Still, sides_at
 from analyzer.errors import UsageError
 from analyzer.storing.results_file import NAME
 from analyzer.training.comparing import RunAt, Shown, differences, more_pairs, shown
@@ -37,7 +38,7 @@ class RaceRow:
     one network of it takes, the original's training included (its CPU-seconds where they are known).
     """
 
-    point: Point
+    point: SidePoint
     runs: int
     reached: int
     validation: Estimate | None
@@ -158,7 +159,7 @@ def _rows(sides: RaceSides, outcomes: Sequence[RunOutcome], runs: RunsFile) -> I
         )  # fmt: skip
 
 
-def _at(point: Point, outcomes: Sequence[RunOutcome]) -> list[RunAt]:
+def _at(point: SidePoint, outcomes: Sequence[RunOutcome]) -> list[RunAt]:
     """A point's finished runs at their last epoch, by seed; while there is none, all as far as each came."""
     own = sorted((run for run in outcomes if run.config.network == point.name), key=lambda run: run.config.seed)
     done = [run for run in own if run.finished]
@@ -167,7 +168,7 @@ def _at(point: Point, outcomes: Sequence[RunOutcome]) -> list[RunAt]:
     return [(run, run.epochs[common - 1]) for run in begun]
 
 
-def _mean(point: Point, outcomes: Sequence[RunOutcome]) -> float:
+def _mean(point: SidePoint, outcomes: Sequence[RunOutcome]) -> float:
     """Its mean validation accuracy; of one that is not finished less than that of any that is."""
     at = _at(point, outcomes)
     done = bool(at) and at[0][0].finished
@@ -180,7 +181,7 @@ def _estimate(at: Sequence[RunAt], split: str) -> Estimate | None:
 
 
 def _differ(
-    own: Sequence[RunAt], others: Sequence[RunAt], other: Point, runs: RunsFile, level: float = LEVEL
+    own: Sequence[RunAt], others: Sequence[RunAt], other: SidePoint, runs: RunsFile, level: float = LEVEL
 ) -> tuple[Estimate, ...]:
     """What a finished point and another one differ by on test images, in pairs of one seed."""
     by_seed = {run.config.seed: (run, epoch) for run, epoch in others if epoch.epoch == other.epochs}
@@ -274,7 +275,9 @@ def _sentence(advice: Advice) -> Iterator[str]:
     if unlike:
         more = "" if advice.more_s is None else f"; about {_hours(advice.more_s)} would"
         yield f"Not shown: {name} leads on validation images, test images do not tell it from {_listed(unlike)}{more}"
-    elif tied := sides.get("equivalent", []):
+        if tied := sides.get("equivalent"):
+            yield f"; a tie within {margin:g} points with {_listed(tied)}"
+    elif tied := sides.get("equivalent"):
         yield f"A tie within {margin:g} points: {name} and {_listed(tied)}"
     elif sides.get("higher"):
         yield f"From this side: {name}"
@@ -295,3 +298,9 @@ def _hours(seconds: float) -> str:
 
 def _listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
+def as_json(advice: Advice) -> str:
+    """The whole advice as JSON, its sentence first."""
+    data = msgspec.to_builtins(advice, enc_hook=str)
+    return msgspec.json.encode({"sentence": advice.sentence, **data}).decode()

@@ -27,7 +27,7 @@ Side = Literal[
 SIDES: tuple[Side, ...] = get_args(Side)
 
 
-class Point(Frozen, frozen=True, kw_only=True):
+class SidePoint(Frozen, frozen=True, kw_only=True):
     """A network of a race, trained for `epochs`: the weights of its `file` are its start, or (`anew`) drawn; `taught`
     learns from the original. A `control` is never left out; what is no `candidate` is over the budget.
 
@@ -81,7 +81,7 @@ class RaceSides(Frozen, frozen=True, kw_only=True):
     parent: ParentBill
     extra: Some
     margin: float
-    points: tuple[Point, ...]
+    points: tuple[SidePoint, ...]
     stills: tuple[Still, ...]
     listed: dict[str, Whole]
     left_out: dict[str, str]
@@ -107,7 +107,7 @@ def target_at(path: Path) -> Resolved:
     return resolve(str(path) if own is None else f"{own.name}@{path}")
 
 
-def entrant_of(point: Point, folder: Path, original: str) -> Entrant:
+def entrant_of(point: SidePoint, folder: Path, original: str) -> Entrant:
     """A point as it is trained; `original` is the file of what it was made from."""
     target = target_at(folder / point.file)
     if point.taught:

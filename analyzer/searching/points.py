@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from analyzer.compressing.original import Original
     from analyzer.compressing.pictures import Pictures
     from analyzer.compressing.result import Compressed
-    from analyzer.compressing.sides import Point, Side
+    from analyzer.compressing.sides import Side, SidePoint
 
 SIDE_OF: dict[str, Side] = {
     "init": "narrower",
@@ -46,9 +47,7 @@ SHOWN = ("params", "param_bytes", "macs", "saved_bytes", "predicted_image_ns")
 
 @dataclass(frozen=True)
 class ListedPoint:
-    """A point under the budget, by a `lever` of its side: a variant, whose figures are exact before anything is made, or
-    steps (no record).
-    """
+    """A point under the budget, by a `lever` of its side: a variant, whose figures are exact at once, or steps."""
 
     side: Side
     lever: str
@@ -127,7 +126,7 @@ class Maker:
     seed: int
     warn: Callable[[str], None]
 
-    def made(self, point: ListedPoint) -> tuple[Point, nn.Module]:
+    def made(self, point: ListedPoint) -> tuple[SidePoint, nn.Module]:
         """A point with its checkpoint. Raises UsageError, TargetError where it can't be made."""
         begun = time.process_time()
         anew = False
@@ -140,9 +139,11 @@ class Maker:
         how = f"{point.how}, from drawn weights" if anew else point.how
         return self.kept(result, point.side, how, anew=anew, begun=begun), result.model
 
-    def kept(self, result: Compressed, side: Side, how: str, *, anew: bool = False, begun: float, **more: Any) -> Point:
+    def kept(
+        self, result: Compressed, side: Side, how: str, *, anew: bool = False, begun: float, **more: Any
+    ) -> SidePoint:
         """A result as a point, its checkpoint written."""
-        from analyzer.compressing.sides import Point
+        from analyzer.compressing.sides import SidePoint
 
         name = "".join(char if char.isalnum() else "-" for char in f"{side} {how}")[:80].lower()
         file = f"sides/{name}.safetensors"
@@ -150,7 +151,7 @@ class Maker:
         result.save(self.folder / file)
         figures = self.figures(result.model)
         epochs = self.extra + (self.epochs if anew else 0)
-        return Point(
+        return SidePoint(
             name=name, side=side, how=how, file=file, epochs=epochs, anew=anew, figures=figures,
             predicted_ns=figures.get("predicted_image_ns"), times=self._timed(result.model),
             making_cpu_s=time.process_time() - begun, work=self.work(figures, epochs, anew=anew), **more,
@@ -158,9 +159,14 @@ class Maker:
 
     def work(self, figures: dict[str, int], epochs: int, *, anew: bool, taught: bool = False) -> int:
         """MACs of all forward passes that train it: its own, the original's before it, its teacher's."""
-        images, whole = len(self.pictures.split.train), self.figures(self.original.model).get("macs", 0)
+        images, whole = len(self.pictures.split.train), self.whole.get("macs", 0)
         before = 0 if anew else self.epochs * whole
         return images * (before + epochs * (figures.get("macs", 0) + whole * taught))
+
+    @cached_property
+    def whole(self) -> dict[str, int]:
+        """What the original costs."""
+        return self.figures(self.original.model)
 
     def figures(self, model: nn.Module) -> dict[str, int]:
         """What a network costs, exactly."""
@@ -193,10 +199,12 @@ class Maker:
         return self._compressed(self.original, ())
 
     def _timed(self, model: nn.Module) -> Any:
-        """The original's and a network's time of one image here, in turn."""
+        """The original's and a network's time of one image here, in turn, on one thread."""
         from analyzer.exporting.formats import run_of
         from analyzer.exporting.runtime import alternated
+        from analyzer.training.execution import threads
 
         image = self.original.images(1).numpy()
         ours, theirs = run_of(self.original.model), run_of(model.eval())
-        return alternated(("the original", ours), ("this", theirs), image)
+        with threads(1):
+            return alternated(("the original", ours), ("this", theirs), image)

@@ -27,7 +27,7 @@ from analyzer.training.run_records import Outcome
 if TYPE_CHECKING:
     from analyzer.compressing.original import Original
     from analyzer.compressing.pictures import Pictures
-    from analyzer.compressing.sides import ParentBill, Point, RaceSides
+    from analyzer.compressing.sides import ParentBill, RaceSides, SidePoint
     from analyzer.images.base import Source
     from analyzer.images.splits import Split
 
@@ -87,8 +87,9 @@ class RacePlan:
     @property
     def asked(self) -> str:
         """A digest of what must be the same for a race to go on: all but how long, by whom, in how many pairs."""
-        parts = (self.original.digest, self.budget, self.recipe, self.epochs, self.each, self.eta, self.seed,
-                 self.outcome)  # fmt: skip
+        limits = [(limit.figure, limit.bound) for limit in self.budget.limits(self.original.parent)]
+        parts = (self.original.digest, limits, self.budget.on, self.recipe, self.epochs, self.each, self.eta,
+                 self.seed, self.outcome)  # fmt: skip
         return hashlib.sha256("\n".join(map(repr, parts)).encode()).hexdigest()
 
 
@@ -97,13 +98,15 @@ def prepared(plan: RacePlan, say: Callable[[str], None] = silent, warn: Callable
     comes under the budget.
     """
     from analyzer.compressing.sides import KEPT, sides_at
+    from analyzer.training.execution import threads
 
     kept = sides_at(plan.out)
     if kept is not None:
         if kept.asked != plan.asked:
             raise UsageError("holds another race", where=str(plan.out), fix="choose another --out")
         return kept
-    made = _made(plan, _pictures(plan, say, warn), say, warn)
+    with threads(plan.threads):
+        made = _made(plan, race_pictures(plan, say, warn), say, warn)
     write_text(plan.out / KEPT, msgspec.json.encode(made).decode() + "\n")
     return made
 
@@ -111,7 +114,9 @@ def prepared(plan: RacePlan, say: Callable[[str], None] = silent, warn: Callable
 # -- images ----------------------------------------------------------------------------------------------------
 
 
-def _pictures(plan: RacePlan, say: Callable[[str], None], warn: Callable[[str], None]) -> Pictures:
+def race_pictures(
+    plan: RacePlan, say: Callable[[str], None] = silent, warn: Callable[[str], None] = silent
+) -> Pictures:
     """The race's images, divided as the original's were, some to choose by among them."""
     from analyzer.compressing.pictures import pictures_of, run_of, split_of_run
     from analyzer.images.source import open_source
@@ -157,7 +162,7 @@ def _made(plan: RacePlan, pictures: Pictures, say: Callable[[str], None], warn: 
     points = listed(plan.original, plan.budget)
     say(f"{len(points):,} points under the budget, counted in {time.process_time() - begun:.1f} CPU-s")
     maker = Maker(plan.original, plan.budget, pictures, plan.out, plan.recipe.epochs, plan.epochs or 0, plan.seed, warn)
-    made: list[Point] = []
+    made: list[SidePoint] = []
     say("looking at the original as it is, recalibrated, and in int8")
     stills = [as_it_is(maker, plan.original.model, "uncompressed, as it was"),
               recalibrated(maker, plan.original.model, "uncompressed, recalibrated")]  # fmt: skip
@@ -180,7 +185,7 @@ def _made(plan: RacePlan, pictures: Pictures, say: Callable[[str], None], warn: 
     if not made:
         raise UsageError("nothing comes under it", where="budget", fix="allow more")
     return RaceSides(
-        asked=plan.asked, source=plan.original.name, figures=maker.figures(plan.original.model),
+        asked=plan.asked, source=plan.original.name, figures=maker.whole,
         limits={limit.figure: limit.bound for limit in _limits(plan)}, parent=_bill(plan, pictures),
         extra=plan.recipe.epochs, margin=100 * plan.outcome.margin, points=(*made, *_derived(maker, made)),
         stills=tuple(stills), listed=dict(Tally(point.side for point in points)), left_out=left_out,
@@ -191,7 +196,7 @@ def _limits(plan: RacePlan) -> tuple[Limit, ...]:
     return plan.budget.limits(plan.original.parent)
 
 
-def _derived(maker: Maker, made: list[Point]) -> Iterator[Point]:
+def _derived(maker: Maker, made: list[SidePoint]) -> Iterator[SidePoint]:
     """What is made of points that are there: taught by the original, from scratch for as long and for as much work; and
     the original, trained on.
     """
@@ -203,7 +208,7 @@ def _derived(maker: Maker, made: list[Point]) -> Iterator[Point]:
             work = maker.work(point.figures, point.epochs, anew=False, taught=True)
             yield replaced(point, name=f"distilling-{point.name}", side="distilling", taught=True, making_cpu_s=0.0,
                            how=f"{point.how}, by the original’s answers", work=work)  # fmt: skip
-    whole, own = maker.figures(maker.original.model).get("macs", 0), first.figures.get("macs", 0)
+    whole, own = maker.whole.get("macs", 0), first.figures.get("macs", 0)
     alike = maker.epochs + maker.extra
     as_much = maker.extra + round(maker.epochs * whole / own) if own else alike
     for epochs, words in {alike: "for as many epochs", as_much: "for as much work"}.items():
@@ -221,9 +226,8 @@ def _derived(maker: Maker, made: list[Point]) -> Iterator[Point]:
 
 
 def _bill(plan: RacePlan, pictures: Pictures) -> ParentBill:
-    from analyzer.compressing.sides import ParentBill
-
     from analyzer.compressing.pictures import run_of
+    from analyzer.compressing.sides import ParentBill
 
     epochs = plan.epochs or 0
     run = run_of(plan.original.path)

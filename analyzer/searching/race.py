@@ -23,7 +23,7 @@ from analyzer.training.rungs import HalvingRung, halve, rungs_of
 
 if TYPE_CHECKING:
     from analyzer.compressing.advice import Advice
-    from analyzer.compressing.sides import Point, RaceSides
+    from analyzer.compressing.sides import RaceSides, SidePoint
     from analyzer.training.planning import TrainPlan, TrainWatch
     from analyzer.training.run_records import Config, Epoch
     from analyzer.training.runs_file import RunsFile
@@ -60,6 +60,13 @@ class _Race:
         self.seeds = plan.seeds[:2]
         self.left = 3600 * plan.hours - self._spent()
         self.ended: Ended | None = None
+        self.told: set[str] = set()
+
+    def _once(self, words: str) -> None:
+        """Hands on what one training doubts, which all do."""
+        if words not in self.told:
+            self.told.add(words)
+            self.watch.training.warn(words)
 
     def _spent(self) -> float:
         from analyzer.compressing.advice import spent_of
@@ -91,7 +98,7 @@ class _Race:
 
     # -- training ----------------------------------------------------------------------------------------------
 
-    def _compared(self, standing: Sequence[Point], epochs: int) -> HalvingRung | None:
+    def _compared(self, standing: Sequence[SidePoint], epochs: int) -> HalvingRung | None:
         """Trains those that stand, and all controls, to the same share of their epochs, and ranks them; None where it
         is to end.
         """
@@ -108,16 +115,16 @@ class _Race:
         with self._runs() as runs:
             return ranked(self.sides, standing, runs, self.seeds, epochs, self.plan.eta)
 
-    def _trained(self, points: Sequence[Point], whole: int, epochs: int) -> bool:
+    def _trained(self, points: Sequence[SidePoint], whole: int, epochs: int) -> bool:
         from analyzer.training.execution import execute
 
         plan = self._training(points, whole, until_of(self.sides, whole, epochs))
-        done = execute(plan, replace(self.watch.training, epoch=self._counted))
+        done = execute(plan, replace(self.watch.training, epoch=self._counted, warn=self._once))
         if done.interrupted:
             self.ended = "hours" if self.left <= 0 else "interrupted"
         return not done.interrupted
 
-    def _training(self, points: Sequence[Point], whole: int, until: int) -> TrainPlan:
+    def _training(self, points: Sequence[SidePoint], whole: int, until: int) -> TrainPlan:
         from analyzer.compressing.sides import entrant_of
         from analyzer.training.dividing import Division
         from analyzer.training.planning import TrainPlan
@@ -140,7 +147,7 @@ class _Race:
 
 
 def _wanted(
-    sides: RaceSides, running: Sequence[Point], seeds: Sequence[int], epochs: int, runs: RunsFile
+    sides: RaceSides, running: Sequence[SidePoint], seeds: Sequence[int], epochs: int, runs: RunsFile
 ) -> Iterator[float]:
     """The CPU-seconds of each run that is not trained so far, as its network's epochs took them; none while there is
     no epoch of it.
@@ -164,7 +171,7 @@ def until_of(sides: RaceSides, whole: int, epochs: int) -> int:
 
 
 def ranked(
-    sides: RaceSides, standing: Sequence[Point], runs: RunsFile, seeds: Sequence[int], epochs: int, eta: int
+    sides: RaceSides, standing: Sequence[SidePoint], runs: RunsFile, seeds: Sequence[int], epochs: int, eta: int
 ) -> HalvingRung:
     """Those that go on first: none that is shown to be worse than the best (95 % for all of them together), and of each
     side's points the best; a control always.
@@ -194,7 +201,7 @@ def ranked(
     )
 
 
-def _kept(standing: Sequence[Point], order: Iterable[str], eta: int, *, last: bool) -> Iterator[str]:
+def _kept(standing: Sequence[SidePoint], order: Iterable[str], eta: int, *, last: bool) -> Iterator[str]:
     """Of each side's points the best 1/eta, or (at the last rung) the best alone; controls as they are."""
     points = {point.name: point for point in standing}
     by_side: dict[str, list[str]] = {}

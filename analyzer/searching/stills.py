@@ -54,7 +54,7 @@ def in_int8(maker: Maker, how: str) -> Still:
         execute(ExportPlan(exportee=exportee(original.model, original.input.shape, name=original.name), out=whole))
         made = quantize(whole, images, small)
         right = pictures.right(_Session(session(small)))  # type: ignore[arg-type]
-    return _still(right, how, {**maker.figures(original.model), "param_bytes": made.param_bytes}, begun)
+    return _still(right, how, {**maker.whole, "param_bytes": made.param_bytes}, begun)
 
 
 class _Session:

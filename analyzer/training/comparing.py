@@ -216,11 +216,18 @@ def _judged(about: str, estimates: tuple[Estimate, ...], margin: float) -> Judge
 Shown = Literal["higher", "lower", "equivalent", "open", "one pair"]
 
 
+def widened(widest: Estimate, seeds: Estimate) -> Estimate:
+    """An interval with the ends of one over seeds, where those are further out."""
+    if seeds.low is None or seeds.high is None or widest.low is None or widest.high is None:
+        return seeds
+    low, high = min(seeds.low, widest.low), max(seeds.high, widest.high)
+    return msgspec.structs.replace(widest, low=low, high=high)
+
+
 def shown(widest: Estimate, seeds: Estimate, margin: float) -> Shown:
     """What the wider of two intervals shows of A against B: a difference, none beyond the margin, or not enough."""
-    low, high = seeds.low, seeds.high
-    if widest.low is not None and low is not None and widest.high is not None and high is not None:
-        low, high = min(low, widest.low), max(high, widest.high)
+    both = widened(widest, seeds)
+    low, high = both.low, both.high
     if low is None or high is None:
         return "one pair"
     if low > 0 or high < 0:
