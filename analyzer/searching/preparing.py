@@ -162,6 +162,8 @@ def _made(plan: RacePlan, pictures: Pictures, say: Callable[[str], None], warn: 
     points = listed(plan.original, plan.budget)
     say(f"{len(points):,} points under the budget, counted in {time.process_time() - begun:.1f} CPU-s")
     maker = Maker(plan.original, plan.budget, pictures, plan.out, plan.recipe.epochs, plan.epochs or 0, plan.seed, warn)
+    if all(limit.beyond(maker.whole.get(limit.figure, 0)) <= 0 for limit in _limits(plan)):
+        raise UsageError("is under the budget as it is", where=plan.original.name, fix="allow less")
     made: list[SidePoint] = []
     say("looking at the original as it is, recalibrated, and in int8")
     stills = [as_it_is(maker, plan.original.model, "uncompressed, as it was"),
@@ -170,12 +172,12 @@ def _made(plan: RacePlan, pictures: Pictures, say: Callable[[str], None], warn: 
     try:
         stills.append(in_int8(maker, "uncompressed, in int8"))
     except AnalyzerError as error:
-        left_out["fewer bits: int8"] = str(error)
+        left_out["fewer bits: int8"] = error.what
     for one in chosen(points, plan.each):
         try:
             point, model = maker.made(one)
         except AnalyzerError as error:
-            left_out[f"{one.side}: {one.how}"] = str(error)
+            left_out[f"{one.side}: {one.how}"] = error.what
             warn(f"{one.side}, {one.how}: left out: {error}")
             continue
         say(f"{point.side}, {point.how}: {point.figures['params']:,} params, {point.figures.get('macs', 0):,} MACs")
