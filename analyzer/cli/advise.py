@@ -136,7 +136,7 @@ def _race(plan: RacePlan, format_: str, report: Path | None) -> int:
     say(f"kept in {plan.out}: results.db, sides/, runs/; the same command goes on there")
     if found.ended == "interrupted":
         return INTERRUPTED
-    return 0 if found.leader is not None else 3
+    return 3 if found.ended == "diverged" else 0
 
 
 def _say_rung(rung: HalvingRung) -> None:

@@ -115,15 +115,22 @@ def pictures_of(
 
 def split_of_run(checkpoint: Path | None) -> Path | None:
     """How the images of a run were divided, where its checkpoint is still in the run's folder: the file that has the
-    run's own digest.
+    run's own digest; where the runs are not known, the folder's split.json.
     """
-    run = run_of(checkpoint)
-    if checkpoint is None or run is None:
+    folder, run = _folder_of(checkpoint), run_of(checkpoint)
+    if folder is None:
         return None
-    for path in sorted(checkpoint.absolute().parents[2].glob("split*.json")):
-        if msgspec.json.decode(path.read_bytes(), type=_Digest).digest == run.config.split:
+    for path in sorted(folder.glob("split*.json")):
+        if run is not None and msgspec.json.decode(path.read_bytes(), type=_Digest).digest == run.config.split:
             return path
-    return None
+    kept = folder / "split.json"
+    return kept if run is None and kept.is_file() else None
+
+
+def _folder_of(checkpoint: Path | None) -> Path | None:
+    """The folder of runs that a checkpoint lies in."""
+    path = None if checkpoint is None else checkpoint.resolve()
+    return None if path is None or len(path.parents) < 3 or path.parents[1].name != "runs" else path.parents[2]
 
 
 class _Digest(msgspec.Struct):
@@ -134,14 +141,11 @@ class _Digest(msgspec.Struct):
 
 def run_of(checkpoint: Path | None) -> RunOutcome | None:
     """The run that a checkpoint is of, where it still lies in the run's folder."""
-    path = None if checkpoint is None else checkpoint.absolute()
-    if path is None or len(path.parents) < 3 or path.parents[1].name != "runs":
+    folder = _folder_of(checkpoint)
+    if checkpoint is None or folder is None or not (folder / NAME).is_file():
         return None
-    file = path.parents[2] / NAME
-    if not file.is_file():
-        return None
-    with contextlib.closing(RunsFile(file)) as runs:
-        config = runs.configs().get(path.parent.name)
+    with contextlib.closing(RunsFile(folder / NAME)) as runs:
+        config = runs.configs().get(checkpoint.resolve().parent.name)
         return None if config is None else RunOutcome(config, tuple(runs.epochs(config.run)))
 
 

@@ -135,6 +135,8 @@ def test_a_shown_command_runs(command: str, project: Path, tmp_path: Path) -> No
         small += ["--trials", "1", "--batch", "1", "--image", "64"]
     if "--data" in arguments and verb in ("sweep", "search"):
         small += ["--epochs", "1", "--seeds", "0", "--threads", "1"]
+    if "--hours" in arguments:
+        small += ["--max-params", "300", "--hours", "0.001", "--epochs", "1", "--batch", "8", "--threads", "1"]
     folder = project
     if verb == "init":  # a project that has no budgets yet
         folder = tmp_path
