@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from analyzer import units
-from analyzer.compressing.sides import SIDES, ParentBill, RaceSides, SidePoint, Still, sides_at
+from analyzer.compressing.sides import SIDES, ParentBill, RaceCourse, RaceSides, SidePoint, Still, course_at, sides_at
 from analyzer.errors import UsageError
 from analyzer.storing.results_file import NAME
 from analyzer.training.comparing import RunAt, Shown, differences, more_pairs, shown
@@ -93,13 +93,23 @@ class Advice:
     against: tuple[Against, ...]
     more_s: float | None
     spent: RaceBill
-    ended: str
+    course: RaceCourse
     folder: Path = field(compare=False)
 
     @property
     def parent(self) -> ParentBill:
         """What the original's training took."""
         return self.sides.parent
+
+    @property
+    def ended(self) -> str:
+        """Why it ended, in a word; empty where it has not."""
+        return self.course.ended
+
+    @property
+    def unfinished(self) -> list[RaceRow]:
+        """What is under the budget, did not fall behind, and is not trained to its end."""
+        return [row for row in self.rows if _left(row, self.course) and row.point.candidate]
 
     @property
     def sentence(self) -> str:
@@ -115,7 +125,7 @@ class Advice:
         return runs[0] if runs else None
 
 
-def advice_at(folder: Path, ended: str = "") -> Advice:
+def advice_at(folder: Path) -> Advice:
     """What the race in a folder shows so far. Raises UsageError where none was begun there."""
     sides = sides_at(folder)
     if sides is None:
@@ -126,11 +136,11 @@ def advice_at(folder: Path, ended: str = "") -> Advice:
         best = [row for side in SIDES if (row := _best(row for row in rows if row.point.side == side)) is not None]
         leader = _leader(rows)
         against = () if leader is None else tuple(_against(leader, best, outcomes, runs, sides.margin))
-    found = [row for row in rows if row not in best]
+    found, course = [row for row in rows if row not in best], course_at(folder)
     return Advice(
         sides=sides, rows=tuple(best), others=tuple(found), stills=tuple(_stills(sides.stills)), leader=leader,
-        against=against, more_s=_more(leader, best, against, sides), spent=spent_of(sides, outcomes), ended=ended,
-        folder=folder,
+        against=against, more_s=_more(leader, best, against, course, sides.margin),
+        spent=spent_of(sides, outcomes), course=course, folder=folder,
     )  # fmt: skip
 
 
@@ -250,46 +260,55 @@ def _against(
             yield Against(row.point.side, found, shown(found[-1], found[0], margin))
 
 
+def _left(row: RaceRow, course: RaceCourse) -> bool:
+    """Whether it would be trained further."""
+    return not row.finished and row.point.name not in course.fell
+
+
 def _more(
-    leader: RaceRow | None, best: Sequence[RaceRow], against: Sequence[Against], sides: RaceSides
+    leader: RaceRow | None, best: Sequence[RaceRow], against: Sequence[Against], course: RaceCourse, margin: float
 ) -> float | None:
     """About how many CPU-seconds more would show what is open; None where nothing is, or nothing can be said."""
+    left = [row for row in best if _left(row, course) and row.spent.epochs]
+    if left:
+        return math.fsum(
+            (2 * row.point.epochs - row.spent.epochs) * row.spent.cpu_s / row.spent.epochs for row in left
+        )  # fmt: skip
     open_ = [one for one in against if one.shown == "open"]
     if leader is None or not open_:
         return None
-    pairs = max(more_pairs(one.estimates[0], sides.margin) for one in open_)
+    pairs = max(more_pairs(one.estimates[0], margin) for one in open_)
     racing = {leader.point.side, *(one.side for one in open_), "from scratch", "uncompressed"}
     return pairs * math.fsum(row.spent.cpu_s / row.runs for row in best if row.runs and row.point.side in racing)
 
 
 def _sentence(advice: Advice) -> Iterator[str]:
     leader, margin = advice.leader, advice.sides.margin
+    more = "" if advice.more_s is None else f"; about {_hours(advice.more_s)} would"
     if leader is None:
-        yield "Not shown: nothing under the budget was trained to its end in the hours that there were."
+        yield f"Not shown: nothing under the budget is trained to its end{more}."
         return
-    sides: dict[str, list[str]] = {}
+    sides: dict[str, list[str]] = {"unfinished": [row.point.side for row in advice.unfinished]}
     for one in advice.against:
         sides.setdefault(one.shown, []).append(one.side)
-    name = f"{leader.point.side} ({leader.point.how})"
+    name, tied = f"{leader.point.side} ({leader.point.how})", sides.get("equivalent", [])
     unlike = [*sides.get("open", []), *sides.get("lower", []), *sides.get("one pair", [])]
-    if unlike:
-        more = "" if advice.more_s is None else f"; about {_hours(advice.more_s)} would"
-        yield f"Not shown: {name} leads on validation images, test images do not tell it from {_listed(unlike)}{more}"
-        if tied := sides.get("equivalent"):
-            yield f"; a tie within {margin:g} points with {_listed(tied)}"
-    elif tied := sides.get("equivalent"):
+    if unlike or sides["unfinished"]:
+        yield f"Not shown: {name} leads on validation images"
+        yield f", test images do not tell it from {_listed(unlike)}" if unlike else ""
+        yield f", {_listed(unfinished)} not trained to the end" if (unfinished := sides["unfinished"]) else ""
+        yield f"{more}; a tie within {margin:g} points with {_listed(tied)}" if tied else more
+    elif tied:
         yield f"A tie within {margin:g} points: {name} and {_listed(tied)}"
     elif sides.get("higher"):
         yield f"From this side: {name}"
     else:
-        yield f"From this side, the only one that was trained to its end: {name}"
+        yield f"From this side, the only one that is left: {name}"
     if higher := sides.get("higher"):
         least = min(one.estimates[0].value for one in advice.against if one.shown == "higher")
         yield f"; better than {_listed(higher)} by {least:.1f} points or more"
-    gone = [row.point.side for row in advice.rows if row.reached and not row.finished and row.point.candidate]
-    if gone:
-        yield f"; {_listed(gone)} fell behind on validation images"
-    yield "."
+    gone = [row.point.side for row in advice.rows if not row.finished and row.point.name in advice.course.fell]
+    yield f"; {_listed(gone)} fell behind on validation images." if gone else "."
 
 
 def _hours(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -19,7 +19,8 @@ from analyzer.training.trainees import Entrant, trainee_of
 if TYPE_CHECKING:
     from analyzer.training.trainer import Trainer
 
-KEPT = "sides.json"
+T = TypeVar("T")
+KEPT, COURSE = "sides.json", "course.json"
 Side = Literal[
     "narrower", "shallower", "transitions", "another layer", "lower rank", "pruning", "distilling", "from scratch",
     "uncompressed",
@@ -87,6 +88,15 @@ class RaceSides(Frozen, frozen=True, kw_only=True):
     left_out: dict[str, str]
 
 
+class RaceCourse(Frozen, frozen=True, kw_only=True):
+    """How a race went so far: why it `ended` (empty: it has not), and which points `fell` behind, after which of the
+    epochs.
+    """
+
+    ended: str = ""
+    fell: dict[str, Whole] = msgspec.field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class TaughtEntrant(Entrant):
     """An entrant that learns from another network's answers."""
@@ -117,10 +127,18 @@ def entrant_of(point: SidePoint, folder: Path, original: str) -> Entrant:
 
 def sides_at(folder: Path) -> RaceSides | None:
     """The sides of a folder's race; None where none was begun. Raises UsageError where they can't be read."""
-    path = folder / KEPT
+    return _read(folder / KEPT, RaceSides)
+
+
+def course_at(folder: Path) -> RaceCourse:
+    """How a folder's race went so far. Raises UsageError where that can't be read."""
+    return _read(folder / COURSE, RaceCourse) or RaceCourse()
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
     if not path.exists():
         return None
     try:
-        return msgspec.json.decode(path.read_bytes(), type=RaceSides)
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.MsgspecError) as error:
         raise UsageError("can't be read", where=str(path), fix="choose another --out") from error

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from analyzer.files import write_text
 from analyzer.searching.preparing import DIVIDED, RacePlan, prepared
 from analyzer.shown import silent
 from analyzer.storing.results_file import NAME
@@ -49,7 +50,8 @@ def run_race(plan: RacePlan, watch: RaceWatch) -> Advice:
     from analyzer.compressing.advice import advice_at
 
     sides = prepared(plan, watch.say, watch.warn)
-    return advice_at(plan.out, _Race(plan, sides, watch).run())
+    _Race(plan, sides, watch).run()
+    return advice_at(plan.out)
 
 
 class _Race:
@@ -60,6 +62,7 @@ class _Race:
         self.seeds = plan.seeds[:2]
         self.left = 3600 * plan.hours - self._spent()
         self.ended: Ended | None = None
+        self.fell: dict[str, int] = {}
         self.told: set[str] = set()
 
     def _once(self, words: str) -> None:
@@ -79,22 +82,32 @@ class _Race:
 
         return closing(RunsFile(self.plan.out / NAME, create=True))
 
-    def run(self) -> Ended:
-        """To its end, and why it ended."""
+    def run(self) -> None:
+        """To its end; how it went is kept."""
         racing = {point.name: point for point in self.sides.points if point.candidate}
         standing: list[str] = []
         for rung in halve(racing, rungs_of(self.sides.extra, self.plan.eta), self._compared):
-            self.watch.rung(rung)
-            standing = rung.standing
+            standing = self._fallen(rung)
         while self.ended is None and len(standing) > 1 and len(self.seeds) < self.plan.pairs:
             self.seeds = self.plan.seeds[: len(self.seeds) + 1]
             more = self._compared([racing[name] for name in standing], self.sides.extra)
-            if more is not None:
-                self.watch.rung(more)
-                standing = more.standing
+            standing = standing if more is None else self._fallen(more)
         if self.ended is None:
             self.ended = "diverged" if not standing else "parted" if len(standing) == 1 else "pairs"
-        return self.ended
+        self._keep()
+
+    def _fallen(self, rung: HalvingRung) -> list[str]:
+        """Keeps and tells who fell behind in a rung; gives those that stand."""
+        self.fell |= {name: rung.epochs for name, _ in rung.ranked if name not in rung.standing}
+        self._keep()
+        self.watch.rung(rung)
+        return rung.standing
+
+    def _keep(self) -> None:
+        from analyzer.compressing.sides import COURSE, RaceCourse
+
+        course = RaceCourse(ended=self.ended or "", fell=self.fell)
+        write_text(self.plan.out / COURSE, msgspec.json.encode(course).decode() + "\n")
 
     # -- training ----------------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ from analyzer.architecture.axes import AXES
 from analyzer.compressing.advice import Advice, advice_at
 from analyzer.compressing.budgets import Budget
 from analyzer.compressing.original import Original, original_of
-from analyzer.compressing.sides import KEPT
+from analyzer.compressing.sides import COURSE, KEPT
 from analyzer.executors.workplace import Workplace
 from analyzer.reading import family
 from analyzer.reporting.advice_page import write_advice
@@ -125,7 +125,8 @@ def make_page(out: Path, to: Path) -> None:
         if (out / name / KEPT).exists():
             with closing(RunsFile(out / name / NAME, create=True)) as runs:
                 save(runs, to / name, unfinished=True)
-            shutil.copy(out / name / KEPT, to / name / KEPT)
+            for kept in (KEPT, COURSE):
+                shutil.copy(out / name / kept, to / name / kept)
     write_page(to)
 
 
@@ -144,7 +145,8 @@ def stored(folder: Path) -> Iterable[tuple[str, Advice]]:
         own = folder / name_of(network, part)
         if (own / KEPT).exists():
             with opened(own) as runs:
-                shutil.copy(own / KEPT, runs.path.parent / KEPT)
+                for kept in (KEPT, COURSE):
+                    shutil.copy(own / kept, runs.path.parent / kept)
                 yield name_of(network, part), advice_at(runs.path.parent)
 
 

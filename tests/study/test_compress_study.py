@@ -16,7 +16,7 @@ from study_runs import save
 import analyzer as an
 from analyzer.compressing.advice import advice_at
 from analyzer.compressing.original import of_variant
-from analyzer.compressing.sides import KEPT, ParentBill, RaceSides, SidePoint, Still
+from analyzer.compressing.sides import COURSE, KEPT, ParentBill, RaceCourse, RaceSides, SidePoint, Still
 from analyzer.storing.results_file import NAME
 from analyzer.training.recipe import Recipe
 from analyzer.training.run_records import Config, Epoch, Machine
@@ -52,6 +52,8 @@ def race(folder: Path) -> Path:
         stills=(still("uncompressed, as it was", 80), still("uncompressed, recalibrated", 90)),
     )  # fmt: skip
     (folder / KEPT).write_bytes(msgspec.json.encode(sides))
+    course = RaceCourse(ended="pairs", fell={"lower-rank": 1})
+    (folder / COURSE).write_bytes(msgspec.json.encode(course))
     labels = np.arange(IMAGES, dtype=np.int64) % 2
     with closing(RunsFile(folder / NAME, create=True)) as runs:
         for side, counts in RIGHT.items():
@@ -95,11 +97,22 @@ def test_what_a_race_shows(tmp_path: Path) -> None:
     assert found.stills[1].to_original.value == pytest.approx(10.0)
 
 
+def test_what_was_broken_off_is_not_said_to_be_worse(tmp_path: Path) -> None:
+    folder = race(tmp_path / "race")
+    (folder / COURSE).unlink()
+    found = advice_at(folder)
+    assert found.sentence.startswith(
+        "Not shown: narrower (planted) leads on validation images, lower rank not trained to the end; about "
+    )
+    assert found.more_s == pytest.approx((2 * EXTRA - 2) * (2 * 2.0 + 0.5) / 2)
+
+
 def test_the_page_is_that_of_what_is_stored(tmp_path: Path) -> None:
     made, name = race(tmp_path / "race"), name_of(*RACES[0])
     with closing(RunsFile(made / NAME)) as runs:
         assert save(runs, tmp_path / "to" / name, unfinished=True) == 14
-    shutil.copy(made / KEPT, tmp_path / "to" / name / KEPT)
+    for kept in (KEPT, COURSE):
+        shutil.copy(made / kept, tmp_path / "to" / name / kept)
     ((_, again),) = stored(tmp_path / "to")
     assert again == advice_at(made)
     write_page(tmp_path / "to")
