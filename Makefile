@@ -27,20 +27,21 @@ sweep: .venv/.installed  ## build, count and measure every variant of the articl
 
 check: lint types budgets docs wheel-check test test-slow test-kinds  ## all that CI does, in its order
 
-PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+PYTEST := $(BIN)/python -m pytest --dist worksteal
 test: .venv/.dev  ## the tests, on two processes; without the slow ones
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) -n 2 -m 'not slow'
 
+# On three processes: these wait more than they compute.
 test-slow: .venv/.dev  ## the slow tests: real kills, clusters, browsers, many processes
-	$(PYTEST) -m slow
+	$(PYTEST) -n 3 -m slow
 
 # Another processor, simulated: no AVX-512, no bfloat16 units, no vector kernels of torch's own.
 test-kinds: .venv/.dev  ## the tests of measuring and memory as on an older processor
-	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=default $(PYTEST) tests/measure tests/cli/test_memory.py
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=default $(PYTEST) -n 2 tests/measure tests/cli/test_memory.py
 
 SEED ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbelow(2**32))')
 test-deep: .venv/.dev  ## the property tests with ten times the examples, under a fresh seed (what it finds: an @example)
-	$(PYTEST) -m hypothesis --hypothesis-profile deep --hypothesis-seed=$(SEED)
+	$(PYTEST) -n 2 -m hypothesis --hypothesis-profile deep --hypothesis-seed=$(SEED)
 
 lint: .venv/.dev  ## style and format
 	$(BIN)/ruff check .

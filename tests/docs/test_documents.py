@@ -21,7 +21,9 @@ from analyzer.building.modules import build
 from analyzer.reading.family import record, records
 
 ROOT = Path(__file__).parents[2]
-LONG = {"search_by_measuring"}
+LONG = {"search_by_measuring", "train_and_compare", "compress_a_checkpoint"}
+ON_IMAGES = {"train_and_compare", "compress_a_checkpoint"}
+"""Examples that take a folder of images: here a few small ones."""
 EXAMPLES = [
     pytest.param(path, marks=pytest.mark.slow) if path.stem in LONG else path
     for path in sorted((ROOT / "examples").glob("*.py"))
@@ -102,10 +104,20 @@ def test_contributings_axis_takes_two_files_and_is_then_everywhere(tmp_path: Pat
         python("-c", refused)
 
 
+def few_images(to: Path) -> Path:
+    """Sixteen real ones a class, of three classes."""
+    for name in ("glass", "metal", "paper"):
+        (to / name).mkdir(parents=True)
+        for path in sorted((ROOT / "examples/data/trashnet" / name).iterdir())[:16]:
+            shutil.copy(path, to / name)
+    return to
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_run(path: Path, tmp_path: Path) -> None:
+    images = [str(few_images(tmp_path / "images"))] if path.stem in ON_IMAGES else []
     done = subprocess.run(
-        [sys.executable, str(path)],
+        [sys.executable, str(path), *images],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
