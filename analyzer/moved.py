@@ -79,4 +79,4 @@ def keep() -> None:
         room = ModuleType(f"{PACKAGE}.{old}", "Where modules were.")
         room.__path__ = []
         sys.modules.setdefault(room.__name__, room)
-    sys.meta_path.append(Moved())  # type: ignore[arg-type]
+    sys.meta_path.append(Moved())
