@@ -126,6 +126,11 @@ def seconds(value: float | None) -> str:
     return f"{value * 1000:.2f} ms" if value < 1 else f"{value:.2f} s"
 
 
+def epochs_of(count: int) -> str:
+    """`1 epoch`, `12 epochs`."""
+    return "1 epoch" if count == 1 else f"{count:,} epochs"
+
+
 def span(value: float) -> str:
     """A duration for people: 40 s, 12 min, 3.2 h."""
     return f"{value:.0f} s" if value < 90 else f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
