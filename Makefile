@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 OUT ?= reports/sweep-$(shell date -u +%Y%m%dT%H%M%SZ)
 
-.PHONY: help sweep check test test-slow test-kinds test-deep lint types budgets bench bench-measure soak zoo profiles gpu study study-gpu docs pictures wheel-check release clean
+.PHONY: help sweep check test test-slow test-kinds test-deep lint types budgets bench bench-measure soak zoo profiles gpu study study-compress study-gpu docs pictures wheel-check release clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -82,6 +82,10 @@ MINUTES ?= 240
 study: .venv/.dev  ## the article's claim against DenseNet121, by training (resumable; MINUTES of CPU time, then its page)
 	$(BIN)/python tests/study/study.py train $(STUDY) --minutes $(MINUTES)
 	$(BIN)/python tests/study/study.py page $(STUDY)
+
+study-compress: .venv/.dev  ## from which side to compress, from what the study trained (resumable; MINUTES of CPU time in all, then its page)
+	$(BIN)/python tests/study/compress_study.py race $(STUDY) $(STUDY)-compress --minutes $(MINUTES)
+	$(BIN)/python tests/study/compress_study.py page $(STUDY)-compress
 
 # The system's Python, because a GPU machine has its own torch with CUDA: nothing is installed.
 GPU_PYTHON ?= python3
