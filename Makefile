@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 OUT ?= reports/sweep-$(shell date -u +%Y%m%dT%H%M%SZ)
 
-.PHONY: help sweep check test test-slow test-kinds test-deep lint types budgets bench bench-measure soak zoo profiles gpu study study-compress study-gpu docs pictures wheel-check release clean
+.PHONY: help sweep check test test-slow test-kinds test-deep lint types budgets bench bench-measure soak zoo profiles gpu study study-compress study-gpu docs pictures wheel-check plotly release clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -103,6 +103,15 @@ docs: .venv/.dev  ## the documentation as a site, build/site; a broken link fail
 
 pictures: .venv/.dev  ## the README's pictures anew (needs Chromium and a font with emoji)
 	$(BIN)/python tests/docs/take_pictures.py
+
+# Nothing else needs npm: what this makes is committed.
+PLOTLY := 4.1.1
+BUNDLE := analyzer/reporting/bundle
+plotly:  ## the page's plotly.js and its licence anew from npm, at PLOTLY (needs npm, once)
+	mkdir -p build/plotly
+	cd build/plotly && npm pack --silent plotly.js-basic-dist-min@$(PLOTLY) && tar -xzf plotly.js-basic-dist-min-$(PLOTLY).tgz
+	cp build/plotly/package/LICENSE $(BUNDLE)/LICENSE
+	gzip -9nc build/plotly/package/plotly-basic.min.js > $(BUNDLE)/plotly-basic.min.js.gz
 
 wheel-check: .venv/.dev  ## the built wheel and sdist in a clean environment, outside the checkout
 	BIN=$(CURDIR)/$(BIN) sh tests/wheel_check.sh
