@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,18 +26,20 @@ if TYPE_CHECKING:
 
 def compress(
     model: nn.Module | Variant | str, budget: Budget | None = None, plan: str | Sequence[str] = DEFAULT, *,
-    data: Any = None, split: str | Path | None = None, inputs: Sequence[int] | None = None, seed: int = 0,
-    kwargs: Mapping[str, Any] | None = None, quiet: bool = False, **training: Any,
+    out: str | Path | None = None, data: Any = None, split: str | Path | None = None,
+    inputs: Sequence[int] | None = None, seed: int = 0, kwargs: Mapping[str, Any] | None = None, device: str = "auto",
+    quiet: bool = False, **training: Any,
 ) -> Compressed:  # fmt: skip
     """Makes a network smaller, by the steps of a plan, until it meets a budget as the exact counter counts it.
 
     `model` is a checkpoint's file, a variant or its name, `path.py:attr@weights` of one's own (with its `kwargs`), or a
     torch module; those of one's own take `inputs`, the shape of their image: (1, 3, 224, 224). It is left as it is.
     `plan` is a text such as `prune l2 global, finetune 5, recalibrate`: prune CRITERION SCOPE [SHARE], svd [SHARE],
-    inherit [VARIANT], finetune N, distill N [logits|features], scratch [N], recalibrate. What learns from images takes
-    `data` as `train` does, divided by a `split` file, else as the checkpoint's run was; `training` are the fields of
-    training.recipe.Recipe but epochs. Returns `.model`, `.map`, `.record`; `.save(path)` writes a checkpoint,
-    `.quantize(path)` ONNX and int8.
+    inherit [VARIANT], finetune N, distill N [logits|features], scratch [N], recalibrate, int8. What learns from images
+    takes `data` as `train` does, divided by a `split` file, else as the checkpoint's run was, on a `device`; `training`
+    are the fields of training.recipe.Recipe but epochs. Returns `.model`, `.map`, `.record`; `.save(path)` writes a
+    checkpoint, `.quantize(path)` ONNX and int8. With `out` the checkpoint is written there, and what was interrupted
+    goes on from its last finished step or epoch.
 
     Raises UsageError where the budget is out of reach or a step lacks what it needs, TargetError where the network
     can't be followed.
@@ -49,13 +51,15 @@ def compress(
     say = silent if quiet else to_stderr
     steps, learns = plan_of(plan), recipe(training)
     budget = budget or Budget()
-    require_possible(steps, budget, data is not None)
-    original = _original(model, inputs, kwargs)
-    pictures = None
+    require_possible(steps, budget, data is not None, out is not None)
+    place = None if out is None else Path(out)
+    asked = CompressPlan(
+        original=_original(model, inputs, kwargs), budget=budget, steps=steps, seed=seed, out=place, data=data,
+        device=device,
+    )  # fmt: skip
     if data is not None:
-        file = None if split is None else Path(split)
-        pictures = pictures_of(data, original, learns, seed=seed, split=file, say=say, warn=say)
-    asked = CompressPlan(original=original, budget=budget, steps=steps, pictures=pictures, seed=seed)
+        places: dict[str, Any] = {"seed": seed, "split": None if split is None else Path(split), "device": device}
+        asked = replace(asked, pictures=pictures_of(data, asked.original, learns, **places, say=say, warn=say))
     return execute(asked, CompressWatch(say, say))
 
 

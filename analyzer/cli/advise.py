@@ -10,7 +10,7 @@ import click
 
 from analyzer.cli import text
 from analyzer.cli.base import INTERRUPTED, say, warn
-from analyzer.cli.options import NewFile, device_option, executor_options
+from analyzer.cli.options import NewFile, executor_options
 from analyzer.compressing.budgets import LIMITABLE, Budget
 from analyzer.compressing.plan import DEFAULT
 from analyzer.errors import UsageError
@@ -50,7 +50,7 @@ def advice_options(function: F) -> F:
     )  # fmt: skip
     for option in reversed(options):
         function = option(function)
-    return device_option(executor_options(function))
+    return executor_options(function)
 
 
 def require_alone(options: dict[str, Any]) -> None:

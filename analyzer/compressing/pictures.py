@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from analyzer.errors import UsageError
 from analyzer.files import temporary_folder
 from analyzer.images.source import open_source
+from analyzer.measuring.environment import pick_device
 from analyzer.shown import silent
 from analyzer.storing.results_file import NAME
 from analyzer.training import keyed
@@ -39,28 +40,39 @@ SEEN = 512
 
 @dataclass(frozen=True)
 class Pictures:
-    """Images of a network's size, divided; how its weights are trained on them."""
+    """Images of a network's size, divided; how its weights are trained on them, and on which device."""
 
     feed: Feed
     split: Split
     config: Config
+    device: torch.device
+
+    @contextlib.contextmanager
+    def moved(self, model: nn.Module) -> Iterator[None]:
+        """Has a model, whose place is the CPU, on the device for what is inside."""
+        model.to(self.device)
+        try:
+            yield
+        finally:
+            model.cpu()
 
     def batches(self, most: int = SEEN) -> Iterator[tuple[Tensor, Tensor]]:
-        """Training images, normalised, and their labels, in an order of the seed; none is augmented."""
+        """Training images, normalised, and their labels, on the device, in an order of the seed; none is augmented."""
         train = np.asarray(self.split.train, np.int64)
         chosen = train[keyed.order(self.config.seed, 0, len(train))][:most]
         size = self.config.recipe.batch
         parts = [chosen[start : start + size] for start in range(0, len(chosen), size)]
         for part, pixels in zip(parts, self.feed.batches(parts), strict=True):
-            yield as_input(pixels, torch.device("cpu")), torch.from_numpy(self.feed.labels[part])
+            yield as_input(pixels, self.device), torch.from_numpy(self.feed.labels[part]).to(self.device)
 
     def gradients(self, model: nn.Module) -> None:
         """Leaves in each parameter the gradient of the mean loss over training images, in evaluation mode."""
         model.zero_grad(set_to_none=True)
         model.eval().requires_grad_(True)
-        for images, labels in self.batches():
-            logits = logits_of(model(images), len(self.config.classes))
-            F.cross_entropy(logits, labels, reduction="sum").backward()  # type: ignore[no-untyped-call]
+        with self.moved(model):
+            for images, labels in self.batches():
+                logits = logits_of(model(images), len(self.config.classes))
+                F.cross_entropy(logits, labels, reduction="sum").backward()  # type: ignore[no-untyped-call]
 
     def accuracy(self, model: nn.Module) -> float | None:
         """The share of test images that a network gets right; None where there are none."""
@@ -70,18 +82,20 @@ class Pictures:
     def right(self, model: nn.Module) -> NDArray[np.bool_]:
         """Which test images a network gets right."""
         asked = np.asarray(self.split.test, np.int64)
-        said = answered(model, self.feed, asked, self.config, torch.device("cpu"))
+        with self.moved(model):
+            said = answered(model, self.feed, asked, self.config, self.device)
         found: NDArray[np.bool_] = said.argmax(axis=1) == self.feed.labels[asked]
         return found
 
 
 def pictures_of(
     data: Any, original: Original, recipe: Recipe, *, seed: int = 0, split: Path | None = None,
-    say: Callable[[str], None] = silent, warn: Callable[[str], None] = silent,
+    device: str = "cpu", say: Callable[[str], None] = silent, warn: Callable[[str], None] = silent,
 ) -> Pictures:  # fmt: skip
     """The images of `data`, divided by a file, or as the original's run was where its folder says so, else as `train`
-    divides them. Raises UsageError where they are of other classes.
+    divides them. Raises UsageError where they are of other classes, or the device is not there.
     """
+    place = pick_device(device)
     source = open_source(data)
     _, channels, size, _ = original.input.shape
     about = original.about
@@ -106,11 +120,13 @@ def pictures_of(
         data=data_digest(source, parts), split=part.digest,
         images=(len(part.train), len(part.val), len(part.test)), seed=seed, recipe=recipe,
         micro=recipe.batch,
-        machine=Machine(device="cpu", threads=torch.get_num_threads(), torch=str(torch.__version__).partition("+")[0]),
+        machine=Machine(
+            device=place.type, threads=torch.get_num_threads(), torch=str(torch.__version__).partition("+")[0]
+        ),
     )  # fmt: skip
     feed = Feed(source, size, channels)
     feed.keep(sorted({*part.train, *part.val, *part.test}))
-    return Pictures(feed, part, config)
+    return Pictures(feed, part, config, place)
 
 
 def split_of_run(checkpoint: Path | None) -> Path | None:

@@ -36,6 +36,7 @@ from analyzer.sweeping.choosing import pareto_names
 from analyzer.sweeping.results_store import store_at
 from analyzer.sweeping.trained import with_trained
 from analyzer.training.rungs import HalvingRung, halve, mean_accuracy, rungs_of
+from analyzer.units import epochs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -236,11 +237,6 @@ def _finished(plan: HalvingPlan, result: HalvingResult, variants: Sequence[Varia
     with closing(store_at(plan.folder)) as store:
         store.put(result.rows)
     return result
-
-
-def epochs_of(count: int) -> str:
-    """`1 epoch`, `12 epochs`."""
-    return "1 epoch" if count == 1 else f"{count:,} epochs"
 
 
 def halved(result: HalvingResult) -> list[str]:

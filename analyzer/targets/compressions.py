@@ -29,7 +29,7 @@ class CompressionRecord(Frozen, frozen=True, kw_only=True):
     `source_digest` is over the source's tensors; `before`, `after` and `limits` are figures by name. `epochs` are all
     that its weights were trained, the source's own (`source_epochs`; None: not known) included. `left` says which
     layers could not be pruned, and why. `variant` names the result where it is one of the family.
-    `split` is the digest of how the images were divided, where there were some.
+    `split` is the digest of how the images were divided, `recipe` how steps that train did, where there were some.
     """
 
     source: str
@@ -45,6 +45,7 @@ class CompressionRecord(Frozen, frozen=True, kw_only=True):
     left: dict[str, str] = msgspec.field(default_factory=dict)
     variant: str | None = None
     split: str | None = None
+    recipe: dict[str, Any] | None = None
 
 
 class Compression(Frozen, frozen=True, kw_only=True):
