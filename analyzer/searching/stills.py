@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from analyzer.compressing.sides import Still
+    from analyzer.exporting.runtime import Run
 
 CALIBRATED = 32
 """Training images whose ranges int8 goes by: the first half calibrates."""
@@ -48,33 +49,27 @@ def in_int8(maker: Maker, how: str) -> Still:
     from analyzer.files import temporary_folder
 
     begun, original, pictures = time.process_time(), maker.original, maker.pictures
-    images = torch.cat([images for images, _ in pictures.batches(CALIBRATED)]).numpy()
+    images = torch.cat([images for images, _ in pictures.batches(CALIBRATED)]).cpu().numpy()
     with temporary_folder("int8") as folder:
         whole, small = Path(folder) / "whole.onnx", Path(folder) / "small.onnx"
         execute(ExportPlan(exportee=exportee(original.model, original.input.shape, name=original.name), out=whole))
         made = quantize(whole, images, small)
-        right = pictures.right(_Session(session(small)))  # type: ignore[arg-type]
+        right = pictures.right(_asked_as_a_module(session(small)))
     return _still(right, how, {**maker.whole, "param_bytes": made.param_bytes}, begun)
 
 
-class _Session:
-    """A session asked as a network is."""
+def _asked_as_a_module(run: Run) -> nn.Module:
+    """A session of ONNX Runtime as a module without parameters."""
+    import torch
 
-    training = False
+    class OnnxModule(torch.nn.Module):
+        """Runs on the CPU, wherever its images are."""
 
-    def __init__(self, run: Any) -> None:
-        self._run = run
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            """Logits."""
+            return torch.from_numpy(run(images.cpu().numpy())).to(images.device)
 
-    def __call__(self, images: Any) -> Any:
-        import torch
-
-        return torch.from_numpy(self._run(images.numpy()))
-
-    def eval(self) -> None:
-        """It has no other mode."""
-
-    def train(self, mode: bool) -> None:
-        """It has no other mode."""
+    return OnnxModule()
 
 
 def _still(right: Any, how: str, figures: dict[str, int], begun: float) -> Still:
