@@ -200,7 +200,12 @@ def _without_unsound(model: nn.Module, prunable: Prunable, args: Sequence[Any], 
         raise TargetError(
             f"can't be pruned: {seen.why}", where=type(model).__name__, fix="use another lever, such as svd"
         )
-    left = {prunable.groups[number].name: "is cut wrong: its forward has sizes of its own" for number in culprits}
+    left = {
+        prunable.groups[
+            number
+        ].name: "can't be cut alone: what follows moves its channels about, or takes them by number"
+        for number in culprits
+    }
     kept = tuple(group for number, group in enumerate(prunable.groups) if number not in culprits)
     return replace(prunable, groups=kept, left={**prunable.left, **left})
 
