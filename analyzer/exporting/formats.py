@@ -212,6 +212,8 @@ def _write_onnx(exportee: Exportee, path: Path) -> None:
     from onnxscript import ir, optimizer, rewriter
     from onnxscript.rewriter.rules import common
 
+    if sum(tensor.nbytes for tensor in exportee.model.state_dict().values()) > MOST_BYTES:
+        raise UsageError("is too large for one ONNX file: 2 GiB at most", where=exportee.name, fix="export .pt2")
     program = _program(exportee)
     try:
         with quiet():
@@ -229,8 +231,6 @@ def _write_onnx(exportee: Exportee, path: Path) -> None:
     _without_made_up_biases(model, exportee)
     optimizer.remove_unused_nodes(model)
     _anonymous(model, exportee)
-    if sum(tensor.nbytes for tensor in exportee.model.state_dict().values()) > MOST_BYTES:
-        raise UsageError("is too large for one ONNX file: 2 GiB at most", where=exportee.name, fix="export .pt2")
     ir.save(model, path, format="protobuf")
 
 
