@@ -1,5 +1,7 @@
 """The public names, each with its home: the one list of them. `__init__.py` reads it too."""
 
+from analyzer.api.compressing import Advised as Advised
+from analyzer.api.compressing import advise as advise
 from analyzer.api.compressing import compress as compress
 from analyzer.api.counters import witnesses as witnesses
 from analyzer.api.exporting import export as export

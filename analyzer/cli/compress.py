@@ -10,6 +10,7 @@ import click
 
 from analyzer import units
 from analyzer.cli import text
+from analyzer.cli.advise import advice_options, advise, require_alone
 from analyzer.cli.base import Verb, say, warn
 from analyzer.cli.export import show_exported
 from analyzer.cli.options import NewFile, TargetName, device_option, format_option, model_options, on_option
@@ -65,16 +66,22 @@ def _limit_options(function: Any) -> Any:
 @device_option
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [default: torch's own choice]")
 @click.option("--out", type=NewFile(), metavar="FILE", help="Where to keep it: a .safetensors that every verb takes.")
+@advice_options
 @model_options
 @format_option("table", "json", "md")
-def command(target: str, format_: str, out: Path | None, threads: int | None, **options: Any) -> None:
+def command(target: str, format_: str, out: Path | None, threads: int | None, **options: Any) -> int | None:
     """Makes TARGET smaller: a checkpoint, a variant, or a model of your own with its weights (path.py:attr@FILE).
 
     The steps of the plan go towards the budget, which is held by the exact counter, never by a ratio. On every cut each
     weight is a slice of the original's, and the original with what is gone at zero gives the same. The source is never
     touched. What is interrupted goes on from its last finished step or epoch when it is asked again. `analyze show FILE
     --map` says what was cut, and from where.
-    """
+
+    With --advise all sides from which it can come under the budget are listed, and with --hours raced at equal cost.
+    """  # fmt: skip
+    if options["advise"]:
+        return advise(target, format_, {**options, "threads": threads, "out": out})
+    require_alone(options)
     from analyzer.compressing.result import require_checkpoint
     from analyzer.training.execution import threads as with_threads
 
@@ -86,11 +93,12 @@ def command(target: str, format_: str, out: Path | None, threads: int | None, **
         say("not kept: --out FILE keeps it")
     if format_ == "json":
         text.show_json(made.to_json())
-        return
+        return None
     _show(made, format_)
     if made.exported is not None:
         text.show("")
         show_exported(made.exported, format_)
+    return None
 
 
 def _compressed(target: str, out: Path | None, options: dict[str, Any]) -> Compressed:

@@ -27,7 +27,6 @@ PACKAGES = (
     "msgspec",
     "jinja2",
     "pandas",
-    "plotly",
     "torchinfo",
     "fvcore",
     "nvidia-ml-py",

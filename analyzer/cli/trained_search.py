@@ -16,12 +16,13 @@ from analyzer.figures import FIGURES, HEADLINE
 from analyzer.layout import figure_cell
 from analyzer.reading.latency import Profile
 from analyzer.records import standing_of
-from analyzer.searching.halving import HalvingPlan, HalvingRung, HalvingWatch, halved, run_halving
+from analyzer.searching.halving import HalvingPlan, HalvingWatch, halved, run_halving
 from analyzer.searching.query import Query
 from analyzer.searching.results import Find, described
 from analyzer.space.space import Space
 from analyzer.training.asked import TrainingAsked
 from analyzer.training.planning import TrainWatch
+from analyzer.training.rungs import HalvingRung
 from analyzer.units import epochs_of
 
 SHOWN = (*HEADLINE, FIGURES["test_accuracy"], FIGURES["generalisation_gap"])

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,12 +20,14 @@ from analyzer.files import temporary_folder
 from analyzer.images.source import open_source
 from analyzer.measuring.environment import pick_device
 from analyzer.shown import silent
+from analyzer.storing.results_file import NAME
 from analyzer.training import keyed
 from analyzer.training.dividing import Division, data_digest, divided
-from analyzer.training.evaluation import answered, judged
+from analyzer.training.evaluation import answered
 from analyzer.training.feeding import Feed, as_input
 from analyzer.training.recipe import Recipe
-from analyzer.training.run_records import Config, Machine
+from analyzer.training.run_records import Config, Machine, RunOutcome
+from analyzer.training.runs_file import RunsFile
 from analyzer.training.stepping import logits_of
 
 if TYPE_CHECKING:
@@ -77,12 +81,16 @@ class Pictures:
 
     def accuracy(self, model: nn.Module) -> float | None:
         """The share of test images that a network gets right; None where there are none."""
-        if not self.split.test:
-            return None
+        right = self.right(model)
+        return float(right.mean()) if len(right) else None
+
+    def right(self, model: nn.Module) -> NDArray[np.bool_]:
+        """Which test images a network gets right."""
         asked = np.asarray(self.split.test, np.int64)
         with self.moved(model):
             said = answered(model, self.feed, asked, self.config, self.device)
-        return judged(said, self.feed.labels[asked]).accuracy
+        found: NDArray[np.bool_] = said.argmax(axis=1) == self.feed.labels[asked]
+        return found
 
 
 def pictures_of(
@@ -107,7 +115,7 @@ def pictures_of(
             f"has {len(source.classes)} classes, and {original.name} has {variant.classes}", where="--data",
             fix=f"name {replace(variant, classes=len(source.classes)).name}, or a checkpoint trained on them",
         )  # fmt: skip
-    kept = split or _split_of(original.path)
+    kept = split or split_of_run(original.path)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(temporary_folder("compress")))
         parts = divided(source, folder, Division(file=kept), accept=False, say=say, warn=warn)
@@ -126,12 +134,36 @@ def pictures_of(
     return Pictures(feed, part, config, place)
 
 
-def _split_of(checkpoint: Path | None) -> Path | None:
-    """How the images of a run were divided, where its checkpoint is still in the run's folder."""
-    if checkpoint is None or len(checkpoint.absolute().parents) < 3:
+def split_of_run(checkpoint: Path | None) -> Path | None:
+    """How the images of a run were divided, where its checkpoint is still in the run's folder: the file that has the
+    run's own digest.
+    """
+    run = run_of(checkpoint)
+    if checkpoint is None or run is None:
         return None
-    kept = checkpoint.absolute().parents[2] / "split.json"
-    return kept if kept.is_file() and checkpoint.absolute().parents[1].name == "runs" else None
+    for path in sorted(checkpoint.absolute().parents[2].glob("split*.json")):
+        if msgspec.json.decode(path.read_bytes(), type=_Digest).digest == run.config.split:
+            return path
+    return None
+
+
+class _Digest(msgspec.Struct):
+    """Of a split.json no more than which it is."""
+
+    digest: str = ""
+
+
+def run_of(checkpoint: Path | None) -> RunOutcome | None:
+    """The run that a checkpoint is of, where it still lies in the run's folder."""
+    path = None if checkpoint is None else checkpoint.absolute()
+    if path is None or len(path.parents) < 3 or path.parents[1].name != "runs":
+        return None
+    file = path.parents[2] / NAME
+    if not file.is_file():
+        return None
+    with contextlib.closing(RunsFile(file)) as runs:
+        config = runs.configs().get(path.parent.name)
+        return None if config is None else RunOutcome(config, tuple(runs.epochs(config.run)))
 
 
 def _listed(classes: tuple[str, ...]) -> str:

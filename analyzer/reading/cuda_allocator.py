@@ -41,6 +41,7 @@ class CudaHeap(Heap):
 
     def __init__(self, *, timeline: bool = False) -> None:
         super().__init__(timeline=timeline)
+        self.kinds = None  # a block is larger than what it is for
         self.reserved = 0
         self._numbers = count()
         self._free: dict[bool, list[tuple[int, int]]] = {True: [], False: []}

@@ -5,7 +5,7 @@ Sizes are ints (one network) or int64 arrays (one entry a variant): what is allo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from analyzer.architecture.dims import Dim, is_array, larger
@@ -17,12 +17,21 @@ else:
     from analyzer.later import np
 
 
+KINDS = ("weights", "optimizer", "gradients", "saved", "transient")
+"""What memory is for: parameters and buffers; the optimizer's state; gradients of parameters; what the backward pass
+needs, with images and targets; all else, which comes and goes."""
+
+
 class Moment(NamedTuple):
-    """A step of the timeline: the phase, the module that runs, the most bytes alive while it ran."""
+    """A step of the timeline: the phase, the module that runs, the most bytes alive while it ran.
+
+    `kinds` says of what these were, in the order of KINDS; empty where that is not known.
+    """
 
     phase: str
     layer: str
     live_bytes: int
+    kinds: tuple[int, ...] = ()
 
 
 class Heap:
@@ -33,6 +42,8 @@ class Heap:
         self._peak: Dim = 0
         self._high: Dim = 0
         self.moments: list[Moment] | None = [] if timeline else None
+        self.kinds: dict[str, int] | None = dict.fromkeys(KINDS, 0) if timeline else None
+        self._high_kinds: tuple[int, ...] = ()
         self.phase = ""
 
     @property
@@ -43,6 +54,7 @@ class Heap:
     def allocate(self, size: Dim) -> HeapStorage:
         """A storage of `size` bytes, alive for as long as it is referred to."""
         storage = HeapStorage(self, size)
+        self._count(storage, 1)
         self._grow(size)
         return storage
 
@@ -53,31 +65,53 @@ class Heap:
     def free(self, storage: HeapStorage) -> None:
         """What a storage does when nothing refers to it."""
         self.live = self.live - storage.size
+        self._count(storage, -1)
+
+    def turn(self, storages: Iterable[HeapStorage], kind: str) -> None:
+        """Says of what kind memory is from now on; before, all is transient."""
+        if self.kinds is None:
+            return
+        for storage in storages:
+            self._count(storage, -1)
+            storage.kind = kind
+            self._count(storage, 1)
 
     def begin(self, phase: str) -> None:
         """Begins a phase of the timeline, with what is alive now."""
-        self.phase, self._high = phase, self.live
+        self.phase = phase
+        self._begin_step()
 
     def mark(self, layer: str) -> None:
         """Ends a step of the timeline."""
         if self.moments is not None:
-            self.moments.append(Moment(self.phase, layer, int(self._high)))
-            self._high = self.live
+            self.moments.append(Moment(self.phase, layer, int(self._high), self._high_kinds))
+            self._begin_step()
+
+    def _begin_step(self) -> None:
+        self._high = self.live
+        self._high_kinds = self._kinds_now()
+
+    def _kinds_now(self) -> tuple[int, ...]:
+        return () if self.kinds is None else tuple(self.kinds.values())
+
+    def _count(self, storage: HeapStorage, times: int) -> None:
+        if self.kinds is not None:
+            self.kinds[storage.kind] += times * int(storage.size)
 
     def _grow(self, size: Dim) -> None:
         self.live = self.live + size
         self._peak = larger(self._peak, self.live)
-        if self.moments is not None:
-            self._high = larger(self._high, self.live)
+        if self.moments is not None and self.live >= self._high:
+            self._high, self._high_kinds = self.live, self._kinds_now()
 
 
 class HeapStorage:
-    """Memory of one or more tensors."""
+    """Memory of one or more tensors, and what it is for (see KINDS)."""
 
-    __slots__ = ("heap", "size")
+    __slots__ = ("heap", "kind", "size")
 
     def __init__(self, heap: Heap, size: Dim) -> None:
-        self.heap, self.size = heap, size
+        self.heap, self.size, self.kind = heap, size, "transient"
 
     def __del__(self) -> None:
         self.heap.free(self)

@@ -185,7 +185,12 @@ def training_peak(
     itemsize = ITEMSIZE[training.dtype]
     counts = _counts(net, training)
     sizes = [itemsize * count for count in counts]
-    fixed = heap.allocate_all([*sizes, *buffer_sizes(net, itemsize), *state_sizes(counts, training), INDEX * batch])
+    fixed = _allocate_fixed(
+        heap,
+        weights=[*sizes, *buffer_sizes(net, itemsize)],
+        optimizer=state_sizes(counts, training),
+        saved=[INDEX * batch],
+    )
     replay = Replay(
         net,
         heap,
@@ -199,6 +204,17 @@ def training_peak(
     _step(replay, training, sizes)
     del fixed
     return Peak(heap.peak, tuple(heap.moments or ()), sum(cost(op).macs for op in replay.recomputed))
+
+
+def _allocate_fixed(heap: Heap, **sizes: list[Dim]) -> list[list[HeapStorage]]:
+    """What lives through the whole step, by kind; together where nobody asks for the kinds."""
+    if heap.kinds is None:
+        return [heap.allocate_all([size for each in sizes.values() for size in each])]
+    made = []
+    for kind, each in sizes.items():
+        made.append(heap.allocate_all(each))
+        heap.turn(made[-1], kind)
+    return made
 
 
 def saved_bytes(net: Net, batch: int, training: Training = DEFAULT) -> Dim:
@@ -216,6 +232,7 @@ def _step(replay: Replay, training: Training, sizes: list[Dim]) -> None:
     image = replay.image()
     if training.zero_grad == "after_forward":
         replay.gradients.update({(-1, i): replay.heap.allocate(size) for i, size in enumerate(sizes)})
+        replay.heap.turn(replay.gradients.values(), "gradients")
     for _ in range(min(training.accumulate, 2)):  # the third batch and later ones are as the second
         replay.recomputed.clear()
         logits = replay.forward(image)

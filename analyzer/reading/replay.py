@@ -89,7 +89,9 @@ class Replay:
 
     def image(self) -> HeapValue:
         """The input: alive for as long as its caller holds it."""
-        return self._new(self.size(self.net.input_tensor, self.itemsize))
+        image = self._new(self.size(self.net.input_tensor, self.itemsize))
+        self.heap.turn([image.storage], "saved" if self.training else "transient")
+        return image
 
     # -- forward -------------------------------------------------------------------------------------------------
 
@@ -123,6 +125,7 @@ class Replay:
 
     def _checkpointed(self, plan: ModulePlan, arguments: list[HeapValue]) -> list[HeapValue]:
         self._region = CheckpointRegion(plan, list(arguments))
+        self.heap.turn((value.storage for value in arguments), "saved")
         try:
             return self._module(plan, *arguments)
         finally:
@@ -171,6 +174,7 @@ class Replay:
         if output is not None:
             values[op.output.id] = output
         saved = [*beside, *(values[x.id].storage for x in op.kept)]
+        self.heap.turn(() if self._region and not self._region.again else saved, "saved")
         if self._region is None:
             self.tape.append(TapeEntry(op, layer, saved))
         elif self._region.again:
@@ -205,6 +209,7 @@ class Replay:
         size = self.size(self.net.output_tensor, self.itemsize)
         widened = None if self.low is None else self._new(size)
         self._of_loss = [self._new(size), self._new(self.itemsize)]
+        self.heap.turn((value.storage for value in self._of_loss), "saved")
         loss = self._new(self.itemsize)
         del widened
         self._casts.clear()
@@ -260,7 +265,7 @@ class Replay:
             if cast:
                 storage = self.heap.allocate(size)
             # The first gradient is taken over, a later one is added into it and goes.
-            self.gradients.setdefault((node.op.output.id, i), storage)
+            self.heap.turn([self.gradients.setdefault((node.op.output.id, i), storage)], "gradients")
 
     def _run_again(self, region: CheckpointRegion) -> None:
         region.again = True

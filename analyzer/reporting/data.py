@@ -9,16 +9,21 @@ from datetime import UTC, datetime
 from analyzer.errors import UsageError
 from analyzer.limits import Limit
 from analyzer.measurements import Environment
+from analyzer.reading.heap import Moment
 from analyzer.records import Record
 from analyzer.structs import Frozen
 
 
 class TimelineStep(Frozen, frozen=True, kw_only=True):
-    """A step of the memory timeline: the phase, the layer that runs, the most bytes alive while it does."""
+    """A step of the memory timeline: the phase, the layer that runs, the most bytes alive while it does.
+
+    `kinds` are these bytes by what they are for, in the order of `analyzer.reading.heap.KINDS`; empty: not known.
+    """
 
     phase: str
     layer: str
     live_bytes: int
+    kinds: tuple[int, ...] = ()
 
 
 class WitnessFigure(Frozen, frozen=True, kw_only=True):
@@ -58,9 +63,12 @@ class ReportData(Frozen, frozen=True, kw_only=True):
     cloud: tuple[tuple[int, int], ...] = ()
 
 
-def timeline_of(moments: Sequence[tuple[str, str, int]]) -> tuple[TimelineStep, ...]:
+def timeline_of(moments: Sequence[Moment]) -> tuple[TimelineStep, ...]:
     """A prediction's timeline as a report's."""
-    return tuple(TimelineStep(phase=phase, layer=layer, live_bytes=int(size)) for phase, layer, size in moments)
+    return tuple(
+        TimelineStep(phase=phase, layer=layer, live_bytes=int(size), kinds=kinds)
+        for phase, layer, size, kinds in moments
+    )
 
 
 def now() -> str:

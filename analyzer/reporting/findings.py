@@ -1,4 +1,4 @@
-"""What the figures say to do: ranked findings, each computed from the records and nothing else."""
+"""What the figures show: observations, each computed from the records and nothing else."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from analyzer.figures import FIGURES, SHARED
 from analyzer.limits import hold_all, state_of
 from analyzer.reading.layers import LayerNode
 from analyzer.records import Record
+from analyzer.reporting.actions import against
 from analyzer.reporting.changes import groups, stages
 from analyzer.reporting.data import ReportData
-from analyzer.reporting.judge import ratio
 from analyzer.reporting.text import times
-from analyzer.reporting.variants import change, differences, plain
 from analyzer.units import percent
 
 _UNSURE = 0.2  # a time ratio whose rounds spread over more than this share of it is called uncertain
@@ -22,7 +21,7 @@ _UNSURE = 0.2  # a time ratio whose rounds spread over more than this share of i
 
 @dataclass(frozen=True)
 class Observation:
-    """One thing to know: `kind` is `do`, `cost` or `trust`; `path` names the module that it is about, if any."""
+    """One thing to know: `kind` is `budget`, `cost` or `trust`; `path` names the module that it is about, if any."""
 
     kind: str
     title: str
@@ -31,13 +30,13 @@ class Observation:
 
 
 def findings(data: ReportData) -> list[Observation]:
-    """What to do first, then what costs most, then what to doubt."""
+    """How it stands to its budget, then what costs most, then what to doubt; what to change is in `actions`."""
     if data.subject is None or data.subject.error is not None:
         return list(_doubts(data))
     return [*_budget(data, data.subject), *_costs(data.subject), *_doubts(data)]
 
 
-# -- what to do ------------------------------------------------------------------------------------------------
+# -- the budget -------------------------------------------------------------------------------------------------
 
 
 def _budget(data: ReportData, subject: Record) -> Iterator[Observation]:
@@ -45,69 +44,22 @@ def _budget(data: ReportData, subject: Record) -> Iterator[Observation]:
         return
     held = hold_all(subject, data.limits)
     verdict = state_of(held)
-    if verdict == "over":
-        yield from _single_changes(data, subject)
-    elif verdict == "within":
+    if verdict == "within":
         tight = max(held, key=lambda judged: judged.used)
         left = percent(-tight.limit.beyond(tight.value), tight.limit.bound)
         yield Observation(
-            "do", f"The tightest limit is {tight.figure.label}: {left} of it is left", _against(subject, data)
+            "budget", f"The tightest limit is {tight.figure.label}: {left} of it is left", against(subject, data)
         )
     judged = [row for row in data.records if not row.error and row is not data.baseline]
     fitting = [row for row in judged if _fits(row, data)]
     if len(judged) > 1 and data.limits:
         best = max(fitting, key=lambda row: (row.macs or 0, row.params or 0), default=None)
-        detail = f"With the most MACs among them: {best.target.shown} ({_against(best, data)})." if best else ""
-        yield Observation("do", f"{len(fitting):,} of {len(judged):,} variants are within budget", detail)
+        detail = f"With the most MACs among them: {best.target.shown} ({against(best, data)})." if best else ""
+        yield Observation("budget", f"{len(fitting):,} of {len(judged):,} variants are within budget", detail)
 
 
 def _fits(row: Record, data: ReportData) -> bool:
     return state_of(hold_all(row, data.limits)) == "within"
-
-
-def _single_changes(data: ReportData, subject: Record) -> Iterator[Observation]:
-    """Variants that differ from the subject in one field: those that fit, by field; else the one that helps most."""
-    by_field: dict[str, list[Record]] = defaultdict(list)
-    for row in data.records:
-        fields = None if row.error else differences(subject, row)
-        if fields is not None and len(fields) == 1:
-            by_field[fields[0]].append(row)
-    fits = 0
-    for field, rows in by_field.items():
-        fitting = sorted((r for r in rows if _fits(r, data)), key=lambda r: -(r.macs or 0))
-        if fitting:
-            fits += 1
-            others = ", ".join(change(row, field) for row in fitting[1:6])
-            also = f" So would {others}." if others else ""
-            yield Observation(
-                "do",
-                f"{change(fitting[0], field)} alone (instead of {plain(subject, field)}) brings it within budget",
-                f"{_against(fitting[0], data)}.{also}",
-            )
-    if by_field and not fits:
-        yield _most_help(data, subject, by_field)
-
-
-def _most_help(data: ReportData, subject: Record, by_field: dict[str, list[Record]]) -> Observation:
-    def excess(row: Record) -> float:
-        return max(judged.used for judged in hold_all(row, data.limits))
-
-    field, best = min(((f, row) for f, rows in by_field.items() for row in rows), key=lambda pair: excess(pair[1]))
-    if excess(best) >= excess(subject):
-        return Observation("do", "No single change in this sweep brings it nearer to the budget")
-    return Observation(
-        "do",
-        f"No single change in this sweep brings it within budget; {change(best, field)} helps most",
-        f"{_against(best, data)}.",
-    )
-
-
-def _against(row: Record, data: ReportData) -> str:
-    """`params 1,234,567 (0.18× the limit), …`."""
-    return ", ".join(
-        f"{judged.figure.label} {judged.figure.text(judged.value)} ({ratio(judged)} the limit)"
-        for judged in hold_all(row, data.limits)
-    )
 
 
 # -- what costs most -------------------------------------------------------------------------------------------
@@ -129,6 +81,9 @@ def _costs(subject: Record) -> Iterator[Observation]:
     yield from _top_stage(subject)
 
 
+_COSTLIEST = "The costliest stage is "
+
+
 def _inside(node: LayerNode) -> str:
     """Which layer of a group has most of its params."""
     whole = node.totals["params"]
@@ -147,7 +102,13 @@ def _top_stage(subject: Record) -> Iterator[Observation]:
             for f in SHARED
             if top.totals[f.name] is not None and getattr(subject, f.name)
         ]
-        yield Observation("cost", f"The costliest stage is {top.label}: {_and(shares)}", "", top.path)
+        yield Observation("cost", f"{_COSTLIEST}{top.label}: {_and(shares)}", "", top.path)
+
+
+def costliest(data: ReportData) -> str:
+    """What costs most, in a few words: a stage or, where there are none, a module; empty where nothing is known."""
+    found = list(_costs(data.subject)) if data.subject is not None else []
+    return found[-1].title.removeprefix(_COSTLIEST) if found else ""
 
 
 def _and(words: Sequence[str]) -> str:

@@ -1,21 +1,19 @@
 """The plotly figure of the sweep: built here without its points, filled by the page's script; and plotly.js, packed.
 
-Plotly is not imported: its figure is JSON, and only its bundled script is read. Where the package is missing, the
-page keeps its static plots.
+The script is plotly.js's basic bundle (`bundle/`, renewed by `make plotly`); the figure is JSON, so that no Python
+package of plotly's is needed.
 """
 
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
-import importlib.util
 import re
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from importlib import resources
 from typing import Any
-
-from analyzer.reporting.pack import squeeze
 
 _STYLE_ID = re.compile(r'getElementById\("([0-9a-f]{64})"\)')
 SKY, BLUE, ORANGE, VERMILLION = "#56B4E9", "#0072B2", "#E69F00", "#D55E00"  # Okabe and Ito 2008
@@ -39,15 +37,11 @@ def csp_source(content: str) -> str:
 
 
 @cache
-def plotly_script() -> Script | None:
-    """plotly.js as the plotly package brings it; None where the package is not installed."""
-    spec = importlib.util.find_spec("plotly")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(folder) / "package_data" / "plotly.min.js"
-        if path.is_file():
-            content = path.read_text(encoding="utf-8")
-            return Script(squeeze(content.encode()), csp_source(content), tuple(_STYLE_ID.findall(content)))
-    return None
+def plotly_script() -> Script:
+    """plotly.js as the package carries it, gzipped."""
+    packed = (resources.files("analyzer.reporting") / "bundle" / "plotly-basic.min.js.gz").read_bytes()
+    content = gzip.decompress(packed).decode()
+    return Script(base64.b64encode(packed).decode(), csp_source(content), tuple(_STYLE_ID.findall(content)))
 
 
 def _trace(name: str, symbol: str, size: int, colour: str, **more: Any) -> dict[str, Any]:
@@ -67,14 +61,23 @@ def _trace(name: str, symbol: str, size: int, colour: str, **more: Any) -> dict[
 
 def sweep_figure() -> dict[str, Any]:
     """A plotly figure, its traces empty: variants, front, baseline, subject, the cloud of what fits; log axes."""
-    axis = {"type": "log", "exponentformat": "SI", "showgrid": True, "zeroline": False, "automargin": True}
+    axis = {"type": "log", "showgrid": True, "zeroline": False, "automargin": True}
+    beside = {"textposition": "top right", "cliponaxis": False}
     return {
         "data": [
             _trace("variants", "circle", 7, SKY, opacity=0.55),
             _trace("not selected", "circle", 5, "#999999", opacity=0.25),
-            _trace("front", "circle", 9, BLUE, mode="lines+markers", line={"shape": "hv", "color": BLUE, "width": 1.5}),
-            _trace("baseline", "square", 13, ORANGE),
-            _trace("subject", "diamond", 15, VERMILLION),
+            _trace(
+                "front",
+                "circle",
+                9,
+                BLUE,
+                mode="lines+markers",
+                line={"shape": "hv", "color": BLUE, "width": 1.5},
+                textposition="bottom right",
+            ),
+            _trace("baseline", "square", 13, ORANGE, **beside),
+            _trace("subject", "diamond", 15, VERMILLION, **beside),
             _trace("fits", "circle", 4, "#999999", opacity=0.3, hoverinfo="skip"),
         ],
         "layout": {
@@ -83,6 +86,7 @@ def sweep_figure() -> dict[str, Any]:
             "margin": {"l": 60, "r": 20, "t": 20, "b": 50},
             "height": 480,
             "hovermode": "closest",
+            "hoverlabel": {"align": "left"},
             "dragmode": "zoom",
             "legend": {"orientation": "h", "y": 1.08},
             "paper_bgcolor": "rgba(0,0,0,0)",

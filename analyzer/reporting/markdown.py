@@ -9,6 +9,7 @@ from analyzer.figures import SHARED
 from analyzer.limits import hold_all
 from analyzer.records import standing_of
 from analyzer.reporting import tables
+from analyzer.reporting.actions import actions
 from analyzer.reporting.data import ReportData
 from analyzer.reporting.findings import findings
 from analyzer.reporting.judge import judge
@@ -64,9 +65,16 @@ def _figures(data: ReportData) -> Iterator[str]:
 
 
 def _findings(data: ReportData) -> Iterator[str]:
-    observations = findings(data)
+    first, observations = actions(data), findings(data)
+    if first:
+        yield "### What to change first"
+        yield ""
+        for i, action in enumerate(first, start=1):
+            told = [action.outcome, f"saves {action.saves}" if action.saves else "", escape(action.command)]
+            yield f"{i}. **{escape(action.title)}**: " + "; ".join(filter(None, [*map(escape, told[:2]), told[2]]))
+        yield ""
     if observations:
-        yield "### What to do"
+        yield "### Observations"
         yield ""
         for finding in observations:
             yield f"- **{escape(finding.title)}**" + (f": {escape(finding.detail)}" if finding.detail else "")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,23 +17,27 @@ from analyzer.figures import FIGURES, SHARED, Figure
 from analyzer.files import write_text
 from analyzer.measuring.environment import package_version
 from analyzer.reading.flat import COLUMNS
-from analyzer.records import standing_of, standings
+from analyzer.records import Record, standing_of, standings
 from analyzer.reporting import plots, points, tables
+from analyzer.reporting.actions import actions
 from analyzer.reporting.bought import bought_of, plots_of
 from analyzer.reporting.changes import module_changes, stages, waterfall
 from analyzer.reporting.data import ReportData
-from analyzer.reporting.findings import findings
+from analyzer.reporting.findings import costliest, findings
 from analyzer.reporting.heat import heat_map
+from analyzer.reporting.icicle import icicle
 from analyzer.reporting.interactive import Script, csp_source, plotly_script, sweep_figure
 from analyzer.reporting.judge import judge
+from analyzer.reporting.memory import timeline
 from analyzer.reporting.pack import embed, pack, read_report
+from analyzer.reporting.svg import responsive
 from analyzer.reporting.timings import measured_lines
 from analyzer.reporting.variants import constant, describe, label
 from analyzer.shown import visible
 
 __all__ = ["policy", "read_report", "render", "write_report"]
 
-SCRIPTS = ("core.js", "layers.js", "variants.js", "parallel.js", "pareto.js", "heat.js", "start.js")
+SCRIPTS = ("core.js", "layers.js", "tree.js", "variants.js", "parallel.js", "pareto.js", "heat.js", "start.js")
 FAILED_ROWS, NOTES = 200, 30
 _NO_LEAD = Markup("")
 _PLOTTED = 3  # rows from which on a plot of rows says more than the table
@@ -53,7 +58,7 @@ def render(data: ReportData, *, lead: Markup = _NO_LEAD) -> str:
 _SECTIONS = (
     ("check", "Budgets", "lead"),
     ("verdict", "Verdict", "verdict"),
-    ("findings", "What to do", "findings"),
+    ("findings", "What to change", "findings"),
     ("changes", "What changed", "falls"),
     ("where", "Where it goes", "icicles"),
     ("memory", "Memory", "timeline"),
@@ -107,24 +112,32 @@ def _subject(data: ReportData) -> dict[str, Any]:
     layered = subject is not None and bool(subject.layers)
     compared = layered and bool(baseline.layers) and subject is not None and subject.target != baseline.target
     shared: list[Figure] = [f for f in SHARED if subject is not None and f.of(subject)]
-    falls = []
+    falls, trusted = [], tables.trust(data)
     if compared and subject is not None:
         names = baseline.target.shown, subject.target.shown
         steps = [(figure, waterfall(baseline, subject, figure)) for figure in shared]
-        falls = [(figure, plots.waterfall(fall, figure, *names)) for figure, fall in steps if fall]
+        falls = [(f, responsive(partial(plots.waterfall, fall, f, *names))) for f, fall in steps if fall]
     return {
         "verdict": judge(subject, data.limits, compared=data.compared),
         "described": describe(subject) if subject is not None else "",
         "cards": tables.cards(data),
         "every": tables.every_figure(data),
-        "trust": tables.trust(data),
+        "trust": trusted,
+        "doubts": sum(not good for good, _ in trusted),
         "findings": findings(data),
+        "actions": actions(data),
+        "costliest": costliest(data),
         "falls": falls,
         "changes": module_changes(baseline, subject) if compared and subject is not None else [],
-        "icicles": [(f, plots.icicle(subject, f)) for f in shared if stages(subject)] if layered and subject else [],
-        "timeline": plots.timeline(data.timeline) if data.timeline else None,
+        "icicles": _icicles(subject, shared) if layered and subject is not None and stages(subject) else [],
+        "timeline": responsive(partial(timeline, data.timeline)) if data.timeline else None,
+        "stacked": bool(data.timeline and all(step.kinds for step in data.timeline)),
         "layers": tables.layer_lines(subject) if layered and subject is not None else [],
     }
+
+
+def _icicles(subject: Record, figures: Sequence[Figure]) -> list[tuple[Figure, Markup]]:
+    return [(figure, responsive(partial(icicle, subject, figure))) for figure in figures]
 
 
 def _sweep(data: ReportData) -> dict[str, Any]:
@@ -140,7 +153,7 @@ def _sweep(data: ReportData) -> dict[str, Any]:
         "fields": fields,
         "table_figures": figures,
         "shared": constant(tables.variants(data)),
-        "pareto": points.pareto(data) if len(data.records) >= _PLOTTED else None,
+        "pareto": points.both_paretos(data) if len(data.records) >= _PLOTTED else None,
         "heat": heat_map(data) if several else None,
         "trained": plots_of(list(bought_of(good)), data.limits),
         "unequal": len({row.trained.setting for row in good if row.trained}) > 1,

@@ -1,4 +1,4 @@
-"""The plots of a network's own figures, drawn without a script: budget bars, waterfall, icicle, memory timeline."""
+"""The plots of a network's own figures, drawn without a script: budget bars, and the waterfall between two."""
 
 from __future__ import annotations
 
@@ -8,17 +8,13 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from analyzer.figures import FIGURES, Figure
-from analyzer.reading.layers import LayerNode, tree
-from analyzer.records import Record
-from analyzer.reporting.data import TimelineStep
-from analyzer.reporting.svg import WIDTH, drawing, el, line, rect, text
-from analyzer.units import percent
+from analyzer.figures import Figure
+from analyzer.reporting.svg import WIDTH, LinearScale, clip, drawing, el, line, rect, text
 
 if TYPE_CHECKING:
     from analyzer.reporting.changes import StageChange
 
-ROW, LEFT, RIGHT = 30.0, 190.0, 200.0
+ROW = 30.0
 HATCH = el(
     "pattern",
     rect(0, 0, 8, 8, class_="up"),
@@ -53,117 +49,46 @@ def budget_bar(value: int, maximum: int, label: str) -> Markup:
     )
 
 
-def waterfall(steps: Sequence[StageChange], figure: Figure, before: str, after: str) -> Markup:
-    """From one network's total to the other's, a bar a stage."""
+def waterfall(steps: Sequence[StageChange], figure: Figure, before: str, after: str, width: float = WIDTH) -> Markup:
+    """From one network's total to the other's, a bar a stage, in the order of the forward pass."""
     start, end = sum(s.before or 0 for s in steps), sum(s.after or 0 for s in steps)
     levels = [start]
     for step in steps:
         levels.append(levels[-1] + step.difference)
-    scale = (WIDTH - LEFT - RIGHT) / max(*levels, 1)
-    parts = list(_total_row(0, before, start, scale, figure))
+    left, right = (205.0, 185.0) if width == WIDTH else (112.0, 108.0)
+    across = LinearScale(0, max(*levels, 1), left, width - right)
+    parts = [*_total_row(0, before, start, across, figure)]
     for i, step in enumerate(steps, start=1):
-        low, high = sorted((levels[i - 1], levels[i]))
-        y = i * ROW
-        kind = "hatched" if step.difference > 0 else "down"
-        parts.append(text(LEFT - 10, y + 19, _clip(step.label, 25), text_anchor="end"))
-        parts.append(line(LEFT + levels[i - 1] * scale, y - 6, LEFT + levels[i - 1] * scale, y + 24, class_="link"))
-        if step.difference:
-            parts.append(rect(LEFT + low * scale, y + 4, max((high - low) * scale, 1), ROW - 10, class_=kind))
-        note = "new" if step.before is None else "gone" if step.after is None else ""
-        words = " ".join(filter(None, [figure.signed(step.difference) if step.difference else "no change", note]))
-        parts.append(text(WIDTH - 4, y + 19, words, text_anchor="end", class_=None if step.difference else "muted"))
-    parts += _total_row(len(steps) + 1, after, end, scale, figure)
+        parts += _step_row(i, step, (levels[i - 1], levels[i]), across, figure)
+    parts += _total_row(len(steps) + 1, after, end, across, figure)
     title = f"{figure.label} by stage, from {before} to {after}"
-    return drawing(ROW * (len(steps) + 2), title, parts)
+    return drawing(ROW * (len(steps) + 2), title, parts, width=width)
 
 
-def _total_row(row: int, name: str, value: int, scale: float, figure: Figure) -> Iterator[Markup]:
+def _step_row(
+    row: int, step: StageChange, levels: tuple[int, int], across: LinearScale, figure: Figure
+) -> Iterator[Markup]:
+    y, low, high = row * ROW, across(min(levels)), across(max(levels))
+    values = [figure.text(value) if value is not None else "absent" for value in (step.before, step.after)]
+    told = el("title", f"{step.label}: {' → '.join(values)}, {figure.signed(step.difference)}")
+    yield text(across.start - 10, y + 19, clip(step.label, across.start - 12), text_anchor="end")
+    yield line(across(levels[0]), y - 6, across(levels[0]), y + 24, class_="link")
+    if step.difference:
+        yield rect(low, y + 4, max(high - low, 1), ROW - 10, class_="hatched" if step.difference > 0 else "down")
+    note = "new" if step.before is None else "gone" if step.after is None else ""
+    words = " ".join(filter(None, [figure.signed(step.difference) if step.difference else "no change", note]))
+    yield _at_end(y, words, across, class_=None if step.difference else "muted")
+    yield rect(0, y, across.end, ROW, told, class_="hover")
+
+
+def _total_row(row: int, name: str, value: int, across: LinearScale, figure: Figure) -> Iterator[Markup]:
     y = row * ROW
-    yield text(LEFT - 10, y + 19, _clip(name, 25), text_anchor="end", class_="strong")
-    yield rect(LEFT, y + 4, max(value * scale, 1), ROW - 10, class_="total")
-    yield text(WIDTH - 4, y + 19, figure.text(value), text_anchor="end", class_="strong")
+    yield text(across.start - 10, y + 19, clip(name, 0.9 * (across.start - 12)), text_anchor="end", class_="strong")
+    yield rect(across.start, y + 4, max(across(value) - across.start, 1), ROW - 10, class_="total")
+    yield _at_end(y, figure.text(value), across, class_="strong")
 
 
-def _clip(words: str, most: int) -> str:
-    return words if len(words) <= most else words[: most - 1] + "…"
-
-
-# -- icicle ----------------------------------------------------------------------------------------------------
-
-ICICLE_HEIGHT = 470.0
-_LABELLED, _DRAWN = 15.0, 0.7
-
-
-def icicle(record: Record, figure: Figure) -> Markup:
-    """The module tree from left to right, every module as high as its share; a parent is as high as its children."""
-    whole = tree(record.layers or ())
-    total = whole.totals[figure.name] or 0
-    depth = 1 + max(level for level, _ in whole.walk())
-    column = WIDTH / depth
-    parts: list[Markup] = []
-    top = max(whole.children.values(), key=lambda child: child.totals[figure.name] or 0, default=whole)
-    top = top if (top.totals[figure.name] or 0) > 0.9 * total and top.children else whole
-
-    def place(node: LayerNode, level: int, y: float, colour: int) -> None:
-        value = node.totals[figure.name] or 0
-        height = ICICLE_HEIGHT * value / total
-        if height < _DRAWN:
-            return
-        parts.append(_block(node, record, figure, total, (level * column, y, column, height), colour))
-        for i, child in enumerate(node.children.values()):
-            place(child, level + 1, y, 1 + i % 6 if node is top else colour)
-            y += ICICLE_HEIGHT * (child.totals[figure.name] or 0) / total
-
-    if total:
-        place(whole, 0, 0, 0)
-    label = f"{record.target.shown}: {figure.label} by module, {figure.text(total)} in all"
-    return drawing(ICICLE_HEIGHT, label, parts, role="group")
-
-
-def _block(
-    node: LayerNode,
-    record: Record,
-    figure: Figure,
-    total: int,
-    box: tuple[float, float, float, float],
-    colour: int,
-) -> Markup:
-    """A module's box (x, y, width, height), with its share where there is room for words."""
-    x, y, width, height = box
-    value = node.totals[figure.name] or 0
-    share = percent(value, total)
-    name = node.path or record.target.shown
-    title = el("title", f"{name}: {figure.text(value)} {figure.label}, {share}")
-    drawn = rect(x, y, width - 1, max(height - 0.6, 0.6), title, class_=f"tint{colour}")
-    if height < _LABELLED:
-        return drawn
-    shown = _clip(node.name or record.target.shown, int((width - 70) / 7.2))
-    words = text(x + 6, y + min(height / 2, 40) + 4.5, f"{shown} {share}")
-    return el("a", drawn, words, href=f"#{layer_id(node.path)}", aria_label=f"{name}: {share} of {figure.label}")
-
-
-# -- memory over a training step -------------------------------------------------------------------------------
-
-
-def timeline(moments: Sequence[TimelineStep]) -> Markup:
-    """Live bytes after every layer of a training step, the phases named, the peak marked."""
-    height, bottom = 320.0, 270.0
-    memory = FIGURES["peak_training_bytes"]
-    peak = max(range(len(moments)), key=lambda i: moments[i].live_bytes)
-    most = max(moments[peak].live_bytes, 1)
-    dx = (WIDTH - 20) / max(len(moments), 1)
-
-    def y(value: int) -> float:
-        return bottom - value / most * (bottom - 50)
-
-    path = "".join(f"H{10 + i * dx:.1f}V{y(m.live_bytes):.1f}H{10 + (i + 1) * dx:.1f}" for i, m in enumerate(moments))
-    parts = [el("path", d=f"M10 {bottom:.0f}{path}V{bottom:.0f}Z", class_="area")]
-    for i, moment in enumerate(moments):
-        if i == 0 or moments[i - 1].phase != moment.phase:
-            parts.append(line(10 + i * dx, 40, 10 + i * dx, bottom + 8, class_="link"))
-            parts.append(text(14 + i * dx, bottom + 22, moment.phase))
-    x = 10 + (peak + 0.5) * dx
-    parts.append(el("circle", cx=x, cy=y(most), r=5, class_="mark"))
-    words = f"peak {memory.text(most)} in {moments[peak].phase} {moments[peak].layer}"
-    parts.append(text(x, 30, _clip(words, 90), text_anchor="start" if x < WIDTH / 2 else "end", class_="strong"))
-    return drawing(height, f"Live bytes over a training step: {words}", parts)
+def _at_end(y: float, words: str, across: LinearScale, *, class_: str | None) -> Markup:
+    """A row's figure, at the drawing's right edge."""
+    right = 185.0 if across.start > 150 else 108.0
+    return text(across.end + right - 4, y + 19, words, text_anchor="end", class_=class_)

@@ -1,9 +1,9 @@
-"""SVG as escaped text, and the scales of plots. Sizes are in user units of a 960 wide drawing."""
+"""SVG as escaped text, and the scales of plots. Sizes are in user units of a drawing WIDE or NARROW units wide."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -11,6 +11,10 @@ from markupsafe import Markup, escape
 from analyzer.shown import visible
 
 WIDTH = 960
+NARROW = 360
+"""A drawing's width, and that of the one that a telephone shows in its place."""
+LETTER = 7.4
+"""How wide a letter is, about."""
 Content = str | Markup | float
 
 
@@ -45,18 +49,21 @@ def line(x1: float, y1: float, x2: float, y2: float, **attributes: Content | Non
     return el("line", x1=x1, y1=y1, x2=x2, y2=y2, **attributes)
 
 
-def drawing(
-    height: float, label: str, parts: Iterable[Content], *, role: str = "img", id_: str | None = None
-) -> Markup:
+def drawing(height: float, label: str, parts: Iterable[Content], *, role: str = "img", width: float = WIDTH) -> Markup:
     """The svg element, named by `label` for those who can't see it."""
-    return el(
-        "svg",
-        *parts,
-        viewBox=f"0 0 {WIDTH} {number(height)}",
-        role=role,
-        aria_label=label,
-        id_=id_,
-    )
+    return el("svg", *parts, viewBox=f"0 0 {number(width)} {number(height)}", role=role, aria_label=label)
+
+
+def responsive(draw: Callable[[float], Markup]) -> Markup:
+    """A drawing made for both widths; the page's style shows the one that fits the screen."""
+    sizes = (("wide", WIDTH), ("narrow", NARROW))
+    return Markup("").join(el("div", draw(width), class_=name) for name, width in sizes)
+
+
+def clip(words: str, room: float) -> str:
+    """Words cut at their end to fit so many units."""
+    most = max(int(room / LETTER), 2)
+    return words if len(words) <= most else words[: most - 1] + "…"
 
 
 @dataclass(frozen=True)

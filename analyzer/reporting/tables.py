@@ -14,6 +14,7 @@ from analyzer.reading.comparison import unlike
 from analyzer.reading.layers import tree
 from analyzer.records import Record, fields_of, standing_of
 from analyzer.reporting.data import ReportData
+from analyzer.reporting.icicle import shown_name
 from analyzer.reporting.judge import ratio
 from analyzer.reporting.plots import budget_bar, layer_id
 from analyzer.reporting.text import times
@@ -208,7 +209,7 @@ def layer_lines(record: Record) -> list[LayerLine]:
         )
         output = " × ".join(map(str, node.row.output)) if node.row and node.row.output else ""
         kind = node.row.type if node.row else ""
-        name = node.name or record.target.shown
+        name = shown_name(node, record.target.shown)
         lines.append(LayerLine(layer_id(node.path), level, node.path, name, kind, output, bool(node.children), cells))
     return lines
 

@@ -61,6 +61,13 @@ class Compression(Frozen, frozen=True, kw_only=True):
 
     def anew(self) -> Compression:
         """The same network with weights that are drawn anew."""
-        step = StepDone(step="train", did="its weights are drawn anew, and trained")
-        record = msgspec.structs.replace(self.record, steps=(*self.record.steps, step), source_epochs=None, epochs=None)
+        return self._trained("its weights are drawn anew, and trained", source_epochs=None)
+
+    def further(self) -> Compression:
+        """The same network, trained further: for how long its run knows."""
+        return self._trained("trained further")
+
+    def _trained(self, did: str, **more: Any) -> Compression:
+        steps = (*self.record.steps, StepDone(step="train", did=did))
+        record = msgspec.structs.replace(self.record, steps=steps, epochs=None, **more)
         return msgspec.structs.replace(self, record=record)

@@ -50,8 +50,8 @@ def test_a_peak_says_where_it_is_and_how_training_is_meant(analyze) -> None:
 
 def test_the_timeline_is_in_the_json_and_reaches_the_peak(analyze) -> None:
     memory = json.loads(analyze("show", "article", "--batch", "8", "--peak", "--format", "json").stdout)["memory"]
-    phase, layer, size = max(memory["timeline"], key=lambda moment: moment[2])
-    assert size == memory["peak_training_bytes"]
+    phase, layer, size, kinds = max(memory["timeline"], key=lambda moment: moment[2])
+    assert size == sum(kinds) == memory["peak_training_bytes"]
     assert {"phase": phase, "layer": layer} == memory["training_peak_at"]
 
 

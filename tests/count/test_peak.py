@@ -23,6 +23,7 @@ from analyzer.errors import CountError, UsageError
 from analyzer.reading import peak
 from analyzer.reading.cuda_allocator import CudaHeap
 from analyzer.reading.family import columns_of, record
+from analyzer.reading.heap import KINDS
 from analyzer.reading.peak import Training, inference_peak, training_peak
 from analyzer.reading.prediction import fitting_batches, largest_batch, predict_memory, smaller_growth, ways_to_fit
 from analyzer.tracing import training_step
@@ -184,6 +185,22 @@ def test_a_timeline_reaches_the_peak_and_ends_with_the_optimizer() -> None:
     assert max(moment.live_bytes for moment in found.moments) == found.bytes
     phases = list(dict.fromkeys(moment.phase for moment in found.moments))
     assert phases == ["forward", "loss", "backward", "optimizer"]
+
+
+def test_a_timeline_says_what_the_memory_is_for() -> None:
+    """By hand: parameters and buffers, two states of Adam's, saved bytes beside targets and loss, all gradients."""
+    net, batch = trace(PRESETS["densenet121"]), 4
+    counted = record(PRESETS["densenet121"], batch)
+    params, buffers = 4 * counted.params, counted.buffer_bytes
+    found = training_peak(net, batch, timeline=True)
+    assert all(sum(moment.kinds) == moment.live_bytes for moment in found.moments)
+    by_phase = {moment.phase: dict(zip(KINDS, moment.kinds, strict=True)) for moment in found.moments}
+    assert {(kinds["weights"], kinds["optimizer"]) for kinds in by_phase.values()} == {(params + buffers, 2 * params)}
+    of_loss = 4 * 1000 * batch + 4  # log-probabilities, total weight
+    assert by_phase["loss"]["saved"] == counted.saved_bytes + 8 * batch + of_loss
+    assert by_phase["loss"]["gradients"] == 0
+    assert by_phase["optimizer"]["gradients"] == params
+    assert by_phase["optimizer"]["transient"] >= params  # a list as large as the parameters
 
 
 # -- CUDA's allocator ------------------------------------------------------------------------------------------

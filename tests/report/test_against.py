@@ -33,7 +33,7 @@ def test_beside_another_network_a_table_says_bigger_and_no_budget() -> None:
     small, large = family.record(Variant(compression=0.25)), family.record(Variant())
     page = render(against(small, large, command=("analyze", "compare"), generated="now"))
     table = page.split('id="variant-table"')[1].split("</table>")[0]
-    assert re.findall(r"<td>(bigger|not bigger)</td></tr>", table) == ["not bigger", "bigger"]
+    assert re.findall(r"</th><td>(bigger|not bigger)</td>", table) == ["not bigger", "bigger"]
     assert '<th scope="col">beside the baseline</th>' in table
     assert not re.search("[✓✗] (within|over)<|within budget", table)
     held = render(against(small, large, command=(), generated="", limits=[Limit(figure="params", bound=5_000_000)]))

@@ -20,7 +20,6 @@ from sample import ATTACKS, sweep_report
 
 from analyzer.figures import known
 from analyzer.records import Record
-from analyzer.reporting import page as module
 from analyzer.reporting.data import ReportData
 from analyzer.reporting.text import times
 
@@ -62,8 +61,8 @@ def test_every_number_of_the_sweep_equals_its_record(opened: Open, sweep: Report
     watched = opened(sweep, java_script_enabled=script)
     if script:
         watched.ready()
-    # name, is, block, growth, compression, params, x, MACs, x, saved, x, budget
-    shown = [[row[i] for i in (0, 5, 7, 9, 8, -1)] for row in cells(watched.page, "#variant-table")]
+    # name, budget, is, block, growth, compression, params, x, MACs, x, saved, x
+    shown = [[row[i] for i in (0, 6, 8, 10, 9, 1)] for row in cells(watched.page, "#variant-table")]
     assert shown == [expected_row(record, sweep) for record in good(sweep)]
 
 
@@ -93,7 +92,7 @@ def test_the_verdict_is_there_without_a_script(opened: Open, sweep: ReportData) 
     assert "149,871,874" in verdict
     assert "37,245,911,040 FLOPs" in verdict
     assert page.locator("svg").count() >= 8
-    assert page.locator("#pareto-static svg").is_visible()
+    assert page.locator("#pareto-static .wide svg").is_visible()
     assert not page.locator("#variant-tools").is_visible()
 
 
@@ -103,7 +102,7 @@ def test_big_numbers_are_shown_to_the_last_digit(opened: Open, sweep: ReportData
     data = msgspec.structs.replace(sweep, records=(*sweep.records[:3], huge, *sweep.records[4:]))
     page = opened(data).ready().page
     row = next(row for row in cells(page, "#variant-table") if row[0] == huge.target.shown)
-    assert (row[5], row[7]) == ("9,007,199,254,740,993", "4,611,686,018,427,387,905")
+    assert (row[6], row[8]) == ("9,007,199,254,740,993", "4,611,686,018,427,387,905")
 
 
 def test_the_script_writes_numbers_as_python_does(opened: Open, sweep: ReportData) -> None:
@@ -126,7 +125,7 @@ def test_sorting_the_variants(opened: Open, sweep: ReportData) -> None:
     names = {direction: [] for direction in ("ascending", "descending")}
     for direction in names:
         page.click("#variant-table thead button:text-is('params')")
-        assert page.get_attribute("#variant-table thead th:nth-child(6)", "aria-sort") == direction
+        assert page.get_attribute("#variant-table thead th:nth-child(7)", "aria-sort") == direction
         names[direction] = [row[0] for row in cells(page, "#variant-table")]
     ordered = [row.target.shown for row in sorted(good(sweep), key=lambda row: row.params or 0)]
     assert names == {"ascending": ordered, "descending": ordered[::-1]}
@@ -398,18 +397,10 @@ def test_an_old_browser_keeps_the_static_page(
     page = watched.page
     page.wait_for_selector("#layer-table[role=treegrid]")
     page.locator("#pareto").scroll_into_view_if_needed()
-    assert page.locator("#pareto-static svg").is_visible()
+    assert page.locator("#pareto-static .wide svg").is_visible()
     assert len(cells(page, "#variant-table")) == len(good(sweep))
     assert watched.faults == []
     watched.close()
-
-
-def test_without_plotly_the_static_plot_stays(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "plotly_script", lambda: None)
-    page = opened(sweep_report()).ready().page
-    page.locator("#pareto").scroll_into_view_if_needed()
-    assert page.locator("#pareto-static svg").is_visible()
-    assert not page.locator("#pareto-tools").is_visible()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from analyzer.figures import SHARED, known
 from analyzer.limits import Limit, hold_all, state_of
 from analyzer.reading import family
 from analyzer.records import Failure, Record, Target
+from analyzer.reporting.actions import actions
 from analyzer.reporting.changes import module_changes, stages, waterfall
 from analyzer.reporting.data import ReportData
 from analyzer.reporting.findings import findings
@@ -70,8 +71,6 @@ def test_verdicts_without_a_subject_limits_or_figures() -> None:
 def test_findings_of_the_sweep(sweep: ReportData) -> None:
     found = findings(sweep)
     titles = [finding.title for finding in found]
-    assert titles[0] == "compression 0.25 alone (instead of 0.5) brings it within budget"
-    assert titles[1] == "growth 48 alone (instead of double) brings it within budget"
     # denseblock4's second layer: 8192 -> 2048 -> 2048 (3x3) -> 8192 channels, with its three batch norms
     weights = 8192 * 2048 + 9 * 2048 * 2048 + 2048 * 8192 + 2 * (8192 + 2048 + 2048)
     share = f"{100 * weights / 149_871_874:.1f} %"
@@ -83,16 +82,39 @@ def test_findings_of_the_sweep(sweep: ReportData) -> None:
         f"features.transition3 holds {100 * macs / 18_622_955_520:.1f} % of the MACs" in title for title in titles
     )
     assert [finding.kind for finding in found] == sorted(
-        (finding.kind for finding in found), key=["do", "cost", "trust"].index
+        (finding.kind for finding in found), key=["budget", "cost", "trust"].index
     )
 
 
-def test_compression_alone_is_only_said_where_it_is_true(sweep: ReportData) -> None:
+def test_actions_are_ranked_by_what_they_keep(sweep: ReportData) -> None:
+    first, second = actions(sweep)
+    assert (first.title, second.title) == ("compression 0.25 instead of 0.5", "growth 48 instead of double")
+    assert first.meets
+    assert second.meets
+    # of 149,871,874 params, 18,622,955,520 MACs and 105,106,688 saved bytes there stay 4,611,522 and 1,293,541,376
+    assert first.saves.startswith("145,260,352 params (96.9 %), 17,329,414,144 MACs (93.1 %)")
+    assert first.keeps.startswith(f"{129_354_137_600 / 18_622_955_520:.1f} % of the MACs")
+    assert first.command == "analyze compare article residual_b2-4-3-2_gdouble_r0.25_c0.25"
+    assert second.also == "So would growth 32, growth 24, growth 16, growth 12."
+
+
+def test_a_variant_alone_is_told_where_to_ask(sweep: ReportData) -> None:
+    alone = msgspec.structs.replace(sweep, records=(sweep.subject,), limits=(limit("params", 8_000_000),))
+    (action,) = actions(alone)
+    assert action.command == "analyze explain article --max-params=8000000"
+    nothing = msgspec.structs.replace(alone, compared=True)
+    assert actions(nothing) == []
+
+
+def test_a_change_is_only_said_to_suffice_where_it_does(sweep: ReportData) -> None:
     tight = msgspec.structs.replace(sweep, limits=(limit("params", 1000),))
-    titles = [finding.title for finding in findings(tight)]
-    assert titles[0].startswith("No single change in this sweep brings it within budget; growth 12 helps most")
-    assert "0 of 33 variants are within budget" in titles
+    (action,) = actions(tight)
+    assert action.title == "growth 12 instead of double"
+    assert not action.meets
+    assert action.outcome.startswith("still over")
+    assert "0 of 33 variants are within budget" in [finding.title for finding in findings(tight)]
     wide = msgspec.structs.replace(sweep, limits=(limit("params", 299_743_748),))
+    assert actions(wide) == []
     assert findings(wide)[0].title == "The tightest limit is params: 50.0 % of it is left"
 
 

@@ -18,6 +18,17 @@ function visible(text) {
 const h = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
 const s = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
+// Draws again when an element's width has changed.
+function onWidth(element, draw) {
+  if (typeof ResizeObserver === 'undefined') return;
+  let width = element.clientWidth;
+  new ResizeObserver(() => {
+    if (Math.abs(element.clientWidth - width) < 2) return;
+    width = element.clientWidth;
+    draw();
+  }).observe(element);
+}
+
 // The text that a `report-data` or `plotly-js` element holds: base64 of gzip.
 async function inflate(id) {
   const bytes = Uint8Array.from(atob(byId(id).textContent), (c) => c.charCodeAt(0));

@@ -5,7 +5,7 @@ function setUpLayers() {
   const body = table.tBodies[0];
   const rows = [...body.rows].map((row) => ({
     row, level: Number(row.dataset.level), children: [], parent: null, open: true,
-    words: `${row.dataset.path} ${row.cells[1].textContent}`.toLowerCase(),
+    path: row.dataset.path.toLowerCase(), kind: row.cells[1].textContent.toLowerCase(), name: row.cells[0].dataset.name,
     values: [...row.querySelectorAll('td[data-v]')].map((cell) => (cell.dataset.v === '' ? null : Number(cell.dataset.v))),
   }));
   const trail = [];
@@ -30,10 +30,25 @@ function setUpLayers() {
   }
   rows[0].row.tabIndex = 0;
 
+  // Rows whose path has the words; only where none has, those whose type does.
+  function found() {
+    const byPath = rows.filter((item) => item.path.includes(find));
+    return new Set(byPath.length ? byPath : rows.filter((item) => item.kind.includes(find)));
+  }
+  function mark(item, hit) {
+    const cell = item.row.cells[0];
+    const from = hit ? item.name.toLowerCase().indexOf(find) : -1;
+    const parts = from < 0 ? [hit ? h('mark', {}, item.name) : visible(item.name)]
+      : [visible(item.name.slice(0, from)), h('mark', {}, item.name.slice(from, from + find.length)), visible(item.name.slice(from + find.length))];
+    cell.replaceChildren(...(item.toggle ? [item.toggle] : []), ...parts);
+  }
   function draw() {
     const shown = new Set();
+    const hits = find ? found() : new Set();
     for (const item of rows) {
-      if (find ? !item.words.includes(find) : false) continue;
+      if (item.marked || hits.has(item)) mark(item, hits.has(item));
+      item.marked = hits.has(item);
+      if (find && !hits.has(item)) continue;
       let above = item.parent;
       let visible = true;
       for (; above; above = above.parent) visible &&= find !== '' || above.open;
@@ -47,7 +62,7 @@ function setUpLayers() {
       item.row.setAttribute('aria-expanded', open);
       item.toggle.textContent = open ? '▾' : '▸';
     }
-    byId('layer-said').textContent = `${shown.size.toLocaleString('en-US')} of ${rows.length.toLocaleString('en-US')} rows`;
+    byId('layer-said').textContent = find && !hits.size ? 'Nothing matches' : find ? `${hits.size.toLocaleString('en-US')} found` : `${shown.size.toLocaleString('en-US')} of ${rows.length.toLocaleString('en-US')} rows`;
   }
   function focus(item) {
     for (const other of body.querySelectorAll('tr[tabindex="0"]')) other.tabIndex = -1;

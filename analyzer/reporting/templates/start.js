@@ -13,10 +13,23 @@ function setUpDownloads(text) {
   });
 }
 
+function setUpCopying() {
+  if (!navigator.clipboard) return;
+  for (const button of document.querySelectorAll('button.copy')) {
+    button.hidden = false;
+    button.addEventListener('click', async () => {
+      await navigator.clipboard.writeText(button.parentNode.querySelector('code').textContent);
+      button.textContent = 'Copied';
+    });
+  }
+}
+
 async function start() {
   window.addEventListener('beforeprint', () => document.querySelectorAll('details').forEach((part) => { part.open = true; }));
-  for (const tools of document.querySelectorAll('#layers .js')) tools.hidden = false;
+  for (const tools of document.querySelectorAll('#layers .js, #where .js')) tools.hidden = false;
   setUpLayers();
+  setUpTree();
+  setUpCopying();
   if (typeof DecompressionStream === 'undefined') return;
   const text = await inflate('report-data');
   report = JSON.parse(text);

@@ -1,6 +1,6 @@
 // The rows of the sweep: which are chosen (by words, fields, brushes), and their table, sorted and in pages.
 const PAGE = 50;
-const rowsState = { find: '', fields: {}, brushes: new Map(), front: false, within: false, sort: null, page: 0 };
+const rowsState = { find: '', fields: {}, brushes: new Map(), front: false, within: false, sort: null, page: 0, off: new Set() };
 let good = []; // numbers of the rows that have figures
 let chosen = []; // those of them that pass every filter, in the table's order
 let frontRows = new Set();
@@ -38,15 +38,17 @@ function choose() {
 function drawRows() {
   const pages = Math.max(1, Math.ceil(chosen.length / PAGE));
   const { page } = rowsState;
-  const lines = chosen.slice(page * PAGE, (page + 1) * PAGE).map((i) => h('tr', {},
-    h('th', { scope: 'row', title: nameOf(i) }, shownOf(i)), h('td', {}, marksOf(i)),
+  const table = byId('variant-table');
+  const off = [...table.tHead.rows[0].cells].map((cell) => rowsState.off.has(cell.dataset.column));
+  [...table.tHead.rows[0].cells].forEach((cell, k) => { cell.hidden = off[k]; });
+  const cells = (i) => [h('th', { scope: 'row', title: nameOf(i) }, shownOf(i)), h('td', {}, report.view.states[budgetOf(i)]), h('td', {}, marksOf(i)),
     ...report.view.fields.map((field) => h('td', { class: 'n' }, fieldText(variantOf(i, field.name)))),
     ...report.view.figures.flatMap((figure) => [h('td', { class: 'n' }, figureText(i, figure)),
-      h('td', { class: 'n' }, figure.compared ? timesText(valueOf(i, figure.name), valueOf(report.baseline, figure.name)) : '–')]),
-    h('td', {}, report.view.states[budgetOf(i)])));
-  byId('variant-table').tBodies[0].replaceChildren(...lines);
+      h('td', { class: 'n' }, figure.compared ? timesText(valueOf(i, figure.name), valueOf(report.baseline, figure.name)) : '–')])];
+  const lines = chosen.slice(page * PAGE, (page + 1) * PAGE).map((i) => h('tr', {}, ...cells(i).filter((_, k) => !off[k])));
+  table.tBodies[0].replaceChildren(...lines);
   const count = (n) => n.toLocaleString('en-US');
-  byId('variant-said').textContent = `${count(chosen.length)} of ${count(good.length)} rows`
+  byId('variant-said').textContent = chosen.length === 0 ? 'Nothing matches' : `${count(chosen.length)} of ${count(good.length)} rows`
     + (pages > 1 ? `, page ${count(page + 1)} of ${count(pages)}` : '');
   const bar = byId('variant-pages');
   bar.hidden = pages < 2;
@@ -67,6 +69,17 @@ function fieldValues(field) {
   return [...values].sort((a, b) => inOrder(a[1], b[1])).map(([text]) => text);
 }
 
+// Which columns the table has; on a narrow screen the multiples of the baseline are left out at first.
+function chooseColumns(table, tools) {
+  const columns = [...table.tHead.rows[0].cells].filter((cell) => cell.dataset.column);
+  if (window.innerWidth < 640) for (const cell of columns) if (cell.dataset.column.endsWith('×')) rowsState.off.add(cell.dataset.column);
+  const box = (cell) => h('label', {}, h('input', { type: 'checkbox', checked: !rowsState.off.has(cell.dataset.column), on: { change: (e) => {
+    rowsState.off[e.target.checked ? 'delete' : 'add'](cell.dataset.column);
+    drawRows();
+  } } }), ` ${cell.title || cell.textContent}`);
+  tools.append(h('details', { id: 'variant-columns' }, h('summary', {}, 'Columns'), h('div', { class: 'tools' }, ...columns.map(box))));
+}
+
 function setUpVariants() {
   const table = byId('variant-table');
   if (!table) return;
@@ -83,8 +96,10 @@ function setUpVariants() {
   if (report.limits.length) tools.append(box(report.compared ? report.view.states.within : 'within budget', 'within'));
   tools.append(box('on the front', 'front'));
 
-  const keys = [(i) => shownOf(i), (i) => marksOf(i), ...report.view.fields.map((f) => (i) => variantOf(i, f.name)),
-    ...report.view.figures.flatMap((f) => [(i) => valueOf(i, f.name), (i) => valueOf(i, f.name)]), (i) => budgetOf(i)];
+  chooseColumns(table, tools);
+
+  const keys = [(i) => shownOf(i), (i) => budgetOf(i), (i) => marksOf(i), ...report.view.fields.map((f) => (i) => variantOf(i, f.name)),
+    ...report.view.figures.flatMap((f) => [(i) => valueOf(i, f.name), (i) => valueOf(i, f.name)])];
   [...table.tHead.rows[0].cells].forEach((cell, k) => sortable(cell, 'ascending', (direction) => {
     const sign = direction === 'descending' ? -1 : 1;
     rowsState.sort = (a, b) => {
