@@ -45,7 +45,7 @@ ROOMS = [
 LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names}
 HEAVY = {
     "torch", "pandas", "plotly", "fvcore", "torchinfo", "ray", "optuna", "pyarrow", "PIL", "scipy", "safetensors",
-    "onnx", "onnxruntime", "onnxscript", "google", "torch_pruning",
+    "onnx", "onnxruntime", "onnxscript", "google", "torch_pruning", "torchao",
 }  # fmt: skip
 HEAVY_ROOMS = {"building", "tracing", "measuring", "training", "compressing"}
 """The rooms whose files may import torch when they are imported; all others start at once."""

@@ -24,7 +24,11 @@ from analyzer.targets.resolving import ModuleTarget, resolve
     "--out", required=True, type=NewFile(), metavar="FILE", help="FILE.safetensors, FILE.pt2, FILE.py or FILE.onnx."
 )
 @click.option("--data", metavar="DATA", help="Images to compare on, as `train` takes them.  [default: seeded noise]")
-@click.option("--int8", is_flag=True, help="Also a quantised FILE.int8.onnx, judged and timed against FILE.onnx.")
+@click.option(
+    "--int8",
+    is_flag=True,
+    help="Also a quantised FILE.int8.onnx (or .int8.pt2, by torchao), judged and timed against FILE.",
+)
 @click.option(
     "--images", type=click.IntRange(2), default=PICTURES, show_default=True, metavar="N",
     help="Of --int8: half calibrate, half judge.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -13,10 +12,9 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from analyzer.compressing.coupling import Coupled, Site
+from analyzer.compressing.plan import Criterion
 from analyzer.training import keyed
 
-Criterion = Literal["random", "l1", "l2", "bn", "taylor"]
-CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 Scores = NDArray[np.float64]
 Weigher = Callable[[nn.Module], Tensor | None]
 

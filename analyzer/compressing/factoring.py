@@ -24,9 +24,8 @@ from analyzer.building.modules import build
 from analyzer.building.surgery import operate, width_of
 from analyzer.channel_maps import CompressionMap, RankMap
 from analyzer.compressing.coupling import on_meta
-from analyzer.compressing.sizes import Counter, within
+from analyzer.compressing.sizes import Counter, beyond, within
 from analyzer.errors import UsageError
-from analyzer.figures import known
 from analyzer.limits import Limit
 
 GRID = 24
@@ -263,14 +262,8 @@ def _map_of(spectra: Sequence[Spectrum], chosen: Sequence[int]) -> RankMap:
 
 
 def _out_of_reach(limits: Sequence[Limit], least: Sequence[int]) -> UsageError:
-    reached = ", ".join(
-        f"{(figure := known(limit.figure)).label} {figure.exact(value)} where {figure.exact(limit.bound)} are allowed"
-        for limit, value in zip(limits, least, strict=True)
-        if limit.beyond(value) > 0
-    )
-    return UsageError(
-        f"out of reach: at rank 1 everywhere it has {reached}", where="svd", fix="allow more, or prune, too"
-    )
+    what = f"out of reach: at rank 1 everywhere it has {beyond(least, limits)}"
+    return UsageError(what, where="svd", fix="allow more, or prune, too")
 
 
 # -- the layers ------------------------------------------------------------------------------------------------

@@ -57,7 +57,12 @@ class Pictures:
             model.cpu()
 
     def batches(self, most: int = SEEN) -> Iterator[tuple[Tensor, Tensor]]:
-        """Training images, normalised, and their labels, on the device, in an order of the seed; none is augmented."""
+        """Training images, normalised, and their labels, on the device, in an order of the seed; none is augmented.
+
+        Raises UsageError where there are none.
+        """
+        if not self.split.train:
+            raise UsageError("has no images to learn from", where="--data", fix="divide it so that some train")
         train = np.asarray(self.split.train, np.int64)
         chosen = train[keyed.order(self.config.seed, 0, len(train))][:most]
         size = self.config.recipe.batch

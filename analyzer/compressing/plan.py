@@ -12,7 +12,11 @@ from analyzer.errors import UsageError, did_you_mean
 Verb = Literal["prune", "svd", "inherit", "finetune", "distill", "scratch", "recalibrate", "int8"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 DEFAULT = "prune l2 global"
-CRITERIA, SCOPES, HINTS = ("random", "l1", "l2", "bn", "taylor"), ("local", "global"), ("logits", "features")
+Criterion = Literal["random", "l1", "l2", "bn", "taylor"]
+Scope = Literal["local", "global"]
+CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+HINTS = ("logits", "features")
 FORMS = ("lowrank",)
 MOST_EPOCHS = 100_000
 _HOW = "such as: prune l2 global, finetune 5, recalibrate"

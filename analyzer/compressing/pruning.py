@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -13,14 +13,12 @@ from torch import nn
 from analyzer.building.surgery import cut_channels, width_of
 from analyzer.channel_maps import ChannelMap
 from analyzer.compressing.coupling import Coupled, Indices, Prunable, coupled, on_meta
-from analyzer.compressing.criteria import Criterion, Scores, scores_of
+from analyzer.compressing.criteria import Scores, scores_of
 from analyzer.compressing.oracle import Verified, verified
-from analyzer.compressing.sizes import Counter, within
+from analyzer.compressing.plan import Criterion, Scope
+from analyzer.compressing.sizes import Counter, beyond, within
 from analyzer.errors import TargetError, UsageError
-from analyzer.figures import known
 from analyzer.limits import Limit
-
-Scope = Literal["local", "global"]
 
 
 @dataclass(frozen=True)
@@ -167,13 +165,9 @@ def _fewest(
 
 
 def _out_of_reach(ranking: _Ranking, limits: Sequence[Limit], least: tuple[int, ...]) -> UsageError:
-    reached = ", ".join(
-        f"{(figure := known(limit.figure)).label} {figure.exact(value)} where {figure.exact(limit.bound)} are allowed"
-        for limit, value in zip(limits, least, strict=True) if limit.beyond(value) > 0
-    )  # fmt: skip
     left = f" ({len(ranking.prunable.left)} layers can't be pruned)" if ranking.prunable.left else ""
     return UsageError(
-        f"out of reach: with one channel left everywhere it has {reached}{left}", where="prune",
+        f"out of reach: with one channel left everywhere it has {beyond(least, limits)}{left}", where="prune",
         fix="allow more, or add another lever, such as svd",
     )  # fmt: skip
 
@@ -200,7 +194,12 @@ def _without_unsound(model: nn.Module, prunable: Prunable, args: Sequence[Any], 
         raise TargetError(
             f"can't be pruned: {seen.why}", where=type(model).__name__, fix="use another lever, such as svd"
         )
-    left = {prunable.groups[number].name: "is cut wrong: its forward has sizes of its own" for number in culprits}
+    left = {
+        prunable.groups[
+            number
+        ].name: "can't be cut alone: what follows moves its channels about, or takes them by number"
+        for number in culprits
+    }
     kept = tuple(group for number, group in enumerate(prunable.groups) if number not in culprits)
     return replace(prunable, groups=kept, left={**prunable.left, **left})
 

@@ -54,3 +54,11 @@ class Counter:
 def within(values: Sequence[int], limits: Sequence[Limit]) -> bool:
     """Whether each figure meets its limit."""
     return all(limit.beyond(value) <= 0 for value, limit in zip(values, limits, strict=True))
+
+
+def beyond(values: Sequence[int], limits: Sequence[Limit]) -> str:
+    """The figures that do not meet their limits, in words: how near each gets."""
+    return ", ".join(
+        f"{(figure := known(limit.figure)).label} {figure.exact(value)} where {figure.exact(limit.bound)} are allowed"
+        for value, limit in zip(values, limits, strict=True) if limit.beyond(value) > 0
+    )  # fmt: skip

@@ -19,6 +19,7 @@ from analyzer.exporting.runtime import Run, alternated
 from analyzer.files import replaced, require_writable
 from analyzer.records import Record
 from analyzer.shown import silent
+from analyzer.training.execution import threads
 
 BATCHES = (1, 5)
 """On which a file is compared: one image, and a number that no code was traced with."""
@@ -39,8 +40,12 @@ class ExportPlan:
 
     def __post_init__(self) -> None:
         kind = format_of(self.out)
-        if self.int8 and kind.name != "onnx":
-            raise UsageError("is made from an .onnx", where="--int8", fix="write --out NAME.onnx")
+        if self.int8 and kind.name not in ("onnx", "pt2"):
+            raise UsageError("is made from an .onnx or .pt2", where="--int8", fix="write --out NAME.onnx")
+        if self.int8 and kind.name == "pt2":
+            from analyzer.exporting.int8_program import require_torchao
+
+            require_torchao("--int8")
         if self.pictures < 2:
             raise UsageError("takes two images or more", where="--images", fix=f"such as --images {PICTURES}")
         if self.threads < 1:
@@ -64,7 +69,7 @@ class ExportPlan:
 def execute(plan: ExportPlan, say: Callable[[str], None] = silent) -> Exported:
     """Exports a network. Raises UsageError and TargetError; then what was at `out` stays, and nothing else is left.
 
-    Where only int8 fails, the .onnx that it was to be made from is there.
+    Where only int8 fails, the file that it was to be made from is there.
     """
     kind, exportee = format_of(plan.out), plan.exportee
     pictures = pictures_for(exportee, plan.data, max(plan.pictures if plan.int8 else 0, *BATCHES))
@@ -113,15 +118,9 @@ def _require_equal(kind: FileFormat, agreements: tuple[Agreement, ...], path: Pa
             )  # fmt: skip
 
 
-def _timed(eager: Run, run: Run, pictures: SampleImages, threads: int) -> PairedTimes:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        return alternated(("PyTorch", eager), ("ONNX Runtime", run), pictures.batch[:1], threads=threads)
-    finally:
-        torch.set_num_threads(before)
+def _timed(eager: Run, run: Run, pictures: SampleImages, count: int) -> PairedTimes:
+    with threads(count):
+        return alternated(("PyTorch", eager), ("ONNX Runtime", run), pictures.batch[:1], threads=count)
 
 
 def _unequal(exportee: Exportee, counted: Record) -> Iterator[str]:
@@ -140,7 +139,12 @@ def _unequal(exportee: Exportee, counted: Record) -> Iterator[str]:
 def _int8(plan: ExportPlan, pictures: SampleImages, say: Callable[[str], None]) -> Int8Result | None:
     if not plan.int8:
         return None
-    from analyzer.exporting.int8 import quantize
-
     say(f"quantising {plan.int8_path.name}: {len(pictures.batch) // 2} images calibrate")
-    return quantize(plan.out, pictures.batch, plan.int8_path, threads=plan.threads)
+    if plan.out.suffix == ".onnx":
+        from analyzer.exporting.int8 import quantize
+
+        return quantize(plan.out, pictures.batch, plan.int8_path, threads=plan.threads)
+    from analyzer.exporting.int8_program import quantize_program
+
+    with threads(plan.threads):
+        return quantize_program(plan.exportee, plan.out, pictures.batch, plan.int8_path, threads=plan.threads)

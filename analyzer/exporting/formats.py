@@ -5,12 +5,9 @@ No file names a path or a host: exporters note the lines of code that each opera
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
-import logging
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +16,12 @@ from analyzer.errors import AnalyzerError, TargetError, UsageError, did_you_mean
 from analyzer.exporting.exportee import Exportee
 from analyzer.exporting.pictures import Batch
 from analyzer.exporting.results import Format
-from analyzer.exporting.runtime import Run, require_runtime, session
+from analyzer.exporting.runtime import Run, quiet, require_runtime, session
 from analyzer.graphs.onnx_file import MOST_BYTES
 from analyzer.records import Record
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import fx, nn
     from torch.export import ExportedProgram
 
 INPUT, OUTPUT = "images", "logits"
@@ -129,7 +126,7 @@ def _program(exportee: Exportee) -> ExportedProgram:
 
     example = torch.zeros(2, exportee.channels, *exportee.size)
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             program = torch.export.export(exportee.model, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     except Exception as error:  # whatever a user's own code leads it to
         raise _refused(exportee, "torch.export", error) from error
@@ -138,30 +135,32 @@ def _program(exportee: Exportee) -> ExportedProgram:
     return program
 
 
-def _write_program(exportee: Exportee, path: Path) -> None:
+def write_program(exportee: Exportee, path: Path) -> None:
+    """Writes an exportee as an exported program. Raises TargetError where torch.export can't have it."""
     import torch
 
-    with path.open("wb") as file, _quiet():
+    with path.open("wb") as file, quiet():
         torch.export.save(_program(exportee), file, extra_files={FACTS: json.dumps(exportee.facts())})
 
 
-def _loaded_program(path: Path) -> nn.Module:
+def loaded_program(path: Path) -> fx.GraphModule:
+    """The module of an exported program's file."""
     import torch
 
-    with path.open("rb") as file, _quiet():
-        module: nn.Module = torch.export.load(file).module()
+    with path.open("rb") as file, quiet():
+        module: fx.GraphModule = torch.export.load(file).module()
     return module
 
 
 def _run_program(_: Exportee, path: Path) -> Run:
-    return run_of(_loaded_program(path))
+    return run_of(loaded_program(path))
 
 
 def _count_program(exportee: Exportee, path: Path) -> Record:
     from analyzer.targets.analysis import analyze
 
-    with _quiet():
-        return analyze(_loaded_program(path), inputs=(1, exportee.channels, *exportee.size))
+    with quiet():
+        return analyze(loaded_program(path), inputs=(1, exportee.channels, *exportee.size))
 
 
 # -- a module --------------------------------------------------------------------------------------------------
@@ -173,7 +172,7 @@ def _write_module(exportee: Exportee, path: Path, weights: Path) -> None:
     from analyzer.exporting.generated import generated
 
     try:
-        with _quiet():
+        with quiet():
             made = generated(exportee)
     except Exception as error:  # whatever a user's own code leads it to
         raise _refused(exportee, "torch.fx", error) from error
@@ -213,9 +212,11 @@ def _write_onnx(exportee: Exportee, path: Path) -> None:
     from onnxscript import ir, optimizer, rewriter
     from onnxscript.rewriter.rules import common
 
+    if sum(tensor.nbytes for tensor in exportee.model.state_dict().values()) > MOST_BYTES:
+        raise UsageError("is too large for one ONNX file: 2 GiB at most", where=exportee.name, fix="export .pt2")
     program = _program(exportee)
     try:
-        with _quiet():
+        with quiet():
             made = torch.onnx.export(
                 program, (), dynamo=True, optimize=False, external_data=False, verbose=False, input_names=[INPUT],
                 output_names=[OUTPUT],
@@ -230,8 +231,6 @@ def _write_onnx(exportee: Exportee, path: Path) -> None:
     _without_made_up_biases(model, exportee)
     optimizer.remove_unused_nodes(model)
     _anonymous(model, exportee)
-    if sum(tensor.nbytes for tensor in exportee.model.state_dict().values()) > MOST_BYTES:
-        raise UsageError("is too large for one ONNX file: 2 GiB at most", where=exportee.name, fix="export .pt2")
     ir.save(model, path, format="protobuf")
 
 
@@ -276,7 +275,7 @@ def _count_onnx(exportee: Exportee, path: Path) -> Record:
 
 FORMATS = (
     FileFormat("safetensors", 0.0, _write_weights, _run_weights, _count_weights),
-    FileFormat("pt2", 1e-6, _write_program, _run_program, _count_program),
+    FileFormat("pt2", 1e-6, write_program, _run_program, _count_program),
     FileFormat("py", 1e-6, _write_module, _run_module, _count_module, (".weights.safetensors",)),
     FileFormat("onnx", 1e-4, _write_onnx, _run_onnx, _count_onnx),
 )
@@ -287,16 +286,3 @@ def _refused(exportee: Exportee, by: str, error: Exception) -> AnalyzerError:
         return error
     fix = "make its forward free of code that looks at sizes and values; --debug shows where it fails"
     return TargetError(f"can't be exported by {by}: {words_of(error)[:300]}", where=exportee.name, fix=fix)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """What exporters warn of and log stays out of a command's streams."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

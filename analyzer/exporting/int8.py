@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from analyzer.errors import TargetError, UsageError, words_of
 from analyzer.exporting.pictures import Batch
 from analyzer.exporting.results import Int8Result
-from analyzer.exporting.runtime import alternated, operators, processor, require_runtime, session
+from analyzer.exporting.runtime import Run, alternated, operators, processor, quiet, require_runtime, session
 from analyzer.files import replaced, temporary_folder
 from analyzer.graphs.record import count_file
 
@@ -35,24 +35,54 @@ def quantize(path: Path, images: Batch, out: Path, *, threads: int = 1) -> Int8R
     Runtime can't quantise it.
     """
     require_runtime(str(path))
+    require_images(images, path, out)
+    _, reduced = processor()
+    with temporary_folder("int8") as folder, replaced(out) as temporary:
+        _quantized(path, images[: len(images) // 2], Path(folder), temporary, reduced)
+        inner = Path(folder) / "runs.onnx"
+        runs = session(path, threads=threads), session(temporary, threads=threads, optimised=inner)
+        record = count_file(temporary, name=out.name)
+        pair = QuantisedFile(
+            path=path, out=out, sizes=(path.stat().st_size, temporary.stat().st_size), params=record.params or 0,
+            param_bytes=record.param_bytes or 0, runs=runs,
+            kernels=sum(n for name, n in operators(inner).items() if any(part in name for part in ON_WHOLE_NUMBERS)),
+        )  # fmt: skip
+        return judged(pair, images, threads)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantisedFile:
+    """A file and what it was quantised to: the bytes of both, what the second holds, how many of its operators run on
+    whole numbers here, and both ready to run.
+    """
+
+    path: Path
+    out: Path
+    sizes: tuple[int, int]
+    params: int
+    param_bytes: int
+    kernels: int
+    runs: tuple[Run, Run]
+
+
+def require_images(images: Batch, path: Path, out: Path) -> None:
+    """UsageError where there are fewer than two images, or a file would be written over what it is made from."""
     if len(images) < 2:
         raise UsageError("need two images: one calibrates, one judges", where="images", fix="give more")
     if out.exists() and out.samefile(path):
         raise UsageError("would overwrite its source", where=str(out), fix="name another file")
-    half = len(images) // 2
+
+
+def judged(pair: QuantisedFile, images: Batch, threads: int) -> Int8Result:
+    """What came of a quantization: agreement on the second half of the images, times in alternated pairs."""
     words, reduced = processor()
-    with temporary_folder("int8") as folder, replaced(out) as temporary:
-        _quantized(path, images[:half], Path(folder), temporary, reduced)
-        inner = Path(folder) / "runs.onnx"
-        ours, theirs = session(path, threads=threads), session(temporary, threads=threads, optimised=inner)
-        same = [_top(ours(one)) == _top(theirs(one)) for one in np.split(images[half:], len(images) - half)]
-        kernels = sum(n for name, n in operators(inner).items() if any(part in name for part in ON_WHOLE_NUMBERS))
-        times = alternated(("fp32", ours), ("int8", theirs), images[:1], threads=threads)
-        record, size = count_file(temporary, name=out.name), temporary.stat().st_size
+    half, (ours, theirs) = len(images) // 2, pair.runs
+    same = [_top(ours(one)) == _top(theirs(one)) for one in np.split(images[half:], len(images) - half)]
+    times = alternated(("fp32", ours), ("int8", theirs), images[:1], threads=threads)
     return Int8Result(
-        file=str(out), bytes=size, from_bytes=path.stat().st_size, params=record.params or 0,
-        param_bytes=record.param_bytes or 0, calibrated=half, judged=len(same), agreement=sum(same) / len(same),
-        reduce_range=reduced, processor=words, kernels=kernels, times=times,
+        file=str(pair.out), bytes=pair.sizes[1], from_bytes=pair.sizes[0], params=pair.params,
+        param_bytes=pair.param_bytes, calibrated=half, judged=len(same), agreement=sum(same) / len(same),
+        reduce_range=reduced, processor=words, kernels=pair.kernels, times=times,
     )  # fmt: skip
 
 
@@ -66,7 +96,7 @@ def _quantized(path: Path, images: Batch, folder: Path, out: Path, reduced: bool
 
     folded, prepared = folder / "folded.onnx", folder / "prepared.onnx"
     try:
-        with _quiet():
+        with quiet(), contextlib.redirect_stdout(io.StringIO()):
             name = _fold(path, folded)
             # The runtime's own folding is left out: it renames weights, which then are no module's of the network.
             quant_pre_process(str(folded), str(prepared), skip_symbolic_shape=True, skip_optimization=True)
@@ -110,15 +140,3 @@ class _Reader:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return self._parts
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """What libraries log and print stays out of a command's streams."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import platform
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,19 @@ Run = Callable[[Batch], Batch]
 WARM_UP, MOST_PAIRS, LEAST_PAIRS = 3, 30, 5
 SECONDS = 10.0
 """After which no more pairs are begun."""
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """What libraries warn of and log stays out of a command's streams."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def require_runtime(where: str) -> None:

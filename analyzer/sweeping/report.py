@@ -53,15 +53,14 @@ def execute(plan: ReportPlan, warn: Callable[[str], None] = lambda _: None) -> R
     if plan.of_changes:
         before, after = (read_report(path) for path in plan.results)
         return compare_reports(before, after, command=plan.command, generated=now())
-    records: dict[str, Record] = {}
-    for path in plan.results:
-        records.update((record.target.name, record) for record in _records_at(path, warn))
+    found = [record for path in plan.results for record in _records_at(path, warn)]
+    records = {record.target.name: record for record in found}
     if not records:
         raise UsageError("has no results", where=str(plan.results[0]), fix="run a sweep first")
     rows = [row if plan.profile is None else family.with_latency(row, plan.profile) for row in records.values()]
     limits = plan.limits or _limits_at(plan.results[0])
-    files = [str(path) for path in plan.results if is_file_name(str(path))]
-    subject = plan.subject or (files[-1] if len(files) == len(plan.results) else None)
+    of_files = all(is_file_name(str(path)) for path in plan.results)
+    subject = plan.subject or (found[-1].target.name if of_files else None)
     return report_data(rows, limits, command=plan.command, subject=subject)
 
 

@@ -60,6 +60,17 @@ def test_what_is_a_variant_is_that_variants_checkpoint(tmp_path: Path) -> None:
     assert same(state(original_of(str(path)).model), state(made.model))
 
 
+def test_a_report_takes_a_checkpoint_that_is_a_variant_and_judges_the_last(tmp_path: Path) -> None:
+    """Its row has the variant's name, not the file's."""
+    whole, half = an.Variant(init=8, block_config=(1, 1), image=32), an.Variant(init=4, block_config=(1, 1), image=32)
+    for name, variant in {"whole": whole, "half": half}.items():
+        an.compress(variant, an.Budget(max_params="1G"), quiet=True).save(tmp_path / f"{name}.safetensors")
+    done = run_here("report", "whole.safetensors", "half.safetensors", "--format", "md", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"| params | exact | {an.analyze(half).params:,} | {an.analyze(whole).params:,} |" in done.stdout
+    assert run_here("report", "half.safetensors", "--out", "r.html", cwd=tmp_path).returncode == 0
+
+
 def test_a_model_of_ones_own_is_named_with_its_weights(tmp_path: Path) -> None:
     """As safetensors of another program, and as torch.save writes; the compressed one is named as its source was."""
     model = mixed().float()
@@ -140,6 +151,8 @@ def test_every_verb_that_takes_checkpoints_takes_it(tmp_path: Path, data: Path) 
         f"[tool.analyzer.models.small.budgets]\nparams = {{ max = {params} }}\n"
     )
     assert run_here("check", cwd=tmp_path).returncode == 0
+    page = run_here("report", "small.safetensors", "--format", "md", cwd=tmp_path)
+    assert f"| params | exact | {params:,} |" in page.stdout, page.stderr
     require_measured(str(path), params)
     runs = train(str(path), data, out=tmp_path / "runs", epochs=1, batch=8, quiet=True, threads=1)
     last = next((tmp_path / "runs").glob("runs/*/last.safetensors"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import replace
 
 import pytest
@@ -201,6 +202,24 @@ def test_a_network_outside_the_family_with_concatenations_and_groups(scope: str)
     assert grouped.in_channels % 4 == grouped.out_channels % 4 == 0
     assert made.model.grouped[6].groups == made.model.grouped[6].in_channels == grouped.out_channels
     assert made.left == {"head": "gives the network's own outputs"}
+
+
+@pytest.mark.parametrize("scope", ["local", "global"])
+def test_the_oracle_leaves_what_a_shuffle_moves_about_and_all_else_is_cut(scope: str) -> None:
+    """torch-pruning's graph takes a channel shuffle for the identity: a cut across it would give other answers."""
+    original = network(an.Variant(block="shuffle", block_config=(2, 1), growth=8, init=8, image=32, groups=2))
+    made = pruned(original, 32, share=0.7, scope=scope)
+    require_a_cut(original, made, 32)
+    shuffled = {path for path, _ in original.named_modules() if re.fullmatch(r".*denselayer\d\.conv1", path)}
+    assert shuffled == made.left.keys() - {"classifier"}
+    assert all("moves its channels about" in made.left[path] for path in shuffled)
+    assert all(made.model.get_submodule(path).out_channels == 32 for path in shuffled)
+    found = coupled(original, [torch.zeros(1, 3, 32, 32, device="meta", dtype=torch.float64)])
+    number, group = next((n, g) for n, g in enumerate(found.groups) if g.name in shuffled)
+    across = found.map_of(original, {number: group.units[0]})
+    wrong = copy.deepcopy(original)
+    cut_channels(wrong, across)
+    assert not verified(original, wrong, across, [images(32)]).holds
 
 
 def test_channels_that_a_forward_takes_apart_by_number_are_left_and_named() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
 import subprocess
@@ -17,8 +18,10 @@ from commands import run_here
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import analyzer as an
+from analyzer.architecture.network import PRESETS
 from analyzer.building.modules import build
 from analyzer.errors import TargetError, UsageError
 from analyzer.exporting.int8 import quantize
@@ -171,6 +174,20 @@ def test_int8s_agreement_is_what_the_two_files_say(exported: tuple[Path, an.Expo
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["net.pt2", "net.onnx"])
+def test_resnet50_is_counted_in_its_file_as_published(name: str, tmp_path: Path) -> None:
+    """25,557,032 params (torchvision); MACs at 64 px by torch's own counter."""
+    variant = dataclasses.replace(PRESETS["resnet50"], image=64)
+    with FlopCounterMode(display=False) as counter:
+        an.build(variant, device="meta").eval()(torch.empty(1, 3, 64, 64, device="meta"))
+    done = an.export(variant, tmp_path / name, quiet=True)
+    assert done.params == 25_557_032
+    assert done.macs == counter.get_total_flops() // 2
+    assert done.unequal == ()
+    assert all(one.difference <= done.tolerance for one in done.agreements)
+
+
+@pytest.mark.slow
 def test_an_exported_program_runs_to_the_bit_without_this_package(tmp_path: Path) -> None:
     model = trained()
     done = an.export(model, tmp_path / "net.pt2", inputs=(1, 3, 32, 32), quiet=True)
@@ -246,7 +263,7 @@ def test_a_model_of_ones_own_with_its_weights(tmp_path: Path) -> None:
     [
         (("densenet121", "--out", "n.onxx"), 2, "did you mean"),
         (("densenet121", "--out", "net"), 2, "end its name in"),
-        (("densenet121", "--out", "n.pt2", "--int8"), 2, "made from an .onnx"),
+        (("densenet121", "--out", "n.safetensors", "--int8"), 2, "made from an .onnx or .pt2"),
         (("net.py:Net", "--out", "n.pt2"), 2, "needs the one input"),
         (("net.py:Net", "--input", "1,3,8", "--out", "n.pt2"), 2, "no batch of images"),
         (("net.py:Pair", "--input", "1,3,8,8", "--out", "n.pt2"), 3, "gives a tuple"),
