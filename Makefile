@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 OUT ?= reports/sweep-$(shell date -u +%Y%m%dT%H%M%SZ)
 
-.PHONY: help sweep check test test-slow test-kinds test-deep lint types budgets bench bench-measure soak zoo profiles gpu study study-gpu docs pictures plotly wheel-check release clean
+.PHONY: help sweep check test test-slow test-kinds test-deep lint types budgets bench bench-measure soak zoo profiles gpu study study-compress study-gpu docs pictures wheel-check plotly release clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -27,20 +27,21 @@ sweep: .venv/.installed  ## build, count and measure every variant of the articl
 
 check: lint types budgets docs wheel-check test test-slow test-kinds  ## all that CI does, in its order
 
-PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+PYTEST := $(BIN)/python -m pytest --dist worksteal
 test: .venv/.dev  ## the tests, on two processes; without the slow ones
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) -n 2 -m 'not slow'
 
+# On three processes: these wait more than they compute.
 test-slow: .venv/.dev  ## the slow tests: real kills, clusters, browsers, many processes
-	$(PYTEST) -m slow
+	$(PYTEST) -n 3 -m slow
 
 # Another processor, simulated: no AVX-512, no bfloat16 units, no vector kernels of torch's own.
 test-kinds: .venv/.dev  ## the tests of measuring and memory as on an older processor
-	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=default $(PYTEST) tests/measure tests/cli/test_memory.py
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=default $(PYTEST) -n 2 tests/measure tests/cli/test_memory.py
 
 SEED ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbelow(2**32))')
 test-deep: .venv/.dev  ## the property tests with ten times the examples, under a fresh seed (what it finds: an @example)
-	$(PYTEST) -m hypothesis --hypothesis-profile deep --hypothesis-seed=$(SEED)
+	$(PYTEST) -n 2 -m hypothesis --hypothesis-profile deep --hypothesis-seed=$(SEED)
 
 lint: .venv/.dev  ## style and format
 	$(BIN)/ruff check .
@@ -81,6 +82,10 @@ MINUTES ?= 240
 study: .venv/.dev  ## the article's claim against DenseNet121, by training (resumable; MINUTES of CPU time, then its page)
 	$(BIN)/python tests/study/study.py train $(STUDY) --minutes $(MINUTES)
 	$(BIN)/python tests/study/study.py page $(STUDY)
+
+study-compress: .venv/.dev  ## from which side to compress, from what the study trained (resumable; MINUTES of CPU time in all, then its page)
+	$(BIN)/python tests/study/compress_study.py race $(STUDY) $(STUDY)-compress --minutes $(MINUTES)
+	$(BIN)/python tests/study/compress_study.py page $(STUDY)-compress
 
 # The system's Python, because a GPU machine has its own torch with CUDA: nothing is installed.
 GPU_PYTHON ?= python3

@@ -11,9 +11,10 @@ import importlib
 from functools import cache
 from typing import Any
 
-from analyzer import distribution
+from analyzer import distribution, moved
 
 distribution.warn_of_clash()
+moved.keep()
 
 
 @cache

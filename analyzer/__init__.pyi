@@ -5,6 +5,8 @@ from analyzer.api.asking import doctor as doctor
 from analyzer.api.asking import explain as explain
 from analyzer.api.asking import fit as fit
 from analyzer.api.asking import report as report
+from analyzer.api.compressing import Advised as Advised
+from analyzer.api.compressing import advise as advise
 from analyzer.api.compressing import compress as compress
 from analyzer.api.counters import witnesses as witnesses
 from analyzer.api.exporting import export as export

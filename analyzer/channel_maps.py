@@ -57,6 +57,10 @@ class KeptChannels(Frozen, frozen=True, kw_only=True):
         flags[earlier.indices()[self.flags()]] = True
         return self.of(flags)
 
+    def since(self, earlier: KeptChannels) -> KeptChannels:
+        """These channels as channels of what an earlier cut kept: `cut.within(earlier).since(earlier)` is the cut."""
+        return self.of(self.flags()[earlier.indices()])
+
 
 class ModuleCut(Frozen, frozen=True, kw_only=True):
     """The channels that a module keeps of its outputs and of its inputs; None: all."""
@@ -67,6 +71,14 @@ class ModuleCut(Frozen, frozen=True, kw_only=True):
     def within(self, earlier: ModuleCut) -> ModuleCut:
         """This cut of what an earlier one left, as one cut."""
         return ModuleCut(outputs=_within(self.outputs, earlier.outputs), inputs=_within(self.inputs, earlier.inputs))
+
+    def since(self, earlier: ModuleCut) -> ModuleCut:
+        """What this cut took of what an earlier one, which is a part of it, had left."""
+        return ModuleCut(outputs=_since(self.outputs, earlier.outputs), inputs=_since(self.inputs, earlier.inputs))
+
+
+def _since(later: KeptChannels | None, earlier: KeptChannels | None) -> KeptChannels | None:
+    return later if later is None or earlier is None else later.since(earlier)
 
 
 def _within(later: KeptChannels | None, earlier: KeptChannels | None) -> KeptChannels | None:
@@ -84,6 +96,13 @@ class ChannelMap(Frozen, frozen=True, kw_only=True, tag="channels"):
         paths = dict.fromkeys([*earlier.modules, *self.modules])
         return ChannelMap(
             modules={path: self.modules.get(path, nothing).within(earlier.modules.get(path, nothing)) for path in paths}
+        )
+
+    def since(self, earlier: ChannelMap) -> ChannelMap:
+        """This map, of which an earlier one is a part, as a map of what that one left."""
+        nothing = ModuleCut()
+        return ChannelMap(
+            modules={path: cut.since(earlier.modules.get(path, nothing)) for path, cut in self.modules.items()}
         )
 
 
@@ -105,6 +124,18 @@ class CompressionMap(Frozen, frozen=True, kw_only=True):
         if isinstance(step, ChannelMap) and self.steps and isinstance(last := self.steps[-1], ChannelMap):
             return CompressionMap(steps=(*self.steps[:-1], step.within(last)))
         return CompressionMap(steps=(*self.steps, step))
+
+    def since(self, earlier: CompressionMap) -> CompressionMap:
+        """What was done after an earlier map, with which this one begins."""
+        if not earlier.steps:
+            return self
+        *_, last = earlier.steps
+        first, *rest = self.steps[len(earlier.steps) - 1 :]
+        if first == last:
+            return CompressionMap(steps=tuple(rest))
+        assert isinstance(first, ChannelMap)
+        assert isinstance(last, ChannelMap)
+        return CompressionMap(steps=(first.since(last), *rest))
 
     def __bool__(self) -> bool:
         return bool(self.steps)

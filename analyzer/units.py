@@ -114,16 +114,21 @@ def change(value: int | float, base: int | float) -> str:
 
 def nanoseconds(value: float | None) -> str:
     """`55.3 µs`, `12.34 ms` or `1.23 s` from nanoseconds."""
-    if value is None:
-        return "–"
-    return f"{value / 1e3:.1f} µs" if value < 1e6 else seconds(value / 1e9)
+    return seconds(None if value is None else value / 1e9)
 
 
 def seconds(value: float | None) -> str:
-    """`12.34 ms` or `1.23 s`."""
+    """`55.3 µs`, `12.34 ms` or `1.23 s`."""
     if value is None:
         return "–"
+    if value < 1e-3:
+        return f"{value * 1e6:.1f} µs" if value else "0 s"
     return f"{value * 1000:.2f} ms" if value < 1 else f"{value:.2f} s"
+
+
+def epochs_of(count: int) -> str:
+    """`1 epoch`, `12 epochs`."""
+    return "1 epoch" if count == 1 else f"{count:,} epochs"
 
 
 def span(value: float) -> str:

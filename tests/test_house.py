@@ -14,7 +14,7 @@ PACKAGE = ROOT / "analyzer"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 ROOMS = [
-    ["distribution"],
+    ["distribution", "moved"],
     ["errors"],
     ["units", "files", "processes", "shown", "seals", "structs", "git_calls", "later"],
     ["figures"],

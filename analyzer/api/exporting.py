@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
+from analyzer.exporting.results import PICTURES
 from analyzer.shown import silent, to_stderr
 from analyzer.targets.resolving import FamilyTarget, ModuleTarget, resolve
 
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 def export(
     target: Variant | str | nn.Module, path: str | Path, *, inputs: Sequence[int] | None = None,
-    kwargs: Mapping[str, Any] | None = None, data: Any = None, int8: bool = False, images: int = 32, threads: int = 1,
-    quiet: bool = False,
+    kwargs: Mapping[str, Any] | None = None, data: Any = None, int8: bool = False, images: int = PICTURES,
+    threads: int = 1, quiet: bool = False,
 ) -> Exported:  # fmt: skip
-    """Writes a network as `.safetensors` (weights), `.pt2` (an exported program of any batch) or `.onnx`.
+    """Writes a network as `.safetensors` (weights), `.pt2` (an exported program of any batch), `.py` (a module, its
+    `.weights.safetensors` beside it, that needs torch and safetensors alone) or `.onnx`.
 
     A target is a variant, a name, a checkpoint, `module:attr` (with `kwargs`), or a module; a model of one's own takes
     `inputs`, the shape (N, C, H, W) of its images. The file is compared with the network at two batches on images of

@@ -103,7 +103,7 @@ def search(
     """
     from analyzer.searching import execution, halving, study
 
-    training = _training(objective, train, device, out)
+    training = _training(objective, {"device": device, "jobs": jobs, **(train or {})}, out)
     space = _space(space, training)
     low, high = _listed(minimize or ()), _listed(maximize or ())
     constraints, by_device = _all_limits(space, limits, at_least, under, batch), bool(objective) and training is None
@@ -150,9 +150,7 @@ def _counted(plan: SearchPlan) -> Search:
     return Search(tuple(done.finds), tuple(plan.query.constraints), facts)
 
 
-def _training(
-    objective: Sequence[str] | str, train: Mapping[str, Any] | None, device: str, out: str | Path | None
-) -> TrainingAsked | None:
+def _training(objective: Sequence[str] | str, train: Mapping[str, Any], out: str | Path | None) -> TrainingAsked | None:
     """How candidates are trained, where they are."""
     from analyzer.searching.execution import is_trained
 
@@ -162,7 +160,7 @@ def _training(
 
     if out is None:
         raise UsageError("needs a folder to keep networks in", where="objective", fix="give out")
-    return training_asked({"device": device, **(train or {})})
+    return training_asked(train)
 
 
 def _trained(plan: HalvingPlan) -> Search:

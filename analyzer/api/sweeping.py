@@ -72,11 +72,13 @@ def sweep(
     budgets by figure for the report (default: DenseNet121's own). `on` (or `profile`), a device or a profile's file,
     predicts every row's latency. A `batch` of None: 1 for saved bytes, the device's usual for measuring. Counting takes
     `jobs` processes (default: all cores), or with `executor="ray"` the cluster at `address`. `train` has `data` and the
-    words of `an.train`: each row is trained at the images' classes and kept in `out`. Raises UsageError on a bad grid.
+    words of `an.train`: each row is trained at the images' classes and kept in `out`, as many at once as `jobs` says
+    (default: one) or the cluster has cores. Raises UsageError on a bad grid.
     """
     from analyzer.sweeping.execution import execute
     from analyzer.training.asked import training_asked
 
+    place = {"jobs": jobs, "executor": executor, "address": address}
     asked = plan(
         grid if isinstance(grid, Grid) else Listed(named(v) if isinstance(v, str) else v for v in grid),
         batch=batch, measure=measure, seconds=seconds, profile=profile_at(on or profile, batch),
@@ -85,7 +87,7 @@ def sweep(
             None if out is None else Path(out), resume, limits=at_most(limits or {}, "limits"),
             command=("analyzer.sweep",),
         ),
-        train=None if train is None else training_asked(train),
+        train=None if train is None else training_asked({**place, **train}),
     )  # fmt: skip
     done = execute(asked)
     if done.interrupted:

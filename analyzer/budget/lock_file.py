@@ -237,6 +237,8 @@ def _model(head: _ModelLine, figures: dict[str, int], rows: Iterable[LayerRow], 
     model = Locked(identity=Identity(**fields), others=others, rows=ordered)
     for name in SUMS:
         said, is_ = figures.get(name), model.figure(name)
+        if said is None and is_ is not None:
+            raise _unreadable(f"{head.model!r} has no {name}", where)
         if said != is_:
             told = f"the {name} of {head.model!r} are {said}, and its modules' add up to {is_}"
             raise _unreadable(f"{told}: a merge may have mixed them", where)

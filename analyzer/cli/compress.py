@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,10 @@ import click
 
 from analyzer import units
 from analyzer.cli import text
+from analyzer.cli.advise import advice_options, advise, require_alone
 from analyzer.cli.base import Verb, say, warn
 from analyzer.cli.export import show_exported
-from analyzer.cli.options import NewFile, TargetName, format_option, model_options, on_option
+from analyzer.cli.options import NewFile, TargetName, device_option, format_option, model_options, on_option
 from analyzer.compressing.budgets import LIMITABLE, Budget
 from analyzer.compressing.plan import DEFAULT, plan_of
 from analyzer.figures import FIGURES
@@ -20,7 +22,6 @@ from analyzer.training.recipe import recipe
 
 if TYPE_CHECKING:
     from analyzer.compressing.result import Compressed
-    from analyzer.exporting.results import Exported
     from analyzer.targets.compressions import StepDone
 
 HELP = {
@@ -62,39 +63,42 @@ def _limit_options(function: Any) -> Any:
 @click.option("--lr", type=float, default=RECIPE.lr, show_default=True, metavar="RATE", help="Of the steps that train.")
 @click.option("--batch", type=int, default=RECIPE.batch, show_default=True, metavar="N", help="Images a step.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Draws what is drawn.")
+@device_option
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [default: torch's own choice]")
 @click.option("--out", type=NewFile(), metavar="FILE", help="Where to keep it: a .safetensors that every verb takes.")
+@advice_options
 @model_options
 @format_option("table", "json", "md")
-def command(target: str, format_: str, out: Path | None, threads: int | None, **options: Any) -> None:
+def command(target: str, format_: str, out: Path | None, threads: int | None, **options: Any) -> int | None:
     """Makes TARGET smaller: a checkpoint, a variant, or a model of your own with its weights (path.py:attr@FILE).
 
     The steps of the plan go towards the budget, which is held by the exact counter, never by a ratio. On every cut each
     weight is a slice of the original's, and the original with what is gone at zero gives the same. The source is never
-    touched. `analyze show FILE --map` says what was cut, and from where.
+    touched. What is interrupted goes on from its last finished step or epoch when it is asked again. `analyze show FILE
+    --map` says what was cut, and from where.
+
+    With --advise all sides from which it can come under the budget are listed, and with --hours raced at equal cost.
     """  # fmt: skip
+    if options["advise"]:
+        return advise(target, format_, {**options, "threads": threads, "out": out})
+    require_alone(options)
     from analyzer.compressing.result import require_checkpoint
     from analyzer.training.execution import threads as with_threads
 
-    quantized: Exported | None = None
     if out is not None:
         require_checkpoint(out)
     with with_threads(threads):
         made = _compressed(target, out, options)
-    if out is not None:
-        made.save(out)
-        say(f"{out}: {made.name}")
-        if made.record.plan.endswith("int8"):
-            quantized = made.quantize(out.with_suffix(".onnx"), options["data"], say)
-    else:
+    if out is None:
         say("not kept: --out FILE keeps it")
     if format_ == "json":
-        text.show_json(made.to_json(quantized))
-        return
+        text.show_json(made.to_json())
+        return None
     _show(made, format_)
-    if quantized is not None:
+    if made.exported is not None:
         text.show("")
-        show_exported(quantized, format_)
+        show_exported(made.exported, format_)
+    return None
 
 
 def _compressed(target: str, out: Path | None, options: dict[str, Any]) -> Compressed:
@@ -102,20 +106,17 @@ def _compressed(target: str, out: Path | None, options: dict[str, Any]) -> Compr
     from analyzer.compressing.original import original_of
     from analyzer.compressing.pictures import pictures_of
     from analyzer.compressing.planning import CompressPlan, CompressWatch, require_possible
-    from analyzer.compressing.result import require_free
 
     steps, learns = plan_of(options["plan"]), recipe({"lr": options["lr"], "batch": options["batch"]})
     budget = Budget(**{name: options[name] for name in (*LIMITABLE, "under", "on")})
     budget.profile()
     require_possible(steps, budget, options["data"] is not None, out is not None)
     original = original_of(target, kwargs=options["kwargs"], inputs=options["inputs"])
-    if out is not None:
-        require_free(out, original.path)  # known before the work is done
-    pictures = None
-    if options["data"] is not None:
-        places = {"seed": options["seed"], "split": options["split_file"]}
-        pictures = pictures_of(options["data"], original, learns, **places, say=say, warn=warn)
-    asked = CompressPlan(original=original, budget=budget, steps=steps, pictures=pictures, seed=options["seed"])
+    common = {"out": out, **{name: options[name] for name in ("seed", "data", "device")}}
+    asked = CompressPlan(original=original, budget=budget, steps=steps, **common)
+    if asked.data is not None:
+        places = {"seed": asked.seed, "split": options["split_file"], "device": asked.device}
+        asked = replace(asked, pictures=pictures_of(asked.data, original, learns, **places, say=say, warn=warn))
     return compress(asked, CompressWatch(say, warn))
 
 

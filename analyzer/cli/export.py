@@ -13,18 +13,20 @@ from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
 from analyzer.cli.options import NewFile, TargetName, family_options, family_values, format_option, model_options
-from analyzer.exporting.results import Exported, Int8Result
+from analyzer.exporting.results import PICTURES, Exported, Int8Result
 from analyzer.targets.isolation import users_code
 from analyzer.targets.resolving import ModuleTarget, resolve
 
 
 @click.command("export", cls=Verb)
 @click.argument("target", required=False, type=TargetName())
-@click.option("--out", required=True, type=NewFile(), metavar="FILE", help="FILE.safetensors, FILE.pt2 or FILE.onnx.")
+@click.option(
+    "--out", required=True, type=NewFile(), metavar="FILE", help="FILE.safetensors, FILE.pt2, FILE.py or FILE.onnx."
+)
 @click.option("--data", metavar="DATA", help="Images to compare on, as `train` takes them.  [default: seeded noise]")
 @click.option("--int8", is_flag=True, help="Also a quantised FILE.int8.onnx, judged and timed against FILE.onnx.")
 @click.option(
-    "--images", type=click.IntRange(2), default=32, show_default=True, metavar="N",
+    "--images", type=click.IntRange(2), default=PICTURES, show_default=True, metavar="N",
     help="Of --int8: half calibrate, half judge.",
 )  # fmt: skip
 @click.option(
@@ -34,7 +36,8 @@ from analyzer.targets.resolving import ModuleTarget, resolve
 @family_options(many=False)
 @format_option("table", "json", "md")
 def command(target: str | None, out: Path, format_: str, **options: Any) -> int:
-    """Writes TARGET (a preset, a variant, a checkpoint, a model of your own) as weights, an exported program or ONNX.
+    """Writes TARGET (a preset, a variant, a checkpoint, a model of your own) as weights, an exported program, a Python
+    module with its weights beside it, or ONNX.
 
     The file is compared with the network at two batches before it takes its place, and its params and MACs are counted
     from the file. A variant without a checkpoint has the weights of seed 0. An .onnx is timed in ONNX Runtime.
@@ -64,7 +67,7 @@ def show_exported(done: Exported, format_: str) -> None:
 
 def _rows(done: Exported) -> list[tuple[str, str]]:
     rows = [
-        ("file", f"{done.file}: {units.mib(done.bytes)}"),
+        ("file", f"{' and '.join(filter(None, (done.file, done.beside)))}: {units.mib(done.bytes)}"),
         ("params, of the file", units.count(done.params)),
         ("MACs, of the file", units.count(done.macs)),
         ("compared on", done.images),

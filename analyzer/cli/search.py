@@ -151,7 +151,11 @@ def _bounds(function: Any) -> Any:
 )
 @on_option
 @click.option(
-    "--jobs", type=click.IntRange(1, 1024), default=None, metavar="N", help="Processes.  [default: all cores]"
+    "--jobs",
+    type=click.IntRange(1, 1024),
+    default=None,
+    metavar="N",
+    help="Processes that count, or trainings at once.  [default: all cores, 1 training]",
 )
 @click.option(
     "--max-memory",

@@ -72,7 +72,7 @@ from analyzer.training.planning import TrainWatch
     type=click.IntRange(1, 1024),
     default=None,
     metavar="N",
-    help="Processes that count.  [default: all cores]",
+    help="Processes that count, and --train runs at once.  [default: all cores, 1 run]",
 )
 @on_option
 @limit_options
@@ -125,7 +125,7 @@ def command(
     folder = out or Path("reports") / datetime.now(UTC).strftime("sweep-%Y%m%dT%H%M%SZ")
     limits = limits_of(options)
     require_device(limits, options["on"])
-    options["device"] = device
+    options |= {"device": device, "executor": executor, "jobs": jobs, "address": address}
     training = training_of(options, wanted=options.pop("trained"), by="--train")
     plan = run.plan(
         _grid(variants, family_values(options, many=True)),

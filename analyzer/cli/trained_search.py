@@ -16,12 +16,14 @@ from analyzer.figures import FIGURES, HEADLINE
 from analyzer.layout import figure_cell
 from analyzer.reading.latency import Profile
 from analyzer.records import standing_of
-from analyzer.searching.halving import HalvingPlan, HalvingRung, HalvingWatch, epochs_of, halved, run_halving
+from analyzer.searching.halving import HalvingPlan, HalvingWatch, halved, run_halving
 from analyzer.searching.query import Query
 from analyzer.searching.results import Find, described
 from analyzer.space.space import Space
 from analyzer.training.asked import TrainingAsked
 from analyzer.training.planning import TrainWatch
+from analyzer.training.rungs import HalvingRung
+from analyzer.units import epochs_of
 
 SHOWN = (*HEADLINE, FIGURES["test_accuracy"], FIGURES["generalisation_gap"])
 HEADINGS = ("variant", "chosen by", *(figure.heading for figure in SHOWN), "test accuracy is", "")
@@ -61,7 +63,9 @@ def _say_candidates(variants: Sequence[Variant]) -> None:
 
 
 def _say_rung(rung: HalvingRung) -> None:
-    best = ", ".join(f"{name} {100 * accuracy:.1f} %" for name, accuracy in rung.ranked[: rung.kept] if accuracy)
+    best = ", ".join(
+        f"{name} {100 * accuracy:.1f} %" for name, accuracy in rung.ranked[: rung.kept] if accuracy is not None
+    )
     say(f"after {epochs_of(rung.epochs)} {rung.kept} of {len(rung.ranked)} are the best by validation accuracy: {best}")
 
 

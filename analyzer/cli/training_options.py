@@ -56,7 +56,8 @@ def training_of(options: dict[str, Any], *, wanted: bool, by: str) -> TrainingAs
 
     fields = {} if said["epochs"] is None else {"epochs": said["epochs"]}
     own = {"data": said["data"], "seeds": said["seeds"], "threads": said["threads"], "device": options["device"]}
-    return training_asked({**_fields(said["fields"]), **fields, **own})
+    place = {name: options[name] for name in ("executor", "jobs", "address")}
+    return training_asked({**_fields(said["fields"]), **fields, **own, **place})
 
 
 def _fields(texts: Sequence[str]) -> dict[str, Any]:

@@ -42,7 +42,8 @@ class Distiller(Stepper):
     def __init__(self, trainer: Trainer, teacher: nn.Module, hint: str) -> None:
         was = trainer.stepper
         super().__init__(was.model, trainer.optimizer, trainer.job.config, was.weights, was.device)
-        self.teacher, self.hint = teacher.eval().requires_grad_(False), hint
+        self.scaler.load_state_dict(was.scaler.state_dict())
+        self.teacher, self.hint = teacher.eval().requires_grad_(False).to(was.device), hint
         self.paths: list[str] = [] if hint == "logits" else stages_of(trainer.model, teacher)
         self.learned, self.taught = _Stages(trainer.model, self.paths), _Stages(self.teacher, self.paths)
         self.bridges = nn.ModuleList()

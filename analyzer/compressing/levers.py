@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from analyzer.compressing.bases import rebase
 from analyzer.compressing.naming import variant_of
 from analyzer.compressing.plan import PlanStep
 from analyzer.compressing.planning import CompressWatch, State
@@ -15,6 +16,7 @@ from analyzer.errors import UsageError
 from analyzer.figures import known
 from analyzer.shown import silent
 from analyzer.targets.resolving import named
+from analyzer.units import epochs_of
 
 if TYPE_CHECKING:
     from analyzer.architecture.variant import Variant
@@ -33,9 +35,9 @@ def _prune(state: State, step: PlanStep, watch: CompressWatch) -> str:
     for layer in made.left.keys() - state.left.keys():
         watch.say(f"not pruned: {layer}: {made.left[layer]}")
     if made.cuts.modules:
+        rebase(state)
         state.done = state.done.then(made.cuts)
-        parent = state.plan.original.parent
-        state.variant = None if parent is None else variant_of(made.model, parent)
+        state.variant = None if state.parent is None else variant_of(made.model, state.parent)
     state.model, state.left = made.model, {**state.left, **made.left}
     return _told(made, limits, state.variant)
 
@@ -68,7 +70,10 @@ def _distill(state: State, step: PlanStep, watch: CompressWatch) -> str:
     def taught(trainer: Trainer) -> None:
         trainer.stepper = Distiller(trainer, teacher, step.words[0])
 
-    return f"from {state.plan.original.name}, {_trained(state, step.epochs or 0, watch, taught)}"
+    hint = step.words[0]
+    # What bridges the stages is thrown away with the step, so that it can't go on from an epoch.
+    told = _trained(state, step.epochs or 0, watch, taught, durable=hint == "logits")
+    return f"from {state.plan.original.name}, {told}"
 
 
 def _scratch(state: State, step: PlanStep, watch: CompressWatch) -> str:
@@ -82,7 +87,9 @@ def _scratch(state: State, step: PlanStep, watch: CompressWatch) -> str:
     return f"weights drawn anew, {_trained(state, epochs, watch)}"
 
 
-def _trained(state: State, epochs: int, watch: CompressWatch, prepared: Callable[[Trainer], None] = silent) -> str:
+def _trained(
+    state: State, epochs: int, watch: CompressWatch, prepared: Callable[[Trainer], None] = silent, durable: bool = True
+) -> str:
     from analyzer.compressing.tuning import trained
 
     lines: list[str] = []
@@ -91,9 +98,10 @@ def _trained(state: State, epochs: int, watch: CompressWatch, prepared: Callable
         lines.append(f"loss {epoch.log_train_loss:.3f}, {100 * epoch.log_train_accuracy:.1f} % right as it trained")
         watch.say(f"epoch {epoch.epoch} of {epochs}: {lines[-1]}")
 
-    state.model = trained(state.model, state.plan.images(), epochs, told, prepared)
+    folder = None if state.kept is None or not durable else state.kept.training(len(state.steps))
+    state.model = trained(state.model, state.plan.images(), epochs, told, prepared, folder)
     state.epochs = None if state.epochs is None else state.epochs + epochs
-    return f"{epochs} epochs: {lines[-1]}"
+    return ": ".join([epochs_of(epochs), *lines[-1:]])
 
 
 def _inherit(state: State, step: PlanStep, watch: CompressWatch) -> str:
@@ -106,8 +114,9 @@ def _inherit(state: State, step: PlanStep, watch: CompressWatch) -> str:
         variant = narrowed(own, state.limits, state.counter.profile)
     else:
         variant = replace(named(step.target), classes=own.classes, image=own.image)
-    state.model, kept, lacks = inherited(state.model, variant, state.stand_ins(), state.counter.args)
-    state.done, state.variant = state.done.then(kept), variant
+    made, kept, lacks = inherited(state.model, variant, state.stand_ins(), state.counter.args)
+    rebase(state)
+    state.model, state.done, state.variant = made, state.done.then(kept), variant
     fewer = f", {lacks} convolutions fewer" if lacks else ""
     return f"it is {variant.name}, with weights of {own.name}{fewer}"
 
@@ -116,19 +125,15 @@ def _svd(state: State, step: PlanStep, watch: CompressWatch) -> str:
     from analyzer.compressing.factoring import as_lowrank, factor, lowrank_of, lowrank_ranks
 
     pictures = state.plan.images()
-    seen = [images.to(state.stand_ins()[0].dtype) for images, _ in pictures.batches()]
-    if step.words:
-        wanted = lowrank_of(state.variant, step.text)
-        made = factor(state.model, seen, lowrank_ranks(state.model))
-        state.model, state.variant = as_lowrank(made.model, wanted), wanted
-    else:
-        limits = state.aim(step)
-        made = factor(state.model, seen, (limits, state.counter))
-        state.model = made.model
-        state.variant = state.variant if not made.ranks.modules else None
+    seen = [images.cpu().to(state.stand_ins()[0].dtype) for images, _ in pictures.batches()]
+    form = lowrank_of(state.variant, step.text) if step.words else None
+    aim = lowrank_ranks(state.model) if form is not None else (state.aim(step), state.counter)
+    made = factor(state.model, seen, aim)
     if not made.ranks.modules:
         return "nothing had to go"
-    state.done = state.done.then(made.ranks)
+    rebase(state)
+    state.model = made.model if form is None else as_lowrank(made.model, form)
+    state.done, state.variant = state.done.then(made.ranks), form
     path, worst = max(made.errors.items(), key=lambda each: each[1])
     mean = sum(made.errors.values()) / len(made.errors)
     return (

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Compressed:
-    """What came out: the network in evaluation mode, what was done to it in order, and the record of it.
+    """What came out: the network in evaluation mode, what was done to its `parent` in order (None: to one's own model),
+    and the record of it.
 
-    `variant` is what it is, where it is one of the family.
+    `variant` is what it is, where it is one of the family; `exported` the files of int8, where the plan ended with it.
     """
 
     model: nn.Module
@@ -36,7 +37,9 @@ class Compressed:
     record: CompressionRecord
     original: Original
     variant: Variant | None
+    parent: Variant | None
     classes: tuple[str, ...] = ()
+    exported: Exported | None = None
 
     def save(self, path: str | Path) -> Path:
         """Writes it as a checkpoint, which every verb takes. Raises UsageError where that would be its source's file,
@@ -70,8 +73,7 @@ class Compressed:
         )  # fmt: skip
 
     def _compression(self, own: OwnModel | None) -> Compression:
-        parent = self.original.parent
-        fields = None if own is not None or parent is None else parent.to_dict()
+        fields = None if own is not None or self.parent is None else self.parent.to_dict()
         return Compression(parent=fields, map=self.map, record=self.record)
 
     @property
@@ -82,9 +84,9 @@ class Compressed:
         source = self.record.source.partition("-compressed-")[0]
         return f"{source}-compressed-{self.record.after['params']}"
 
-    def to_json(self, exported: Exported | None = None) -> str:
+    def to_json(self) -> str:
         """The record, and the name of the result; what it was exported as, too."""
-        more = {} if exported is None else {"exported": exported}
+        more = {} if self.exported is None else {"exported": self.exported}
         return msgspec.json.encode({"name": self.name, "record": self.record, **more}).decode()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,10 @@ from analyzer.compressing.pictures import Pictures
 from analyzer.compressing.planning import State
 from analyzer.errors import UsageError
 from analyzer.files import temporary_folder
-from analyzer.training import keyed
+from analyzer.processes import finishing
+from analyzer.shown import silent
+from analyzer.targets.checkpoints import Header
+from analyzer.training import checkpoints, keyed
 from analyzer.training.run_records import Config, Epoch
 from analyzer.training.trainees import Trainee
 from analyzer.training.trainer import Trainer, TrainerWatch, TrainJob
@@ -26,8 +30,10 @@ from analyzer.training.trainer import Trainer, TrainerWatch, TrainJob
 
 def recalibrate(model: nn.Module, pictures: Pictures) -> int:
     """Takes the statistics of every batch norm anew, as means over training images without augmentation; gives how many
-    there are. Weights stay as they are.
+    there are. Weights stay as they are. Raises UsageError where no two images come at a time: they have no variance.
     """
+    if min(pictures.config.recipe.batch, len(pictures.split.train)) < 2:
+        raise UsageError("needs two images at a time", where="recalibrate", fix="give more, or say --batch 32")
     norms = [module for module in model.modules() if isinstance(module, _NormBase) and module.track_running_stats]
     momenta = [norm.momentum for norm in norms]
     model.eval()
@@ -35,7 +41,7 @@ def recalibrate(model: nn.Module, pictures: Pictures) -> int:
         norm.reset_running_stats()
         norm.momentum = None  # each batch counts the same
         norm.train()
-    with torch.inference_mode():
+    with pictures.moved(model), torch.inference_mode():  # what is moved within it could be trained no more
         for images, _ in pictures.batches():
             if len(images) > 1:
                 model(images)
@@ -52,8 +58,8 @@ def drawn_anew(state: State) -> nn.Module:
     seed = state.plan.seed
     if state.variant is not None:
         return build(state.variant, seed=seed).eval()
-    if state.plan.original.parent is not None:
-        return operate(build(state.plan.original.parent, seed=seed), state.done).eval()
+    if state.parent is not None:
+        return operate(build(state.parent, seed=seed), state.done).eval()
     made = copy.deepcopy(state.model)
     with keyed.seeded(keyed.MODEL, seed):
         for module in made.modules():
@@ -81,9 +87,10 @@ class MadeTrainee(Trainee):
 
 def trained(
     model: nn.Module, pictures: Pictures, epochs: int, told: Callable[[Config, Epoch], None],
-    prepared: Callable[[Trainer], None] = lambda trainer: None,
+    prepared: Callable[[Trainer], None] = silent, folder: Path | None = None,
 ) -> nn.Module:  # fmt: skip
-    """A copy of a model, trained so many epochs by training's own loop. `prepared` may change how it steps.
+    """A copy of a model, trained so many epochs by training's own loop. `prepared` may change how it steps; a `folder`
+    keeps the epochs, and those that it has are not trained again. Ctrl-C finishes a step and keeps it.
 
     Raises TrainingError where the loss is no number, UsageError where there are too few images.
     """
@@ -97,11 +104,20 @@ def trained(
     shape = (config.image, pictures.feed.channels, len(config.classes))
     trainee = MadeTrainee(config.network, config.label, *shape, network=model)
     alone = replace(split, val=(), test=())  # what they come to is nobody's business while it trains
-    with temporary_folder("compress") as folder:
-        job = TrainJob(trainee, config, alone, pictures.feed, torch.device("cpu"), Path(folder))
-        trainer = Trainer(job, None)
+    with temporary_folder("compress") as temporary, finishing() as asked:
+        job = TrainJob(trainee, config, alone, pictures.feed, pictures.device, folder or Path(temporary))
+        trainer = Trainer(job, _last(job))
         prepared(trainer)
-        for _ in trainer.epochs(TrainerWatch(epoch=told)):
+        for _ in trainer.epochs(TrainerWatch(epoch=told, asked=asked)):
             pass
     made: nn.Module = trainer.model
-    return made.eval()
+    return made.cpu().eval()
+
+
+def _last(job: TrainJob) -> Header | None:
+    """How far a job is; what was trained by another recipe is thrown away."""
+    last = checkpoints.last_of(job.folder)
+    if last is not None and checkpoints.progress(job.folder, last).config.recipe != job.config.recipe:
+        shutil.rmtree(job.folder)
+        return None
+    return last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from analyzer.errors import TargetError, UsageError
 from analyzer.exporting.exportee import Exportee
 from analyzer.exporting.formats import FileFormat, format_of, run_of
 from analyzer.exporting.pictures import SampleImages, pictures_for
-from analyzer.exporting.results import Agreement, Exported, Int8Result, PairedTimes
+from analyzer.exporting.results import PICTURES, Agreement, Exported, Int8Result, PairedTimes
 from analyzer.exporting.runtime import Run, alternated
 from analyzer.files import replaced, require_writable
 from analyzer.records import Record
@@ -21,8 +22,6 @@ from analyzer.shown import silent
 
 BATCHES = (1, 5)
 """On which a file is compared: one image, and a number that no code was traced with."""
-PICTURES = 32
-"""Images that int8 takes: half calibrate, half judge."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +41,19 @@ class ExportPlan:
         kind = format_of(self.out)
         if self.int8 and kind.name != "onnx":
             raise UsageError("is made from an .onnx", where="--int8", fix="write --out NAME.onnx")
-        if self.pictures < 2 or self.threads < 1:
-            raise UsageError("takes two images or more, and a thread", where="--images", fix="such as --images 32")
-        for path in (self.out, *([self.int8_path] if self.int8 else [])):
+        if self.pictures < 2:
+            raise UsageError("takes two images or more", where="--images", fix=f"such as --images {PICTURES}")
+        if self.threads < 1:
+            raise UsageError("takes a thread or more", where="--threads", fix="such as --threads 1")
+        for path in (*self.paths, *([self.int8_path] if self.int8 else [])):
             require_writable(path)
             if path.exists() and any(path.samefile(source) for source in self.exportee.sources if source.exists()):
                 raise UsageError("would overwrite its source", where=str(path), fix="name another file")
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The file, and that of its weights where they lie beside it."""
+        return self.out, *(self.out.with_suffix(each) for each in format_of(self.out).beside)
 
     @property
     def int8_path(self) -> Path:
@@ -64,16 +70,18 @@ def execute(plan: ExportPlan, say: Callable[[str], None] = silent) -> Exported:
     pictures = pictures_for(exportee, plan.data, max(plan.pictures if plan.int8 else 0, *BATCHES))
     eager = run_of(exportee.model)
     expected = [eager(_taken(pictures, batch)) for batch in BATCHES]
-    with replaced(plan.out) as temporary:
+    with contextlib.ExitStack() as stack:  # what lies beside takes its place first
+        places = [stack.enter_context(replaced(path)) for path in plan.paths]
         say(f"writing {plan.out.name}")
-        kind.write(exportee, temporary)
-        run = kind.run(exportee, temporary)
+        kind.write(exportee, *places)
+        run = kind.run(exportee, *places)
         agreements = tuple(_agreements(run, pictures, expected))
         _require_equal(kind, agreements, plan.out)
-        counted, size = kind.count(exportee, temporary), temporary.stat().st_size
+        counted, size = kind.count(exportee, *places), sum(place.stat().st_size for place in places)
         times = _timed(eager, run, pictures, plan.threads) if kind.name == "onnx" else None
     return Exported(
-        file=str(plan.out), format=kind.name, network=exportee.name, source=exportee.digest, bytes=size,
+        file=str(plan.out), beside=next(map(str, plan.paths[1:]), None), format=kind.name, network=exportee.name,
+        source=exportee.digest, bytes=size,
         images=pictures.said, tolerance=kind.tolerance, agreements=agreements, params=counted.params or 0,
         macs=counted.macs, unequal=tuple(_unequal(exportee, counted)), times=times, int8=_int8(plan, pictures, say),
         untimed=None if times else "an .onnx is timed, in ONNX Runtime",

@@ -35,14 +35,15 @@ FACTS = "analyzer.json"
 @dataclass(frozen=True)
 class FileFormat:
     """A kind of file: what writes it, what runs it again, what counts it, and how far its outputs may be from the
-    network's, as a share of the largest.
+    network's, as a share of the largest. Each takes the exportee, the file, and those `beside` it (endings).
     """
 
     name: Format
     tolerance: float
-    write: Callable[[Exportee, Path], None]
-    run: Callable[[Exportee, Path], Run]
-    count: Callable[[Exportee, Path], Record]
+    write: Callable[..., None]
+    run: Callable[..., Run]
+    count: Callable[..., Record]
+    beside: tuple[str, ...] = ()
 
 
 def format_of(path: Path) -> FileFormat:
@@ -163,6 +164,44 @@ def _count_program(exportee: Exportee, path: Path) -> Record:
         return analyze(_loaded_program(path), inputs=(1, exportee.channels, *exportee.size))
 
 
+# -- a module --------------------------------------------------------------------------------------------------
+
+
+def _write_module(exportee: Exportee, path: Path, weights: Path) -> None:
+    from safetensors.torch import save_file
+
+    from analyzer.exporting.generated import generated
+
+    try:
+        with _quiet():
+            made = generated(exportee)
+    except Exception as error:  # whatever a user's own code leads it to
+        raise _refused(exportee, "torch.fx", error) from error
+    save_file(made.tensors, weights, metadata={"format": "pt", **exportee.facts()})
+    path.write_text(made.code, encoding="utf-8")
+
+
+def _loaded_module(exportee: Exportee, path: Path, weights: Path) -> nn.Module:
+    """What the file's own `load` gives. Raises TargetError where it can't."""
+    names: dict[str, Any] = {"__file__": str(path), "__name__": "exported"}
+    try:
+        exec(compile(path.read_text(encoding="utf-8"), path.name, "exec"), names)  # noqa: S102 - what was written a moment ago
+        module: nn.Module = names["load"](weights)
+    except Exception as error:
+        raise _refused(exportee, "torch.fx", error) from error
+    return module
+
+
+def _run_module(exportee: Exportee, path: Path, weights: Path) -> Run:
+    return run_of(_loaded_module(exportee, path, weights))
+
+
+def _count_module(exportee: Exportee, path: Path, weights: Path) -> Record:
+    from analyzer.targets.analysis import analyze
+
+    return analyze(_loaded_module(exportee, path, weights), inputs=(1, exportee.channels, *exportee.size))
+
+
 # -- ONNX ------------------------------------------------------------------------------------------------------
 
 
@@ -238,6 +277,7 @@ def _count_onnx(exportee: Exportee, path: Path) -> Record:
 FORMATS = (
     FileFormat("safetensors", 0.0, _write_weights, _run_weights, _count_weights),
     FileFormat("pt2", 1e-6, _write_program, _run_program, _count_program),
+    FileFormat("py", 1e-6, _write_module, _run_module, _count_module, (".weights.safetensors",)),
     FileFormat("onnx", 1e-4, _write_onnx, _run_onnx, _count_onnx),
 )
 

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 else:
     from analyzer.later import np
 
-Format = Literal["safetensors", "pt2", "onnx"]
+Format = Literal["safetensors", "pt2", "py", "onnx"]
+PICTURES = 32
+"""Images that int8 takes where it is not said how many: half calibrate, half judge."""
 
 
 class Agreement(Frozen, frozen=True, kw_only=True):
@@ -91,11 +93,12 @@ class Int8Result(Frozen, frozen=True, kw_only=True):
 class Exported(Frozen, frozen=True, kw_only=True):
     """A file that was written: compared with its network on `images` at two batches, each within `tolerance`; `params`
     and `macs` (one image; None: not told by such a file) are counted in the file, and equal the network's but for what
-    `unequal` says. `source` is the digest of the weights.
+    `unequal` says. `source` is the digest of the weights; `beside` is the file that has them, where this one does not.
     """
 
     schema: int = 1
     file: str
+    beside: str | None = None
     format: Format
     network: str
     source: str

@@ -212,6 +212,15 @@ def cheapest(
     return sorted(found, key=lambda change: -(change.record.macs or 0))
 
 
+def meeting(
+    variant: Variant, limits: Sequence[Limit], profile: Profile | None = None, most: int = 600
+) -> Iterator[AxisChange]:
+    """Every value of each axis (`most` of one) that alone meets every limit, from mild to strong."""
+    for axis, value in _levers(variant):
+        for other in itertools.islice(axis.smaller(value), most):
+            yield from (made for made in _changed(variant, axis, other, 1, profile) if _meets(made.record, limits))
+
+
 def _meets(record: Record, limits: Sequence[Limit]) -> bool:
     return state_of(hold_all(record, limits)) == "within"
 

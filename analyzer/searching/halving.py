@@ -1,4 +1,4 @@
-"""Search by trained accuracy: successive halving on epochs (Jamieson and Talwalkar 2016; eta as Li et al. 2018).
+"""Search by trained accuracy: successive halving on epochs.
 
 All candidates are trained for an epoch, the best 1/eta of them by validation accuracy for eta, and so on to the end.
 The test images choose nothing. Candidates and epochs are kept: what is killed comes to the same when it is begun again.
@@ -35,6 +35,8 @@ from analyzer.structs import Frozen
 from analyzer.sweeping.choosing import pareto_names
 from analyzer.sweeping.results_store import store_at
 from analyzer.sweeping.trained import with_trained
+from analyzer.training.rungs import HalvingRung, halve, mean_accuracy, rungs_of
+from analyzer.units import epochs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,28 +69,12 @@ class HalvingPlan:
     profile: Profile | None = None
 
     def __post_init__(self) -> None:
-        if self.eta < 2:
-            raise UsageError(f"{self.eta} leaves nothing out", where="--eta", fix="use 2 or 3")
+        rungs_of(1, self.eta)
 
     @property
     def rungs(self) -> list[int]:
         """The epochs after which candidates are compared."""
-        found, epochs = [], 1
-        while epochs < self.training.recipe.epochs:
-            found.append(epochs)
-            epochs *= self.eta
-        return [*found, self.training.recipe.epochs]
-
-
-@dataclass(frozen=True)
-class HalvingRung:
-    """A comparison after `epochs`: the candidates by validation accuracy (a share; None: not trained so far), the best
-    first, of which the first `kept` go on.
-    """
-
-    epochs: int
-    ranked: tuple[tuple[str, float | None], ...]
-    kept: int
+        return rungs_of(self.training.recipe.epochs, self.eta)
 
 
 @dataclass
@@ -147,35 +133,24 @@ def run_halving(plan: HalvingPlan, watch: HalvingWatch) -> HalvingResult:
     watch.candidates(variants)
     _require_validation(plan, variants)
     result = HalvingResult(static, whole=len(variants) * len(plan.training.seeds) * plan.training.recipe.epochs)
-    standing = list(variants)
-    for epochs in plan.rungs:
+
+    def compare(standing: Sequence[Variant], epochs: int) -> HalvingRung | None:
         done = execute(replace(plan.training.plan(standing, plan.folder), until=epochs), watch.training)
-        if done.interrupted:
-            result.interrupted = True
-            break
-        rung = _rung(standing, done.runs, epochs, plan)
+        result.interrupted = done.interrupted
+        return None if done.interrupted else _rung(standing, done.runs, epochs, plan)
+
+    for rung in halve({variant.name: variant for variant in variants}, plan.rungs, compare):
         result.rungs.append(rung)
         watch.rung(rung)
-        by_name = {variant.name: variant for variant in standing}
-        standing = [by_name[name] for name, accuracy in rung.ranked[: rung.kept] if accuracy is not None]
-        if not standing:
-            break
     return _finished(plan, result, variants)
 
 
 def _rung(standing: Sequence[Variant], runs: Sequence[RunOutcome], epochs: int, plan: HalvingPlan) -> HalvingRung:
     """The candidates by their runs' mean validation accuracy after so many epochs; of equals the first."""
-    scores = {variant.name: _accuracy(variant.name, runs, epochs) for variant in standing}
+    scores = {variant.name: mean_accuracy(variant.name, runs, epochs) for variant in standing}
     ranked = sorted(scores.items(), key=lambda each: -math.inf if each[1] is None else each[1], reverse=True)
     last = epochs == plan.training.recipe.epochs
     return HalvingRung(epochs, tuple(ranked), len(ranked) if last else math.ceil(len(ranked) / plan.eta))
-
-
-def _accuracy(network: str, runs: Sequence[RunOutcome], epochs: int) -> float | None:
-    own = [run for run in runs if run.config.network == network]
-    there = [run.epochs[epochs - 1].val_accuracy for run in own if len(run.epochs) >= epochs]
-    known = [accuracy for accuracy in there if accuracy is not None]
-    return math.fsum(known) / len(known) if known and len(known) == len(own) else None
 
 
 def _require_validation(plan: HalvingPlan, variants: Sequence[Variant]) -> None:
@@ -262,11 +237,6 @@ def _finished(plan: HalvingPlan, result: HalvingResult, variants: Sequence[Varia
     with closing(store_at(plan.folder)) as store:
         store.put(result.rows)
     return result
-
-
-def epochs_of(count: int) -> str:
-    """`1 epoch`, `12 epochs`."""
-    return "1 epoch" if count == 1 else f"{count:,} epochs"
 
 
 def halved(result: HalvingResult) -> list[str]:

@@ -29,7 +29,7 @@ class CompressionRecord(Frozen, frozen=True, kw_only=True):
     `source_digest` is over the source's tensors; `before`, `after` and `limits` are figures by name. `epochs` are all
     that its weights were trained, the source's own (`source_epochs`; None: not known) included. `left` says which
     layers could not be pruned, and why. `variant` names the result where it is one of the family.
-    `split` is the digest of how the images were divided, where there were some.
+    `split` is the digest of how the images were divided, `recipe` how steps that train did, where there were some.
     """
 
     source: str
@@ -45,6 +45,7 @@ class CompressionRecord(Frozen, frozen=True, kw_only=True):
     left: dict[str, str] = msgspec.field(default_factory=dict)
     variant: str | None = None
     split: str | None = None
+    recipe: dict[str, Any] | None = None
 
 
 class Compression(Frozen, frozen=True, kw_only=True):
@@ -60,6 +61,13 @@ class Compression(Frozen, frozen=True, kw_only=True):
 
     def anew(self) -> Compression:
         """The same network with weights that are drawn anew."""
-        step = StepDone(step="train", did="its weights are drawn anew, and trained")
-        record = msgspec.structs.replace(self.record, steps=(*self.record.steps, step), source_epochs=None, epochs=None)
+        return self._trained("its weights are drawn anew, and trained", source_epochs=None)
+
+    def further(self) -> Compression:
+        """The same network, trained further: for how long its run knows."""
+        return self._trained("trained further")
+
+    def _trained(self, did: str, **more: Any) -> Compression:
+        steps = (*self.record.steps, StepDone(step="train", did=did))
+        record = msgspec.structs.replace(self.record, steps=steps, epochs=None, **more)
         return msgspec.structs.replace(self, record=record)

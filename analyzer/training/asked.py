@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, did_you_mean
+from analyzer.executors.workplace import Workplace
 from analyzer.images.source import open_source
 from analyzer.targets.resolving import FamilyTarget
 from analyzer.training.dividing import Division
@@ -32,6 +33,7 @@ class TrainingAsked:
     threads: int | None = None
     workers: int = 0
     accept: bool = False
+    where: Workplace = field(default_factory=lambda: Workplace(jobs=1))
 
     def classes(self) -> int:
         """How many the images have. Raises DataError."""
@@ -44,11 +46,12 @@ class TrainingAsked:
         return TrainPlan(
             targets=tuple(map(FamilyTarget, variants)), data=self.data, out=out, recipe=self.recipe, seeds=self.seeds,
             division=self.division, outcome=self.outcome, device=self.device, threads=self.threads,
-            workers=self.workers, accept=self.accept,
+            workers=self.workers, accept=self.accept, where=self.where,
         )  # fmt: skip
 
 
 _OWN = ("data", "seeds", "device", "threads", "workers", "accept")
+_OF_PLACE = ("executor", "jobs", "address")
 _OF_DIVISION = {"fractions": "fractions", "split_seed": "seed", "folds": "folds", "split": "file"}
 
 
@@ -59,12 +62,14 @@ def training_asked(said: Mapping[str, Any]) -> TrainingAsked:
     rest = dict(said)
     own = {name: rest.pop(name) for name in _OWN if name in rest}
     own["seeds"] = tuple(own.get("seeds", (0,)))
+    executor, jobs, address = (rest.pop(name, None) for name in _OF_PLACE)
     division = {field_: rest.pop(name) for name, field_ in _OF_DIVISION.items() if name in rest}
     if division.get("file") is not None:
         division["file"] = Path(division["file"])
     outcome = outcome_of(rest.pop("outcome", {}))
     unknown = set(rest) - set(Recipe.__struct_fields__)
     if unknown:
-        known = (*_OWN, *_OF_DIVISION, "outcome", *Recipe.__struct_fields__)
+        known = (*_OWN, *_OF_PLACE, *_OF_DIVISION, "outcome", *Recipe.__struct_fields__)
         raise UsageError(f"unknown {min(unknown)!r}", where="train", fix=did_you_mean(min(unknown), known))
-    return TrainingAsked(**own, recipe=recipe(rest), division=Division(**division), outcome=outcome)
+    where = Workplace(executor or "processes", jobs or 1, None, address)
+    return TrainingAsked(**own, recipe=recipe(rest), division=Division(**division), outcome=outcome, where=where)

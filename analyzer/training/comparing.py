@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.structs import Frozen
 from analyzer.training.run_records import Config, Epoch, RunOutcome
-from analyzer.training.statistics import Estimate, drawn_images, over_images, over_seeds, pairs_needed
+from analyzer.training.statistics import LEVEL, Estimate, drawn_images, over_images, over_seeds, pairs_needed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +47,8 @@ class RunComparison(Frozen, frozen=True, kw_only=True):
 
 
 Pair = tuple[RunOutcome, RunOutcome]
+RunAt = tuple[RunOutcome, Epoch]
+"""A run at one of its epochs."""
 
 
 def compared(runs: RunsFile, a: str | None = None, b: str | None = None, margin: float | None = None) -> RunComparison:
@@ -136,26 +138,38 @@ def counting(outcome: RunOutcome) -> Epoch:
 
 def _accuracy(runs: RunsFile, pairs: Sequence[Pair], margin: float) -> JudgedDifference:
     """Test accuracy at the declared epoch: by seeds, by images where the logits are kept, by both."""
-    differences, right, groups = [], [], []
+    at = [((a, counting(a)), (b, counting(b))) for a, b in pairs]
+    return _judged("test accuracy", differences(runs, at), margin)
+
+
+def differences(
+    runs: RunsFile, pairs: Sequence[tuple[RunAt, RunAt]], split: str = "test", level: float = LEVEL
+) -> tuple[Estimate, ...]:
+    """What pairs' accuracies on a split differ by, A minus B in points: over seeds; over images where the logits are
+    kept; over both. Raises UsageError where a run was not evaluated on it.
+    """
+    found, right, groups = [], [], []
     splits: dict[str, int] = {}
-    for a, b in pairs:
-        epochs = _declared((a, b))
-        if any(epoch.test_accuracy is None for epoch in epochs):
-            raise UsageError("were not tested", where=f"{a.config.run}, {b.config.run}", fix="train with a test split")
-        differences.append(100 * ((epochs[0].test_accuracy or 0) - (epochs[1].test_accuracy or 0)))
-        seen = [_right(runs, outcome.config, epoch) for outcome, epoch in zip((a, b), epochs, strict=True)]
+    for pair in pairs:
+        shares = [getattr(epoch, f"{split}_accuracy") for _, epoch in pair]
+        if None in shares:
+            names = ", ".join(outcome.config.run for outcome, _ in pair)
+            raise UsageError("were not tested", where=names, fix=f"train with a {split} split")
+        found.append(100 * (shares[0] - shares[1]))
+        seen = [right_of(runs, outcome.config, epoch, split) for outcome, epoch in pair]
         if seen[0] is not None and seen[1] is not None:
             right.append((seen[0], seen[1]))
-            groups.append(splits.setdefault(a.config.split, len(splits)))
-    estimates = [over_seeds(differences)]
+            groups.append(splits.setdefault(pair[0][0].config.split, len(splits)))
+    estimates = [over_seeds(found, level)]
     if len(right) == len(pairs):
         drawn = drawn_images(right, groups)
-        estimates += [over_images(drawn, seeds=seeds) for seeds in (False, True)]
-    return _judged("test accuracy", tuple(estimates), margin)
+        estimates += [over_images(drawn, seeds=seeds, level=level) for seeds in (False, True)]
+    return tuple(estimates)
 
 
-def _right(runs: RunsFile, config: Config, epoch: Epoch) -> NDArray[np.bool_] | None:
-    logits, images = runs.logits(config.run, epoch.epoch, "test", len(config.classes)), runs.images(config.run, "test")
+def right_of(runs: RunsFile, config: Config, epoch: Epoch, split: str = "test") -> NDArray[np.bool_] | None:
+    """Which of a split's images a run got right after an epoch; None where its logits are not kept."""
+    logits, images = runs.logits(config.run, epoch.epoch, split, len(config.classes)), runs.images(config.run, split)
     if logits is None or images is None or len(images[1]) != len(logits):
         return None
     right: NDArray[np.bool_] = logits.argmax(axis=1) == images[1]
@@ -199,19 +213,43 @@ def _judged(about: str, estimates: tuple[Estimate, ...], margin: float) -> Judge
     return JudgedDifference(about=about, estimates=estimates, verdict=verdict(estimates[-1], estimates[0], margin))
 
 
-def verdict(widest: Estimate, seeds: Estimate, margin: float) -> str:
-    """What an interval shows: a difference, none beyond the margin, or not enough, with how many more pairs."""
-    low, high = seeds.low, seeds.high
-    if widest.low is not None and low is not None and widest.high is not None and high is not None:
-        low, high = min(low, widest.low), max(high, widest.high)
+Shown = Literal["higher", "lower", "equivalent", "open", "one pair"]
+
+
+def widened(widest: Estimate, seeds: Estimate) -> Estimate:
+    """An interval with the ends of one over seeds, where those are further out."""
+    if seeds.low is None or seeds.high is None or widest.low is None or widest.high is None:
+        return seeds
+    low, high = min(seeds.low, widest.low), max(seeds.high, widest.high)
+    return msgspec.structs.replace(widest, low=low, high=high)
+
+
+def shown(widest: Estimate, seeds: Estimate, margin: float) -> Shown:
+    """What the wider of two intervals shows of A against B: a difference, none beyond the margin, or not enough."""
+    both = widened(widest, seeds)
+    low, high = both.low, both.high
     if low is None or high is None:
-        return "one pair shows nothing: train more seeds"
+        return "one pair"
     if low > 0 or high < 0:
-        return f"A is {'higher' if low > 0 else 'lower'}: the interval leaves out 0"
-    if -margin < low and high < margin:
+        return "higher" if low > 0 else "lower"
+    return "equivalent" if -margin < low and high < margin else "open"
+
+
+def more_pairs(seeds: Estimate, margin: float) -> int:
+    """About how many more pairs would see a margin; at least one."""
+    return max(pairs_needed(sd_of(seeds), margin) - seeds.pairs, 1)
+
+
+def verdict(widest: Estimate, seeds: Estimate, margin: float) -> str:
+    """What an interval shows, in words; where it is not enough, about how many more pairs would be."""
+    found = shown(widest, seeds, margin)
+    if found == "one pair":
+        return "one pair shows nothing: train more seeds"
+    if found in ("higher", "lower"):
+        return f"A is {found}: the interval leaves out 0"
+    if found == "equivalent":
         return f"equivalent within {margin:g} points: the interval lies inside"
-    sd = sd_of(seeds)
-    more = max(pairs_needed(sd, margin) - seeds.pairs, 1)
+    more = more_pairs(seeds, margin)
     return f"no difference shown; about {more} more pair{'s' * (more > 1)} to see {margin:g} points"
 
 

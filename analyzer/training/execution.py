@@ -59,6 +59,7 @@ def preflights(plan: TrainPlan, jobs: Sequence[TrainJob], watch: TrainWatch) -> 
     from analyzer.training import preflight
 
     paces: dict[str, Pace] = {}
+    needs: dict[str, Need] = {}
     used = sorted({index for job in jobs for index in job.split.train + job.split.val + job.split.test})
     for job in jobs:
         config, done = job.together.first(partial(_begun, job, plan, watch))
@@ -67,9 +68,11 @@ def preflights(plan: TrainPlan, jobs: Sequence[TrainJob], watch: TrainWatch) -> 
         need = preflight.Need(None, job.config.micro, 0, "nothing is left to do")
         if left > 0:
             job.feed.keep(used)
-            need = preflight.need(job, preflight.free_for_each(job) // plan.beside)
+            if config.network not in needs:
+                needs[config.network] = preflight.need(job, preflight.free_for_each(job) // plan.beside)
+            need = needs[config.network]
             job = replace(job, config=msgspec.structs.replace(job.config, micro=need.micro))
-            if job.config.network not in paces:
+            if plan.timed and job.config.network not in paces:
                 paces[job.config.network] = preflight.pace(job)
         pace = paces.get(job.config.network)
         yield Preflight(job, need, pace, done, left, tuple(preflight.doubts(job)) if left else ())
@@ -196,7 +199,7 @@ def _train_here(
     from analyzer.training.runs_file import SharedRuns
 
     ready = list(preflights(plan, jobs, watch))
-    for sentence in told(ready):
+    for sentence in told(ready) if plan.timed else ():
         watch.say(sentence)
     for doubt in doubts_of(ready):
         watch.warn(doubt)

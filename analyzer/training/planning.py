@@ -21,7 +21,7 @@ from analyzer.training.dividing import Division, Parts, data_digest, divided
 from analyzer.training.recipe import Recipe
 from analyzer.training.run_records import Config, Epoch, Machine, Outcome
 from analyzer.training.together import ALONE, Together, is_first, launched, own_device
-from analyzer.training.trainees import Trainee, trainee_of
+from analyzer.training.trainees import Entrant, Trainee, trainee_of
 from analyzer.units import GIB
 
 if TYPE_CHECKING:
@@ -48,10 +48,11 @@ class TrainPlan:
     """What to train: each target, on each fold, from each seed; kept in `out`. `accept` takes a run on where its data,
     recipe or machine changed. `threads` of None are torch's own choice, or one where several runs are trained at once.
     `where` says by what: this process, several of this machine, a Ray cluster. Runs end at their recipe's last epoch,
-    or pause after the epoch `until`: a later plan without it goes on to the same bits as if they had not.
+    or pause after the epoch `until`: a later plan without it goes on to the same bits as if they had not. Where it is
+    `timed`, some steps of each network are taken before, to say for how long it will train.
     """
 
-    targets: tuple[Resolved, ...]
+    targets: tuple[Resolved | Entrant, ...]
     data: Any
     out: Path
     recipe: Recipe = field(default_factory=Recipe)
@@ -67,6 +68,7 @@ class TrainPlan:
     accept: bool = False
     until: int | None = None
     where: Workplace = field(default_factory=lambda: Workplace(jobs=1))
+    timed: bool = True
 
     @property
     def end(self) -> int:

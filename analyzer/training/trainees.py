@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.network import preset_name
@@ -15,6 +16,22 @@ from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from analyzer.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A network of a comparison: a target that a checkpoint names, under a name of its own; its training begins with
+    the checkpoint's weights, or (`anew`) with weights that are drawn from the seed.
+    """
+
+    name: str
+    target: Resolved
+    anew: bool = False
+
+    def prepare(self, trainer: Trainer) -> None:
+        """May change how a trainer steps, before its first step."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +45,25 @@ class Trainee:
     classes: int
     variant: Variant | None = None
     module: ModuleTarget | None = None
+    entrant: Entrant | None = None
 
     def made(self, seed: int) -> nn.Module:
-        """A new network, its weights drawn from the seed, in training mode on the CPU. Raises TargetError."""
+        """A new network, its weights drawn from the seed or an entrant's own, in training mode on the CPU. Raises
+        TargetError.
+        """
+        made = self._drawn(seed)
+        if self.begun is not None:
+            from analyzer.training.checkpoints import load_weights
+
+            load_weights(self.begun, read_header(self.begun), made)
+        return made
+
+    @property
+    def begun(self) -> Path | None:
+        """The checkpoint whose weights it begins with; None: they are drawn."""
+        return None if self.entrant is None or self.entrant.anew else self.entrant.target.weights
+
+    def _drawn(self, seed: int) -> nn.Module:
         if self.variant is not None:
             from analyzer.building.modules import build
 
@@ -44,25 +77,37 @@ class Trainee:
             raise TargetError("returns a variant", where=self.module.name, fix=f"train {made.name}")
         return made.train()
 
+    def prepare(self, trainer: Trainer) -> None:
+        """May change how a trainer steps, before its first step."""
+        if self.entrant is not None:
+            self.entrant.prepare(trainer)
+
     def identity(self) -> dict[str, Any]:
         """What a checkpoint says the network is: the variant, or a model of one's own and what made it smaller."""
         if self.variant is not None:
-            return {"variant": self.variant.to_dict()}
+            before = None if self.begun is None else read_header(self.begun).checkpoint.compression
+            further = {} if before is None else {"compression": before.further()}
+            return {"variant": self.variant.to_dict(), **further}
         module = self.module
         assert module is not None
         there = None if module.weights is None else read_header(module.weights).checkpoint
-        made = None if there is None or there.compression is None else there.compression.anew()
+        made = None
+        if there is not None and there.compression is not None:
+            made = there.compression.anew() if self.begun is None else there.compression.further()
         if there is not None and there.parent is not None:
             return {"compression": made}
         own = OwnModel(name=module.name.partition("@")[0], kwargs=dict(module.kwargs), inputs=module.inputs)
         return {"own": own, "compression": made}
 
 
-def trainee_of(target: Resolved, classes: int, image: int | None) -> Trainee:
+def trainee_of(target: Resolved | Entrant, classes: int, image: int | None) -> Trainee:
     """A target at the data's classes; `image` of None is the variant's own, or that of a model's --input.
 
     Raises UsageError where a model's input is none of images, or its size is not said.
     """
+    if isinstance(target, Entrant):
+        own = trainee_of(target.target, classes, image)
+        return replace(own, name=target.name, label=target.name, entrant=target)
     if isinstance(target, FamilyTarget):
         size = image or target.variant.image
         variant = replace(target.variant, classes=classes, image=size)

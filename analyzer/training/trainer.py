@@ -90,6 +90,7 @@ class Trainer:
             synchronise(self.model, job.together)
         called = torch.compile(self.model) if self.recipe.compile else self.model
         self.stepper = Stepper(called, self.optimizer, job.config, self._class_weights(), job.device, job.together)
+        job.trainee.prepare(self)
         if last is not None:
             at = self._restored(last)
             if (at.config.recipe, at.config.split) != (self.recipe, job.config.split):  # accepted: its epoch anew

@@ -227,7 +227,8 @@ def _finished(job: TrainJob, runs: RunsFile) -> bool:
 def _task(plan: TrainPlan, job: TrainJob) -> RunTask:
     """A run alone. Raises UsageError where it can't be handed to another process."""
     trainee = job.trainee
-    own = trainee.module if trainee.variant is None else FamilyTarget(trainee.variant, trainee.label)
+    named = trainee.module if trainee.variant is None else FamilyTarget(trainee.variant, trainee.label)
+    own = trainee.entrant or named
     assert own is not None
     task = RunTask(replace(plan, targets=(own,), seeds=(job.config.seed,)), job.config.run)
     try:

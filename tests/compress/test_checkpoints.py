@@ -100,6 +100,23 @@ def test_compressed_again_it_is_one_cut_of_what_it_was(tmp_path: Path) -> None:
     assert second.record.before == first.record.after
 
 
+@pytest.mark.parametrize(
+    "plan", ["inherit {shallower}, prune", "inherit {shallower}, svd 1/2, prune", "svd lowrank, prune"]
+)
+def test_what_is_cut_out_of_another_variant_than_it_was_made_from_comes_back(
+    plan: str, tmp_path: Path, data: Path
+) -> None:
+    """Fewer layers, or layers of other names: its map is one of the variant that it was on its way."""
+    deep = an.Variant(block="dense", block_config=(3, 2), growth=8, bn_size=2, init=12, image=16, stem="small")
+    shallower = dataclasses.replace(deep, block_config=(2, 1))
+    text = plan.format(shallower=shallower.name)
+    made = an.compress(deep, an.Budget(max_params=1200), text, data=data, batch=8, quiet=True)
+    assert made.variant is None
+    path = made.save(tmp_path / "small.safetensors")
+    assert same(state(original_of(str(path)).model), state(made.model))
+    assert shown(str(path), tmp_path)["params"] == made.record.after["params"] <= 1200
+
+
 def require_measured(target: str, params: int) -> None:
     """What a measuring process is told to run is the compressed network."""
     subject = subject_of(resolve(target))
@@ -182,6 +199,7 @@ def test_a_pickle_is_not_run(tmp_path: Path) -> None:
         (["article", "--max-params", "5M", "--plan", "prune taylor"], "needs images"),
         (["article", "--max-params", "5M", "--plan", "prune, int8"], "give --out"),
         (["article", "--max-latency", "2ms"], "--on rtx4090"),
+        (["article", "--max-params", "5M", "--device", "gpu9"], "unknown device 'gpu9'"),
         (["article", "--max-params", "many"], "is not a number"),
         (["article", "--max-params", "5M", "--out", "small.pt"], "is no name of a checkpoint"),
         ([OWN, "--max-params", "5M"], "say its size: --input"),

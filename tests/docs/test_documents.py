@@ -8,12 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from analyzer.architecture.blocks import BLOCKS
+from analyzer.architecture.network import PRESETS
 from analyzer.architecture.variant import Variant
 from analyzer.budget.configuration import parse
 from analyzer.budget.limits import limits
@@ -21,7 +24,9 @@ from analyzer.building.modules import build
 from analyzer.reading.family import record, records
 
 ROOT = Path(__file__).parents[2]
-LONG = {"search_by_measuring"}
+LONG = {"search_by_measuring", "train_and_compare", "compress_a_checkpoint"}
+ON_IMAGES = {"train_and_compare", "compress_a_checkpoint"}
+"""Examples that take a folder of images: here a few small ones."""
 EXAMPLES = [
     pytest.param(path, marks=pytest.mark.slow) if path.stem in LONG else path
     for path in sorted((ROOT / "examples").glob("*.py"))
@@ -102,10 +107,20 @@ def test_contributings_axis_takes_two_files_and_is_then_everywhere(tmp_path: Pat
         python("-c", refused)
 
 
+def few_images(to: Path) -> Path:
+    """Sixteen real ones a class, of three classes."""
+    for name in ("glass", "metal", "paper"):
+        (to / name).mkdir(parents=True)
+        for path in sorted((ROOT / "examples/data/trashnet" / name).iterdir())[:16]:
+            shutil.copy(path, to / name)
+    return to
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_run(path: Path, tmp_path: Path) -> None:
+    images = [str(few_images(tmp_path / "images"))] if path.stem in ON_IMAGES else []
     done = subprocess.run(
-        [sys.executable, str(path)],
+        [sys.executable, str(path), *images],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -114,6 +129,30 @@ def test_examples_run(path: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+SHOWN = {
+    "the article's network": Variant(),
+    "DenseNet121, 2 classes": replace(PRESETS["densenet121"], classes=2),
+    "… with compression 0.25": Variant(compression=0.25),
+    "… with growth 48": Variant(growth=48),
+}
+"""The variants of the documents' table, in its order."""
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/first-steps.md"])
+def test_the_articles_table_is_what_torch_counts(document: str) -> None:
+    rows = re.findall(
+        r"^\| (.+?) \| ([\d,]+) \| [\d.x]+ \| ([\d,]+) \| ([\d.]+) MiB \|", (ROOT / document).read_text(), re.M
+    )
+    assert [label for label, *_ in rows] == list(SHOWN)
+    for label, *shown in rows:
+        model = build(SHOWN[label], device="meta").eval()
+        with FlopCounterMode(display=False) as flops:
+            model(torch.zeros(1, 3, 224, 224, device="meta"))
+        params, saved = sum(p.numel() for p in model.parameters()), record(SHOWN[label]).saved_bytes
+        assert saved is not None
+        assert shown == [f"{params:,}", f"{flops.get_total_flops() // 2:,}", f"{saved / 2**20:.2f}"]
 
 
 def test_there_are_examples() -> None:

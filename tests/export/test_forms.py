@@ -11,6 +11,8 @@ from analyzer.architecture.blocks import BLOCKS
 from analyzer.architecture.variant import Variant
 from analyzer.building.modules import build
 from analyzer.errors import ArchitectureError, VariantError
+from analyzer.exporting.exportee import exportee
+from analyzer.exporting.generated import generated
 
 STEMS = ("imagenet", "deep", "small", "strided")
 
@@ -80,3 +82,20 @@ def test_the_window_over_the_whole_image_averages_a_smaller_one_and_refuses_a_la
         assert torch.allclose(model(smaller), expected, atol=1e-6)
         with pytest.raises(RuntimeError, match="shapes"):
             model(torch.randn(2, 3, 128, 128))
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(small())
+def test_any_variant_is_written_out_as_a_module_to_the_bit(variant: Variant) -> None:
+    try:
+        model = made(variant)
+    except (ArchitectureError, VariantError):
+        assume(False)
+    text = generated(exportee(model, (1, 3, variant.image, variant.image), name=variant.name))
+    names: dict = {"__file__": "net.py"}
+    exec(text.code, names)  # noqa: S102 - its text is what is tested
+    again = names["Network"]()
+    again.load_state_dict(text.tensors)
+    assert again.state_dict().keys() == model.state_dict().keys()
+    with torch.no_grad():
+        assert torch.equal(again.eval()(images(variant, 2)), model(images(variant, 2)))

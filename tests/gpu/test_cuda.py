@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 from in_process import in_this_process
 
+import analyzer as an
 from analyzer.architecture.network import PRESETS, densenet121_like
 from analyzer.architecture.variant import Variant
 from analyzer.building.modules import build
@@ -96,3 +98,22 @@ def test_a_batch_for_most_images_a_second_is_found() -> None:
     choice = best_batch(subject_of(SMALL), device="cuda", most=8)
     assert set(choice.images_per_s) <= {1, 2, 4, 8}
     assert choice.best in choice.images_per_s
+
+
+def test_steps_of_a_compression_train_there_and_the_network_comes_back(tmp_path: Path) -> None:
+    """Every lever that learns; the checkpoint is on the CPU, and right about as often as it was said to be."""
+    drawn = np.random.default_rng(0)
+    parts = {"train": 32, "val": 8, "test": 8}
+    arrays = {f"{name}_images": drawn.integers(0, 256, (count, 32, 32, 3), np.uint8) for name, count in parts.items()}
+    arrays |= {f"{name}_labels": np.arange(count)[:, None] % 2 for name, count in parts.items()}
+    np.savez(tmp_path / "data.npz", **arrays)
+    variant, out = Variant(block_config=(2, 1), growth=8, init=8, image=32), tmp_path / "small.safetensors"
+    plan = "prune taylor 1/2, finetune 1, svd 1/2, distill 1 features, prune, recalibrate, finetune 1"
+    made = an.compress(
+        variant, an.Budget(max_params=3000), plan,
+        data=tmp_path / "data.npz", batch=8, device="cuda", out=out, quiet=True,
+    )  # fmt: skip
+    assert {tensor.device.type for tensor in made.model.state_dict().values()} == {"cpu"}
+    assert made.record.after["params"] <= 3000
+    again = an.compress(str(out), None, "recalibrate", data=tmp_path / "data.npz", batch=8, device="cpu", quiet=True)
+    assert abs(again.record.steps[0].test_accuracy - made.record.steps[-1].test_accuracy) <= 1 / 8

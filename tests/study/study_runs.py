@@ -18,25 +18,27 @@ RUNS, LOGITS = "runs.jsonl", "logits.npz"
 
 
 class StoredRun(msgspec.Struct, frozen=True):
-    """A finished run."""
+    """A run."""
 
     config: Config
     epochs: tuple[Epoch, ...]
 
 
-def save(runs: RunsFile, folder: Path) -> int:
-    """Writes the finished runs, by name; how many."""
+def save(runs: RunsFile, folder: Path, *, unfinished: bool = False) -> int:
+    """Writes the finished runs, by name; how many. With `unfinished` all that have begun, those without logits."""
     folder.mkdir(parents=True, exist_ok=True)
     lines, arrays = [], {}
     for outcome in sorted(runs.outcomes(), key=lambda each: each.config.run):
         config, epochs = outcome.config, outcome.epochs
-        if len(epochs) < config.recipe.epochs:
+        finished = len(epochs) == config.recipe.epochs
+        if not finished and not (unfinished and epochs):
             continue
         logits = runs.logits(config.run, epochs[-1].epoch, "test", len(config.classes))
         images = runs.images(config.run, "test")
         assert logits is not None, config.run
         assert images is not None, config.run
-        arrays[config.run] = logits
+        if finished:
+            arrays[config.run] = logits
         arrays[f"{config.split} keys"], arrays[f"{config.split} labels"] = (
             np.array(images[0]),
             images[1].astype(np.uint8),
@@ -63,5 +65,5 @@ def opened(folder: Path) -> Iterator[RunsFile]:
             )
             for epoch in run.epochs:
                 last = epoch is run.epochs[-1]
-                runs.put(name, epoch, {"test": arrays[name]} if last else {})
+                runs.put(name, epoch, {"test": arrays[name]} if last and name in arrays else {})
         yield runs

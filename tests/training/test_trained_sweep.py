@@ -107,6 +107,15 @@ def test_a_sweep_that_was_broken_off_comes_to_the_same(whole: Path, data: Path, 
     assert sum(record.trained is not None for record in done.records) == 2
 
 
+@pytest.mark.parametrize("how", [{"jobs": 2}, {"executor": "ray"}], ids=["processes", "ray"])
+def test_runs_at_once_are_those_of_one_process(how: dict[str, Any], whole: Path, data: Path, tmp_path: Path) -> None:
+    """That workers trained is seen in what they left: what they told."""
+    sweep(Grid(**AXES), out=tmp_path / "out", train={"data": data, **HOW}, **how)
+    assert bits(tmp_path / "out") == bits(whole)
+    assert len(list((tmp_path / "out" / "runs").glob("*/told.jsonl"))) == 4
+    assert not list((whole / "runs").glob("*/told.jsonl"))
+
+
 def test_what_can_not_be_trained_is_refused_before_anything_is_done(data: Path, tmp_path: Path) -> None:
     grid = Grid(**AXES)
     for words, said, more in (
