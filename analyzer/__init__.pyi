@@ -1,5 +1,10 @@
 """The public names, each with its home: the one list of them. `__init__.py` reads it too."""
 
+from analyzer.api.asking import devices as devices
+from analyzer.api.asking import doctor as doctor
+from analyzer.api.asking import explain as explain
+from analyzer.api.asking import fit as fit
+from analyzer.api.asking import report as report
 from analyzer.api.compressing import Advised as Advised
 from analyzer.api.compressing import advise as advise
 from analyzer.api.compressing import compress as compress
@@ -10,6 +15,7 @@ from analyzer.api.measuring import Measured as Measured
 from analyzer.api.measuring import calibrate as calibrate
 from analyzer.api.measuring import measure as measure
 from analyzer.api.measuring import predict_memory as predict_memory
+from analyzer.api.searching import Search as Search
 from analyzer.api.searching import search as search
 from analyzer.api.sweeping import Sweep as Sweep
 from analyzer.api.sweeping import sweep as sweep

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -79,6 +79,16 @@ def state_of(judged: Iterable[Judged]) -> State:
 def at_most(bounds: Mapping[str, int], source: str = "") -> tuple[Limit, ...]:
     """Limits from the most of each figure."""
     return tuple(Limit(figure=figure, bound=bound, source=source) for figure, bound in bounds.items())
+
+
+def limits_said(
+    name: str, limits: Mapping[str, int | str] | None, side: Literal["most", "least"] = "most"
+) -> Iterator[Limit]:
+    """Limits by figure as people give them, where `name` stands; one may be text as the command takes it (`8M`)."""
+    for figure, limit in (limits or {}).items():
+        where = f"{name}[{figure!r}]"
+        bound = known(figure).parse(limit, where=where) if isinstance(limit, str) else limit
+        yield Limit(figure=figure, bound=bound, side=side, source=where)
 
 
 def default_limits(limits: Sequence[Limit], baseline: Record) -> tuple[Limit, ...]:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from html import escape
+from importlib import import_module
 from typing import Any, Literal
 
 import msgspec
 
 from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError, VariantError
-from analyzer.figures import FIGURES, Figure
+from analyzer.figures import HEADLINE, Figure
 from analyzer.measurements import Ends, Measurement, PredictedLatency, TrainedFigures
 from analyzer.seals import DamagedRowError, decoded, line, unsealed
 from analyzer.structs import Frozen, Some, Whole
@@ -189,12 +189,15 @@ class Record(Frozen, frozen=True, kw_only=True):
                 del data[name]
         return {**data, "notes": list(self.notes)}
 
+    def __repr__(self) -> str:
+        if self.error is not None:
+            return f"Record({self.target.shown!r}: no figures, {self.error.what})"
+        known = [f"{f.text(value)} {f.label}" for f in HEADLINE if (value := f.of(self)) is not None]
+        return f"Record({self.target.shown!r}, batch {self.batch}: {', '.join(known)})"
+
     def _repr_html_(self) -> str:
-        known = [(f, f.exact(value)) for f in FIGURES.values() if (value := f.of(self)) is not None]
-        rows = "".join(
-            f"<tr><th>{f.label}</th><td>{value}</td><td>{escape(standing_of(self, f))}</td></tr>" for f, value in known
-        )
-        return f"<table><caption>{escape(self.target.name)}, batch {self.batch}</caption>{rows}</table>"
+        # The one look ahead: only who shows a record needs the page, which is far below this room.
+        return str(import_module("analyzer.reporting.notebook").record_html(self))
 
 
 def standing_of(record: Record, figure: Figure) -> str:

@@ -11,5 +11,5 @@ found = an.search(
     space, maximize="conv_activations", limits={"params": "60k"}, objective="measured_latency_s", trials=2, seconds=30
 )
 
-print(f"{found.attrs['fitting']} of {len(space)} variants are within 60,000 params; {found.attrs['ended']}:")
-print(found[["params", "conv_activations", "measured_latency_s", "measured_ratio", "front"]].to_string())
+print(f"{found.facts['fitting']} of {len(space)} variants are within 60,000 params; {found.facts['ended']}:")
+print(found.frame()[["params", "conv_activations", "measured_latency_s", "measured_ratio", "front"]].to_string())

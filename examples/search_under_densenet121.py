@@ -12,8 +12,9 @@ space = an.Space(
     init=range(16, 97, 8),
 )
 densenet121 = replace(an.PRESETS["densenet121"], classes=2)
-front = an.search(space, maximize=["params", "conv_activations"], under=densenet121, jobs=1)
+found = an.search(space, maximize=["params", "conv_activations"], under=densenet121, jobs=1)
 
-seen = "all" if front.attrs["share"] == 1 else f"{100 * front.attrs['share']:.3g} % of the"
-print(f"{seen} {len(space):,} variants seen, {front.attrs['fitting']:,} within DenseNet121, {len(front)} on the front:")
+seen = "all" if found.facts["share"] == 1 else f"{100 * found.facts['share']:.3g} % of the"
+front = found.frame()
+print(f"{seen} {len(space):,} variants seen, {found.facts['fitting']:,} within DenseNet121, {len(front)} on the front:")
 print(front[["params", "macs", "saved_bytes", "conv_activations"]].tail(5).to_string())

@@ -54,7 +54,7 @@ def predict_memory(
     return predict_module(model, as_tensors(inputs), {}, analyze(model, inputs=inputs), asked)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Measured:
     """Records of models measured against a baseline; one that could not be measured has its `error`."""
 
@@ -64,8 +64,13 @@ class Measured:
         """One row a model."""
         return frame(self.records)
 
+    def __repr__(self) -> str:
+        return f"Measured({len(self.records)} records)"
+
     def _repr_html_(self) -> str:
-        return str(self.frame().to_html(na_rep="–"))
+        from analyzer.reporting.notebook import records_html
+
+        return records_html(self.records)
 
 
 def measure(

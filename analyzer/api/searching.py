@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,9 +11,9 @@ from analyzer.api.tables import frame
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError, UsageError
 from analyzer.executors.workplace import Workplace
-from analyzer.figures import known
-from analyzer.limits import Limit
+from analyzer.limits import Limit, limits_said
 from analyzer.reading.profiles import profile_at
+from analyzer.records import Record
 from analyzer.space.space import Space
 
 if TYPE_CHECKING:
@@ -24,6 +25,61 @@ if TYPE_CHECKING:
     from analyzer.training.asked import TrainingAsked
 
 
+@dataclass(frozen=True, repr=False)
+class Search:
+    """What a search found: the front, then the best of each objective; its limits, and facts of how it went.
+
+    `more` are further columns, one value a find.
+    """
+
+    finds: tuple[Find, ...]
+    limits: tuple[Limit, ...]
+    facts: Mapping[str, Any]
+    more: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """What was found, as records."""
+        return tuple(find.record for find in self.finds)
+
+    @property
+    def front(self) -> tuple[str, ...]:
+        """The names of those that no other beats in every objective."""
+        return tuple(find.record.target.name for find in self.finds if find.front)
+
+    def frame(self) -> pd.DataFrame:
+        """One row a find, whether it is on the front and what it is best for; `attrs` are the facts."""
+        table = frame(self.records)
+        table["front"] = [find.front for find in self.finds]
+        table["best_for"] = [",".join(find.best_for) for find in self.finds]
+        for name, values in self.more.items():
+            table[name] = values
+        table.attrs.update(self.facts)
+        return table
+
+    def report(self, path: str | Path) -> Path:
+        """Writes a page on the finds, the first of them the baseline; returns where it is. UsageError of none."""
+        from analyzer.reporting.page import write_report
+        from analyzer.sweeping.report import report_data
+
+        if not self.finds:
+            raise UsageError("found nothing to report on", where="search", fix="loosen the limits")
+        write_report(report_data(self.records, self.limits, command=("analyzer.search",)), path)
+        return Path(path)
+
+    def __repr__(self) -> str:
+        told = ", ".join(
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in self.facts.items()
+        )
+        return f"Search({len(self.finds):,} finds, {len(self.front):,} on the front; {told})"
+
+    def _repr_html_(self) -> str:
+        from analyzer.reporting.notebook import records_html
+
+        return records_html(self.records, front=self.front, limits=self.limits)
+
+
 def search(
     space: Space, *, minimize: Sequence[str] | str | None = None, maximize: Sequence[str] | str | None = None,
     limits: Mapping[str, int | str] | None = None, at_least: Mapping[str, int | str] | None = None,
@@ -32,12 +88,13 @@ def search(
     objective: Sequence[str] | str = (), trials: int | None = None, sampler: Literal["tpe", "nsga2"] = "tpe",
     device: str = "auto", out: str | Path | None = None, max_memory: int | None = None,
     train: Mapping[str, Any] | None = None, eta: int = 3,
-) -> pd.DataFrame:  # fmt: skip
-    """The Pareto front of a space under limits by figure (inclusive), one row a variant, as a DataFrame.
+) -> Search:  # fmt: skip
+    """The Pareto front of a space under limits by figure (inclusive).
 
     `under` adds a variant's own params, MACs and saved bytes as limits (a named one's at the search's classes and
-    image), `best` the k best of each objective; `on` (or `profile`) names a device for predicted latency. `attrs` say
-    the share of the space that was seen (1.0: the front is exact), how many fit, the seed. UsageError for none.
+    image), `best` the k best of each objective; `on` (or `profile`) names a device for predicted latency. The result's
+    `facts` say the share of the space that was seen (1.0: the front is exact), how many fit, the seed. UsageError for
+    none.
 
     With a measured `objective` (measured_latency_s, measured_images_per_s, measured_ratio) Optuna proposes variants,
     at most `trials` are measured on `device`, kept in `out` to go on from; `minimize` and `maximize` count beside it.
@@ -84,14 +141,13 @@ def _all_limits(
     return [*_constraints(limits, at_least), *own]
 
 
-def _counted(plan: SearchPlan) -> pd.DataFrame:
+def _counted(plan: SearchPlan) -> Search:
     from analyzer.searching.execution import SearchWatch, execute
 
     done = execute(plan, SearchWatch())
-    table = _marked(done.finds)
     totals = done.seen.finds
-    table.attrs.update(share=done.seen.share, fitting=totals.fitting, seen=totals.seen, seed=plan.seed)
-    return table
+    facts = {"share": done.seen.share, "fitting": totals.fitting, "seen": totals.seen, "seed": plan.seed}
+    return Search(tuple(done.finds), tuple(plan.query.constraints), facts)
 
 
 def _training(objective: Sequence[str] | str, train: Mapping[str, Any], out: str | Path | None) -> TrainingAsked | None:
@@ -107,20 +163,20 @@ def _training(objective: Sequence[str] | str, train: Mapping[str, Any], out: str
     return training_asked(train)
 
 
-def _trained(plan: HalvingPlan) -> pd.DataFrame:
+def _trained(plan: HalvingPlan) -> Search:
     from analyzer.searching.halving import HalvingWatch, run_halving
     from analyzer.training.planning import TrainWatch
 
     result = run_halving(plan, HalvingWatch(TrainWatch()))
     if result.interrupted:
         raise KeyboardInterrupt
-    table = _marked(result.finds())
-    table["val_accuracy"] = [result.accuracy(name) for name in table.index]
-    table.attrs.update(epochs=result.epochs, whole=result.whole, cpu_s=result.cpu_s, seed=plan.seed)
-    return table
+    finds = tuple(result.finds())
+    facts = {"epochs": result.epochs, "whole": result.whole, "cpu_s": result.cpu_s, "seed": plan.seed}
+    more = {"val_accuracy": tuple(result.accuracy(find.record.target.name) for find in finds)}
+    return Search(finds, tuple(plan.query.constraints), facts, more)
 
 
-def _measured(plan: StudyPlan) -> pd.DataFrame:
+def _measured(plan: StudyPlan) -> Search:
     from analyzer.searching.execution import SearchWatch, execute_study
 
     outcome = execute_study(plan, SearchWatch())
@@ -129,30 +185,15 @@ def _measured(plan: StudyPlan) -> pd.DataFrame:
     if not outcome.rows:
         where = str(plan.where.device)
         raise MeasureError("nothing could be measured", where=where, fix="see that a variant runs on this device")
-    table = _marked(outcome.finds())
-    table.attrs.update(share=outcome.static.share, fitting=outcome.static.finds.fitting, ended=outcome.ended)
-    return table
-
-
-def _marked(finds: Sequence[Find]) -> pd.DataFrame:
-    table = frame([find.record for find in finds])
-    table["front"] = [find.front for find in finds]
-    table["best_for"] = [",".join(find.best_for) for find in finds]
-    return table
+    static = outcome.static
+    facts = {"share": static.share, "fitting": static.finds.fitting, "ended": outcome.ended}
+    return Search(tuple(outcome.finds()), tuple(plan.question.query.constraints), facts)
 
 
 def _constraints(limits: Mapping[str, int | str] | None, at_least: Mapping[str, int | str] | None) -> Iterator[Limit]:
-    yield from (Limit(figure=f, bound=count, source=where) for f, count, where in _counts("limits", limits))
-    for figure, count, where in _counts("at_least", at_least):
-        yield Limit(figure=figure, bound=count, side="least", source=where)
+    yield from limits_said("limits", limits)
+    yield from limits_said("at_least", at_least, side="least")
 
 
 def _listed(figures: Sequence[str] | str) -> Sequence[str]:
     return [word.strip() for word in figures.split(",")] if isinstance(figures, str) else figures
-
-
-def _counts(name: str, limits: Mapping[str, int | str] | None) -> Iterator[tuple[str, int, str]]:
-    """Figure, limit and how it was said; a limit may be text as the command takes it (`8M`, `100MiB`)."""
-    for figure, limit in (limits or {}).items():
-        where = f"{name}[{figure!r}]"
-        yield figure, known(figure).parse(limit, where=where) if isinstance(limit, str) else limit, where

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from analyzer.api.tables import frame
 from analyzer.architecture.variant import Variant
 from analyzer.executors.workplace import Workplace
-from analyzer.limits import at_most
+from analyzer.limits import Limit, at_most
 from analyzer.reading.profiles import profile_at
 from analyzer.records import Record
 from analyzer.space.grid import Grid, Listed
@@ -22,20 +22,41 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sweep:
-    """A finished sweep: its records (the baseline first), the names on the front of params and MACs, the report."""
+    """A finished sweep: its records (the baseline first), the names on the front of params and MACs, its limits, and
+    the page that it left in its folder.
+    """
 
     records: tuple[Record, ...]
     front: tuple[str, ...]
-    report: Path | None
+    page: Path | None
+    limits: tuple[Limit, ...] = ()
 
     def frame(self) -> pd.DataFrame:
         """One row a variant."""
         return frame(self.records)
 
+    def report(self, path: str | Path, *, subject: str | None = None) -> Path:
+        """Writes a page on the rows, the verdict on the one named `subject`; returns where it is."""
+        from analyzer.reporting.page import write_report
+        from analyzer.sweeping.report import report_data
+
+        write_report(report_data(self.records, self.limits, command=("analyzer.sweep",), subject=subject), path)
+        return Path(path)
+
+    def __repr__(self) -> str:
+        failed = sum(row.error is not None for row in self.records)
+        more = f", {failed:,} without figures" if failed else ""
+        return f"Sweep({len(self.records):,} rows, {len(self.front):,} on the front{more})"
+
     def _repr_html_(self) -> str:
-        return str(self.frame().to_html(na_rep="–"))
+        from analyzer.limits import default_limits
+        from analyzer.reporting.notebook import records_html
+        from analyzer.sweeping.choosing import subject_of
+
+        limits = default_limits(self.limits, self.records[0])
+        return records_html(self.records, subject=subject_of(self.records, None), front=self.front, limits=limits)
 
 
 def sweep(
@@ -71,4 +92,4 @@ def sweep(
     done = execute(asked)
     if done.interrupted:
         raise KeyboardInterrupt
-    return Sweep(done.records, pareto_names(done.records), done.report)
+    return Sweep(done.records, pareto_names(done.records), done.report, tuple(asked.files.limits))

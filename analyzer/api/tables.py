@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.variant import Variant
@@ -48,7 +49,7 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
     return table.set_index("name")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Records side by side, and for each after the first the layers that carry its difference to the first."""
 
@@ -64,8 +65,24 @@ class Comparison:
             table[f"{record.target.name} / {self.records[0].target.name}"] = table[record.target.name] / first
         return table
 
+    def report(self, path: str | Path) -> Path:
+        """Writes a page on the second beside the first; returns where it is."""
+        from analyzer.reporting.against import against
+        from analyzer.reporting.data import now
+        from analyzer.reporting.page import write_report
+
+        write_report(against(*self.records[:2], command=("analyzer.compare",), generated=now()), path)
+        return Path(path)
+
+    def __repr__(self) -> str:
+        return f"Comparison({', '.join(record.target.shown for record in self.records)})"
+
     def _repr_html_(self) -> str:
-        return str(self.frame().to_html(na_rep="–"))
+        from analyzer.limits import default_limits
+        from analyzer.reporting.notebook import records_html
+
+        own = default_limits((), self.records[0])
+        return records_html(self.records, subject=self.records[1], limits=own, compared=True)
 
 
 def compare(*targets: Any, batch: int = 1, by: str = "params", inputs: Any = None, on: str | None = None) -> Comparison:

@@ -40,7 +40,7 @@ class ComparedRuns(RunComparison, frozen=True, kw_only=True):
         return comparison_html(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Runs:
     """Trained runs, in order: each configuration with its epochs, and its `error` where it could not go on."""
 
@@ -85,6 +85,10 @@ class Runs:
     def checkpoint(self, run: str) -> Path:
         """The last checkpoint of a run."""
         return self.folder / "runs" / run / "last.safetensors"
+
+    def __repr__(self) -> str:
+        ended = sum(run.error is None for run in self.runs)
+        return f"Runs({len(self.runs):,} in {self.folder}, {ended:,} without an error)"
 
     def _repr_html_(self) -> str:
         from analyzer.reporting.runs_page import runs_html

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -15,6 +16,9 @@ from analyzer.errors import BaselineError, UsageError
 from analyzer.files import temporary_folder
 from analyzer.git_calls import SECONDS, git
 from analyzer.processes import undisturbed
+
+# https://host/owner/name(.git), git@host:owner/name.git, ssh://git@host/owner/name: without a password or a port.
+_REMOTE = re.compile(r"(?:https?://|ssh://)?(?:[\w.-]+@)?(?P<host>[\w.-]+\.[a-z]+)[:/](?P<path>[\w.-]+(?:/[\w.-]+)+)/?")
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,13 @@ class Repository:
             sha, time, author, subject = entry.strip("\n").split("\x1f", 3)
             commits.append(Commit(sha, int(time), author, subject))
         return commits[::-1]
+
+    def web(self) -> str:
+        """The address of the repository's page, from its remote `origin`; empty where that has none."""
+        done = self._run("config", "--get", "remote.origin.url")
+        address = done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else ""
+        found = _REMOTE.fullmatch(address.removesuffix("/").removesuffix(".git"))
+        return f"https://{found['host']}/{found['path']}" if found else ""
 
     def is_shallow(self) -> bool:
         """Whether older commits are missing here."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,8 @@ from analyzer.budget import lock_file
 from analyzer.budget.configuration import find
 from analyzer.budget.figures import STATIC
 from analyzer.budget.git import Commit, Repository
+from analyzer.budget.limits import limits
+from analyzer.budget.schema import Configuration
 from analyzer.errors import AnalyzerError, BaselineError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -37,10 +39,15 @@ class HistoryEntry:
 
 @dataclass(frozen=True)
 class History:
-    """The steps, the oldest first. `truncated` says that older commits were not read, or are not here."""
+    """The steps, the oldest first. `truncated` says that older commits were not read, or are not here.
+
+    `limits` are what the configuration allows now, by model and figure; `web` is the address of the repository's page.
+    """
 
     steps: tuple[HistoryEntry, ...]
     truncated: str = ""
+    limits: dict[tuple[str, str], int] = field(default_factory=dict)
+    web: str = ""
 
     def series(self, model: str, figure: str) -> list[tuple[HistoryEntry, int]]:
         """One figure of one model, commit by commit, where it is known."""
@@ -97,7 +104,18 @@ def history(
     for name in models:
         if name not in known:
             raise UsageError(f"there is no model {name[:80]!r}", where="--model", fix=did_you_mean(name, known))
-    return History(tuple(s for s in steps if not models or s.model in models or s.error), told)
+    kept = tuple(s for s in steps if not models or s.model in models or s.error)
+    return History(kept, told, _allowed(project.configuration), repository.web())
+
+
+def _allowed(configuration: Configuration) -> dict[tuple[str, str], int]:
+    """The most of each figure, where a budget says a number."""
+    return {
+        (name, limit.figure): limit.max
+        for name, model in configuration.models.items()
+        for limit in limits(model, name)
+        if limit.group is None and limit.max is not None
+    }
 
 
 def _steps(repository: Repository, commit: Commit, path: Path) -> Iterator[HistoryEntry]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from analyzer.files import write_text
 from analyzer.records import Record
 from analyzer.structs import Frozen, Number
 
@@ -11,6 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
+_PAGE = "analyzer.budget.outputs.as_html"
+"""Who shows a verdict as a page: made of verdicts, so imported only where one is shown."""
 
 Kind = Literal[
     "excess", "growth", "ratio", "improved", "changed", "moved", "relocked", "budget-changed", "waived",
@@ -159,11 +165,18 @@ class Verdict(Frozen, frozen=True, kw_only=True):
         table[whole] = table[whole].astype("Int64")
         return table
 
-    def _repr_html_(self) -> str:
-        from html import escape
+    def report(self, path: str | Path) -> Path:
+        """Writes the verdict as a page; returns where it is."""
+        write_text(Path(path), import_module(_PAGE).render(self))
+        return Path(path)
 
-        items = "".join(f"<li>{escape(f.level)} {escape(f.model)}: {escape(f.what)}</li>" for f in self.findings)
-        return f"<ul>{items}</ul>{self.frame().to_html(na_rep='–')}"
+    def __repr__(self) -> str:
+        kinds = Counter(finding.level for finding in self.findings)
+        found = ", ".join(f"{count} {level}{'s' * (count > 1)}" for level, count in kinds.items()) or "nothing found"
+        return f"Verdict({len(self.models)} model{'s' * (len(self.models) != 1)}: {found})"
+
+    def _repr_html_(self) -> str:
+        return str(import_module(_PAGE).cell(self))
 
     @property
     def errors(self) -> tuple[Finding, ...]:

@@ -13,7 +13,7 @@ from analyzer.cli import text
 from analyzer.cli.base import Verb, say
 from analyzer.cli.options import format_option
 from analyzer.reading.latency import Band, Profile
-from analyzer.reading.profiles import SHIPPED, files, read_profile
+from analyzer.reading.profiles import SHIPPED, facts, files, read_profile
 
 HEADINGS = (
     "name", "device", "settings", "batch", "error: plain", "depthwise", "attention", "90 % band, plain", "Spearman",
@@ -32,7 +32,7 @@ def command(format_: str) -> None:
     """
     found = [(read_profile(path), path) for path in files().values()]
     if format_ == "json":
-        text.show_json(msgspec.json.encode([_facts(profile, path) for profile, path in found]).decode())
+        text.show_json(msgspec.json.encode([facts(profile, path) for profile, path in found]).decode())
         return
     rows = [row for profile, path in found for row in _rows(profile, path)]
     if format_ == "md":
@@ -77,12 +77,3 @@ def _age(time: str) -> str:
     made = made if made.tzinfo else made.replace(tzinfo=UTC)
     days = max((datetime.now(UTC) - made).days, 0)
     return "new today" if not days else f"{days:,} day{'s' * (days > 1)} old"
-
-
-def _facts(profile: Profile, path: Path) -> dict[str, object]:
-    facts = msgspec.to_builtins(profile)
-    for left_out in ("coefficients", "attention", "samples"):
-        facts.pop(left_out)
-    if profile.training is not None:
-        facts["training"] = {key: value for key, value in facts["training"].items() if key in facts}
-    return {**facts, "file": str(path), "ships": path.parent == SHIPPED}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 from collections.abc import Iterator
@@ -14,23 +13,9 @@ from analyzer.cli import text
 from analyzer.cli.base import Verb
 from analyzer.cli.options import device_option, format_option
 from analyzer.measurements import Environment
-from analyzer.measuring.environment import environment, package_version, pick_device
-from analyzer.measuring.exclusive import holders
+from analyzer.measuring.doctor import Doctor, looked
 from analyzer.measuring.measure import default_batch
-from analyzer.measuring.trust import problems
 from analyzer.units import format_gib
-
-PACKAGES = (
-    "numpy",
-    "click",
-    "rich",
-    "msgspec",
-    "jinja2",
-    "pandas",
-    "torchinfo",
-    "fvcore",
-    "nvidia-ml-py",
-)
 
 
 @click.command("doctor", cls=Verb)
@@ -41,20 +26,18 @@ def command(device: str, format_: str) -> None:
 
     The environment is that which every measured figure carries.
     """
-    where = pick_device(device)
-    place, all_problems, held = environment(where), list(problems(where)), list(holders())
+    found = looked(device)
     if format_ == "json":
-        packages = {name: package_version(name) for name in PACKAGES}
-        told = msgspec.to_builtins({"environment": place, "problems": all_problems})
-        data = {**told, "packages": packages, "measuring": dict(held)}
-        text.show_json(json.dumps(data))
+        text.show_json(msgspec.json.encode(found).decode())
         return
-    text.show_table(("what", "found"), [*_environment(place), *_versions(), *_machine(), *_devices()], left=2)
-    for device_, who in held:
+    text.show_table(
+        ("what", "found"), [*_environment(found.environment), *_versions(found), *_machine(), *_devices()], left=2
+    )
+    for device_, who in found.measuring.items():
         text.show_words(f"note: {device_} is measured on by {who}: other measurements wait for it")
-    for problem in all_problems:
+    for problem in found.problems:
         text.show_words(f"note: {problem.kind}: {problem.what}; {problem.fix}")
-    if not all_problems:
+    if not found.problems:
         text.show_words("nothing found that would make figures untrustworthy")
 
 
@@ -72,10 +55,9 @@ def _environment(place: Environment) -> Iterator[tuple[str, str]]:
         yield name, value
 
 
-def _versions() -> Iterator[tuple[str, str]]:
+def _versions(found: Doctor) -> Iterator[tuple[str, str]]:
     yield "executable", sys.executable
-    for name in PACKAGES:
-        yield name, package_version(name)
+    yield from found.packages.items()
 
 
 def _machine() -> Iterator[tuple[str, str]]:

@@ -28,7 +28,7 @@ from analyzer.cli.predicted import basis
 from analyzer.errors import UsageError
 from analyzer.figures import FIGURES, known
 from analyzer.layout import figure_cell, percent_cell
-from analyzer.limits import Limit, own_limits
+from analyzer.limits import Limit
 from analyzer.reading import family
 from analyzer.reading.profiles import profile_at
 from analyzer.records import Record, fields_of, standings
@@ -63,30 +63,16 @@ def command(target: str | None, format_: str, **options: Any) -> None:
     if not isinstance(resolved, FamilyTarget):
         raise UsageError("explains variants of the family", where=target or "target", fix="use show for other models")
     variant = resolved.variant
-    record = family.record(variant, batch, layers=False, label=resolved.label, profile=profile)
-    baseline = family.baseline_or_none(variant, batch)
-    if not limits and baseline is None:
+    found = explain.explained(variant, batch, limits, profile, resolved.label)
+    if not found.budget:
         say(f"note: no budget: DenseNet121 makes no network at {variant.image} px; give --max-params")
-    budget = limits or (_params_of(baseline) if baseline else [])
-    data = {
-        "stages": explain.shares(variant, batch)[0],
-        "roles": explain.shares(variant, batch)[1],
-        "elasticities": explain.elasticities(variant, batch),
-        "levers": explain.levers(variant, batch, profile),
-        "cheapest": explain.cheapest(variant, budget, batch, profile) if budget else [],
-    }
+    data = {name: getattr(found, name) for name in ("stages", "roles", "elasticities", "levers", "cheapest", "time")}
     if profile is not None:
         say(f"times are predicted {basis(profile)}")
-        data["time"] = explain.shares_of_time(variant, profile)
     if format_ == "json":
-        text.show_json(_json(record, budget, data))
+        text.show_json(_json(found.record, found.budget, data))
     else:
-        _print(variant, record, budget, data, format_)
-
-
-def _params_of(baseline: Record) -> list[Limit]:
-    own = own_limits(baseline, f"{baseline.target.shown}'s own")
-    return [limit for limit in own if limit.figure == "params"]
+        _print(variant, found.record, found.budget, data, format_)
 
 
 def _json(record: Record, budget: Sequence[Limit], data: dict[str, Any]) -> str:

@@ -119,13 +119,13 @@ def _page(past: History, figures: tuple[str, ...]) -> str:
     for model in past.models:
         for figure in figures:
             points = tuple(
-                Point(commit=step.commit.sha[:10], date=step.date, subject=step.commit.subject, value=value)
+                Point(commit=step.commit.sha, date=step.date, subject=step.commit.subject, value=value)
                 for step, value in past.series(model, figure)
             )
             if points:
-                series.append(FigureHistory(model=model, figure=figure, points=points))
+                limit = past.limits.get((model, figure))
+                series.append(FigureHistory(model=model, figure=figure, points=points, limit=limit))
     notes = [past.truncated] if past.truncated else []
     notes += [f"{step.commit.sha[:10]} can't be read: {step.error}" for step in past.steps if step.error]
-    return render(
-        "What the models cost, over time", series, command=("analyze", *sys.argv[1:]), generated=now(), notes=notes
-    )
+    title, command = "What the models cost, over time", ("analyze", *sys.argv[1:])
+    return render(title, series, command=command, generated=now(), notes=notes, web=past.web)

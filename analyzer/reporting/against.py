@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from analyzer.errors import UsageError
 from analyzer.limits import Limit, default_limits
 from analyzer.records import Record
@@ -35,11 +37,18 @@ def against(
     )
 
 
-def compare_reports(before: ReportData, after: ReportData, *, command: Sequence[str], generated: str) -> ReportData:
+def compare_reports(
+    before: ReportData, after: ReportData, *, command: Sequence[str], generated: str, files: Sequence[str] = ()
+) -> ReportData:
     """What changed from one report's subject to another's, under the later report's limits.
 
-    Raises UsageError where either report has no subject.
+    Each is named by its report's file and day, where the two `files` are given. Raises UsageError where either report
+    has no subject.
     """
     if before.subject is None or after.subject is None:
         raise UsageError("a report without a subject can't be compared", where="report", fix="name its --subject")
-    return against(before.subject, after.subject, command=command, generated=generated, limits=after.limits)
+    pair = [before.subject, after.subject]
+    for i, (file, data) in enumerate(zip(files, (before, after), strict=False)):
+        label = f"{pair[i].target.shown} ({file}, {data.generated[:10]})"
+        pair[i] = msgspec.structs.replace(pair[i], target=msgspec.structs.replace(pair[i].target, label=label))
+    return against(*pair, command=command, generated=generated, limits=after.limits)

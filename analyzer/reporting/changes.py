@@ -127,8 +127,8 @@ def _wraps(node: LayerNode, whole: LayerNode) -> bool:
 def waterfall(before: Record, after: Record, figure: Figure, most: int = 14) -> list[StageChange]:
     """Every stage that carries a difference, in execution order; the differences add up to the totals' difference.
 
-    Where one of them says no parts, both are split by modules. Beyond `most` stages the small ones are one step.
-    Empty where either network's stages are not known.
+    Where one of them says no parts, both are split by modules. Beyond `most` stages the small ones are one step, at the
+    place of the first of them. Empty where either network's stages are not known.
     """
     split = stages if _says_parts(before) and _says_parts(after) else modules
     first = {part.label: part.totals[figure.name] for part in split(before)}
@@ -141,7 +141,8 @@ def waterfall(before: Record, after: Record, figure: Figure, most: int = 14) -> 
     keep = set(sorted(range(len(steps)), key=lambda i: -abs(steps[i].difference))[: most - 1])
     rest = [step for i, step in enumerate(steps) if i not in keep]
     others = StageChange(f"{len(rest)} others", sum(s.before or 0 for s in rest), sum(s.after or 0 for s in rest))
-    return [step for i, step in enumerate(steps) if i in keep] + [others]
+    first_of_them = next(i for i in range(len(steps)) if i not in keep)
+    return [others if i == first_of_them else step for i, step in enumerate(steps) if i in keep or i == first_of_them]
 
 
 def _merged(first: list[str], second: list[str]) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import jinja2
 from markupsafe import Markup
@@ -12,34 +13,49 @@ from analyzer import units
 from analyzer.figures import Figure, known
 from analyzer.measuring.environment import package_version
 from analyzer.reporting.page import environment, policy, template_text
-from analyzer.reporting.svg import WIDTH, drawing, el, line, text
+from analyzer.reporting.svg import WIDTH, LinearScale, drawing, el, line, responsive, short, text
 from analyzer.structs import Frozen
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 16.0, 190.0, 34.0, 150.0
-_HEIGHT = 182.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 84.0, 120.0, 34.0, 190.0
+_HEIGHT = 222.0
 
 
 class Point(Frozen, frozen=True, kw_only=True):
-    """A value after a commit: its short name, its day and its subject."""
+    """A value after a commit: its name, its day and its subject."""
 
     commit: str
     date: str
     subject: str
     value: int
 
+    @property
+    def short(self) -> str:
+        """The commit's name as people write it."""
+        return self.commit[:10]
+
 
 class FigureHistory(Frozen, frozen=True, kw_only=True):
-    """One figure of one model, the oldest commit first."""
+    """One figure of one model, the oldest commit first; `limit` is the most that is allowed now, where that is said."""
 
     model: str
     figure: str
     points: tuple[Point, ...]
+    limit: int | None = None
 
 
 def render(
-    title: str, series: Sequence[FigureHistory], *, command: Sequence[str], generated: str, notes: Sequence[str]
+    title: str,
+    series: Sequence[FigureHistory],
+    *,
+    command: Sequence[str],
+    generated: str,
+    notes: Sequence[str],
+    web: str = "",
 ) -> str:
-    """The page: every series in the first table, those that changed drawn. Equal data give equal text."""
+    """The page: every series in the first table, those that changed drawn. Equal data give equal text.
+
+    `web` is the address of the repository's page: commits are links to theirs.
+    """
     style = template_text("style.css")
     template: jinja2.Template = environment().get_template("history.html.j2")
     return template.render(
@@ -50,6 +66,7 @@ def render(
         generated=generated,
         notes=notes,
         version=package_version(),
+        web=web,
         style=Markup(style),
         policy=policy(style, "", ""),
     )
@@ -69,53 +86,74 @@ def _chart(series: FigureHistory) -> dict[str, object]:
     figure, points = known(series.figure), series.points
     first, last = points[0], points[-1]
     rows = [
-        (p.commit, p.date, p.subject, figure.text(p.value), figure.signed(p.value - before.value) if before else "–")
+        (
+            p.commit,
+            p.short,
+            p.date,
+            p.subject,
+            figure.text(p.value),
+            figure.signed(p.value - before.value) if before else "–",
+        )
         for before, p in zip([None, *points[:-1]], points, strict=True)
     ]
     whole = _share(first.value, last.value)
-    from_, to = (f"{figure.text(point.value)} at {point.commit}" for point in (first, last))
+    from_, to = (f"{figure.text(point.value)} at {point.short}" for point in (first, last))
     return {
         "id": f"{series.model}-{series.figure}",
         "heading": f"{series.model}: {figure.label}",
         "sentence": f"{from_}, {to}: {whole}",
-        "plot": _plot(series, figure),
+        "plot": responsive(partial(_plot, series, figure)),
         "rows": list(reversed(rows)),
     }
 
 
-def _plot(series: FigureHistory, figure: Figure) -> Markup:
-    points = series.points
-    top = max([1, *(p.value for p in points)])
-    width = (WIDTH - _LEFT - _RIGHT) / len(points)
-
-    def y(value: int) -> float:
-        return _BOTTOM - value / top * (_BOTTOM - _TOP)
-
-    path = "".join(
-        f"H{_LEFT + i * width:.1f}V{y(p.value):.1f}H{_LEFT + (i + 1) * width:.1f}" for i, p in enumerate(points)
-    )
+def _plot(series: FigureHistory, figure: Figure, width: float = WIDTH) -> Markup:
+    points, jump = series.points, _largest_jump(series.points)
+    y = LinearScale(0, max(1, *(p.value for p in points), series.limit or 0) * 1.04, _BOTTOM, _TOP)
+    left, right = (_LEFT, _RIGHT) if width == WIDTH else (58.0, 12.0)
+    dx = (width - left - right) / len(points)
+    path = "".join(f"H{left + i * dx:.1f}V{y(p.value):.1f}H{left + (i + 1) * dx:.1f}" for i, p in enumerate(points))
+    last = figure.brief(points[-1].value)
     parts = [
-        el("path", d=f"M{_LEFT:.1f} {_BOTTOM:.1f}{path}V{_BOTTOM:.1f}Z", class_="area"),
-        line(_LEFT, _BOTTOM, WIDTH - _RIGHT, _BOTTOM, class_="link"),
+        *_ticks(y, figure, left, width - right),
+        el("path", d=f"M{left:.1f} {_BOTTOM:.1f}{path}V{_BOTTOM:.1f}Z", class_="area"),
+        *_limit(series, figure, y, left, width - right),
+        *(_dot(i, points, figure, (left + (i + 0.5) * dx, y(p.value)), i == jump) for i, p in enumerate(points)),
     ]
-    jump = _largest_jump(points)
-    for i, point in enumerate(points):
-        grown = figure.signed(point.value - points[i - 1].value) if i else "the first"
-        told = el("title", f"{point.commit} {point.date} {point.subject}: {figure.text(point.value)}, {grown}")
-        x = _LEFT + (i + 0.5) * width
-        parts.append(el("circle", told, cx=x, cy=y(point.value), r=6 if i == jump else 3, class_="mark"))
     if jump is not None:
-        x = _LEFT + (jump + 0.5) * width
-        words = f"{figure.signed(points[jump].value - points[jump - 1].value)} in {points[jump].commit}"
-        anchor = "start" if x < WIDTH / 3 else "end" if x > WIDTH * 2 / 3 else "middle"
-        parts.append(text(x, y(points[jump].value) - 12, words, text_anchor=anchor))
-    parts.append(text(WIDTH - _RIGHT + 10, y(points[-1].value) + 5, figure.text(points[-1].value), class_="strong"))
-    parts.append(text(_LEFT, _BOTTOM + 20, f"{points[0].commit}, {points[0].date}", class_="muted"))
-    ends = f"{points[-1].commit}, {points[-1].date}"
-    parts.append(text(WIDTH - _RIGHT, _BOTTOM + 20, ends, text_anchor="end", class_="muted"))
-    last = figure.text(points[-1].value)
+        x = left + (jump + 0.5) * dx
+        words = f"{figure.signed(points[jump].value - points[jump - 1].value)} in {points[jump].short}"
+        anchor = "start" if x < width / 3 else "end" if x > width * 2 / 3 else "middle"
+        parts.append(text(x, y(points[jump].value) - 12, words, text_anchor=anchor, class_="halo"))
+    if width == WIDTH:
+        parts.append(text(width - right + 10, y(points[-1].value) + 5, last, class_="strong"))
+    parts.append(text(left, _BOTTOM + 20, points[0].date, class_="muted"))
+    parts.append(text(width - right, _BOTTOM + 20, points[-1].date, text_anchor="end", class_="muted"))
     label = f"{series.model}: {figure.label} over {len(points)} commits, from 0; {last} at the last"
-    return drawing(_HEIGHT, label, parts)
+    return drawing(_HEIGHT, label, parts, width=width)
+
+
+def _ticks(y: LinearScale, figure: Figure, left: float, right: float) -> Iterator[Markup]:
+    """Round values, bytes in MiB."""
+    scale = 2**20 if figure.unit == "bytes" else 1
+    for value in LinearScale(y.low / scale, y.high / scale, y.start, y.end).ticks(4):
+        yield line(left, y(value * scale), right, y(value * scale), class_="grid")
+        words = f"{value:,g} MiB" if scale > 1 else short(value)
+        yield text(left - 7, y(value * scale) + 4, words, text_anchor="end")
+
+
+def _limit(series: FigureHistory, figure: Figure, y: LinearScale, left: float, right: float) -> Iterator[Markup]:
+    if series.limit is not None:
+        at = y(series.limit)
+        yield line(left, at, right, at, class_="limit")
+        yield text(left + 6, at - 5, f"budget {figure.brief(series.limit)}", class_="muted halo")
+
+
+def _dot(i: int, points: Sequence[Point], figure: Figure, place: tuple[float, float], largest: bool) -> Markup:
+    point = points[i]
+    grown = figure.signed(point.value - points[i - 1].value) if i else "the first"
+    told = el("title", f"{point.short} {point.date} {point.subject}: {figure.text(point.value)}, {grown}")
+    return el("circle", told, cx=place[0], cy=place[1], r=6 if largest else 3, class_="mark")
 
 
 def _largest_jump(points: Sequence[Point]) -> int | None:

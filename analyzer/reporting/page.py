@@ -40,7 +40,7 @@ __all__ = ["policy", "read_report", "render", "write_report"]
 SCRIPTS = ("core.js", "layers.js", "tree.js", "variants.js", "parallel.js", "pareto.js", "heat.js", "start.js")
 FAILED_ROWS, NOTES = 200, 30
 _NO_LEAD = Markup("")
-_PLOTTED = 3  # rows from which on a plot of rows says more than the table
+PLOTTED = 3  # rows from which on a plot of rows says more than the table
 
 
 def write_report(data: ReportData, path: str | Path) -> None:
@@ -72,7 +72,7 @@ _SECTIONS = (
 
 
 def _context(data: ReportData) -> dict[str, Any]:
-    plotly = plotly_script() if len(data.records) >= _PLOTTED else None
+    plotly = plotly_script() if len(data.records) >= PLOTTED else None
     style, script = template_text("style.css"), "\n".join(["'use strict';", *(template_text(name) for name in SCRIPTS)])
     return {
         "data": data,
@@ -153,7 +153,7 @@ def _sweep(data: ReportData) -> dict[str, Any]:
         "fields": fields,
         "table_figures": figures,
         "shared": constant(tables.variants(data)),
-        "pareto": points.both_paretos(data) if len(data.records) >= _PLOTTED else None,
+        "pareto": points.both_paretos(data) if len(data.records) >= PLOTTED else None,
         "heat": heat_map(data) if several else None,
         "trained": plots_of(list(bought_of(good)), data.limits),
         "unequal": len({row.trained.setting for row in good if row.trained}) > 1,

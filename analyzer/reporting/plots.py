@@ -83,7 +83,7 @@ def _step_row(
 
 def _total_row(row: int, name: str, value: int, across: LinearScale, figure: Figure) -> Iterator[Markup]:
     y = row * ROW
-    yield text(across.start - 10, y + 19, clip(name, 0.9 * (across.start - 12)), text_anchor="end", class_="strong")
+    yield text(across.start - 10, y + 19, clip(name, 0.94 * (across.start - 20)), text_anchor="end", class_="strong")
     yield rect(across.start, y + 4, max(across(value) - across.start, 1), ROW - 10, class_="total")
     yield _at_end(y, figure.text(value), across, class_="strong")
 

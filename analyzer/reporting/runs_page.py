@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import shlex
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from markupsafe import Markup
 
 from analyzer.files import write_text
 from analyzer.measuring.environment import package_version
+from analyzer.reporting.notebook import framed
 from analyzer.reporting.page import environment, policy, template_text
 from analyzer.reporting.runs_data import RunsReport
 from analyzer.reporting.runs_plots import compared_plot, curve_plots, gap_plots, priced_plots
@@ -137,21 +136,10 @@ def _recipe(recipe: Recipe) -> str:
 
 def runs_html(report: RunsReport) -> str:
     """The page's cards, tables and plots for a notebook's cell."""
-    return _framed(environment().get_template("runs_body.html.j2").render(_context(report)))
+    return framed(environment().get_template("runs_body.html.j2").render(_context(report)))
 
 
 def comparison_html(one: RunComparison) -> str:
     """A comparison as the page shows it, for a notebook's cell."""
     template = environment().from_string('{% from "runs_compared.html.j2" import comparison %}{{ comparison(one) }}')
-    return _framed(template.render(one=_comparison(0, one, one.a, one.b)))
-
-
-def _framed(body: str) -> str:
-    return f'<div class="analyzer-runs"><style>{_nested()}</style>{body}</div>'
-
-
-@cache
-def _nested() -> str:
-    """The page's style, which here reaches nothing but the cell's own: the frame stands in for the page."""
-    own = re.sub(r"(?m)^(\s*)(:root|html|body)(?= \{)", r"\1&", template_text("style.css"))
-    return f".analyzer-runs {{ {own} }}"
+    return framed(template.render(one=_comparison(0, one, one.a, one.b)))

@@ -52,7 +52,10 @@ def execute(plan: ReportPlan, warn: Callable[[str], None] = lambda _: None) -> R
     """Reads the results, and is told of rows that can't be read. Raises UsageError where there are none."""
     if plan.of_changes:
         before, after = (read_report(path) for path in plan.results)
-        return compare_reports(before, after, command=plan.command, generated=now())
+        files = [
+            path.name if path.name != plan.results[1 - i].name else str(path) for i, path in enumerate(plan.results)
+        ]
+        return compare_reports(before, after, command=plan.command, generated=now(), files=files)
     found = [record for path in plan.results for record in _records_at(path, warn)]
     records = {record.target.name: record for record in found}
     if not records:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from project import Project
 
+from analyzer.budget.git import Repository
 from analyzer.errors import UsageError
 
 
@@ -51,6 +52,25 @@ def test_formulas_and_markup_stay_text(project: Project) -> None:
     page = project.read("page.html")
     assert "<script" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_the_page_has_the_budget_and_links_to_commits(project: Project) -> None:
+    project.git("remote", "add", "origin", "git@example.org:team/nets.git")
+    project.run("history", "--html", "page.html")
+    page = project.read("page.html")
+    assert f'href="https://example.org/team/nets/commit/{project.git("rev-parse", "HEAD")}"' in page
+    assert ">budget 300.00 k<" in page
+    assert ">200 k<" in page
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [("https://example.org/a/b.git", "https://example.org/a/b"), ("ssh://git@example.org/a/b", "https://example.org/a/b"),
+     ("https://name:secret@example.org/a/b", ""), ("/srv/git/a.git", ""), ("javascript:alert(1)", "")],
+)  # fmt: skip
+def test_a_repository_s_page_is_read_from_its_remote(project: Project, remote: str, address: str) -> None:
+    project.git("remote", "add", "origin", remote)
+    assert Repository(project.folder).web() == address
 
 
 def test_bounds_and_errors(project: Project, tmp_path: Path) -> None:

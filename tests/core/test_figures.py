@@ -195,7 +195,8 @@ def test_a_comparison_shows_every_static_figure(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize("figure", ALL, ids=lambda figure: figure.name)
 def test_a_notebook_says_how_it_is_known(figure: Figure) -> None:
     value = figure.exact(EXPECTED[figure.name])
-    assert f"<th>{figure.label}</th><td>{value}</td><td>{KNOWN[figure.name]}</td>" in ROW._repr_html_()
+    row = f'<th scope="row">{figure.label}</th><td class="n">{value}</td><td>{KNOWN[figure.name]}</td>'
+    assert row in ROW._repr_html_()
 
 
 @pytest.mark.parametrize("figure", ALL, ids=lambda figure: figure.name)

@@ -48,6 +48,11 @@ def test_two_reports_compare_their_subjects_under_the_later_limits(sweep: Report
     assert data.subject == later.subject
     assert data.limits == later.limits
     assert judge(data.subject, data.limits).state == "within"
+    named = compare_reports(sweep, later, command=(), generated="now", files=["old.html", "new.html"])
+    assert named.baseline.target.shown == "article (old.html, 2026-01-01)"
+    assert named.title.startswith(f"{later.subject.target.shown} (new.html, 2026-01-01) against article")
+    same = compare_reports(sweep, sweep, command=(), generated="now", files=["old.html", "new.html"])
+    assert len(same.records) == 2  # one network twice is two rows, told apart by their files
     with pytest.raises(UsageError, match="without a subject"):
         compare_reports(msgspec.structs.replace(sweep, subject=None), later, command=(), generated="")
 

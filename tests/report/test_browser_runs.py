@@ -72,7 +72,7 @@ def test_in_a_notebook_the_style_stays_in_its_cell(browser: Any, page: Path) -> 
     style = "([q, p]) => getComputedStyle(document.querySelector(q))[p]"
     assert opened.page.evaluate(style, ["body > table td", "padding"]) == "1px"
     assert opened.page.evaluate(style, ["body", "maxWidth"]) == "none"
-    assert opened.page.evaluate(style, [".analyzer-runs .card", "borderTopStyle"]) == "solid"
-    assert opened.page.evaluate(style, [".analyzer-runs .curve", "strokeWidth"]) == "2px"
+    assert opened.page.evaluate(style, [".analyzer-cell .card", "borderTopStyle"]) == "solid"
+    assert opened.page.evaluate(style, [".analyzer-cell .curve", "strokeWidth"]) == "2px"
     assert opened.faults == []
     opened.close()

@@ -415,12 +415,13 @@ def test_progress_where_there_is_no_terminal(
     assert lines == ["20 % of 60,000, 1.00 k/s, 48 s left", "40 % of 60,000, 1.00 k/s, 36 s left"]
 
 
-def test_from_python_the_front_is_a_data_frame() -> None:
+def test_from_python_the_front_is_a_data_frame(tmp_path: Path) -> None:
     import analyzer as an
 
     space = an.Space(growth=range(8, 40, 4), compression=[0.25, 0.5])
-    front = an.search(space, minimize="params", maximize=["conv_activations"], under="densenet121", best=1, jobs=1)
-    assert len(an.search(space, limits={"params": "8M"}, at_least={"macs": 1}, jobs=1)) >= 1
+    found = an.search(space, minimize="params", maximize=["conv_activations"], under="densenet121", best=1, jobs=1)
+    front = found.frame()
+    assert len(an.search(space, limits={"params": "8M"}, at_least={"macs": 1}, jobs=1).finds) >= 1
     for wrong in ({"limits": {"params": "8X"}}, {"limits": {"parms": 1}}, {"minimize": "parms"}):
         with pytest.raises(UsageError):
             an.search(space, **wrong)
@@ -434,6 +435,10 @@ def test_from_python_the_front_is_a_data_frame() -> None:
         an.search(space, trials=3)
     assert front.attrs["share"] == 1.0
     assert front["front"].any()
+    assert set(found.front) == set(front.index[front["front"]])
+    assert repr(found).startswith(f"Search({len(front)} finds, {len(found.front)} on the front; share 1")
+    assert found.front[0] in found._repr_html_()
+    assert found.front[0] in found.report(tmp_path / "found.html").read_text(encoding="utf-8")
     assert (front["params"] <= 7_978_856).all()
     name = front.index[0]
     assert an.analyze(name).params == front.loc[name, "params"]

@@ -433,7 +433,7 @@ def test_from_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     table = an.search(
         SPACE, objective="measured_latency_s", limits={"params": LIMIT}, maximize="conv_activations", batch=2,
         trials=6, out=tmp_path, device="cpu",
-    )  # fmt: skip
+    ).frame()  # fmt: skip
     assert len(table) == 6
     assert (table["params"] <= LIMIT).all()
     assert table["front"].any()

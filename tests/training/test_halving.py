@@ -143,7 +143,7 @@ def test_python_and_the_command_find_the_same(data: Path, tmp_path: Path) -> Non
     table = search(
         space, objective="test_accuracy", trials=3, eta=3, out=tmp_path / "a", limits={"params": "1k"},
         train={"data": data, **HOW, "epochs": 2, "seeds": (0,)},
-    )  # fmt: skip
+    ).frame()  # fmt: skip
     assert table["params"].max() <= 1000
     assert table.attrs["epochs"] == 3 + 1
     assert table["val_accuracy"].notna().all()

@@ -12,6 +12,7 @@ from analyzer.limits import at_most
 from analyzer.records import Failure, Record, Target
 from analyzer.reporting.against import against
 from analyzer.reporting.data import ReportData
+from analyzer.reporting.notebook import framed
 from analyzer.reporting.page import render as render_page
 from analyzer.shown import plain
 
@@ -22,6 +23,11 @@ _UNCOUNTED = "it could not be counted"
 def render(verdict: Verdict) -> str:
     """One file that needs nothing else; of several models the first with errors is the one that is drawn."""
     return render_page(_report(verdict), lead=_lead(verdict))
+
+
+def cell(verdict: Verdict) -> str:
+    """The same for a notebook: findings and figures."""
+    return framed(_lead(verdict))
 
 
 def _report(verdict: Verdict) -> ReportData:
@@ -61,7 +67,7 @@ def _lead(verdict: Verdict) -> Markup:
         _finding(finding) for level in _WORDS for finding in verdict.findings if finding.level == level
     )
     items = Markup('<ol class="findings">{}</ol>').format(told) if told else Markup("")
-    return head + items + Markup("").join(map(_model, verdict.models)) + Markup("</section>")
+    return head + items + _figures(verdict) + Markup("</section>")
 
 
 def _finding(finding: Finding) -> Markup:
@@ -72,14 +78,27 @@ def _finding(finding: Finding) -> Markup:
     ).format(kind, _WORDS[finding.level], facts.title(finding), plain(finding.what), lines)
 
 
-def _model(model: ModelVerdict) -> Markup:
-    if not model.figures:
+def _figures(verdict: Verdict) -> Markup:
+    """One table: a row a figure, under its model's name where there are several."""
+    models = [model for model in verdict.models if model.figures]
+    if not models:
         return Markup("")
     heads = Markup("").join(Markup('<th scope="col">{}</th>').format(heading) for heading in facts.HEADINGS)
-    rows = Markup("").join(_row(facts.row(budgeted)) for budgeted in model.figures)
+    several = len(models) > 1
+    rows = Markup("").join(
+        (_name(model) if several else Markup("")) + Markup("").join(_row(facts.row(line)) for line in model.figures)
+        for model in models
+    )
     return Markup(
-        '<h3>{}</h3><div class="scroll"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
-    ).format(facts.name_of(model), heads, rows)
+        '<div class="scroll" tabindex="0" role="region" aria-label="Figures and their limits">'
+        "<table><thead><tr>{}</tr></thead>{}</table></div>"
+    ).format(heads, Markup("<tbody>{}</tbody>").format(rows))
+
+
+def _name(model: ModelVerdict) -> Markup:
+    return Markup('<tr><th scope="rowgroup" colspan="{}" class="group">{}</th></tr>').format(
+        len(facts.HEADINGS), facts.name_of(model)
+    )
 
 
 def _row(cells: list[str]) -> Markup:

@@ -47,4 +47,5 @@ async function start() {
   setUpDownloads(text);
   document.documentElement.dataset.ready = 'yes';
 }
-start();
+// Once the page is seen: nothing above needs the script.
+requestAnimationFrame(() => setTimeout(start));
