@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import shutil
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +21,8 @@ from analyzer.errors import UsageError
 from analyzer.files import temporary_folder
 from analyzer.processes import finishing
 from analyzer.shown import silent
-from analyzer.targets.checkpoints import Header
 from analyzer.training import checkpoints, keyed
+from analyzer.training.recipe import Recipe
 from analyzer.training.run_records import Config, Epoch
 from analyzer.training.trainees import Trainee
 from analyzer.training.trainer import Trainer, TrainerWatch, TrainJob
@@ -105,8 +105,9 @@ def trained(
     trainee = MadeTrainee(config.network, config.label, *shape, network=model)
     alone = replace(split, val=(), test=())  # what they come to is nobody's business while it trains
     with temporary_folder("compress") as temporary, finishing() as asked:
-        job = TrainJob(trainee, config, alone, pictures.feed, pictures.device, folder or Path(temporary))
-        trainer = Trainer(job, _last(job))
+        place = (folder or Path(temporary)) / _digest(recipe)  # what another recipe trained stays beside it
+        job = TrainJob(trainee, config, alone, pictures.feed, pictures.device, place)
+        trainer = Trainer(job, checkpoints.last_of(place))
         prepared(trainer)
         for _ in trainer.epochs(TrainerWatch(epoch=told, asked=asked)):
             pass
@@ -114,10 +115,5 @@ def trained(
     return made.cpu().eval()
 
 
-def _last(job: TrainJob) -> Header | None:
-    """How far a job is; what was trained by another recipe is thrown away."""
-    last = checkpoints.last_of(job.folder)
-    if last is not None and checkpoints.progress(job.folder, last).config.recipe != job.config.recipe:
-        shutil.rmtree(job.folder)
-        return None
-    return last
+def _digest(recipe: Recipe) -> str:
+    return hashlib.sha256(msgspec.json.encode(recipe)).hexdigest()[:12]

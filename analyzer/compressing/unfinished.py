@@ -37,14 +37,14 @@ class Unfinished:
         made.save(self.folder / NETWORK)
 
     def training(self, step: int) -> Path:
-        """Where the epochs of a step are kept, by its number."""
+        """Where the epochs of a step are kept, by its number; each recipe's by themselves."""
         return self.folder / f"step-{step}"
 
     @property
     def holds(self) -> bool:
         """Whether anything is finished."""
         network = self.folder / NETWORK
-        return (network.exists() and bool(finished(_record(network).steps))) or any(self.folder.glob("step-*/last.*"))
+        return (network.exists() and bool(finished(_record(network).steps))) or any(self.folder.glob("step-*/*/last.*"))
 
     def take_up(self, state: State, asked: CompressionRecord) -> None:
         """Puts the state after the last finished step. `asked` is the record of the plan with nothing done.

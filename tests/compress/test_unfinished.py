@@ -146,6 +146,18 @@ def test_another_plan_does_not_go_on_from_there_and_nothing_is_lost(data: Path, 
     assert [done.step for done in made.record.steps][-1] == "recalibrate"
 
 
+def test_epochs_of_another_recipe_are_kept_beside(data: Path, tmp_path: Path) -> None:
+    """Interrupted, asked for fewer epochs and interrupted again, the first command goes on from where it was."""
+    original, out = of_variant(TINY), tmp_path / "small.safetensors"
+    whole = carried_out(original, "prune, finetune 4", data, None)
+    interrupted(original, "prune, finetune 4", data, out, "epoch 3 of 4")
+    interrupted(original, "prune, finetune 2", data, out, "epoch 1 of 2")
+    with pytest.raises(KeyboardInterrupt):
+        carried_out(original, "prune, finetune 4", data, out, "epoch 4 of 4")
+    again = carried_out(original, "prune, finetune 4", data, out, "epoch 3 of 4")
+    assert same(state(again.model), state(whole.model))
+
+
 def test_what_fails_before_anything_is_finished_leaves_nothing(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="out of reach"):
         carried_out(of_variant(TINY), "prune, recalibrate", data, tmp_path / "small.safetensors", params=5)
