@@ -249,13 +249,15 @@ def test_markdown_and_the_table_side_by_side_show_what_belongs_there() -> None:
     data = against(*rows, command=("test",), generated="now")
     text = page_of(data)
     markdown = render_markdown(against(rows[1], ROW, command=(), generated=""))
-    heads = re.findall(
-        r'<th scope="col" class="n"[^>]*>([^<]+)</th>', text.split('id="variant-table"')[1].split("</thead>")[0]
-    )
+    head, rest = text.split('id="variant-table"')[1].split("</thead>")[:2]
+    heads = re.findall(r'<th scope="col" class="n"[^>]*>([^<]+)</th>', head)
+    mib = re.findall(r"([\d,.]+) MiB</td>", rest.split("</tbody>")[0])
     for figure in ALL:
         assert (f"| {figure.label} | {KNOWN[figure.name]} |" in markdown) == (figure.place != "detail")
         if figure.place != "detail":
-            assert figure.label + (" (MiB)" if figure.unit == "bytes" else "") in heads
+            assert figure.label in heads
+            if figure.unit == "bytes":
+                assert f"{EXPECTED[figure.name] / 2**20:,.2f}" in mib
 
 
 @pytest.mark.parametrize("figure", [f for f in LIMITED if f.static], ids=lambda figure: figure.name)
