@@ -5,6 +5,7 @@ What a batch holds depends on which images it asks for alone, never on who decod
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -89,12 +90,26 @@ class Feed:
             generator=torch.Generator(),  # else it takes a number from the user's
             worker_init_fn=_begin_worker if self.workers else None,
         )
-        yield from loader
+        with _withheld() if self.workers and launched() else contextlib.nullcontext():
+            decoded = iter(loader)
+        yield from decoded
+
+
+@contextlib.contextmanager
+def _withheld() -> Iterator[None]:
+    """SIGTERM waits, also for processes that are born meanwhile: torchrun tells a whole process group to end, and one
+    that decodes is to outlive the step of the one that reads.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_worker(_: int) -> None:
     processes.as_worker()
-    if launched():  # which tells a whole process group to end: the one that reads finishes its step first
+    if launched():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
