@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.architecture.variant import Variant
-from analyzer.errors import UsageError
 from analyzer.limits import limits_said
 from analyzer.reading.peak import Training
 from analyzer.reading.profiles import facts, files, profile_at, read_profile
@@ -90,20 +89,17 @@ def report(
     about. Raises UsageError where there are no results.
     """
     from analyzer.reporting.page import write_report
-    from analyzer.reporting.runs_data import RunsPlan, is_of_runs, runs_report
+    from analyzer.reporting.runs_data import RunsPlan, runs_among, runs_report
     from analyzer.reporting.runs_page import write_runs
     from analyzer.shown import to_stderr
     from analyzer.sweeping.report import ReportPlan, execute
 
     given = [results] if isinstance(results, (str, Path)) else results
     paths, bounds, profile = tuple(map(Path, given)), tuple(limits_said("limits", limits)), profile_at(on)
-    runs = [each for each in paths if is_of_runs(each)]
-    if runs and len(paths) > 1:
-        raise UsageError("holds trained runs", where=str(runs[0]), fix="report on it alone")
     command = ("analyzer.report", *map(str, paths))
-    if runs:
+    if (runs := runs_among(paths)) is not None:
         write_runs(
-            runs_report(RunsPlan(path=paths[0], command=command, subject=subject, limits=bounds, profile=profile)), path
+            runs_report(RunsPlan(path=runs, command=command, subject=subject, limits=bounds, profile=profile)), path
         )
     else:
         write_report(execute(ReportPlan(paths, bounds, subject, command, profile), to_stderr), path)

@@ -12,7 +12,6 @@ import click
 from analyzer.cli import text
 from analyzer.cli.base import Verb, warn
 from analyzer.cli.options import NewFile, limit_options, limits_of, on_option, require_device
-from analyzer.errors import UsageError
 from analyzer.files import require_writable
 from analyzer.limits import Limit
 from analyzer.reading.latency import Profile
@@ -51,15 +50,11 @@ def command(results: tuple[Path, ...], out: Path | None, subject: str | None, fo
     subject to the second's. A folder of `analyze train` (or its results.db) gives one on its runs: curves, gaps,
     differences of every pair, accuracy against costs.
     """
-    from analyzer.reporting.runs_data import is_of_runs
+    from analyzer.reporting.runs_data import runs_among
 
     limits, on = limits_of(options), options.pop("on")
     require_device(limits, on)
-    runs = [path for path in results if is_of_runs(path)]
-    if runs and len(results) > 1:
-        fix = "report on it alone; analyze results merge makes one folder of several"
-        raise UsageError("holds trained runs", where=str(runs[0]), fix=fix)
-    made = _of_runs if runs else _of_records
+    made = _of_runs if runs_among(results) else _of_records
     name, as_markdown, write = made(results, limits, subject, profile_at(on))
     if format_ == "md":
         text.show(as_markdown())

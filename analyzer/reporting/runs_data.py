@@ -91,6 +91,15 @@ def is_of_runs(path: Path) -> bool:
         return kept.holds_runs_alone()
 
 
+def runs_among(results: Sequence[Path]) -> Path | None:
+    """The one of several results that holds trained runs; None: none does. UsageError where others stand beside it."""
+    runs = [path for path in results if is_of_runs(path)]
+    if runs and len(results) > 1:
+        fix = "report on it alone; analyze results merge makes one folder of several"
+        raise UsageError("holds trained runs", where=str(runs[0]), fix=fix)
+    return runs[0] if runs else None
+
+
 def _comparisons(
     kept: RunsFile, outcomes: Sequence[RunOutcome], plan: RunsPlan
 ) -> tuple[tuple[RunComparison, ...], tuple[str, ...]]:
