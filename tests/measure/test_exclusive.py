@@ -19,6 +19,7 @@ from fakes import measurement
 
 from analyzer.errors import MeasureError
 from analyzer.executors.executor import Processes
+from analyzer.files import lock_is_held
 from analyzer.measurements import Measurement
 from analyzer.measuring import exclusive as exclusive_module
 from analyzer.measuring.calibration import calibrate
@@ -169,16 +170,38 @@ def test_waiting_says_for_whom_and_since_when_and_has_a_bound(
     assert list(holders(tmp_path)) == []
 
 
-def test_who_has_measured_stands_behind_who_waits(tmp_path: Path, told: list[str]) -> None:
+TAKES_TWICE = """
+import sys
+from pathlib import Path
+from analyzer.measuring.exclusive import exclusive
+folder, name, times = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+for _ in range(times):
+    with exclusive("cpu", folder):
+        with (folder / "log").open("a") as log:
+            log.write(name)
+        print("locked", flush=True)
+        sys.stdin.readline()
+"""
+
+
+def test_who_has_measured_stands_behind_who_waits(tmp_path: Path) -> None:
     """One that measures again and again leaves the other its turn."""
-    processes = [start(TAKES, tmp_path, name, "cpu") for name in "ab"]
-    for process in processes:
-        assert process.wait(timeout=60) == 0
-    names = [line.split()[0] for line in (tmp_path / "log").read_text().splitlines()[::2]]
-    first = names.index("b" if names[0] == "a" else "a")  # from where both are there
-    last = len(names) - 1 - names[::-1].index(names[0])
-    changes = sum(a != b for a, b in zip(names[first:last], names[first + 1 : last], strict=False))
-    assert changes >= (last - first) // 2
+    again = start(TAKES_TWICE, tmp_path, "a", 2)
+    assert again.stdin is not None
+    assert again.stdout is not None
+    assert again.stdout.readline() == "locked\n"
+    waits = start(TAKES_TWICE, tmp_path, "b", 1)
+    (queue,) = tmp_path.glob("*cpu*.queue")
+    deadline = time.monotonic() + 300
+    while not lock_is_held(queue):  # until the other one stands in it
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    again.stdin.write("\n\n")  # ends, and asks again at once
+    again.stdin.flush()
+    waits.communicate("\n", timeout=300)
+    again.communicate(timeout=300)
+    assert (again.returncode, waits.returncode) == (0, 0)
+    assert (tmp_path / "log").read_text() == "aba"
 
 
 class FakeTime:
