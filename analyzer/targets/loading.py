@@ -125,8 +125,10 @@ def _construct(factory: Any, target: ModuleTarget, device: str) -> Any:
         named = {name: configured(value, lambda text: _named_by(text, target)) for name, value in target.kwargs}
         return factory(**named)
 
+    from analyzer.tracing.shapes import Quick
+
     try:
-        with torch.device(device):
+        with torch.device(device), Quick() if device == "meta" else contextlib.nullcontext():
             return made()
     except (Exception, SystemExit) as first:
         if device == "cpu":

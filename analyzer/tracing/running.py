@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import gc
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,8 +22,9 @@ from torch import Tensor, nn
 
 from analyzer.errors import CountError
 from analyzer.records import Remark
-from analyzer.tracing.attribution import Modules, ModuleTally, Shape, ignore, tensors_in
+from analyzer.tracing.attribution import Modules, ModuleTally, Shape, ignore, registered, tensors_in
 from analyzer.tracing.calls import ComplexCalls, taken_over
+from analyzer.tracing.compiler import kept_out
 from analyzer.tracing.copying import META, Convert, Fakes, ModelCopy, copy_inputs, copy_model, to_cpu, to_meta
 from analyzer.tracing.diagnosis import diagnose, needs_values
 from analyzer.tracing.elsewhere import AutocastError, autocast_seen, drained, exports_seen, threads_seen
@@ -112,7 +114,7 @@ class Ladder:
         self._shapes = Shapes()
         self.types: dict[str, type[nn.Module]] = {}
         self._modules: Modules | None = None
-        self._untouchable = [*model.parameters(), *model.buffers()]
+        self._untouchable = registered(model.modules())
         self._surroundings = Surroundings(model)
         if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
             self._climb_to(len(RUNGS) - 1, "a scripted module has no form on meta")
@@ -148,7 +150,7 @@ class Ladder:
         rung = RUNGS[self._rung]
         if self._autocasts and rung.convert is to_meta:
             rung = Rung(Fakes(), torch.device("cpu"), "on fake tensors")
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), _uncollected(rung.convert is not to_cpu):
             copied = copy_model(self._original(), rung.convert)
             self._modules = Modules(copied.module.train(training))
             try:
@@ -166,13 +168,13 @@ class Ladder:
     ) -> tuple[Pass, list[Any]]:
         """The pass, and what it made."""
         args, kwargs = copy_inputs(self.inputs, rung.convert)
-        known = [*modules.parameters, *modules.buffers, *copied.held]
-        origins = Origins(known, tensors_in((args, kwargs)))
-        tracer = Tracer(modules, origins, self._untouchable, rung.home, self._shapes if rung.home == META else None)
+        known = [*modules.tensors, *copied.held]
+        origins = Origins(known, tensors_in((args, kwargs)), self._untouchable)
+        tracer = Tracer(modules, origins, rung.home, self._shapes if rung.home == META else None)
         tracer.goes_back, tracer.on_meta = backward, rung.convert is to_meta
         if self.follows_work and not copied.module.training:
             tracer.follow_work()
-        saved = SavedBytes(modules, known)
+        saved = SavedBytes(modules, known, goes_back=backward)
         modules.leaving = saved.look if copied.module.training else ignore
         generators = Generators([*copied.generators, *self._surroundings.generators])
         generators.begin(seed)
@@ -211,7 +213,7 @@ class Ladder:
             raise tracer.valueless  # which the model swallowed
 
     def _original(self) -> nn.Module:
-        on_meta = any(tensor.device.type == "meta" for tensor in (*self.model.parameters(), *self.model.buffers()))
+        on_meta = any(tensor.is_meta for tensor in self._untouchable)
         last = self._rung + 1 == len(RUNGS)
         return self.rebuild() if last and on_meta and self.rebuild is not None else self.model
 
@@ -232,6 +234,19 @@ def _pass_of(modules: Modules, tracer: Tracer, depth: int, held: Sequence[Tensor
         chose=chose,
         work=dict(tracer.work_done),
     )
+
+
+@contextlib.contextmanager
+def _uncollected(pauses: bool) -> Iterator[None]:
+    """No garbage is looked for meanwhile: what a count makes on meta is small, and the heap that torch has is not."""
+    if not pauses or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class ComplexError(Exception):
@@ -302,8 +317,7 @@ def plain_kernels(*, fused_attention: bool = False) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             if not fused_attention:
                 stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-            if "torch._dynamo" in sys.modules:
-                stack.enter_context(torch.compiler.set_stance("force_eager"))
+            stack.enter_context(kept_out())
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

@@ -43,11 +43,13 @@ class Surroundings:
         self._seen: set[int] = set()
         self._kept: list[Any] = []  # an id is an object's for as long as it lives
         self._queue: deque[Any] = deque()
-        for module in model.modules():
+        modules = list(model.modules())
+        for module in modules:
             self._queue.append(type(module))
             for value in vars(module).values():
-                self._queue.extend(held for held in _parts(value) if isinstance(held, _SHARED))
-        self._seen = {id(module) for module in model.modules()}
+                if not isinstance(value, _LEAVES):
+                    self._queue.extend(held for held in _parts(value) if isinstance(held, _SHARED))
+        self._seen = {id(module) for module in modules}
         while self._queue and len(self._seen) < _MOST:
             self._look_at(self._queue.popleft())
 

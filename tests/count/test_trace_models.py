@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from counted import Call, count, meta
 from torch import nn
 
-from analyzer.tracing.shapes import Shapes, batch_norm
+from analyzer.tracing.shape_rules import batch_norm
+from analyzer.tracing.shapes import Shapes
 from analyzer.tracing.trace import count_module
 
 pytestmark = pytest.mark.filterwarnings("ignore")
