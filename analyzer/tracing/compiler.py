@@ -21,7 +21,7 @@ from analyzer.tracing.replacing import all_put_back
 COMPILER = "torch._dynamo"
 
 
-class Watching(TorchDispatchMode):
+class Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A dispatch mode that torch leaves as it is. Else it wraps it in what imports the compiler, to keep it out."""
 
     @classmethod

@@ -33,7 +33,7 @@ class SavedBytes(saved_tensors_hooks):
                 return tensor
             if goes_back or type(tensor) is not Tensor or not tensor.is_meta or tensor.layout is not torch.strided:
                 return tensor.detach()
-            return tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride(), tensor.dtype
+            return tensor.untyped_storage(), int(tensor.storage_offset()), tensor.size(), tensor.stride(), tensor.dtype
 
         super().__init__(pack, _unpacked)
 

@@ -157,7 +157,8 @@ def _copied(x: Any, *, memory_format: Any = None, **options: Any) -> Tensor | No
         return None
     if memory_format is torch.contiguous_format and not options and _on_meta(x):
         return _made(x.shape, x.dtype)
-    return _alike(x, **options)
+    found: Tensor | None = _alike(x, **options)
+    return found
 
 
 @_rule("cat")
@@ -209,6 +210,21 @@ def _bmm(a: Any, b: Any) -> Tensor | None:
     fits = _on_meta(a) and _on_meta(b) and a.dim() == b.dim() == 3 and a.dtype is b.dtype
     alike = fits and a.shape[0] == b.shape[0] and a.shape[2] == b.shape[1]
     return _made((a.shape[0], a.shape[1], b.shape[2]), a.dtype) if alike else None
+
+
+@_rule("_grouped_mm")
+def _grouped_mm(a: Any, b: Any, offsets: Any = None, bias: Any = None, dtype: Any = None) -> Tensor | None:
+    """Of any dtype: torch's kernel on meta takes that of one GPU's alone. Rows stand 16 bytes apart, or a multiple."""
+    if not (_on_meta(a) and _on_meta(b) and {a.dim(), b.dim()} <= {2, 3} and a.dtype is b.dtype):
+        return None
+    if bias is not None or (offsets is None) != (a.dim() == b.dim() == 3) or a.shape[-1] != b.shape[-2]:
+        return None
+    rows, columns = a.shape[-2], b.shape[-1]
+    batch = offsets.shape[:1] if a.dim() == b.dim() == 2 else a.shape[:1] if a.dim() == b.dim() else ()
+    apart = 16 // a.element_size()
+    wide = -(-columns // apart) * apart
+    strides = (rows * wide, wide, 1)[-2 - len(batch) :]
+    return torch.empty_strided((*batch, rows, columns), strides, dtype=dtype or a.dtype, device=META)
 
 
 @_rule("convolution")
@@ -304,5 +320,7 @@ def batch_norm(x: Any, _weight: Any, _bias: Any, _mean: Any, _var: Any, training
         return None
     precision = torch.promote_types(x.dtype, torch.float32)
     kept = (x.shape[1] if training else 0,)
-    out = _made(x.shape, x.dtype) if _in_order(x) else torch.empty_like(x)
+    last = x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+    out = _made(x.shape, x.dtype)
+    out = out.contiguous(memory_format=torch.channels_last) if last else out
     return out, _made(kept, precision), _made(kept, precision)

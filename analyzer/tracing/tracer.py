@@ -7,7 +7,7 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -25,6 +25,9 @@ from analyzer.tracing.free_operators import is_free
 from analyzer.tracing.origins import Origin, Origins, UntouchableError, storage_key, tensors_of, written
 from analyzer.tracing.shapes import Shapes
 from analyzer.tracing.work import WorkSeen
+
+if TYPE_CHECKING:
+    from analyzer.tracing.stand_ins import StandIns
 
 _PLAIN = Tensor.__torch_dispatch__
 _CONVOLVES_BACK = {torch.ops.aten.convolution_backward.default}
@@ -97,6 +100,7 @@ class Tracer(Watching):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.modules = modules
         self.shapes, self.home = shapes, home
+        self.stand_ins: StandIns | None = None
         self.origins = origins
         self.by_operator: Counter[tuple[str, str]] = Counter()
         self.uncounted: Counter[tuple[str, str]] = Counter()
@@ -132,7 +136,7 @@ class Tracer(Watching):  # type: ignore[no-untyped-call]
             if parts is not NotImplemented:
                 return parts
         if known.views:
-            return self._seen(func(*args, **kwargs))
+            return self._seen(args[0], func(*args, **kwargs))
         operands = tensors_of((*args, *kwargs.values()) if kwargs else args)
         reached = self._reached(operands)
         if self.home is not None and "device" in kwargs:
@@ -157,8 +161,9 @@ class Tracer(Watching):  # type: ignore[no-untyped-call]
         self.origins.follow(func, (reached[0], depth), results)
         return out
 
-    def _seen(self, view: Tensor) -> Tensor:
+    def _seen(self, viewed: Any, view: Tensor) -> Tensor:
         self.made.append(weakref.ref(view))
+        self._made_complex |= view.is_complex() or (isinstance(viewed, Tensor) and viewed.is_complex())
         return view
 
     def _made_of(self, operands: list[Tensor], out: Any) -> list[Tensor]:
@@ -259,6 +264,8 @@ class Tracer(Watching):  # type: ignore[no-untyped-call]
             ) from None
 
     def _run(self, func: OpOverload, args: Any, kwargs: Any) -> Any:
+        if self.stand_ins is not None:
+            return self.stand_ins.run(func, args, kwargs)
         if self.shapes is None:
             return func(*args, **kwargs)
         try:

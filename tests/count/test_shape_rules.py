@@ -153,7 +153,7 @@ def test_a_rule_says_what_torchs_kernel_makes_or_nothing(operator):
     @given(BY_NAME.get(operator._schema.name.removeprefix("aten::"), one))
     def compared(args):
         wants = {"Tensor": True, "Scalar": False}.get(operator._overloadname)
-        if wants is not None and isinstance(args[1], torch.Tensor) is not wants:
+        if wants is not None and len(args) == 2 and isinstance(args[1], torch.Tensor) is not wants:
             return
         told = RULES[operator](*args)
         answered[told is not None] += 1
