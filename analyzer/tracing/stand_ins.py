@@ -40,6 +40,8 @@ class StandIns:
     def run(self, func: OpOverload, args: Any, kwargs: Any) -> Any:
         """The operator's result. Raises what torch raises."""
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if any(tensor.layout is not torch.strided for tensor in given):
+            raise NotImplementedError("a sparse tensor is its indices' values, which are on meta")
         if all(not tensor.is_meta for tensor in given):
             return self._on_real(func, args, kwargs, made=not given)
         if func._schema.is_mutable and not args[0].is_meta:
