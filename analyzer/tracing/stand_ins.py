@@ -2,7 +2,8 @@
 
 What a forward decides by (positions, masks, which expert a token goes to) is small, and integer or boolean. Such
 tensors are real here, from the forward's own constants and its integer inputs on; where one follows from features,
-which have no values, these count as zeros. So a model's path is seen without its weights.
+which have no values, these count as zeros. So a model's path is seen without its weights. A branch on features is no
+mask and no route: it needs their values.
 """
 
 from __future__ import annotations
@@ -36,12 +37,31 @@ class StandIns:
 
     def __init__(self, shapes: Shapes) -> None:
         self.shapes = shapes
+        self._guessed: dict[int, Any] = {}  # storages of what follows from zeros in the place of features, kept alive
+
+    def require_known(self, tensor: Tensor) -> None:
+        """NotImplementedError where Python is handed a truth or a number of features: it may branch on it."""
+        counts = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype is torch.bool)
+        if not counts and (tensor.is_meta or tensor.untyped_storage()._cdata in self._guessed):
+            raise NotImplementedError("the forward branches on features, whose values are on meta")
 
     def run(self, func: OpOverload, args: Any, kwargs: Any) -> Any:
-        """The operator's result. Raises what torch raises."""
+        """The operator's result. Raises what torch raises; NotImplementedError where it takes values of features."""
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         if any(tensor.layout is not torch.strided for tensor in given):
             raise NotImplementedError("a sparse tensor is its indices' values, which are on meta")
+        if func in _READS:
+            for tensor in given:
+                self.require_known(tensor)
+        out = self._run(func, args, kwargs, given)
+        if any(tensor.is_meta or tensor.untyped_storage()._cdata in self._guessed for tensor in given):
+            for result in tree_leaves(out):
+                if isinstance(result, Tensor) and not result.is_meta:
+                    storage = result.untyped_storage()
+                    self._guessed[storage._cdata] = storage
+        return out
+
+    def _run(self, func: OpOverload, args: Any, kwargs: Any, given: list[Tensor]) -> Any:
         if all(not tensor.is_meta for tensor in given):
             return self._on_real(func, args, kwargs, made=not given)
         if func._schema.is_mutable and not args[0].is_meta:
@@ -49,7 +69,8 @@ class StandIns:
         try:
             out = self._on_meta(func, args, kwargs)
         except (NotImplementedError, RuntimeError):
-            if func._schema.is_mutable or sum(tensor.numel() for tensor in given) > MOST:
+            known = func.namespace == "aten"  # any other operator's work, too, may be a matter of values
+            if not known or func._schema.is_mutable or sum(tensor.numel() for tensor in given) > MOST:
                 raise
             return func(*_real(args), **_placed(_real(kwargs), _CPU))  # its result's shape is a matter of values
         return self._with_values(func, args, kwargs, out)
@@ -89,6 +110,7 @@ class StandIns:
         return type(out)(one if takes else ghost for ghost, one, takes in zip(out, real, wanted, strict=True))
 
 
+_READS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default, torch.ops.aten.equal.default}
 _INDEXED = {torch.ops.aten.index.Tensor, torch.ops.aten.index_put.default, torch.ops.aten.index_put_.default}
 
 

@@ -248,6 +248,8 @@ class Tracer(Watching):  # type: ignore[no-untyped-call]
     def leaves(self, tensor: Tensor, where: str) -> None:
         """Names data that is handed to code whose work isn't seen (numpy); a list is for control flow."""
         self.read_values = True
+        if self.stand_ins is not None:
+            self.stand_ins.require_known(tensor)
         if where != "tolist" and self.origins.of(tensor) is Origin.DATA and not self.backward:
             self.uncounted[self.modules.path, where] += 1
             self.origins.lose(tensor)

@@ -62,6 +62,17 @@ def test_integer_inputs_have_their_values():
     assert count(model, torch.tensor([[3, 0, 5, 0, 7]])).macs == 3 * 8 * 4
 
 
+def test_a_branch_on_features_takes_their_values():
+    """The given ones are positive; of zeros, which stand in for features elsewhere, none is."""
+
+    def forward(layers, x):
+        return layers[0](x) if (layers[0](x).abs() + x > 0).any().tolist() else x
+
+    record = count(Call(forward, nn.Linear(8, 8, bias=False)), torch.ones(2, 8))
+    assert record.macs == 2 * 2 * 8 * 8
+    assert any("on CPU on the given values" in note for note in record.notes)
+
+
 # -- the CPU ----------------------------------------------------------------------------------------------------
 
 
