@@ -77,6 +77,11 @@ class Modules:
             row = self.rows[path] = ModuleTally()
         return row
 
+    def begin_row(self) -> None:
+        """The module that runs has run an operator itself: it has a row."""
+        if self.stack[-1] not in self.rows:
+            self.rows[self.stack[-1]] = ModuleTally()
+
     def _wrap(self, path: str, module: nn.Module) -> None:
         forward = module.forward
 

@@ -163,6 +163,8 @@ class Tracer(Watching):  # type: ignore[no-untyped-call]
 
     def _seen(self, viewed: Any, view: Tensor) -> Tensor:
         self.made.append(weakref.ref(view))
+        if not self.backward:
+            self.modules.begin_row()
         self._made_complex |= view.is_complex() or (isinstance(viewed, Tensor) and viewed.is_complex())
         return view
 

@@ -111,6 +111,15 @@ def batch_normed(draw):
     return (x, *of_a_channel, draw(st.booleans()), 0.1, 1e-5)
 
 
+@st.composite
+def grouped(draw):
+    """Rows shared out among the groups of a batch of matrices; sizes in whole 16 bytes, as the kernel wants them."""
+    inner, columns, groups, dtype = 8 * draw(sizes), 8 * draw(sizes), draw(sizes), draw(st.sampled_from(FLOATS[::2]))
+    rows = torch.empty(8 * draw(sizes), inner, dtype=dtype, device="meta")
+    matrices = torch.empty(groups, inner, columns, dtype=dtype, device="meta")
+    return rows, matrices, torch.empty(groups, dtype=torch.int32, device="meta")
+
+
 one = st.tuples(tensors())
 in_a_window = st.tuples(tensors(), numbers, numbers)
 ARGUMENTS = {
@@ -126,7 +135,8 @@ ARGUMENTS = {
     "_adaptive_avg_pool2d": st.tuples(tensors(ranks=(3, 4)), st.sampled_from([[1, 1], [2, 3]])),
     "mean sum": reductions(), "_safe_softmax": st.tuples(tensors(dtypes=FLOATS), st.integers(-3, 3)),
     "_softmax _log_softmax": st.tuples(tensors(dtypes=FLOATS), st.integers(-3, 3), st.just(False)),
-    "native_layer_norm": normed(), "native_batch_norm": batch_normed(), "full_like": st.tuples(tensors(), numbers),
+    "native_layer_norm": normed(), "native_batch_norm": batch_normed(), "_grouped_mm": grouped(),
+    "full_like": st.tuples(tensors(), numbers),
 }  # fmt: skip
 BY_NAME = {name: strategy for names, strategy in ARGUMENTS.items() for name in names.split()}
 
@@ -139,8 +149,8 @@ def described(out):
 
 
 def torchs(operator, args):
-    """What torch's kernel makes: meta's, but for batch norm, of which meta alone makes statistics in evaluation."""
-    if operator is torch.ops.aten.native_batch_norm.default:
+    """What torch's kernel makes: meta's, but for two of whose results it makes another or none (for some dtypes)."""
+    if operator in (torch.ops.aten.native_batch_norm.default, torch.ops.aten._grouped_mm.default):
         args = [torch.zeros_like(one, device="cpu") if isinstance(one, torch.Tensor) else one for one in args]
     return operator(*args)
 
