@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 OUT ?= reports/sweep-$(shell date -u +%Y%m%dT%H%M%SZ)
 
-.PHONY: help sweep check test test-slow test-kinds test-deep lint types budgets bench bench-measure soak zoo zoo-public profiles gpu study study-compress study-gpu docs pictures wheel-check plotly release clean
+.PHONY: help sweep check test test-slow test-kinds test-torch test-deep lint types budgets bench bench-measure soak zoo zoo-public profiles gpu study study-compress study-gpu docs pictures wheel-check plotly release clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -38,6 +38,11 @@ test-slow: .venv/.dev  ## the slow tests: real kills, clusters, browsers, many p
 # Another processor, simulated: no AVX-512, no bfloat16 units, no vector kernels of torch's own.
 test-kinds: .venv/.dev  ## the tests of measuring and memory as on an older processor
 	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=default $(PYTEST) -n 2 tests/measure tests/cli/test_memory.py
+
+# On the oldest torch that pyproject.toml takes, and on the newest: what peaks are proven on (reading/prediction.py).
+TORCH_PYTHON ?= $(BIN)/python
+test-torch:  ## the fast tests of counting, peaks and building on another torch: TORCH_PYTHON=PYTHON that has it and pytest
+	PYTHONPATH=. $(TORCH_PYTHON) -m pytest -m 'not slow' tests/count tests/core/test_build.py tests/core/test_published.py
 
 SEED ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbelow(2**32))')
 test-deep: .venv/.dev  ## the property tests with ten times the examples, under a fresh seed (what it finds: an @example)

@@ -2,7 +2,8 @@
 
 torch's own kernels there are Python: they take ten times as long, and import torch's compiler. A rule answers for what
 it knows, plain tensors on meta of known layout; for all else, wrong arguments too, it gives None, and torch runs or
-refuses the operator. Each is tested equal to torch's kernel.
+refuses the operator; what its kernel on meta takes and no real one does is refused here. Each is tested equal to torch's
+kernel.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def _elementwise(shape: tuple[int, ...], dtype: torch.dtype, *operands: Tensor) 
 # -- elementwise -----------------------------------------------------------------------------------------------
 
 
-@_rule("relu gelu silu sigmoid tanh hardswish hardsigmoid hardtanh leaky_relu elu mish softplus exp log sqrt rsqrt")
+@_rule("relu gelu silu sigmoid tanh hardswish hardsigmoid leaky_relu elu mish softplus exp log sqrt rsqrt")
 @_rule("neg abs sin cos erf reciprocal square clamp clamp_min clamp_max pow.Tensor_Scalar")
 def _same(x: Any, *arguments: Any, **_: Any) -> Tensor | None:
     """The operand's own dtype, where it is a floating-point one."""
@@ -72,6 +73,11 @@ def _same(x: Any, *arguments: Any, **_: Any) -> Tensor | None:
 
 
 _PLAIN = (int, float, bool, type(None))
+
+
+@_rule("hardtanh")
+def _bounded(x: Any, low: Any = -1, high: Any = 1) -> Tensor | None:
+    return _same(x, low, high) if low <= high else None  # which some releases of torch refuse
 
 
 @_rule("add.Tensor sub.Tensor mul.Tensor div.Tensor add.Scalar sub.Scalar mul.Scalar div.Scalar rsub.Scalar")
@@ -108,12 +114,17 @@ def _together(a: Any, b: Any) -> Any:
     return None if shape is None else (shape, torch.result_type(a, b), a, b)
 
 
-@_rule("relu_ silu_ sigmoid_ tanh_ hardswish_ hardsigmoid_ hardtanh_ leaky_relu_ elu_ clamp_ clamp_min_")
+@_rule("relu_ silu_ sigmoid_ tanh_ hardswish_ hardsigmoid_ leaky_relu_ elu_ clamp_ clamp_min_")
 @_rule("bernoulli_.float uniform_ fill_.Scalar zero_ erfinv_ exp_ sqrt_ log_ neg_")
 def _itself(x: Any, *arguments: Any, **_: Any) -> Tensor | None:
     """What is changed in place is the result: its kernel on meta only says so."""
     plain = _on_meta(x) and x.is_floating_point() and all(type(given) in _PLAIN for given in arguments)
     return x if plain else None
+
+
+@_rule("hardtanh_")
+def _bounded_itself(x: Any, low: Any = -1, high: Any = 1) -> Tensor | None:
+    return _itself(x, low, high) if low <= high else None
 
 
 @_rule("normal_")
@@ -180,8 +191,10 @@ def _cat(parts: Any, dim: int = 0) -> Tensor | None:
 
 @_rule("embedding")
 def _embedding(weight: Any, indices: Any, *_: Any) -> Tensor | None:
-    if not (_on_meta(weight) and _in_order(indices) and weight.dim() == 2) or indices.dtype not in _INDICES:
+    if not (_on_meta(weight) and _in_order(indices) and weight.dim() == 2):
         return None
+    if indices.dtype not in _INDICES:  # torch 2.11's kernel on meta takes them, as no real one does
+        raise RuntimeError(f"an embedding is looked up by integers, not by {indices.dtype}")
     return _made((*indices.shape, weight.shape[1]), weight.dtype)
 
 
