@@ -29,6 +29,11 @@ def witnesses(
     image. `ours` is the record they stand beside (default: `analyze`'s of the same). The explanations of a witness add
     up to its difference; one that isn't installed, or fails, has an `error`. Each runs on a copy. Raises an
     AnalyzerError where the model can't be counted by us either.
+
+    >>> import analyzer as an
+    >>> small = an.Variant(block="dense", block_config=(1, 1), growth=4, image=32)
+    >>> {one.name: one.difference for one in an.witnesses(small)}["torch"]
+    0
     """
     if isinstance(model, (str, Variant)):
         refuse_inputs(inputs, kwargs)

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
-from analyzer.files import write_text
 from analyzer.records import Record
-from analyzer.structs import Frozen, Number
+from analyzer.structs import Frozen, Number, Shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
-_PAGE = "analyzer.budget.outputs.as_html"
-"""Who shows a verdict as a page: made of verdicts, so imported only where one is shown."""
 
 Kind = Literal[
     "excess", "growth", "ratio", "improved", "changed", "moved", "relocked", "budget-changed", "waived",
@@ -128,12 +123,13 @@ class ModelVerdict(Frozen, frozen=True, kw_only=True):
     before: Record | None = None
 
 
-class Verdict(Frozen, frozen=True, kw_only=True):
+class Verdict(Frozen, Shown, frozen=True, kw_only=True):
     """A check's outcome over all models. `baseline` says what was compared with (`analyzer.lock`, `main at 1a2b3c`).
 
     `key` tells the comments of several jobs apart; `badge` is the figure that a badge shows.
     """
 
+    shown_by: ClassVar[str] = "analyzer.budget.outputs.as_html"
     schema: int = SCHEMA
     models: tuple[ModelVerdict, ...]
     findings: tuple[Finding, ...]
@@ -165,18 +161,10 @@ class Verdict(Frozen, frozen=True, kw_only=True):
         table[whole] = table[whole].astype("Int64")
         return table
 
-    def report(self, path: str | Path) -> Path:
-        """Writes the verdict as a page; returns where it is."""
-        write_text(Path(path), import_module(_PAGE).render(self))
-        return Path(path)
-
     def __repr__(self) -> str:
         kinds = Counter(finding.level for finding in self.findings)
         found = ", ".join(f"{count} {level}{'s' * (count > 1)}" for level, count in kinds.items()) or "nothing found"
         return f"Verdict({len(self.models)} model{'s' * (len(self.models) != 1)}: {found})"
-
-    def _repr_html_(self) -> str:
-        return str(import_module(_PAGE).cell(self))
 
     @property
     def errors(self) -> tuple[Finding, ...]:

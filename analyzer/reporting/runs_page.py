@@ -139,7 +139,7 @@ def runs_html(report: RunsReport) -> str:
     return framed(environment().get_template("runs_body.html.j2").render(_context(report)))
 
 
-def comparison_html(one: RunComparison) -> str:
-    """A comparison as the page shows it, for a notebook's cell."""
+def comparison_part(one: RunComparison) -> Markup:
+    """A comparison as the page shows it."""
     template = environment().from_string('{% from "runs_compared.html.j2" import comparison %}{{ comparison(one) }}')
-    return framed(template.render(one=_comparison(0, one, one.a, one.b)))
+    return Markup(template.render(one=_comparison(0, one, one.a, one.b)))
