@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
+from analyzer.figures import known
 from analyzer.records import Record
 from analyzer.structs import Frozen, Number, Shown
 
@@ -113,6 +114,11 @@ class Budgeted(Frozen, frozen=True, kw_only=True):
     standing: str = ""
 
 
+def how_known(told: Finding | Budgeted) -> str:
+    """How a value is known: as its record says, or else as the table of figures does; empty where there is none."""
+    return "" if told.value is None else told.standing or known(told.figure or "").standing
+
+
 class ModelVerdict(Frozen, frozen=True, kw_only=True):
     """A model's outcome. `record` is what was counted (None: it could not be), `before` the baseline's."""
 
@@ -147,17 +153,17 @@ class Verdict(Frozen, Shown, frozen=True, kw_only=True):
         return next((code for code in ORDER if code in asked), 0)
 
     def frame(self) -> pd.DataFrame:
-        """One row a figure of a model or of a group of its layers: value, baseline, limit."""
+        """One row a figure of a model or of a group of its layers: value, how it is known, baseline, limit."""
         import pandas as pd
 
-        columns = ["model", "figure", "group", "value", "base", "limit"]
+        columns = ["model", "figure", "group", "known", "value", "base", "limit"]
         rows = [
-            [model.name, line.figure, line.group, line.value, line.base, line.limit]
+            [model.name, line.figure, line.group, how_known(line), line.value, line.base, line.limit]
             for model in self.models
             for line in model.figures
         ]
         table = pd.DataFrame(rows, columns=columns)
-        whole = [name for name in columns[3:] if not any(isinstance(value, float) for value in table[name])]
+        whole = [name for name in columns[4:] if not any(isinstance(value, float) for value in table[name])]
         table[whole] = table[whole].astype("Int64")
         return table
 

@@ -119,5 +119,5 @@ def _show(table: AnswerTable, format_: str) -> None:
         text.show(f"### {table.title}\n\n{text.markdown(table.headings, table.rows)}\n")
         return
     text.show(table.title, bold=True)
-    text.show_table(table.headings, table.rows, drop=table.drop)
+    text.show_table(table.headings, table.rows, left=table.left, drop=table.drop)
     text.show("")

@@ -180,7 +180,7 @@ def _changes(title: str, changes: Sequence[AxisChange], record: Record) -> Answe
             time = IMAGE.of(change.record)
             cells += [IMAGE.text(time), units.percent(time, IMAGE.of(record))]
         rows.append(cells)
-    return AnswerTable(title, headings, rows, drop=LEAST)
+    return AnswerTable(title, headings, rows, left=2, drop=LEAST)
 
 
 def _contrast(variant: Variant, record: Record) -> Iterator[str]:
