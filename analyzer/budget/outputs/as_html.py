@@ -69,8 +69,8 @@ def _lead(verdict: Verdict) -> Markup:
     state = "within" if verdict.exit_code == 0 else "over"
     head = Markup(
         '<section id="check" aria-labelledby="check-title" tabindex="-1"><div class="verdict {}">'
-        '<h2 id="check-title">{}</h2><p class="sentence">{}</p></div>'
-    ).format(state, facts.headline(verdict), facts.compared(verdict))
+        '<h2 id="check-title"><span class="icon" aria-hidden="true">{}</span> {}</h2><p class="sentence">{}</p></div>'
+    ).format(state, "✓" if state == "within" else "✗", facts.headline(verdict), facts.compared(verdict))
     told = Markup("").join(
         _finding(finding) for level in _WORDS for finding in verdict.findings if finding.level == level
     )
