@@ -140,7 +140,8 @@ def calibrate(
 ) -> Profile:
     """Measures this device and fits the profile that predicts latency; `out` keeps it as a file, `name` names it.
 
-    Progress goes to stderr unless `quiet`. Raises MeasureError where nothing runs, UsageError where the device isn't
+    It has no page of its own: `devices` shows it beside others once it is named, `on` takes it. Progress goes to stderr
+    unless `quiet`. Raises MeasureError where nothing runs, UsageError where the device isn't
     there, or `out` can't be written.
 
     >>> import analyzer as an
