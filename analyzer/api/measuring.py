@@ -140,12 +140,12 @@ def calibrate(
 ) -> Profile:
     """Measures this device and fits the profile that predicts latency; `out` keeps it as a file, `name` names it.
 
-    It has no page of its own: `devices` shows it beside others once it is named, `on` takes it. Progress goes to stderr
-    unless `quiet`. Raises MeasureError where nothing runs, UsageError where the device isn't
-    there, or `out` can't be written.
+    It has no page of its own: its file is what `on` takes. Progress goes to stderr unless `quiet`. Raises MeasureError
+    where nothing runs, UsageError where the device isn't there, or `out` can't be written.
 
     >>> import analyzer as an
-    >>> an.analyze("article", on=an.calibrate(name="mybox", out="mybox.json").name)  # doctest: +SKIP
+    >>> an.calibrate(out="mybox.json")  # doctest: +SKIP
+    >>> an.analyze("article", on="mybox.json").predicted.latency_s  # doctest: +SKIP
     """
     from analyzer.measuring.execution import CalibrationPlan, MeasureWatch, execute_calibration
 
