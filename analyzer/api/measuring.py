@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,7 +19,7 @@ from analyzer.reading.prediction import MemoryPrediction
 from analyzer.records import Record
 from analyzer.shown import silent, to_stderr
 from analyzer.sweeping.store import JsonlStore, MemoryStore
-from analyzer.targets.analysis import analyze
+from analyzer.targets.analysis import analyze, inputs_of
 from analyzer.targets.resolving import FamilyTarget, named
 
 if TYPE_CHECKING:
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 
 
 def predict_memory(
-    model: Variant | str | nn.Module, batch: int = 1, *, inputs: Any = None, timeline: bool = False, **training: Any
-) -> MemoryPrediction:
+    model: Variant | str | nn.Module, batch: int = 1, *, inputs: Any = None, kwargs: Mapping[str, Any] | None = None,
+    timeline: bool = False, **training: Any,
+) -> MemoryPrediction:  # fmt: skip
     """Peak memory of a training step and of an inference, exactly, and where each peak stands; no torch for a variant.
 
     `training` are the fields of reading.peak.Training: dtype, optimizer, form, zero_grad, weight_decay, accumulate,
-    checkpoint, autocast. A module of one's own takes `inputs` as in `analyze`, and is run on the meta device. Raises
-    UsageError on a combination that is not verified, CountError where the module can't run on meta.
+    checkpoint, autocast. A module of one's own takes `inputs` and `kwargs` as in `analyze`, and is run on the meta
+    device. Raises UsageError on a combination that is not verified, CountError where the module can't run on meta.
 
     >>> import analyzer as an
     >>> an.predict_memory("article", batch=32)
@@ -52,10 +53,10 @@ def predict_memory(
     if isinstance(model, (str, Variant)):
         variant = named(model) if isinstance(model, str) else model
         return prediction.predict_memory(variant, batch, asked, timeline=timeline)
-    from analyzer.targets.inputs import as_tensors
     from analyzer.tracing.prediction import predict_module
 
-    return predict_module(model, as_tensors(inputs), {}, analyze(model, inputs=inputs), asked)
+    args, keywords = inputs_of(inputs, kwargs)
+    return predict_module(model, args, keywords, analyze(model, inputs=inputs, kwargs=kwargs), asked)
 
 
 @dataclass(frozen=True, repr=False)

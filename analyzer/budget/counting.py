@@ -168,6 +168,7 @@ def _first_fitting(targets: Sequence[Costed], given: Sequence[tuple[Input, ...]]
 
 def _record(target: ModuleTarget, model: nn.Module, peaks: bool, work: bool = False) -> Record:
     from analyzer.tracing.parameters import count_parameters
+    from analyzer.tracing.room import OnCpu
     from analyzer.tracing.trace import count_module
 
     if not target.inputs:
@@ -176,7 +177,7 @@ def _record(target: ModuleTarget, model: nn.Module, peaks: bool, work: bool = Fa
         return count_parameters(model, name=target.name)
     args, keywords = tensors(target.inputs)
     rebuild = cast("Callable[[], nn.Module]", lambda: load(target, device="cpu"))
-    record = count_module(model, args, keywords, name=target.name, rebuild=rebuild, follows_work=work)
+    record = count_module(model, args, keywords, name=target.name, on_cpu=OnCpu(rebuild), follows_work=work)
     if not peaks:
         return record
     from analyzer.tracing.prediction import with_peaks

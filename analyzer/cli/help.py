@@ -10,7 +10,7 @@ from analyzer.cli.examples import EXAMPLES, FIRST, Example
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "The network": ("axis_", "space_file"),
-    "A model of your own": ("inputs", "kwargs", "timeout", "strict", "backward"),
+    "A model of your own": ("inputs", "kwargs", "timeout", "strict", "backward", "cpu_memory"),
     "Limits": ("max_", "min_", "under"),
     "A training step": (
         "dtype", "autocast", "batch_norm", "optimizer", "form", "weight_decay", "zero_grad", "accumulate", "checkpoint",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from analyzer.cli.base import Verb, say, warn
 from analyzer.cli.channel_map import show_map
 from analyzer.cli.memory import show_memory
 from analyzer.cli.options import (
+    Count,
     NewFile,
     TargetName,
     batch_option,
@@ -43,7 +45,7 @@ from analyzer.records import Record, standing_of
 from analyzer.targets.analysis import analyze_target, predict, witnesses_of
 from analyzer.targets.files import Costed, resolve_costed
 from analyzer.targets.isolation import SECONDS
-from analyzer.targets.resolving import FamilyTarget
+from analyzer.targets.resolving import FamilyTarget, ModuleTarget
 
 if TYPE_CHECKING:
     from analyzer.tracing.witnesses import Witness
@@ -71,6 +73,8 @@ ALWAYS = ("macs", "saved_bytes")
 @training_options
 @timeout_option
 @click.option("--map", "of_map", is_flag=True, help="Of a compressed checkpoint: what was cut, and from where.")
+@click.option("--cpu-memory", type=Count(), metavar="BYTES",
+              help="The most that a run for values may take.  [default: half of what is free]")  # fmt: skip
 @click.option("--strict", is_flag=True, help="An operator that can't be counted is an error (exit 3).")
 @format_option("table", "json", "csv", "md")
 def command(
@@ -90,8 +94,9 @@ def command(
     peak, training = options.pop("peak"), training_of(options)
     if not peak and training != DEFAULT:
         raise UsageError("say how a peak is reached", where="--dtype and the like", fix="add --peak")
-    wanted, report = options.pop("witnesses"), options.pop("report")
+    wanted, report, most = options.pop("witnesses"), options.pop("report"), options.pop("cpu_memory")
     resolved = resolve_costed(target, family_values(options, many=False), kwargs=kwargs, inputs=inputs)
+    resolved = replace(resolved, cpu_memory=most) if isinstance(resolved, ModuleTarget) else resolved
     seconds = options.pop("timeout") or SECONDS
     record = analyze_target(resolved, batch=batch, backward=backward, strict=strict, seconds=seconds, profile=profile)
     baseline = _baseline(resolved, batch)

@@ -27,21 +27,16 @@ if TYPE_CHECKING:
 
 
 def analyze(
-    target: Variant | str | nn.Module,
-    *,
-    inputs: Any = None,
-    kwargs: Mapping[str, Any] | None = None,
-    batch: int = 1,
-    backward: bool = False,
-    strict: bool = False,
-    on: str | None = None,
-) -> Record:
+    target: Variant | str | nn.Module, *, inputs: Any = None, kwargs: Mapping[str, Any] | None = None, batch: int = 1,
+    backward: bool = False, strict: bool = False, on: str | None = None, cpu_memory: int | None = None,
+) -> Record:  # fmt: skip
     """Every static figure of a variant, a preset's or variant's name, a network's file, or any torch module.
 
     A module takes `inputs`: a shape such as `(1, 3, 224, 224)`, a tensor, or a sequence of either (`()` for none), and
     keyword inputs in `kwargs`, as they are but for a `Shape`; it is counted on the meta device and left as it was.
-    `batch` is for a variant's saved bytes. `on` names a device whose profile predicts latency (`rtx4090`, or a file).
-    Raises an AnalyzerError that says what, where and how to fix it.
+    One whose values must be known runs on CPU within `cpu_memory` bytes of weights and inputs (None: half of what is
+    free). `batch` is for a variant's saved bytes. `on` names a device whose profile predicts latency (`rtx4090`, or a
+    file). Raises an AnalyzerError that says what, where and how to fix it.
 
     >>> import analyzer as an
     >>> an.analyze("article")
@@ -58,13 +53,15 @@ def analyze(
     if isinstance(target, Variant):
         refuse_inputs(inputs, kwargs)
         return family.record(target, batch, profile=profile_at(on))
+    from analyzer.tracing.room import OnCpu
     from analyzer.tracing.trace import count_module
 
     args, keywords = inputs_of(inputs, kwargs)
     name, profile = type(target).__name__, profile_at(on)
     record = count_module(
-        target, args, keywords, name=name, backward=backward, strict=strict, follows_work=profile is not None
-    )
+        target, args, keywords, name=name, backward=backward, strict=strict, follows_work=profile is not None,
+        on_cpu=OnCpu(memory=cpu_memory),
+    )  # fmt: skip
     return record if profile is None else with_latency(record, profile)
 
 
@@ -179,6 +176,7 @@ def _analyze_module(target: ModuleTarget, backward: bool, strict: bool, follows_
         from analyzer.tracing.parameters import count_parameters
 
         return count_parameters(model, name=target.name)
+    from analyzer.tracing.room import OnCpu
     from analyzer.tracing.trace import count_module
 
     args, keywords = tensors(target.inputs)
@@ -189,6 +187,6 @@ def _analyze_module(target: ModuleTarget, backward: bool, strict: bool, follows_
         name=target.name,
         backward=backward,
         strict=strict,
-        rebuild=lambda: cast("nn.Module", load(target, device="cpu")),
+        on_cpu=OnCpu(lambda: cast("nn.Module", load(target, device="cpu")), target.cpu_memory),
         follows_work=follows_work,
     )

@@ -29,10 +29,11 @@ _KINDS = {kind.__name__: kind for kind in (TargetError, CountError, UsageError)}
 
 
 class _Answer(Frozen, frozen=True, kw_only=True):
-    """What came out, or an AnalyzerError's kind and parts."""
+    """What came out, or an AnalyzerError's kind and parts; whether torch's compiler was imported for it."""
 
     result: msgspec.Raw = msgspec.Raw(b"null")
     error: tuple[str, str, str, str] | None = None
+    compiler: bool = False
 
 
 def isolated(work: Callable[[], T], kind: type[T], target: ModuleTarget, *, seconds: float = SECONDS) -> T:
@@ -49,6 +50,8 @@ def isolated(work: Callable[[], T], kind: type[T], target: ModuleTarget, *, seco
         raise _ended(target, ended.code, seconds)
     try:
         answer = msgspec.json.decode(ended.said, type=_Answer)
+        if answer.compiler:
+            _shared[_COMPILER] = None
         if answer.error is None:
             return msgspec.json.decode(answer.result, type=kind)
     except msgspec.MsgspecError:
@@ -74,9 +77,13 @@ def users_code(target: ModuleTarget) -> Iterator[None]:
         raise TargetError(what, where=target.name, fix="make it import and construct on its own first") from error
 
 
+_COMPILER = "torch._dynamo"
+_shared: dict[str, None] = {"analyzer.tracing.trace": None}
+"""What children would each import: the counters, and torch's compiler where the code of one asked for it."""
+
+
 def _import_what_is_shared() -> None:
-    """So that no child imports it again: the counters, and torch's compiler, which the meta device's kernels import."""
-    for name in ("torch._dynamo", "analyzer.tracing.trace"):
+    for name in _shared:
         importlib.import_module(name)
 
 
@@ -86,7 +93,8 @@ def _guarded(work: Callable[[], T], target: ModuleTarget) -> bytes:
     torch.set_num_threads(1)  # threads that the parent had are not here
     try:
         with users_code(target):
-            answer = _Answer(result=msgspec.Raw(msgspec.json.encode(work())))
+            result = msgspec.Raw(msgspec.json.encode(work()))
+            answer = _Answer(result=result, compiler=_COMPILER in sys.modules)
     except AnalyzerError as error:
         kind = next((k.__name__ for k in type(error).__mro__ if k.__name__ in _KINDS), "TargetError")
         answer = _Answer(error=(kind, error.what, error.where, error.fix))

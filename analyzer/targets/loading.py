@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import importlib
 import importlib.machinery
 import importlib.util
@@ -24,7 +25,8 @@ from analyzer.errors import AnalyzerError, TargetError, did_you_mean, words_of
 from analyzer.targets.checkpoints import is_checkpoint, read_header, require_fit, require_weights
 from analyzer.targets.configured import configured
 from analyzer.targets.cures import cure_of
-from analyzer.targets.resolving import ModuleTarget
+from analyzer.targets.resolving import HF, ModuleTarget
+from analyzer.targets.transformers_models import make
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,7 +44,7 @@ def load(target: ModuleTarget, *, device: str = "meta") -> nn.Module | Variant:
     if target.weights is not None and target.location == str(target.weights):
         return _fitted(_parent(target, device), target.weights)
     with _code_of(target):
-        attribute = _attribute(_import(target), target)
+        attribute = _attribute(_import(target), target) if target.attribute != HF else functools.partial(make, target)
         if isinstance(attribute, (nn.Module, Variant)):
             if target.kwargs or target.dtype:
                 raise TargetError(
@@ -122,11 +124,15 @@ def _construct(factory: Any, target: ModuleTarget, device: str) -> Any:
     import torch
 
     def made() -> Any:
+        if target.attribute == HF:
+            return factory()
         named = {name: configured(value, lambda text: _named_by(text, target)) for name, value in target.kwargs}
         return factory(**named)
 
+    from analyzer.tracing.shapes import Quick
+
     try:
-        with torch.device(device):
+        with torch.device(device), Quick() if device == "meta" else contextlib.nullcontext():
             return made()
     except (Exception, SystemExit) as first:
         if device == "cpu":

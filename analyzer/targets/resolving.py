@@ -43,7 +43,8 @@ class ModuleTarget:
 
     `dtype` is what its floating-point parameters and buffers are cast to; None leaves them as they are made. `path` are
     folders to import from besides its own, the current one and its src. `weights` is a checkpoint of it; where that is
-    the `location` too, the network is made from the variant and the map that it has.
+    the `location` too, the network is made from the variant and the map that it has. `cpu_memory` bounds the bytes of
+    a run on CPU (None: a share of what is free).
     """
 
     name: str
@@ -54,6 +55,7 @@ class ModuleTarget:
     dtype: str | None = None
     path: tuple[str, ...] = ()
     weights: Path | None = None
+    cpu_memory: int | None = None
 
 
 Resolved = FamilyTarget | ModuleTarget
@@ -81,6 +83,8 @@ def resolve(
         )  # fmt: skip
     if text is not None and text.endswith(SUFFIX):
         return _with_weights(text, options, kwargs, inputs)
+    if text is not None and text.startswith(HF):
+        return _configured(text, options, kwargs, inputs)
     if text is not None and ":" in text:
         return _own(text, options, kwargs, inputs)
     if kwargs or inputs:
@@ -97,6 +101,19 @@ def resolve(
     changes = {name: value for name, value in options.items() if getattr(variant, name) != value}
     said = " ".join(f"{BY_FIELD[name].option}={BY_FIELD[name].text(value)}" for name, value in changes.items())
     return FamilyTarget(override(variant, options), f"{text} {said}" if said else None)
+
+
+def _configured(text: str, options: Mapping[str, Any], kwargs: Sequence[str], inputs: Sequence[str]) -> ModuleTarget:
+    """A model of transformers by its configuration, whose own fields `kwargs` override. Raises UsageError."""
+    if options:
+        raise UsageError("belongs to the family", where=f"--{BY_FIELD[next(iter(options))].option}", fix="leave it out")
+    _require_unicode(text, "target", "rename the file")
+    location = text.removeprefix(HF)
+    return ModuleTarget(text, location, HF, parse_kwargs(kwargs), tuple(parse_input(i) for i in inputs))
+
+
+HF = "hf:"
+"""What a model that transformers makes from a local configuration begins with."""
 
 
 def _own(text: str, options: Mapping[str, Any], kwargs: Sequence[str], inputs: Sequence[str]) -> ModuleTarget:

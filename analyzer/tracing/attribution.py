@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -48,7 +48,7 @@ class Modules:
 
     def __init__(self, model: nn.Module) -> None:
         self.by_path = dict(model.named_modules())
-        self.parameters, self.buffers = list(model.parameters()), list(model.buffers())
+        self.tensors = registered(self.by_path.values())
         self.stack = [""]
         self.rows: dict[str, ModuleTally] = {}
         self.outputs: dict[str, Shape | None] = {}
@@ -77,6 +77,11 @@ class Modules:
             row = self.rows[path] = ModuleTally()
         return row
 
+    def begin_row(self) -> None:
+        """The module that runs has run an operator itself: it has a row."""
+        if self.stack[-1] not in self.rows:
+            self.rows[self.stack[-1]] = ModuleTally()
+
     def _wrap(self, path: str, module: nn.Module) -> None:
         forward = module.forward
 
@@ -100,6 +105,13 @@ class Modules:
 
         # A scripted module has no forward of its own to replace: its operators are its caller's.
         vars(module)["forward"] = attributed
+
+
+def registered(modules: Iterable[nn.Module]) -> list[Tensor]:
+    """The parameters of modules, then their buffers, each once."""
+    modules = list(modules)
+    holders = [module._parameters for module in modules] + [module._buffers for module in modules]
+    return list({id(tensor): tensor for held in holders for tensor in held.values() if tensor is not None}.values())
 
 
 def ignore(_result: Any) -> None:

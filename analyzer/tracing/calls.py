@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from analyzer.tracing.elsewhere import replaced
 from analyzer.tracing.recurrent import RECURRENT, STEPS, run_shortened, steps_of
+from analyzer.tracing.replacing import replaced
 from analyzer.tracing.work import attention_seen
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 from analyzer.errors import CountError, words_of
-from analyzer.tracing.randomness import global_generators, is_generator
+from analyzer.tracing.attribution import registered
+from analyzer.tracing.randomness import generator_kinds, global_generators
 
 Convert = Callable[[Tensor], Tensor]
 META = torch.device("meta")
@@ -36,8 +37,8 @@ def to_meta(tensor: Tensor) -> Tensor:
     """A tensor of the same shape, strides, dtype and `requires_grad` without memory."""
     if tensor.layout != torch.strided or tensor.is_quantized:
         return tensor.detach().to("meta")
-    made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-    return made.requires_grad_(tensor.requires_grad)
+    made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+    return made.requires_grad_() if tensor.requires_grad else made
 
 
 def to_cpu(tensor: Tensor) -> Tensor:
@@ -100,8 +101,7 @@ def copy_model(model: nn.Module, convert: Convert) -> ModelCopy:
     What can't be copied (a lock, an open file) is shared with the original. Raises CountError where a module itself
     can't be copied.
     """
-    memo: dict[int, Any] = {id(tensor): _converted(tensor, convert) for tensor in _registered(model)}
-    memo.update(_empty_hooks(model))
+    memo: dict[int, Any] = {id(tensor): _converted(tensor, convert) for tensor in registered(model.modules())}
     memo.update({id(value): value for value in global_generators()})
     try:
         return _deepcopy(model, memo, convert)
@@ -120,15 +120,67 @@ def copy_model(model: nn.Module, convert: Convert) -> ModelCopy:
 def _deepcopy(model: nn.Module, memo: dict[int, Any], convert: Convert) -> ModelCopy:
     memo = dict(memo)
     with _Converting(convert):
-        copied: nn.Module = copy.deepcopy(model, memo)
-    for module in copied.modules():
-        for holder in (vars(module), *(value for value in vars(module).values() if type(value) is OrderedDict)):
+        copied: nn.Module = _copied(model, memo)
+    modules = list(copied.modules())
+    for module in modules:
+        for holder in (
+            vars(module),
+            *(value for value in vars(module).values() if type(value) is OrderedDict and value),
+        ):
             for name, value in list(holder.items()):
-                if isinstance(value, FunctionType) and value.__closure__:
+                if type(value) is FunctionType and value.__closure__:
                     holder[name] = _rebound(value, memo)
-    registered = {id(tensor) for tensor in _registered(copied)}
-    held = [value for value in memo.values() if isinstance(value, Tensor) and id(value) not in registered]
-    return ModelCopy(copied, held, [value for value in memo.values() if is_generator(value)])
+    made, kinds = {id(tensor) for tensor in registered(modules)}, generator_kinds()
+    others = [value for value in memo.values() if id(value) not in made]
+    held = [value for value in others if isinstance(value, Tensor)]
+    return ModelCopy(copied, held, [value for value in others if type(value) in kinds])
+
+
+def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """What `deepcopy` makes of a module, by the same protocol and without its detour for each plain attribute."""
+    known: nn.Module | None = memo.get(id(module))
+    if known is not None:
+        return known
+    made = None if hasattr(module, "__deepcopy__") else module.__reduce_ex__(4)
+    if not isinstance(made, tuple) or any(part is not None for part in made[3:]) or not _is_state(made):
+        deep: nn.Module = copy.deepcopy(module, memo)
+        return deep
+    make, arguments, state = made[:3]
+    copied: nn.Module = make(*arguments)
+    memo[id(module)] = copied
+    state = {name: value if type(value) in _ATOMS else _copied_value(value, memo) for name, value in state.items()}
+    copied.__setstate__(state)  # type: ignore[no-untyped-call]
+    return copied
+
+
+def _is_state(made: tuple[Any, ...]) -> bool:
+    plain = all(type(argument) in _ATOMS or isinstance(argument, type) for argument in made[1])
+    return plain and len(made) > 2 and type(made[2]) is dict
+
+
+def _copied_value(value: Any, memo: dict[int, Any]) -> Any:
+    kind = type(value)
+    known = memo.get(id(value))
+    if known is not None:
+        return known
+    if kind in _CONTAINERS and not value:  # most of a module's attributes: hooks that it has not
+        value = memo[id(value)] = kind()
+        return value
+    if kind in (dict, OrderedDict) and all(type(key) is str for key in value):
+        copied = memo[id(value)] = kind()
+        for key, part in value.items():
+            copied[key] = part if type(part) in _ATOMS else _copied_value(part, memo)
+        return copied
+    if kind in (list, set, tuple) and all(type(part) in _ATOMS for part in value):
+        if kind is not tuple:
+            value = memo[id(value)] = kind(value)
+        return value
+    return _copied(value, memo) if isinstance(value, nn.Module) else copy.deepcopy(value, memo)
+
+
+_CONTAINERS = {dict, OrderedDict, list, set}
+_ATOMS = {type(None), bool, int, float, complex, str, bytes, type, torch.dtype}
+"""Types of what `deepcopy`, too, hands on as it is."""
 
 
 def _rebound(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
@@ -149,26 +201,16 @@ def _rebound(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
     return rebound
 
 
-def _empty_hooks(model: nn.Module) -> dict[int, Any]:
-    """Copies of the dozen hook dictionaries of each module that are empty: to `deepcopy` they are most of the work."""
-    return {
-        id(value): OrderedDict()
-        for module in model.modules()
-        for value in vars(module).values()
-        if type(value) is OrderedDict and not value
-    }
-
-
-def _registered(model: nn.Module) -> list[Tensor]:
-    return [*model.parameters(), *model.buffers()]
-
-
 def _converted(tensor: Tensor, convert: Convert) -> Tensor:
+    needs = tensor.requires_grad
     made = convert(tensor.detach())
     if isinstance(tensor, nn.Parameter):
-        made = nn.Parameter(made, requires_grad=tensor.requires_grad)
-    made.__dict__.update(tensor.__dict__)  # what a user hung on it
-    return made.requires_grad_(tensor.requires_grad)
+        made = nn.Parameter(made, requires_grad=needs)
+    elif made.requires_grad is not needs:
+        made.requires_grad_(needs)
+    if tensor.__dict__:
+        made.__dict__.update(tensor.__dict__)  # what a user hung on it
+    return made
 
 
 def _uncopyable(model: nn.Module) -> list[Any]:

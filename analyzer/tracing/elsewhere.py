@@ -8,7 +8,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import functools
-import inspect
 import multiprocessing
 import multiprocessing.pool
 import threading
@@ -18,10 +17,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from analyzer.errors import CountError
+from analyzer.tracing.compiler import Watching
+from analyzer.tracing.replacing import replaced
 
 MOST_ITEMS = 10_000
 """Items that a lazy result may have before it is taken for an endless one."""
@@ -92,7 +92,7 @@ def functions_in(leaves: list[Any]) -> list[str]:
 # -- threads and processes --------------------------------------------------------------------------------------
 
 
-class _Notices(TorchDispatchMode):
+class _Notices(Watching):
     """Notices that a thread runs an operator at all."""
 
     def __init__(self, found: dict[str, None], name: str) -> None:
@@ -165,20 +165,6 @@ def threads_seen() -> Iterator[dict[str, None]]:
         yield found
 
 
-@contextlib.contextmanager
-def replaced(kind: Any, name: str, value: Any) -> Iterator[None]:
-    """An attribute of a class replaced for a while, and gone after where it was inherited."""
-    own = inspect.getattr_static(kind, name) if name in vars(kind) else None
-    setattr(kind, name, value)
-    try:
-        yield
-    finally:
-        if own is None:
-            delattr(kind, name)
-        else:
-            setattr(kind, name, own)
-
-
 # -- autocast ----------------------------------------------------------------------------------------------------
 
 
@@ -221,9 +207,6 @@ def exports_seen(left: Callable[[Tensor, str], None], failed: Callable[[Exceptio
             return found
 
         return watched
-
-    # torch imports it at some operators, and it keeps for ever the methods that it finds on Tensor then: not ours.
-    import torch._dynamo  # noqa: F401
 
     with contextlib.ExitStack() as stack:
         for name in ("numpy", "tolist", "__dlpack__"):

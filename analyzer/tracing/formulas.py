@@ -139,7 +139,7 @@ def _dot(_out: Tensor, a: Tensor, _b: Tensor) -> int:
     return a.numel()
 
 
-@_formula("product", "_grouped_mm", "_scaled_grouped_mm")
+@_formula("product", "_grouped_mm", "_scaled_grouped_mm", "transformers::grouped_mm_fallback")
 def _grouped_mm(_out: Tensor, a: Tensor, b: Tensor, *_: Any, **__: Any) -> int:
     """Ragged groups share out the rows (or the inner size) among them; only two batched operands have a batch."""
     batch = a.shape[0] if a.dim() == b.dim() == 3 else 1

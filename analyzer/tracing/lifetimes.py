@@ -17,13 +17,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from analyzer.errors import CountError
 from analyzer.reading.heap import Moment
 from analyzer.reading.peak import DEFAULT, Peak, Training
 from analyzer.tracing.attribution import Modules, tensors_in
+from analyzer.tracing.compiler import Watching
 from analyzer.tracing.copying import META, Fakes, copy_inputs, copy_model, placed, to_meta
 from analyzer.tracing.diagnosis import diagnose, needs_values
 from analyzer.tracing.elsewhere import drained
@@ -55,7 +55,7 @@ def flash_scratch(query: Tensor, key: Tensor) -> int:
     return rows * (wide * (columns + 2 + int(query.shape[-1])) + narrow * columns)
 
 
-class Lifetimes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Lifetimes(Watching):  # type: ignore[no-untyped-call]
     """Counts the bytes of the storages alive on `device`, and the most (`peak`) there were since `begin`.
 
     `modules` says which module runs. Where the device is meta, tensors that the code makes on another are put there.
@@ -248,7 +248,7 @@ class _Runs:
         modules = Modules(copied.module.train(trains))
         lifetimes = Lifetimes(modules, "cpu" if fakes else "meta")
         args, kwargs = copy_inputs(self.inputs, convert)
-        for tensor in (*modules.parameters, *modules.buffers, *copied.held, *tensors_in((args, kwargs))):
+        for tensor in (*modules.tensors, *copied.held, *tensors_in((args, kwargs))):
             lifetimes.see(tensor)
         generators = Generators([*copied.generators, *self._surroundings.generators])
         generators.begin(seed)

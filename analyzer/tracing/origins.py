@@ -5,6 +5,7 @@ Told by storage: a view is what it is a view of, and what takes data in place is
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any
@@ -27,6 +28,10 @@ class Origin(IntEnum):
     """An input."""
 
 
+class UntouchableError(Exception):
+    """An operator reaches a tensor of the original."""
+
+
 _FACTORIES = {
     "new_empty", "new_empty_strided", "new_full", "new_ones", "new_zeros", "empty_like", "full_like", "ones_like",
     "zeros_like", "rand_like", "randn_like", "randint_like",
@@ -38,10 +43,12 @@ class Origins:
     """The origin, and the depth, of every storage of one pass; depth is the layers on the longest path to it.
 
     `made` are what the forward's own constants count as: its data where it is given no tensor at all. `strays` are
-    parameters that it reaches elsewhere (a global, a closure), which nobody told of.
+    parameters that it reaches elsewhere (a global, a closure), which nobody told of. `untouchable` are the original's
+    tensors, which no operator may reach: UntouchableError.
     """
 
-    def __init__(self, weights: Iterable[Tensor], data: Iterable[Tensor]) -> None:
+    def __init__(self, weights: Iterable[Tensor], data: Iterable[Tensor], untouchable: Iterable[Tensor] = ()) -> None:
+        self.untouchable = {storage_key(tensor) for tensor in untouchable} - {None}
         self._of: dict[int, tuple[Origin, int]] = {}
         self._alive: list[Tensor] = []  # a storage's key is its address
         for tensor in weights:
@@ -61,6 +68,19 @@ class Origins:
     def of(self, tensor: Any) -> Origin:
         """The origin of a tensor; a parameter that nobody told of is a weight all the same."""
         return max((self._look_up(key, tensor)[0] for key in storage_keys(tensor)), default=self.made)
+
+    def reached(self, tensors: Iterable[Tensor]) -> tuple[Origin, int]:
+        """The greatest origin of the tensors, and the depth of the deepest."""
+        origin, depth = None, 0
+        for tensor in tensors:
+            for key in storage_keys(tensor) or (None,):
+                known = self._of.get(key) if key is not None else (self.made, 0)
+                own, deep = known or self._look_up(key, tensor)
+                if origin is None or own > origin:
+                    origin = own
+                if deep > depth:
+                    depth = deep
+        return (self.made if origin is None else origin), depth
 
     def depth(self, tensors: Iterable[Tensor]) -> int:
         """Layers on the longest path to any of the tensors."""
@@ -85,21 +105,24 @@ class Origins:
         self.made = Origin.DATA
         self._lost = max(self._lost, self.depth([tensor]))
 
-    def _look_up(self, key: int, tensor: Tensor) -> tuple[Origin, int]:
-        known = self._of.get(key)
+    def _look_up(self, key: int | None, tensor: Tensor) -> tuple[Origin, int]:
+        known = None if key is None else self._of.get(key)
         if known is None:
+            if key in self.untouchable:
+                raise UntouchableError
             known = self.made, self._lost
             if isinstance(tensor, nn.Parameter):
                 self.strays[id(tensor)] = tensor
-                known = self._of[key] = Origin.WEIGHT, 0
+                known = Origin.WEIGHT, 0
+                if key is not None:
+                    self._of[key] = known
         return known
 
-    def follow(self, operator: OpOverload, operands: list[Tensor], results: Iterable[Tensor], depth: int) -> None:
+    def follow(self, operator: OpOverload, reached: tuple[Origin, int], results: Iterable[Tensor]) -> None:
         """Hands what an operator's operands are on to its results, and to what it writes in place.
 
         Set for every result, so that a storage at the address of one that is gone inherits nothing.
         """
-        reached = max(map(self.of, operands), default=self.made), depth
         if reached[0] is Origin.WEIGHT and operator._schema.name.removeprefix("aten::") in _FACTORIES:
             reached = self.made, 0
         for tensor in results:
@@ -109,12 +132,15 @@ class Origins:
 
 def written(operator: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
     """The tensors that an operator changes in place without returning them (`_foreach_add_`)."""
-    found: list[Tensor] = []
-    for position, argument in enumerate(operator._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            value = args[position] if position < len(args) else kwargs.get(argument.name)
-            found += tensors_of((value,))
-    return found
+    places = _written_places(operator)
+    return tensors_of(args[place] if place < len(args) else kwargs.get(name) for place, name in places)
+
+
+@functools.cache
+def _written_places(operator: OpOverload) -> list[tuple[int, str]]:
+    """The arguments that an operator writes to: their positions and names."""
+    arguments = enumerate(operator._schema.arguments)
+    return [(place, one.name) for place, one in arguments if one.alias_info is not None and one.alias_info.is_write]
 
 
 def tensors_of(values: Iterable[Any]) -> list[Tensor]:
@@ -139,7 +165,7 @@ def storage_key(tensor: Tensor) -> int | None:
 
 def storage_keys(tensor: Tensor) -> tuple[int, ...]:
     """The keys of the storage that a tensor is in; of the values' where it is sparse."""
-    if tensor.layout == torch.strided:
+    if tensor.layout is torch.strided:
         key = storage_key(tensor)
         return () if key is None else (key,)
     return tuple(key for part in stored_parts(tensor)[-1:] if (key := storage_key(part)) is not None)

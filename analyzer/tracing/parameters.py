@@ -32,15 +32,16 @@ def count_parameters(model: nn.Module, *, name: str) -> Record:
             conv_activations=None, saved_bytes=None,
         ))  # fmt: skip
     parameters, buffers = list(model.parameters()), list(model.buffers())
-    unknown = sorted({type(tensor).__name__ for tensor in (*parameters, *buffers) if held_bytes(tensor) is None})
+    sizes = {id(tensor): held_bytes(tensor) for tensor in (*parameters, *buffers)}
+    unknown = sorted({type(tensor).__name__ for tensor in (*parameters, *buffers) if sizes[id(tensor)] is None})
     texts = [f"param_bytes and buffer_bytes can't be said: {name} doesn't tell what it holds" for name in unknown]
     remarks = [Remark(kind="unseen", text=text, figure="param_bytes") for text in texts]
     return Record(
         target=Target(name=name),
         params=sum(p.numel() for p in parameters),
         trainable_params=sum(p.numel() for p in parameters if p.requires_grad),
-        param_bytes=None if unknown else sum(held_bytes(p) or 0 for p in parameters),
-        buffer_bytes=None if unknown else sum(held_bytes(b) or 0 for b in buffers),
+        param_bytes=None if unknown else sum(sizes[id(p)] or 0 for p in parameters),
+        buffer_bytes=None if unknown else sum(sizes[id(b)] or 0 for b in buffers),
         layers=tuple(rows),
         remarks=(
             Remark(

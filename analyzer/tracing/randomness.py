@@ -19,7 +19,7 @@ PASSES = 8
 
 def is_generator(value: Any) -> bool:
     """Whether a value draws random numbers from a state of its own. What asks the system (SystemRandom) has none."""
-    return type(value) in _kinds()
+    return type(value) in generator_kinds()
 
 
 def global_generators() -> list[Any]:
@@ -28,7 +28,8 @@ def global_generators() -> list[Any]:
     return [random.random.__self__, torch.default_generator, *([] if numpy is None else [numpy.random.rand.__self__])]  # type: ignore[attr-defined]
 
 
-def _kinds() -> set[type]:
+def generator_kinds() -> set[type]:
+    """The types of such values."""
     numpy = sys.modules.get("numpy")
     return {random.Random, torch.Generator} | (
         set() if numpy is None else {numpy.random.Generator, numpy.random.RandomState}

@@ -3,16 +3,19 @@
 1. On meta, with every tensor that the forward makes put there too.
 2. On meta, where tensors that the forward makes without naming meta are real: it may read their values.
    Under autocast, which passes meta by, both are on torch's fake tensors, which say that they are on the CPU.
-3. On CPU, on the given values or zeros, fused kernels off. This and the second see one path of the control flow.
+3. On meta, where what is small and integer or boolean is real (stand_ins.py): masks, lengths, routes.
+4. On CPU, on the given values or zeros, fused kernels off, where there is room. All but the first see one path of the
+   control flow.
 """
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
+import gc
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,16 +24,20 @@ from torch import Tensor, nn
 
 from analyzer.errors import CountError
 from analyzer.records import Remark
-from analyzer.tracing.attribution import Modules, ModuleTally, Shape, ignore, tensors_in
+from analyzer.tracing.attribution import Modules, ignore, registered, tensors_in
 from analyzer.tracing.calls import ComplexCalls, taken_over
+from analyzer.tracing.compiler import kept_out
 from analyzer.tracing.copying import META, Convert, Fakes, ModelCopy, copy_inputs, copy_model, to_cpu, to_meta
 from analyzer.tracing.diagnosis import diagnose, needs_values
 from analyzer.tracing.elsewhere import AutocastError, autocast_seen, drained, exports_seen, threads_seen
 from analyzer.tracing.higher_order import FLEX, written_out
 from analyzer.tracing.origins import Origins
+from analyzer.tracing.passes import Pass, pass_of
 from analyzer.tracing.randomness import Generators, unseeded_numpy
+from analyzer.tracing.room import AS_IT_IS, OnCpu, require_room
 from analyzer.tracing.saved import SavedBytes
 from analyzer.tracing.shapes import Shapes
+from analyzer.tracing.stand_ins import StandIns, to_stand_in
 from analyzer.tracing.surroundings import Surroundings, require_gone
 from analyzer.tracing.tracer import Tracer
 
@@ -40,57 +47,24 @@ Inputs = tuple[Sequence[Any], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """What one forward (and its backward, where asked for) cost, module by module in the order they ran.
-
-    `by_operator` has MACs and `uncounted` has calls, both by module and operator.
-    `wrote_out_attention` says that scaled_dot_product_attention ran as the products it is made of. `depth` is that of
-    the result: convolutions and products with a weight on the longest path to it. `unregistered` are the sizes of the
-    parameters that the model reaches and does not own. `chose` says that random numbers may have chosen the path;
-    `notes` say what could not be seen; `work` is what its time follows, where the ladder `follows_work`.
-    """
-
-    rows: dict[str, ModuleTally]
-    outputs: dict[str, Shape | None]
-    by_operator: dict[tuple[str, str], int]
-    uncounted: dict[tuple[str, str], int]
-    conventions: tuple[str, ...]
-    backward_macs: int
-    wrote_out_attention: bool
-    depth: int
-    unregistered: tuple[int, ...]
-    chose: bool
-    notes: tuple[str, ...]
-    work: dict[str, int]
-
-    @property
-    def macs(self) -> int:
-        """MACs of the forward."""
-        return sum(row.macs for row in self.rows.values())
-
-    @property
-    def conv_activations(self) -> int:
-        """Elements of the layers' results."""
-        return sum(row.conv_activations for row in self.rows.values())
-
-    @property
-    def saved_bytes(self) -> int:
-        """Bytes that are kept for the backward pass."""
-        return sum(row.saved_bytes for row in self.rows.values())
-
-
-@dataclass(frozen=True, slots=True)
 class Rung:
     """One way to run: how tensors are copied, and where those that the forward makes are put (None: where it says)."""
 
     convert: Convert
     home: torch.device | None
     told: str
+    stands_in: bool = False
 
 
 RUNGS = (
     Rung(to_meta, META, "on meta"),
     Rung(to_meta, None, "on meta, but for the tensors that the forward makes"),
+    Rung(
+        to_stand_in,
+        None,
+        "on meta, with small real stand-ins for what it decides by, zeros where they have no values",
+        True,
+    ),
     Rung(to_cpu, None, "on CPU"),
 )
 
@@ -99,12 +73,12 @@ class Ladder:
     """Runs copies of a model, a fresh one each pass, on the lowest rung that works. `notes` says where that isn't the
     first. `follows_work` asks for the work of forwards in evaluation mode.
 
-    `rebuild` makes the model anew on CPU, for a model on meta, whose buffers have no values. `types` are the modules'
+    `on_cpu` says how it runs there. `types` are the modules'
     types by path, once one has run.
     """
 
-    def __init__(self, model: nn.Module, inputs: Inputs, rebuild: Callable[[], nn.Module] | None = None) -> None:
-        self.model, self.inputs, self.rebuild = model, inputs, rebuild
+    def __init__(self, model: nn.Module, inputs: Inputs, on_cpu: OnCpu = AS_IT_IS) -> None:
+        self.model, self.inputs, self.on_cpu = model, inputs, on_cpu
         self.notes: list[Remark] = []
         self.follows_work = False
         self._rung = 0
@@ -112,10 +86,10 @@ class Ladder:
         self._shapes = Shapes()
         self.types: dict[str, type[nn.Module]] = {}
         self._modules: Modules | None = None
-        self._untouchable = [*model.parameters(), *model.buffers()]
+        self._untouchable = registered(model.modules())
         self._surroundings = Surroundings(model)
         if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
-            self._climb_to(len(RUNGS) - 1, "a scripted module has no form on meta")
+            self._climb_to(len(RUNGS) - 1, CountError("a scripted module has no form on meta", where="the root"))
 
     def run(self, *, training: bool, backward: bool = False, seed: int = 0) -> Pass:
         """One forward in the given mode. Raises CountError that names the module that fails."""
@@ -134,21 +108,24 @@ class Ladder:
                 told = diagnose(error, failed, type(self.model).__name__)
                 if self._rung + 1 == len(RUNGS) or isinstance(error, CountError) or not needs_values(error):
                     raise told from error
-                self._climb_to(len(RUNGS) - 1 if self._autocasts else self._rung + 1, f"{told.where}: {told.what}")
+                self._climb_to(len(RUNGS) - 1 if self._autocasts else self._rung + 1, told)
 
-    def _climb_to(self, rung: int, reason: str) -> None:
+    def _climb_to(self, rung: int, reason: CountError) -> None:
+        """Takes another rung. Raises CountError where that is the CPU's and the model has no room there."""
         self._rung = rung
         told = RUNGS[rung].told
         if rung + 1 == len(RUNGS):
+            tensors = [*self._untouchable, *tensors_in(self.inputs)]
+            require_room(tensors, self.on_cpu.memory, rebuilt=self._rebuilds(), told=reason)
             on_zeros = all(tensor.device.type == "meta" for tensor in tensors_in(self.inputs))
             told += " on zeros" if on_zeros else " on the given values"
-        self.notes = [Remark(kind="one-path", text=f"counted on one path, {told}: {reason}")]
+        self.notes = [Remark(kind="one-path", text=f"counted on one path, {told}: {reason.where}: {reason.what}")]
 
     def _run_once(self, training: bool, backward: bool, seed: int) -> Pass:
         rung = RUNGS[self._rung]
-        if self._autocasts and rung.convert is to_meta:
+        if self._autocasts and rung.convert is not to_cpu:
             rung = Rung(Fakes(), torch.device("cpu"), "on fake tensors")
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), _uncollected(rung.convert is not to_cpu):
             copied = copy_model(self._original(), rung.convert)
             self._modules = Modules(copied.module.train(training))
             try:
@@ -166,13 +143,14 @@ class Ladder:
     ) -> tuple[Pass, list[Any]]:
         """The pass, and what it made."""
         args, kwargs = copy_inputs(self.inputs, rung.convert)
-        known = [*modules.parameters, *modules.buffers, *copied.held]
-        origins = Origins(known, tensors_in((args, kwargs)))
-        tracer = Tracer(modules, origins, self._untouchable, rung.home, self._shapes if rung.home == META else None)
-        tracer.goes_back, tracer.on_meta = backward, rung.convert is to_meta
+        known = [*modules.tensors, *copied.held]
+        origins = Origins(known, tensors_in((args, kwargs)), self._untouchable)
+        tracer = Tracer(modules, origins, rung.home, self._shapes if rung.home == META else None)
+        tracer.goes_back, tracer.on_meta = backward, rung.convert in (to_meta, to_stand_in)
+        tracer.stand_ins = StandIns(self._shapes) if rung.stands_in else None
         if self.follows_work and not copied.module.training:
             tracer.follow_work()
-        saved = SavedBytes(modules, known)
+        saved = SavedBytes(modules, known, goes_back=backward)
         modules.leaving = saved.look if copied.module.training else ignore
         generators = Generators([*copied.generators, *self._surroundings.generators])
         generators.begin(seed)
@@ -199,7 +177,7 @@ class Ladder:
                 _backward(result)
         self._require_seen(tracer)
         chose = generators.chose(read_values=read_values) or bool(unseeded)  # compared where no mode watches
-        return _pass_of(modules, tracer, depth, (*copied.held, *origins.strays.values()), chose), tracer.made
+        return pass_of(modules, tracer, depth, (*copied.held, *origins.strays.values()), chose), tracer.made
 
     def _require_seen(self, tracer: Tracer) -> None:
         """Raises what makes the pass be made again, where it went another way than the model's own run."""
@@ -211,27 +189,25 @@ class Ladder:
             raise tracer.valueless  # which the model swallowed
 
     def _original(self) -> nn.Module:
-        on_meta = any(tensor.device.type == "meta" for tensor in (*self.model.parameters(), *self.model.buffers()))
+        return self.on_cpu.rebuild() if self._rebuilds() and self.on_cpu.rebuild is not None else self.model
+
+    def _rebuilds(self) -> bool:
+        """Whether the model is made anew on the CPU: it is on meta, and values are needed."""
         last = self._rung + 1 == len(RUNGS)
-        return self.rebuild() if last and on_meta and self.rebuild is not None else self.model
+        return last and self.on_cpu.rebuild is not None and any(tensor.is_meta for tensor in self._untouchable)
 
 
-def _pass_of(modules: Modules, tracer: Tracer, depth: int, held: Sequence[Tensor], chose: bool) -> Pass:
-    """What a tracer saw of a forward; `held` are the tensors that it reached and that no module owns."""
-    return Pass(
-        rows=modules.rows,
-        outputs=modules.outputs,
-        by_operator=dict(tracer.by_operator),
-        uncounted=dict(tracer.uncounted),
-        conventions=tuple(tracer.conventions),
-        backward_macs=tracer.backward_macs,
-        wrote_out_attention=tracer.wrote_out_attention,
-        depth=depth,
-        unregistered=tuple(tensor.numel() for tensor in held if isinstance(tensor, nn.Parameter)),
-        notes=tuple(tracer.notes),
-        chose=chose,
-        work=dict(tracer.work_done),
-    )
+@contextlib.contextmanager
+def _uncollected(pauses: bool) -> Iterator[None]:
+    """No garbage is looked for meanwhile: what a count makes on meta is small, and the heap that torch has is not."""
+    if not pauses or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class ComplexError(Exception):
@@ -302,8 +278,7 @@ def plain_kernels(*, fused_attention: bool = False) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             if not fused_attention:
                 stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-            if "torch._dynamo" in sys.modules:
-                stack.enter_context(torch.compiler.set_stance("force_eager"))
+            stack.enter_context(kept_out())
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

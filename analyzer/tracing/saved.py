@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import saved_tensors_hooks
@@ -16,20 +17,25 @@ from analyzer.tracing.origins import storage_key, stored_parts
 class SavedBytes(saved_tensors_hooks):
     """Saved-tensor hooks that add to the rows of the modules that run; `excluded` are parameters and buffers.
 
-    What a custom autograd.Function hangs on its context itself, past save_for_backward, is found by `look`.
+    What a custom autograd.Function hangs on its context itself, past save_for_backward, is found by `look`. Where no
+    backward pass follows (not `goes_back`), a result is kept as its storage, for whoever asks.
     """
 
-    def __init__(self, modules: Modules, excluded: Iterable[Tensor]) -> None:
+    def __init__(self, modules: Modules, excluded: Iterable[Tensor], *, goes_back: bool) -> None:
         self.modules = modules
         self._kept: dict[int | None, Any] = {storage_key(tensor): None for tensor in excluded}
         self._nodes: dict[int, Any] = {}
 
-        def pack(tensor: Tensor) -> Tensor:
+        def pack(tensor: Tensor) -> Tensor | _Stored:
             self._keep(tensor)
             # An operator's own result, handed back itself, would keep its graph alive for ever; a leaf is no result.
-            return tensor if tensor.is_leaf else tensor.detach()
+            if tensor.is_leaf:
+                return tensor
+            if goes_back or type(tensor) is not Tensor or not tensor.is_meta or tensor.layout is not torch.strided:
+                return tensor.detach()
+            return tensor.untyped_storage(), int(tensor.storage_offset()), tensor.size(), tensor.stride(), tensor.dtype
 
-        super().__init__(pack, lambda tensor: tensor)
+        super().__init__(pack, _unpacked)
 
     def _keep(self, tensor: Tensor) -> None:
         for part in stored_parts(tensor):
@@ -41,7 +47,8 @@ class SavedBytes(saved_tensors_hooks):
 
     def look(self, result: Any) -> None:
         """Adds what contexts in the graph of a module's result hold, of nodes that were not seen before."""
-        ahead = [tensor.grad_fn for tensor in tensors_in(result) if tensor.grad_fn is not None]
+        results = (result,) if isinstance(result, Tensor) else tensors_in(result)
+        ahead = [tensor.grad_fn for tensor in results if tensor.grad_fn is not None]
         while ahead:
             node = ahead.pop()
             if id(node) in self._nodes:
@@ -56,3 +63,13 @@ class SavedBytes(saved_tensors_hooks):
         """Lets the graph go."""
         self._nodes.clear()
         self._kept.clear()
+
+
+_Stored = tuple[torch.UntypedStorage, int, torch.Size, tuple[int, ...], torch.dtype]
+
+
+def _unpacked(kept: Tensor | _Stored) -> Tensor:
+    if isinstance(kept, Tensor):
+        return kept
+    storage, offset, size, stride, dtype = kept
+    return torch.empty(0, dtype=dtype, device="meta").set_(storage, offset, size, stride)

@@ -1,11 +1,12 @@
 """Results of operators on meta, fast: torch computes them in Python, for a network's like layers again and again.
 
-The result of an operator that makes new tensors depends on the shapes, strides and dtypes of what it gets alone, so
-it is computed once for each. Batch normalisation, whose route is the longest, has a rule of its own.
+The common operators have rules of our own. The result of any other that makes new tensors depends on the shapes,
+strides and dtypes of what it gets alone, so it is computed once for each.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch.utils._pytree import tree_leaves
 
+from analyzer.tracing.compiler import Watching
 from analyzer.tracing.copying import META
+from analyzer.tracing.shape_rules import RULES, Rule
 
 _Made = tuple[tuple[torch.Size, tuple[int, ...], torch.dtype], ...]
 
@@ -30,8 +33,13 @@ class Shapes:
 
     def run(self, operator: OpOverload, args: Any, kwargs: Any) -> Any:
         """The operator's result; computed by torch the first time."""
-        if operator is torch.ops.aten.native_batch_norm.default and args[0].device == META:
-            return batch_norm(*args)
+        rule, makes = _known(operator)
+        if rule is not None:
+            out = rule(*args, **kwargs)
+            if out is not None:
+                return out
+        if not makes:
+            return operator(*args, **kwargs)
         try:
             key = (operator, _key(args), _key(tuple(kwargs.items())))
         except _UnknownError:
@@ -43,8 +51,30 @@ class Shapes:
             return tensors[0] if kind is Tensor else kind(tensors)
         out = operator(*args, **kwargs)
         if key not in self._made:
-            self._made[key] = _described(operator, args, out)
+            self._made[key] = _described(args, out)
         return out
+
+
+class Quick(Watching):
+    """Runs what is made on meta by the rules: a network's initialisers, above all."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.shapes = Shapes()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Runs the operator."""
+        kwargs = kwargs or {}
+        return (
+            func(*args, **kwargs) if types or not isinstance(func, OpOverload) else self.shapes.run(func, args, kwargs)
+        )
+
+
+@functools.cache
+def _known(operator: OpOverload) -> tuple[Rule | None, bool]:
+    """Its rule, and whether it makes new tensors: nothing is a view or written in place."""
+    schema = operator._schema
+    return RULES.get(operator), not (schema.is_mutable or any(one.alias_info is not None for one in schema.returns))
 
 
 def _key(value: Any) -> Any:
@@ -68,11 +98,8 @@ def _make(size: torch.Size, stride: tuple[int, ...], dtype: torch.dtype) -> Tens
     return torch.empty_strided(size, stride, dtype=dtype, device=META)
 
 
-def _described(operator: OpOverload, args: Any, out: Any) -> tuple[type, _Made] | None:
-    """The shapes of new tensors; None for a result that is a view, was written in place, or is no tensor."""
-    schema = operator._schema
-    if schema.is_mutable or any(result.alias_info is not None for result in schema.returns):
-        return None
+def _described(args: Any, out: Any) -> tuple[type, _Made] | None:
+    """The shapes of new tensors; None for a result that is a view all the same, or is no tensor."""
     parts = (out,) if type(out) is Tensor else out
     if not isinstance(parts, (list, tuple)) or not all(type(p) is Tensor and p.device == META for p in parts):
         return None
@@ -87,16 +114,3 @@ def _described(operator: OpOverload, args: Any, out: Any) -> tuple[type, _Made] 
     if own & taken or len(own) < len(storages) or sizes != [storage.nbytes() for storage in storages]:
         return None
     return Tensor if type(out) is Tensor else type(out), made
-
-
-def batch_norm(
-    x: Tensor, _weight: Any, _bias: Any, _mean: Any, _var: Any, training: bool, *_: Any
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The result, and in training each channel's mean and inverse deviation, which are at least float32."""
-    precision = torch.promote_types(x.dtype, torch.float32)
-    kept = x.shape[1] if training else 0
-    return (
-        torch.empty_like(x),
-        torch.empty(kept, dtype=precision, device=META),
-        torch.empty(kept, dtype=precision, device=META),
-    )

@@ -43,11 +43,13 @@ class Surroundings:
         self._seen: set[int] = set()
         self._kept: list[Any] = []  # an id is an object's for as long as it lives
         self._queue: deque[Any] = deque()
-        for module in model.modules():
+        modules = list(model.modules())
+        for module in modules:
             self._queue.append(type(module))
             for value in vars(module).values():
-                self._queue.extend(held for held in _parts(value) if isinstance(held, _SHARED))
-        self._seen = {id(module) for module in model.modules()}
+                if not isinstance(value, _LEAVES):
+                    self._queue.extend(held for held in _parts(value) if isinstance(held, _SHARED))
+        self._seen = {id(module) for module in modules}
         while self._queue and len(self._seen) < _MOST:
             self._look_at(self._queue.popleft())
 
@@ -77,7 +79,7 @@ class Surroundings:
             self._look_at_cache(value)
         elif isinstance(value, dict):
             self._hold(value, _reset_mapping)
-            self._queue.extend(value.values())
+            self._queue.extend(dict.values(value))  # what is there: a subclass may make more as it is asked
         elif isinstance(value, (list, set, deque)):
             self._hold(value, _reset_collection)
             self._queue.extend(value)
@@ -91,7 +93,7 @@ class Surroundings:
             self._look_at_instance(value)
 
     def _hold(self, value: Any, reset: Callable[[Any, Any], None]) -> None:
-        self._undo.append(functools.partial(reset, value, dict(value) if isinstance(value, dict) else list(value)))
+        self._undo.append(functools.partial(reset, value, _held(value)))
 
     def _look_at_class(self, kind: type) -> None:
         for base in kind.__mro__:
@@ -134,10 +136,15 @@ class Surroundings:
                     self._queue.append(getattr(value, name))
 
 
+def _held(value: Any) -> Any:
+    """What a container holds, asked as the plain one that it is."""
+    return dict(dict.items(value)) if isinstance(value, dict) else list(value)
+
+
 def _parts(value: Any) -> Iterable[Any]:
     """What a plain container of a module's holds; anything else alone."""
     if isinstance(value, dict):
-        return value.values()
+        return dict.values(value)
     return value if type(value) in (list, tuple) else (value,)
 
 
@@ -169,11 +176,12 @@ def _is_of_torch(value: Any) -> bool:
     return isinstance(home, str) and home.partition(".")[0] == "torch"
 
 
-def _reset_mapping(value: dict[Any, Any], before: dict[Any, Any]) -> None:
-    for key in [key for key in value if key not in before]:
+def _reset_mapping(value: Any, before: dict[Any, Any]) -> None:
+    now = _held(value)
+    for key in [key for key in now if key not in before]:
         del value[key]
     for key, held in before.items():
-        if key not in value or value[key] is not held:
+        if key not in now or now[key] is not held:
             value[key] = held
 
 

@@ -12,7 +12,7 @@ them). Hooks on the model are part of its forward and run on the copy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,25 +23,26 @@ from analyzer.reading.work import of_a_sample
 from analyzer.records import Input, LayerRow, Record, Remark, RemarkKind, Uncounted
 from analyzer.tracing.attribution import ModuleTally, sizes, tensors_in
 from analyzer.tracing.parameters import count_parameters, require_known
+from analyzer.tracing.passes import Pass
 from analyzer.tracing.randomness import PASSES, varies
-from analyzer.tracing.running import Ladder, Pass, untouched
+from analyzer.tracing.room import AS_IT_IS, OnCpu
+from analyzer.tracing.running import Ladder, untouched
 
 
 def count_module(
     model: nn.Module, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, *, name: str,
-    backward: bool = False, strict: bool = False, rebuild: Callable[[], nn.Module] | None = None,
-    follows_work: bool = False,
+    backward: bool = False, strict: bool = False, on_cpu: OnCpu = AS_IT_IS, follows_work: bool = False,
 ) -> Record:  # fmt: skip
     """The figures of a model for the given inputs (tensors on any device, meta included), in total and per module.
 
-    With `backward`, `training_macs` too. `rebuild` makes the model anew on CPU, for one on meta whose forward turns
-    out to read values. `follows_work` adds the `work` that
-    a device's time follows. `saved_bytes` is None, with a note, where the model can't run in training mode. Raises
-    CountError where the forward fails, a lazy module has no shape yet, or (`strict`) an operator has no formula.
+    With `backward`, `training_macs` too. `on_cpu` says how it runs where its forward turns out to read values.
+    `follows_work` adds the `work` that a device's time follows. `saved_bytes` is None, with a note, where the model
+    can't run in training mode. Raises CountError where the forward fails or has no room on CPU, a lazy module has no
+    shape yet, or (`strict`) an operator has no formula.
     """
     _require_known_buffers(model)
     base = count_parameters(model, name=name)
-    ladder = Ladder(model, (tuple(args), dict(kwargs or {})), rebuild)
+    ladder = Ladder(model, (tuple(args), dict(kwargs or {})), on_cpu)
     ladder.follows_work = follows_work
     with untouched():
         forward = ladder.run(training=False)

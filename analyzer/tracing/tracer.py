@@ -5,42 +5,53 @@ from __future__ import annotations
 import contextlib
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch._ops import HigherOrderOperator, OpOverload
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_any, tree_leaves, tree_map_only
 
 from analyzer.errors import CountError
 from analyzer.tracing.attribution import Failed, Modules, tensors_in
+from analyzer.tracing.compiler import Watching
 from analyzer.tracing.copying import META, placed
 from analyzer.tracing.diagnosis import needs_values
 from analyzer.tracing.elsewhere import AutocastError, functions_in
 from analyzer.tracing.formulas import Formula, formula_of, higher_order_formula
 from analyzer.tracing.free_operators import is_free
-from analyzer.tracing.origins import Origin, Origins, storage_key, tensors_of, written
+from analyzer.tracing.origins import Origin, Origins, UntouchableError, storage_key, tensors_of, written
 from analyzer.tracing.shapes import Shapes
 from analyzer.tracing.work import WorkSeen
+
+if TYPE_CHECKING:
+    from analyzer.tracing.stand_ins import StandIns
 
 _PLAIN = Tensor.__torch_dispatch__
 _CONVOLVES_BACK = {torch.ops.aten.convolution_backward.default}
 READS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default, torch.ops.aten.equal.default}
 """Operators that hand a tensor's values to Python."""
+_DEVICE = torch.ops.prim.device.default
 BACKWARD = "backward pass"
 """Stands for the module of what the backward pass runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is to be done with an operator: count it by its formula, take it apart, or nothing."""
+    """What is to be done with an operator: count it by its formula, take it apart, or nothing.
+
+    One that `views` its only tensor costs nothing, and its result comes from where that comes from: it is the same
+    storage.
+    """
 
     formula: Formula | None
     free: bool
     composite: bool
+    mutable: bool
+    reads: bool
+    views: bool
 
 
 _known: dict[OpOverload, _Known] = {}
@@ -53,15 +64,24 @@ def _look_up(operator: OpOverload) -> _Known:
         composite = formula is None and torch._C._dispatch_has_kernel_for_dispatch_key(
             operator._name, "CompositeImplicitAutograd"
         )
-        known = _known[operator] = _Known(formula, free, composite)
+        mutable, reads = bool(operator._schema.is_mutable), operator in READS
+        views = formula is None and not (composite or mutable or reads) and _views(operator)
+        known = _known[operator] = _Known(formula, free, composite, mutable, reads, views)
     return known
 
 
-class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
+def _views(operator: OpOverload) -> bool:
+    schema = operator._schema
+    tensors = [one for one in schema.arguments if "Tensor" in str(one.type)]
+    alone = len(tensors) == len(schema.returns) == 1 and str(schema.returns[0].type) == "Tensor"
+    return alone and str(tensors[0].type) == "Tensor" and schema.returns[0].alias_info is not None
+
+
+class Tracer(Watching):  # type: ignore[no-untyped-call]
     """Counts MACs, conv activations and uncounted operators of what runs inside, module by module.
 
     Tensors that a forward makes are put on the device `home` whatever device it names; `shapes` remembers meta's.
-    `origins` knows weights from data. `untouchable` are the original's tensors, which no operator may reach. In the
+    `origins` knows weights from data. In the
     backward pass (`backward` is true) only `backward_macs` grows. `made` are the tensors that operators made;
     `valueless` is an error of a tensor's having no values, which the model may have swallowed; `read_values` says
     whether it read any. `work` adds to `work_done` what the forward's time
@@ -74,15 +94,14 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self,
         modules: Modules,
         origins: Origins,
-        untouchable: Iterable[Tensor],
         home: torch.device | None = None,
         shapes: Shapes | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.modules = modules
         self.shapes, self.home = shapes, home
+        self.stand_ins: StandIns | None = None
         self.origins = origins
-        self.untouchable = {storage_key(tensor) for tensor in untouchable} - {None}
         self.by_operator: Counter[tuple[str, str]] = Counter()
         self.uncounted: Counter[tuple[str, str]] = Counter()
         self.conventions: dict[str, None] = {}
@@ -106,9 +125,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if isinstance(func, HigherOrderOperator):
             return self._run_higher_order(func, args, kwargs)
-        if any(kind.__torch_dispatch__ is not _PLAIN and kind.__name__ != "FakeTensor" for kind in types):
+        if types and any(kind.__torch_dispatch__ is not _PLAIN and kind.__name__ != "FakeTensor" for kind in types):
             return NotImplemented  # a subclass takes it apart into operators on what it holds
-        if func is torch.ops.prim.device.default:  # a fake tensor tells its device by it
+        if func is _DEVICE:  # a fake tensor tells its device by it
             return func(*args, **kwargs)
         known = _look_up(func)
         if known.composite:
@@ -116,30 +135,48 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
-        self._guard(args)
+        if known.views:
+            return self._seen(args[0], func(*args, **kwargs))
+        operands = tensors_of((*args, *kwargs.values()) if kwargs else args)
+        reached = self._reached(operands)
         if self.home is not None and "device" in kwargs:
             kwargs = placed(kwargs, self.home)
-        if func._schema.is_mutable:
+        if known.mutable:
             self._keep_outside(written(func, args, kwargs))
         try:
             out = self._run(func, args, kwargs)
         except Exception as error:
             self.note_valueless(error)
             raise
-        self.read_values |= func in READS
+        self.read_values |= known.reads
         if self.backward:
             self._count_backward(func, known, args, kwargs, out)
-        else:
-            if self.work is not None:
-                self.work.see(func, known.formula, args, kwargs, out)
-            operands = tensors_of((*args, *kwargs.values()))
-            depth = self.origins.depth(operands) + self._count(func, known, args, kwargs, out)
-            changed = written(func, args, kwargs) if func._schema.is_mutable else []
-            results = tensors_of(out if _is_list(out) else (out,))
-            self._made_complex = self._made_complex or any(t.is_complex() for t in (*results, *operands))
-            self.made += [weakref.ref(result) for result in results if not any(result is o for o in operands)]
-            self.origins.follow(func, operands, (*results, *changed), depth)
+            return out
+        results = self._made_of(operands, out)
+        if known.mutable:
+            results += written(func, args, kwargs)
+        if self.work is not None:
+            self.work.see(func, known.formula, args, kwargs, out)
+        depth = reached[1] + self._count(func, known, args, kwargs, out)
+        self.origins.follow(func, (reached[0], depth), results)
         return out
+
+    def _seen(self, viewed: Any, view: Tensor) -> Tensor:
+        self.made.append(weakref.ref(view))
+        if not self.backward:
+            self.modules.begin_row()
+        self._made_complex |= view.is_complex() or (isinstance(viewed, Tensor) and viewed.is_complex())
+        return view
+
+    def _made_of(self, operands: list[Tensor], out: Any) -> list[Tensor]:
+        """The results; remembers those that are new, and whether numbers are complex."""
+        results = [out] if isinstance(out, Tensor) else tensors_of(out if _is_list(out) else (out,))
+        for result in results:
+            if not any(result is operand for operand in operands):
+                self.made.append(weakref.ref(result))
+        if not self._made_complex:
+            self._made_complex = any(tensor.is_complex() for tensor in (*results, *operands))
+        return results
 
     def follow_work(self) -> None:
         """Asks for the work that the forward's time follows."""
@@ -213,20 +250,26 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def leaves(self, tensor: Tensor, where: str) -> None:
         """Names data that is handed to code whose work isn't seen (numpy); a list is for control flow."""
         self.read_values = True
+        if self.stand_ins is not None:
+            self.stand_ins.require_known(tensor)
         if where != "tolist" and self.origins.of(tensor) is Origin.DATA and not self.backward:
             self.uncounted[self.modules.path, where] += 1
             self.origins.lose(tensor)
 
-    def _guard(self, args: Any) -> None:
-        for value in args:
-            if isinstance(value, Tensor) and storage_key(value) in self.untouchable:
-                raise CountError(
-                    "the forward reaches the model itself where a copy of it is run",
-                    where=self.modules.path or "the root",
-                    fix="reach modules and parameters through self, not through a closure or a global",
-                )
+    def _reached(self, operands: list[Tensor]) -> tuple[Origin, int]:
+        """Where they come from and how deep they lie. Raises CountError where one is the original's."""
+        try:
+            return self.origins.reached(operands)
+        except UntouchableError:
+            raise CountError(
+                "the forward reaches the model itself where a copy of it is run",
+                where=self.modules.path or "the root",
+                fix="reach modules and parameters through self, not through a closure or a global",
+            ) from None
 
     def _run(self, func: OpOverload, args: Any, kwargs: Any) -> Any:
+        if self.stand_ins is not None:
+            return self.stand_ins.run(func, args, kwargs)
         if self.shapes is None:
             return func(*args, **kwargs)
         try:

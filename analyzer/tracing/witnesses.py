@@ -21,7 +21,8 @@ from analyzer.records import Record
 from analyzer.structs import Frozen
 from analyzer.tracing.copying import Convert, copy_inputs, copy_model, to_cpu, to_meta
 from analyzer.tracing.formulas import FORMULAS
-from analyzer.tracing.running import Ladder, Pass, untouched
+from analyzer.tracing.passes import Pass
+from analyzer.tracing.running import Ladder, untouched
 from analyzer.tracing.surroundings import Surroundings
 
 Counted = tuple[int, list[tuple[int, str]]]

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch._ops import OpOverload
 
 from analyzer.reading.work import Amount, OperatorWork, convolution_kinds, parts
-from analyzer.tracing.elsewhere import replaced
 from analyzer.tracing.formulas import Formula
 from analyzer.tracing.origins import Origin, Origins, tensors_of
+from analyzer.tracing.replacing import replaced
 
 _KINDS = {
     "norm": "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm "

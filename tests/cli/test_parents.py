@@ -53,4 +53,4 @@ def test_a_worker_ends_with_a_parent_that_is_killed(tmp_path: Path, code: str, w
     assert len(there) == workers
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    assert psutil.wait_procs(there, timeout=60)[1] == []
+    assert psutil.wait_procs(there, timeout=300)[1] == []

@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from counted import Call, count, meta
 from torch import nn
 
-from analyzer.tracing.shapes import Shapes, batch_norm
+from analyzer.tracing.room import OnCpu
+from analyzer.tracing.shape_rules import batch_norm
+from analyzer.tracing.shapes import Shapes
 from analyzer.tracing.trace import count_module
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -257,7 +259,7 @@ def test_a_model_on_meta_is_rebuilt_where_its_values_are_needed():
         nn.init.ones_(model.layers[0].bias)
         return model
 
-    record = count(make().to("meta"), meta(2, 8), rebuild=make)
+    record = count(make().to("meta"), meta(2, 8), on_cpu=OnCpu(make))
     assert record.macs == 2 * 8 * 16
 
 

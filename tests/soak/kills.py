@@ -158,7 +158,7 @@ def signalled(chance: random.Random, folder: Path) -> dict[str, float] | None:
     mark = f"{os.getpid()}-{folder.name}-{time.monotonic_ns()}"
     process = analyze(COMMANDS[verb], folder, mark)
     if chance.random() < 0.8:  # else while it starts
-        moment = time.monotonic() + 60
+        moment = time.monotonic() + 300
         while process.poll() is None and len(left(mark)) < 2 and time.monotonic() < moment:
             time.sleep(0.05)
     time.sleep(chance.uniform(0, 3))
@@ -170,7 +170,7 @@ def signalled(chance: random.Random, folder: Path) -> dict[str, float] | None:
         children = now if set(there) - {process.pid} else children
         command = now if process.poll() is None else command
         time.sleep(0.005)
-    errors = process.communicate(timeout=60)[1]
+    errors = process.communicate(timeout=300)[1]
     assert not there, f"{verb}, {number.name}: {len(there)} processes are left"
     assert "Traceback" not in errors, errors[-500:]
     if not over:
