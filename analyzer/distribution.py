@@ -1,11 +1,13 @@
-"""What pip calls this package, its version, and the warning where a stranger's package has its import name too.
+"""What pip calls this package, versions, and the warning where a stranger's package has its import name too.
 
 The distribution's name is not the import's: `analyzer` in the public index is a stranger's trading tool.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import sys
 import warnings
 from functools import cache
@@ -18,6 +20,21 @@ IMPORTED = "analyzer"
 def installing(extra: str) -> str:
     """The command that installs this package with an extra."""
     return f'pip install "{NAME}[{extra}]"'
+
+
+@cache
+def torch_version() -> str | None:
+    """Which torch is installed, without the second that importing it takes; None where none is found."""
+    if "torch" in sys.modules:
+        return getattr(sys.modules["torch"], "__version__", None)
+    try:
+        found = importlib.util.find_spec("torch")
+        place = os.path.join(os.path.dirname(found.origin), "version.py") if found and found.origin else os.devnull
+        with open(place, encoding="utf-8") as file:
+            said = re.search(r"__version__ = ['\"]([^'\"]+)", file.read())
+    except (OSError, ValueError):
+        return None
+    return said[1] if said else None
 
 
 @cache

@@ -17,8 +17,10 @@ from analyzer.budget.limits import BudgetLimit
 from analyzer.budget.lock_file import Locked
 from analyzer.budget.source import Place
 from analyzer.budget.verdict import Budgeted, Finding, Payer
+from analyzer.distribution import torch_version
 from analyzer.figures import known
 from analyzer.limits import Limit
+from analyzer.reading.prediction import unproven
 from analyzer.records import LayerRow, standing_of
 from analyzer.units import percent
 
@@ -266,6 +268,9 @@ def remarks(
         if remark.kind in TERMS:
             # Figures of one path of several may be too small: that is worth more than a note.
             yield held.found("terms", "warning" if remark.kind == "one-path" else "note", remark.text)
+    if needs_peaks(limits):
+        for note in unproven(torch_version()):
+            yield held.found("terms", "note", note)
 
 
 def _changed(held: Held, line: Budgeted, limits: Sequence[BudgetLimit]) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ A training step is, after earlier ones have made the optimizer's state,
     optimizer.step()
 
 with images and targets alive throughout. Bytes are those of the tensors' storages, without what an allocator rounds
-up or a kernel uses inside; torch's own optimizers, with what each form of them allocates (torch/optim/*.py, 2.13).
+up or a kernel uses inside; torch's own optimizers, with what each form of them allocates (torch/optim/*.py).
 """
 
 from __future__ import annotations

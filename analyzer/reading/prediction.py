@@ -6,6 +6,7 @@ kernels' workspaces and a CUDA context (some hundred MB) come on top.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from analyzer.answers import Answering, AnswerParts
 from analyzer.architecture.net import Net
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
+from analyzer.distribution import torch_version
 from analyzer.errors import ArchitectureError, CountError
 from analyzer.reading import family, peak
 from analyzer.reading.cuda_allocator import CudaHeap
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_BATCH = 2**20
+PROVEN = "2.11", "2.14"
+"""The oldest and the newest torch on which peaks were held against torch's own storages, to the byte."""
 
 
 class PeakPlace(Frozen, frozen=True, kw_only=True):
@@ -116,12 +120,21 @@ def predict_memory(
     )
 
 
+def unproven(version: str | None) -> tuple[str, ...]:
+    """What is said of peaks beside a torch (None: none is there) that is newer than those on which they are proven."""
+    found = re.match(r"(\d+)\.(\d+)", version or "")
+    if found is None or (int(found[1]), int(found[2])) <= tuple(map(int, PROVEN[1].split("."))):
+        return ()
+    oldest, newest = PROVEN
+    return (f"peaks are proven on torch {oldest} to {newest}: {version} may allocate and free in another order",)
+
+
 def _trained(net: Net, batch: int, training: Training, timeline: bool) -> dict[str, Any]:
     try:
         step = peak.training_peak(net, batch, training, timeline=True)
     except ArchitectureError as error:
         names = ("saved_bytes", "peak_training_bytes", "training_peak_at")
-        return {**dict.fromkeys(names), "notes": (f"no training step: {error}",)}
+        return {**dict.fromkeys(names), "notes": (f"no training step: {error}", *unproven(torch_version()))}
     on_cuda = CudaHeap()
     peak.training_peak(net, batch, training, heap=on_cuda)
     return {
@@ -132,6 +145,7 @@ def _trained(net: Net, batch: int, training: Training, timeline: bool) -> dict[s
         "cuda_training_reserved_bytes": on_cuda.reserved,
         "recomputed_macs": step.recomputed_macs,
         "timeline": step.moments if timeline else None,
+        "notes": unproven(torch_version()),
     }
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from analyzer import units
 from analyzer.answers import Answering, AnswerParts, AnswerTable
 from analyzer.architecture.network import preset_name
+from analyzer.distribution import torch_version
 from analyzer.errors import UsageError
 from analyzer.reading.peak import Training
-from analyzer.reading.prediction import Way, largest_batch, ways_to_fit
+from analyzer.reading.prediction import Way, largest_batch, unproven, ways_to_fit
 from analyzer.records import Input
 from analyzer.structs import Frozen
 from analyzer.targets.analysis import analyze_target, predict
@@ -92,6 +93,8 @@ def fitting(
         ways = tuple(ways_to_fit(target.variant, memory, batch, training))
     else:
         name, ways = target.name, (_way_of_module(target, memory, batch, training, say),)
+    for note in unproven(torch_version()):
+        say(note)
     return Fit(target=name, memory_bytes=memory, batch=batch, ways=ways)
 
 

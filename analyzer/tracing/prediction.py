@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 
+from analyzer.distribution import torch_version
 from analyzer.errors import CountError, UsageError
 from analyzer.reading import peak
 from analyzer.reading.peak import DEFAULT, Training
-from analyzer.reading.prediction import MemoryPrediction, no_peaks, place
+from analyzer.reading.prediction import MemoryPrediction, no_peaks, place, unproven
 from analyzer.records import Record, Remark
 from analyzer.tracing.lifetimes import module_peaks
 
@@ -35,7 +36,7 @@ def predict_module(model: Any, args: Any, kwargs: Any, record: Record, training:
         peak_inference_bytes=int(peaks.inference.bytes),
         inference_peak_at=place(peaks.inference),
         timeline=peaks.training.moments if peaks.training else None,
-        notes=peaks.notes,
+        notes=(*peaks.notes, *unproven(torch_version())),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,21 +16,32 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "core"))
 
 from reference_models import ListDenseNet
 
+import analyzer as an
 from analyzer.architecture.blocks import BLOCKS
 from analyzer.architecture.network import PRESETS, trace
 from analyzer.architecture.variant import Variant
 from analyzer.building.modules import build
 from analyzer.errors import CountError, UsageError
-from analyzer.reading import peak
+from analyzer.reading import peak, prediction
 from analyzer.reading.cuda_allocator import CudaHeap
 from analyzer.reading.family import columns_of, record
 from analyzer.reading.heap import KINDS
 from analyzer.reading.peak import Training, inference_peak, training_peak
-from analyzer.reading.prediction import fitting_batches, largest_batch, predict_memory, smaller_growth, ways_to_fit
+from analyzer.reading.prediction import (
+    PROVEN,
+    fitting_batches,
+    largest_batch,
+    predict_memory,
+    smaller_growth,
+    unproven,
+    ways_to_fit,
+)
+from analyzer.tracing import prediction as of_modules
 from analyzer.tracing import training_step
 from analyzer.tracing.lifetimes import module_peaks
 
 MIB = 2**20
+ROOT = Path(__file__).parents[2]
 
 # Peaks at 224 px in MiB with Adam, from an independent tracker of storage lifetimes on torch's meta device.
 PUBLISHED = {
@@ -324,3 +336,30 @@ def test_torch_adds_to_no_view_of_a_concatenations_gradient_in_place(batch: int)
     read = value.relu().sum()
     (read + torch.cat([value, torch.randn(batch, 6, 4, 4)], 1).square().sum()).backward()
     assert [gradient.untyped_storage().nbytes() for gradient in arrived] == [4 * value.numel()]
+
+
+@pytest.mark.parametrize("version", [None, "nightly", "2.9.1", "2.11.0", "2.13.0+cpu", f"{PROVEN[1]}.7+cu130"])
+def test_nothing_is_said_of_peaks_on_a_proven_torch(version: str | None) -> None:
+    assert unproven(version) == ()
+
+
+def test_a_newer_torch_than_peaks_are_proven_on_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = f"{PROVEN[1].split('.')[0]}.{int(PROVEN[1].split('.')[1]) + 1}.0a0+git12"
+    (said,) = unproven(newer)
+    assert newer in said
+    assert all(proven in said for proven in PROVEN)
+    monkeypatch.setattr(prediction, "torch_version", lambda: newer)
+    assert said in predict_memory(PRESETS["densenet121"]).notes
+    monkeypatch.setattr(of_modules, "torch_version", lambda: newer)
+    assert said in an.predict_memory(nn.Linear(4, 2), inputs=(torch.ones(2, 4),)).notes
+
+
+def test_torchs_version_is_known_without_importing_it() -> None:
+    code = "import sys; from analyzer.distribution import torch_version as said; print(said(), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [torch.__version__, "False"]
+
+
+def test_the_documents_say_on_which_torch_peaks_are_proven() -> None:
+    assert f"Peaks are proven on torch {PROVEN[0]} to {PROVEN[1]}" in (ROOT / "docs" / "faq.md").read_text()
+    assert f'"torch>={PROVEN[0]}"' in (ROOT / "pyproject.toml").read_text()
