@@ -29,7 +29,9 @@ from analyzer.api.training import train as train
 from analyzer.architecture.network import PRESETS as PRESETS
 from analyzer.architecture.variant import Variant as Variant
 from analyzer.budget.check import check as check
+from analyzer.budget.history import History as History
 from analyzer.budget.history import history as history
+from analyzer.budget.relock import Relock as Relock
 from analyzer.budget.relock import lock as lock
 from analyzer.budget.verdict import Verdict as Verdict
 from analyzer.compressing.budgets import Budget as Budget
@@ -37,10 +39,15 @@ from analyzer.compressing.result import Compressed as Compressed
 from analyzer.errors import AnalyzerError as AnalyzerError
 from analyzer.exporting.results import Exported as Exported
 from analyzer.images.check import DataCheck as DataCheck
+from analyzer.measuring.doctor import Doctor as Doctor
+from analyzer.reading.devices import Devices as Devices
+from analyzer.reading.prediction import MemoryPrediction as MemoryPrediction
 from analyzer.records import Record as Record
+from analyzer.searching.explained import Explained as Explained
 from analyzer.space.grid import Grid as Grid
 from analyzer.space.space import Space as Space
 from analyzer.targets.analysis import analyze as analyze
+from analyzer.targets.fitting import Fit as Fit
 from analyzer.targets.inputs import Shape as Shape
 
 __all__: list[str]

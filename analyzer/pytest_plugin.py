@@ -12,7 +12,7 @@ from analyzer.budget.figures import OF_PARAMETERS, PEAKS, STATIC
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.figures import known
 from analyzer.limits import Judged, Limit, hold_all
-from analyzer.records import Record
+from analyzer.records import Record, standing_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -103,7 +103,8 @@ def _require_known(judged: Judged, record: Record) -> None:
 def _problem(judged: Judged, record: Record) -> str:
     figure, value, limit = judged.figure, judged.value, judged.limit
     above = figure.exact(limit.beyond(value))
-    head = f"{figure.label}: {figure.exact(value)}, {above} above the limit {figure.exact(limit.bound)}"
+    known_as = standing_of(record, figure)
+    head = f"{figure.label}: {figure.exact(value)} ({known_as}), {above} above the limit {figure.exact(limit.bound)}"
     costs = {row: figure.of(row) or 0 for row in record.layers or ()}
     largest = sorted((row for row in costs if costs[row]), key=lambda row: -costs[row])[:LARGEST]
     lines = [

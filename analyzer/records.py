@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib import import_module
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
 
@@ -17,7 +17,10 @@ from analyzer.errors import UsageError, VariantError
 from analyzer.figures import HEADLINE, Figure
 from analyzer.measurements import Ends, Measurement, PredictedLatency, TrainedFigures
 from analyzer.seals import DamagedRowError, decoded, line, unsealed
-from analyzer.structs import Frozen, Some, Whole
+from analyzer.structs import Frozen, Shown, Some, Whole
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = 2
 
@@ -113,7 +116,7 @@ class Failure(Frozen, frozen=True, kw_only=True):
     fix: str = ""
 
 
-class Record(Frozen, frozen=True, kw_only=True):
+class Record(Frozen, Shown, frozen=True, kw_only=True):
     """All that is known of one target. A figure that is not known is None, never a guess.
 
     `training_macs` are those of a forward in training mode and its backward pass, where that was asked for. `depth` is
@@ -121,6 +124,7 @@ class Record(Frozen, frozen=True, kw_only=True):
     a device's time follows, of one sample, where that was asked for (reading/work.py).
     """
 
+    shown_by: ClassVar[str] = "analyzer.reporting.record_page"
     schema: int = SCHEMA
     target: Target
     input: tuple[Whole, ...] | None = None
@@ -195,9 +199,10 @@ class Record(Frozen, frozen=True, kw_only=True):
         known = [f"{f.text(value)} {f.label}" for f in HEADLINE if (value := f.of(self)) is not None]
         return f"Record({self.target.shown!r}, batch {self.batch}: {', '.join(known)})"
 
-    def _repr_html_(self) -> str:
-        # The one look ahead: only who shows a record needs the page, which is far below this room.
-        return str(import_module("analyzer.reporting.notebook").record_html(self))
+    def frame(self) -> pd.DataFrame:
+        """One row, in the columns of every other table."""
+        frame: pd.DataFrame = import_module("analyzer.reading.flat").frame_of([self])
+        return frame
 
 
 def standing_of(record: Record, figure: Figure) -> str:

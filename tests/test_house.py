@@ -22,6 +22,7 @@ ROOMS = [
     ["measurements", "channel_maps"],
     ["records"],
     ["limits", "layout"],
+    ["answers"],
     ["reading"],
     ["building"],
     ["tracing"],

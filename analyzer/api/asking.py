@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 from analyzer.architecture.variant import Variant
 from analyzer.limits import limits_said
 from analyzer.reading.peak import Training
-from analyzer.reading.profiles import facts, files, profile_at, read_profile
+from analyzer.reading.profiles import profile_at
 from analyzer.targets.resolving import FamilyTarget, named, resolve
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from analyzer.measuring.doctor import Doctor
-    from analyzer.searching.explain import Explained
+    from analyzer.reading.devices import Devices
+    from analyzer.searching.explained import Explained
     from analyzer.targets.fitting import Fit
 
 
@@ -30,10 +29,10 @@ def explain(
     a device that predicts latency. Raises UsageError on a name that is none of the family's.
 
     >>> import analyzer as an
-    >>> an.explain("article", limits={"params": "8M"}).cheapest[0].said
-    'growth 261'
+    >>> an.explain("article", limits={"params": "8M"})
+    Explained(article: 4 single changes meet the budget; first: growth 261)
     """
-    from analyzer.searching.explain import explained
+    from analyzer.searching.explained import explained
 
     variant = named(target) if isinstance(target, str) else target
     return explained(variant, batch, tuple(limits_said("limits", limits)), profile_at(on, batch))
@@ -48,8 +47,8 @@ def fit(
     them. `training` are the fields of reading.peak.Training. Raises UsageError on a memory under 1 MiB.
 
     >>> import analyzer as an
-    >>> an.fit("densenet121", "4GiB", batch=64).ways[0].training_batch > 16
-    True
+    >>> an.fit("densenet121", "4GiB", batch=64)
+    Fit(densenet121 in 4,096.00 MiB: batch 32 trains as it is, 7 ways)
     """
     from analyzer.targets.fitting import fitting
     from analyzer.units import parse_count
@@ -60,23 +59,27 @@ def fit(
 
 
 def doctor(device: str = "auto") -> Doctor:
-    """Versions, this machine as a measured figure would carry it, and what would make figures untrustworthy here."""
+    """Versions, this machine as a measured figure would carry it, and what would make figures untrustworthy here.
+
+    >>> import analyzer as an
+    >>> an.doctor("cpu").environment.device
+    'cpu'
+    """
     from analyzer.measuring.doctor import looked
 
     return looked(device)
 
 
-def devices() -> pd.DataFrame:
-    """The devices that latency can be predicted for, one row each: what was timed, the errors of the fit.
+def devices() -> Devices:
+    """The devices that latency can be predicted for: what was timed, the errors of the fit; your own too.
 
     >>> import analyzer as an
-    >>> "rtx4090" in an.devices().index
-    True
+    >>> an.devices().frame().loc["rtx4090", "device_name"]
+    'NVIDIA GeForce RTX 4090'
     """
-    import pandas as pd
+    from analyzer.reading.devices import devices as known_devices
 
-    rows = [facts(read_profile(path), path) for path in files().values()]
-    return pd.DataFrame(rows).set_index("name")
+    return known_devices()
 
 
 def report(
@@ -87,6 +90,11 @@ def report(
 
     Two report.html files give one on what changed between their subjects. `subject` names the row that the verdict is
     about. Raises UsageError where there are no results.
+
+    >>> import analyzer as an
+    >>> kept = an.sweep(an.Grid(blocks=[(1, 1)], growth=[8, 16], image=32), out="swept")
+    >>> an.report("swept", "two.html").name
+    'two.html'
     """
     from analyzer.reporting.page import write_report
     from analyzer.reporting.runs_data import RunsPlan, runs_among, runs_report

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +42,9 @@ def compress(
 
     Raises UsageError where the budget is out of reach or a step lacks what it needs, TargetError where the network
     can't be followed.
+
+    >>> an.compress("dense_b1-1_g4_bn4_c0.5_s32", an.Budget(max_params="10k"), "prune l2 global")
+    Compressed(dense_b1-1_g2-3_r0.23-0.4_c0.46_i48_s32: 15,118 to 9,866 params, 1 steps)
     """
     from analyzer.compressing.execution import compress as execute
     from analyzer.compressing.pictures import pictures_of
@@ -63,7 +65,7 @@ def compress(
     return execute(asked, CompressWatch(say, say))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Advised:
     """What a race of sides found: `advice` has every figure, `sentence` the answer, `checkpoint` who leads."""
 
@@ -94,8 +96,13 @@ class Advised:
         write_advice(self.advice, path)
         return Path(path)
 
+    def __repr__(self) -> str:
+        return f"Advised({self.sentence})"
+
     def _repr_html_(self) -> str:
-        return f"<p>{escape(self.sentence)}</p>{self.frame().to_html(index=False)}"
+        from analyzer.reporting.advice_page import advice_html
+
+        return advice_html(self.advice)
 
 
 def advise(
@@ -113,6 +120,10 @@ def advise(
     on where it was. Validation images choose, test images nothing.
 
     Raises UsageError where nothing comes under the budget; KeyboardInterrupt once all is saved.
+
+    >>> import analyzer as an
+    >>> small = an.Budget(max_params="8M")
+    >>> an.advise("article", small, data="pictures", hours=8, out="race")  # doctest: +SKIP
     """
     from analyzer.executors.workplace import Workplace
     from analyzer.searching.preparing import RacePlan, recipe_of

@@ -27,8 +27,14 @@ def witnesses(
 
     `inputs` and `kwargs` are a module's, as in `analyze`; a variant, or a preset's or variant's name, is counted on one
     image. `ours` is the record they stand beside (default: `analyze`'s of the same). The explanations of a witness add
-    up to its difference; one that isn't installed, or fails, has an `error`. Each runs on a copy. Raises an
-    AnalyzerError where the model can't be counted by us either.
+    up to its difference; one that isn't installed, or fails, has an `error`. Each runs on a copy. They have
+    no page of their own: they stand on their model's (`analyze show --witnesses --report`). Raises an AnalyzerError
+    where the model can't be counted by us either.
+
+    >>> import analyzer as an
+    >>> small = an.Variant(block="dense", block_config=(1, 1), growth=4, image=32)
+    >>> {one.name: one.difference for one in an.witnesses(small)}["torch"]
+    0
     """
     if isinstance(model, (str, Variant)):
         refuse_inputs(inputs, kwargs)

@@ -33,6 +33,11 @@ def export(
     `int8` writes a quantised `.int8.onnx` beside it, on so many `images`.
 
     Raises UsageError and TargetError; then nothing is written. A source is never written over.
+
+    >>> import analyzer as an
+    >>> small = an.Variant(block="dense", block_config=(1, 1), growth=4, image=32)
+    >>> an.export(small, "small.safetensors", quiet=True)
+    Exported(dense_b1-1_g4_bn4_c0.5_s32 as small.safetensors: 0.0642 MiB)
     """
     from analyzer.exporting.execution import ExportPlan, execute
 

@@ -36,6 +36,10 @@ def predict_memory(
     `training` are the fields of reading.peak.Training: dtype, optimizer, form, zero_grad, weight_decay, accumulate,
     checkpoint, autocast. A module of one's own takes `inputs` and `kwargs` as in `analyze`, and is run on the meta
     device. Raises UsageError on a combination that is not verified, CountError where the module can't run on meta.
+
+    >>> import analyzer as an
+    >>> an.predict_memory("article", batch=32)
+    MemoryPrediction(article, batch 32: 5,252.80 MiB to train, 1,178.54 MiB to infer)
     """
     unknown = set(training) - {field.name for field in fields(Training)}
     if unknown:
@@ -65,6 +69,14 @@ class Measured:
         """One row a model."""
         return frame(self.records)
 
+    def report(self, path: str | Path) -> Path:
+        """Writes a page on the models, the first of them the baseline; returns where it is."""
+        from analyzer.reporting.page import write_report
+        from analyzer.sweeping.report import report_data
+
+        write_report(report_data(self.records, (), command=("analyzer.measure",)), path)
+        return Path(path)
+
     def __repr__(self) -> str:
         return f"Measured({len(self.records)} records)"
 
@@ -87,6 +99,9 @@ def measure(
     is the one with the most images a second. `out` keeps each record (JSON lines) as soon as it is made, also where the
     run is interrupted. Progress goes to stderr unless `quiet`. Raises UsageError where the device isn't there or can't
     do the dtype, or `out` can't be written.
+
+    >>> import analyzer as an
+    >>> an.measure(["article"], training=True).frame()["measured_latency_s"]  # doctest: +SKIP
     """
     from analyzer.measuring.execution import MeasureWatch, execute, plan
     from analyzer.measuring.measure import SINGLES
@@ -126,8 +141,12 @@ def calibrate(
 ) -> Profile:
     """Measures this device and fits the profile that predicts latency; `out` keeps it as a file, `name` names it.
 
-    Progress goes to stderr unless `quiet`. Raises MeasureError where nothing runs, UsageError where the device isn't
-    there, or `out` can't be written.
+    It has no page of its own: its file is what `on` takes. Progress goes to stderr unless `quiet`. Raises MeasureError
+    where nothing runs, UsageError where the device isn't there, or `out` can't be written.
+
+    >>> import analyzer as an
+    >>> an.calibrate(out="mybox.json")  # doctest: +SKIP
+    >>> an.analyze("article", on="mybox.json").predicted.latency_s  # doctest: +SKIP
     """
     from analyzer.measuring.execution import CalibrationPlan, MeasureWatch, execute_calibration
 

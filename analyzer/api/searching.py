@@ -93,13 +93,15 @@ def search(
 
     `under` adds a variant's own params, MACs and saved bytes as limits (a named one's at the search's classes and
     image), `best` the k best of each objective; `on` (or `profile`) names a device for predicted latency. The result's
-    `facts` say the share of the space that was seen (1.0: the front is exact), how many fit, the seed. UsageError for
-    none.
+    `facts` say the share of the space that was seen (1.0: the front is exact), how many fit. UsageError for none.
 
-    With a measured `objective` (measured_latency_s, measured_images_per_s, measured_ratio) Optuna proposes variants,
-    at most `trials` are measured on `device`, kept in `out` to go on from; `minimize` and `maximize` count beside it.
-    By `objective="test_accuracy"` `trials` are trained in `out` as `train` says (`data`, the words of `an.train`): all
+    By a measured `objective` (measured_latency_s, measured_images_per_s, measured_ratio) Optuna proposes at most
+    `trials`, measured on `device` and kept in `out` to go on from; `minimize` and `maximize` count beside it. By
+    `objective="test_accuracy"` `trials` are trained in `out` as `train` says (`data`, the words of `an.train`): all
     for an epoch, the best 1/`eta` by validation accuracy for `eta`, and so on. `batch` is of memory and of measuring.
+
+    >>> an.search(an.Space(growth=range(8, 65, 8)), limits={"params": "8M"})
+    Search(8 finds, 1 on the front; share 1, fitting 8, seen 8, seed 0)
     """
     from analyzer.searching import execution, halving, study
 
@@ -110,13 +112,11 @@ def search(
     query = execution.query_of(low, high, constraints, batch, best, measured=by_device)
     predictor, folder = profile_at(on or profile, batch), None if out is None else Path(out)
     if training is not None and folder is not None:
-        candidates = trials or halving.CANDIDATES
-        return _trained(halving.HalvingPlan(space, query, training, folder, candidates, eta, seconds, seed, predictor))
+        many = trials or halving.CANDIDATES
+        return _trained(halving.HalvingPlan(space, query, training, folder, many, eta, seconds, seed, predictor))
     if by_device:
-        static = query.objectives if low or high else ()
-        question = study.Question(
-            space, query, tuple(_listed(objective)), static, trials, seconds, batch, sampler, seed
-        )
+        asked, static = tuple(_listed(objective)), query.objectives if low or high else ()
+        question = study.Question(space, query, asked, static, trials, seconds, batch, sampler, seed)
         return _measured(execution.StudyPlan(question, Workplace(device=device), folder))
     execution.require_unmeasured(trials=trials, out=out, train=train)
     return _counted(execution.SearchPlan(space, query, seconds, jobs, seed, predictor, max_memory))

@@ -74,6 +74,9 @@ def sweep(
     `jobs` processes (default: all cores), or with `executor="ray"` the cluster at `address`. `train` has `data` and the
     words of `an.train`: each row is trained at the images' classes and kept in `out`, as many at once as `jobs` says
     (default: one) or the cluster has cores. Raises UsageError on a bad grid.
+
+    >>> an.sweep(an.Grid(blocks=[(1, 1)], growth=[8, 16], image=32))
+    Sweep(3 rows, 1 on the front)
     """
     from analyzer.sweeping.execution import execute
     from analyzer.training.asked import training_asked

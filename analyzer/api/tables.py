@@ -11,7 +11,7 @@ from analyzer.architecture.variant import Variant
 from analyzer.errors import UsageError
 from analyzer.figures import FIGURES
 from analyzer.reading.comparison import LayerChange, compare_records
-from analyzer.reading.flat import COLUMNS, flat
+from analyzer.reading.flat import frame_of
 from analyzer.records import Record
 from analyzer.targets.analysis import analyze
 from analyzer.targets.resolving import named
@@ -30,6 +30,11 @@ def build(
     Takes (N, 3, image, image) float32. Initialised as the article does; the same `seed` gives the same weights on every
     device. With `checkpoint_layers` each layer is run again in the backward pass: less memory for more time. Raises
     ArchitectureError where the variant makes no network.
+
+    >>> import analyzer as an
+    >>> small = an.Variant(block="dense", block_config=(1, 1), growth=4, image=32)
+    >>> sum(p.numel() for p in an.build(small).parameters()) == an.analyze(small).params
+    True
     """
     from analyzer.building.modules import build as build_variant
 
@@ -38,15 +43,13 @@ def build(
 
 
 def frame(records: Sequence[Record]) -> pd.DataFrame:
-    """One row a record, indexed by name, in the columns of every other table: figures, axes, times, the error."""
-    import pandas as pd
+    """One row a record, indexed by name, in the columns of every other table: figures, axes, times, the error.
 
-    table = pd.DataFrame([flat(record) for record in records], columns=list(COLUMNS))
-    counts = [column.name for column in COLUMNS.values() if column.kind == "int"]
-    table[counts] = table[counts].astype("Int64")  # exact integers also beside missing ones
-    times = [column.name for column in COLUMNS.values() if column.kind == "real"]
-    table[times] = table[times].astype("float64")
-    return table.set_index("name")
+    >>> import analyzer as an
+    >>> an.frame([an.analyze("article"), an.analyze("densenet121")])["params"].tolist()
+    [149871874, 7978856]
+    """
+    return frame_of(records)
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,6 +92,11 @@ def compare(*targets: Any, batch: int = 1, by: str = "params", inputs: Any = Non
     """Two or more variants, names or modules (which need `inputs`) side by side; layers compared by a figure.
 
     `on` names a device whose profile predicts latency.
+
+    >>> import analyzer as an
+    >>> compared = an.compare("article", "densenet121")
+    >>> compared.frame().loc["params"].tolist()
+    [149871874, 7978856, 0.05323784768314834]
     """
     if len(targets) < 2:
         raise UsageError("compares two targets or more", where="compare", fix="such as compare(variant, 'densenet121')")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from analyzer.architecture.variant import Variant
 from analyzer.executors.workplace import Workplace
@@ -16,13 +16,14 @@ from analyzer.reading.latency import Profile
 from analyzer.reading.profiles import profile_at
 from analyzer.shown import silent, to_stderr
 from analyzer.storing.results_file import NAME
+from analyzer.structs import Shown
 from analyzer.targets.resolving import FamilyTarget, ModuleTarget, Resolved, resolve
 from analyzer.training.comparing import RunComparison, compared
 from analyzer.training.dividing import Division
 from analyzer.training.execution import execute
 from analyzer.training.planning import TrainPlan, TrainWatch
 from analyzer.training.recipe import recipe
-from analyzer.training.run_records import Config, Epoch, RunOutcome, outcome_of
+from analyzer.training.run_records import RunOutcome, outcome_of
 from analyzer.training.together import is_first
 
 if TYPE_CHECKING:
@@ -31,13 +32,25 @@ if TYPE_CHECKING:
     from analyzer.reporting.runs_data import RunsReport
 
 
-class ComparedRuns(RunComparison, frozen=True, kw_only=True):
-    """A comparison of two networks' runs that a notebook shows as the page does."""
+class ComparedRuns(RunComparison, Shown, frozen=True, kw_only=True):
+    """A comparison of two networks' runs: `judged` has every difference with its intervals and what is shown."""
 
-    def _repr_html_(self) -> str:
-        from analyzer.reporting.runs_page import comparison_html
+    shown_by: ClassVar[str] = "analyzer.reporting.comparison_page"
 
-        return comparison_html(self)
+    def frame(self) -> pd.DataFrame:
+        """One row a difference and what it is over: A minus B in points, its interval, the verdict."""
+        import pandas as pd
+
+        rows = [
+            {"about": one.about, "over": each.over, "difference": each.value, "low": each.low, "high": each.high,
+             "pairs": each.pairs, "verdict": one.verdict}
+            for one in self.judged for each in one.estimates
+        ]  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        told = "; ".join(f"{one.about}: {one.verdict}" for one in self.judged)
+        return f"ComparedRuns({self.a} against {self.b}, {len(self.pairs)} pairs: {told})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -120,6 +133,9 @@ def train(
     `executor="ray"` as many as a cluster (at `address`) has cores or GPUs: `out` and `data` where every node sees them.
 
     Raises UsageError on data, options or an `out` that can't be; KeyboardInterrupt once all is saved.
+
+    >>> an.train("dense_b1-1_g4_bn4_c0.5_s32", "pictures.npz", out="runs", epochs=1, batch=8, quiet=True)
+    Runs(1 in runs, 1 without an error)
     """
     each = [targets] if isinstance(targets, (Variant, str)) else targets
     division = Division(fractions, split_seed, folds, None if split is None else Path(split), allow_leaks)
@@ -130,11 +146,8 @@ def train(
         outcome=outcome_of(outcome or {}), where=Workplace(executor, jobs, None, address),
     )  # fmt: skip
     say = silent if quiet or not is_first() else to_stderr
-
-    def finished(config: Config, epoch: Epoch) -> None:
-        say(f"{config.run}: {epoch.logged()}")
-
-    done = execute(plan, TrainWatch(say=say, warn=say, epoch=finished))
+    watch = TrainWatch(say=say, warn=say, epoch=lambda config, epoch: say(f"{config.run}: {epoch.logged()}"))
+    done = execute(plan, watch)
     if done.interrupted:
         raise KeyboardInterrupt
     return Runs(done.runs, plan.out)

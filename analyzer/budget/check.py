@@ -60,6 +60,9 @@ def check(
     have grown too much, for the lock may be behind; False never does. A model that takes over `timeout` seconds (by
     default the configuration's) is broken. Never raises for what it finds, a wrong configuration included: the
     verdict's `exit_code` and `findings` say it. Counting runs the models' own code.
+
+    >>> an.check()
+    Verdict(1 model: nothing found)
     """
     try:
         project = find(Path(folder), None if config is None else Path(config))

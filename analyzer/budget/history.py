@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from analyzer.budget import lock_file
 from analyzer.budget.configuration import find
@@ -15,6 +15,7 @@ from analyzer.budget.git import Commit, Repository
 from analyzer.budget.limits import limits
 from analyzer.budget.schema import Configuration
 from analyzer.errors import AnalyzerError, BaselineError, UsageError, did_you_mean
+from analyzer.structs import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,13 +38,14 @@ class HistoryEntry:
         return datetime.fromtimestamp(self.commit.time, UTC).strftime("%Y-%m-%d")
 
 
-@dataclass(frozen=True)
-class History:
+@dataclass(frozen=True, repr=False)
+class History(Shown):
     """The steps, the oldest first. `truncated` says that older commits were not read, or are not here.
 
     `limits` are what the configuration allows now, by model and figure; `web` is the address of the repository's page.
     """
 
+    shown_by: ClassVar[str] = "analyzer.budget.history_page"
     steps: tuple[HistoryEntry, ...]
     truncated: str = ""
     limits: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -67,8 +69,9 @@ class History:
         table[counts] = table[counts].astype("Int64")
         return table
 
-    def _repr_html_(self) -> str:
-        return str(self.frame().to_html(na_rep="–"))
+    def __repr__(self) -> str:
+        commits = len({step.commit.sha for step in self.steps})
+        return f"History({len(self.models)} model{'s' * (len(self.models) != 1)} over {commits:,} commits)"
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -86,6 +89,10 @@ def history(
     """What the configured models cost over the last `most` commits on this branch that changed analyzer.lock.
 
     Reads git alone, runs no model. Raises UsageError outside a repository, BaselineError where no commit has a lock.
+
+    >>> import analyzer as an
+    >>> an.history()
+    History(1 model over 1 commits)
     """
     project = find(Path(folder), None if config is None else Path(config))
     repository = Repository(project.root, where="history")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from analyzer import units
+from analyzer.answers import Answering, AnswerParts, AnswerTable
 from analyzer.budget.baseline import read_lock
 from analyzer.budget.configuration import Project, find, seconds_of
 from analyzer.budget.counting import count, identity_of
@@ -14,19 +17,55 @@ from analyzer.budget.limits import limits
 from analyzer.budget.lock_file import Lock, Locked, locked, write
 from analyzer.budget.model_check import needs_peaks
 from analyzer.errors import AnalyzerError, BaselineError, CountError, UsageError
-from analyzer.figures import known
+from analyzer.figures import HEADLINE, Figure, known
 from analyzer.files import require_writable
+from analyzer.shown import plain
 from analyzer.targets.loading import forget
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True)
-class Relock:
+
+@dataclass(frozen=True, repr=False)
+class Relock(Answering):
     """What was counted, and how it differs from the lock file that was there, in words (empty: it doesn't)."""
 
     lock: Lock
     path: Path
     differences: tuple[str, ...]
     before: Lock = field(default_factory=lambda: Lock({}))
+
+    def frame(self) -> pd.DataFrame:
+        """One row a model and figure: what was locked, and what it is now."""
+        import pandas as pd
+
+        rows = [(name, figure.name, was, now) for name, figure, was, now in self._figures()]
+        table = pd.DataFrame(rows, columns=["model", "figure", "was", "now"])
+        table[["was", "now"]] = table[["was", "now"]].astype("Int64")
+        return table
+
+    def answer(self) -> AnswerParts:
+        """The table, and the differences in words."""
+        words = tuple(plain(difference) for difference in self.differences)
+        return AnswerParts(title=f"What {self.path.name} says", tables=(self.table(),), words=words)
+
+    def table(self) -> AnswerTable:
+        """Each model's figures as they were locked, as they are now, and the change."""
+        rows = []
+        for name, figure, was, now in self._figures():
+            share = units.change(now, was) if now is not None and was is not None else ""
+            rows.append([plain(name), figure.label, figure.text(was), figure.text(now), share or "–"])
+        return AnswerTable("What the models cost", ("model", "figure", "was", "now", "change"), rows, left=2)
+
+    def _figures(self) -> Iterator[tuple[str, Figure, int | None, int | None]]:
+        for name, model in sorted(self.lock.models.items()):
+            was = self.before.models.get(name)
+            yield from ((name, f, was.figure(f.name) if was else None, model.figure(f.name)) for f in HEADLINE)
+
+    def __repr__(self) -> str:
+        told = "; ".join(self.differences) or "as it was"
+        models = len(self.lock.models)
+        return f"Relock({self.path.name}: {models} model{'s' * (models != 1)}, {told})"
 
 
 def lock(
@@ -42,6 +81,10 @@ def lock(
     `timeout` is the most seconds a model may take (None: the configuration's). With `check` nothing is written, and
     BaselineError says where the lock is not what would be. Raises an AnalyzerError where a model can't be loaded or
     fully counted. Counting runs the models' own code.
+
+    >>> import analyzer as an
+    >>> an.lock()
+    Relock(analyzer.lock: 1 model, as it was)
     """
     project = find(Path(folder), None if config is None else Path(config))
     if not check:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
-from analyzer.files import write_text
+from analyzer.figures import known
 from analyzer.records import Record
-from analyzer.structs import Frozen, Number
+from analyzer.structs import Frozen, Number, Shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
-_PAGE = "analyzer.budget.outputs.as_html"
-"""Who shows a verdict as a page: made of verdicts, so imported only where one is shown."""
 
 Kind = Literal[
     "excess", "growth", "ratio", "improved", "changed", "moved", "relocked", "budget-changed", "waived",
@@ -118,6 +114,11 @@ class Budgeted(Frozen, frozen=True, kw_only=True):
     standing: str = ""
 
 
+def how_known(told: Finding | Budgeted) -> str:
+    """How a value is known: as its record says, or else as the table of figures does; empty where there is none."""
+    return "" if told.value is None else told.standing or known(told.figure or "").standing
+
+
 class ModelVerdict(Frozen, frozen=True, kw_only=True):
     """A model's outcome. `record` is what was counted (None: it could not be), `before` the baseline's."""
 
@@ -128,12 +129,13 @@ class ModelVerdict(Frozen, frozen=True, kw_only=True):
     before: Record | None = None
 
 
-class Verdict(Frozen, frozen=True, kw_only=True):
+class Verdict(Frozen, Shown, frozen=True, kw_only=True):
     """A check's outcome over all models. `baseline` says what was compared with (`analyzer.lock`, `main at 1a2b3c`).
 
     `key` tells the comments of several jobs apart; `badge` is the figure that a badge shows.
     """
 
+    shown_by: ClassVar[str] = "analyzer.budget.outputs.as_html"
     schema: int = SCHEMA
     models: tuple[ModelVerdict, ...]
     findings: tuple[Finding, ...]
@@ -151,32 +153,24 @@ class Verdict(Frozen, frozen=True, kw_only=True):
         return next((code for code in ORDER if code in asked), 0)
 
     def frame(self) -> pd.DataFrame:
-        """One row a figure of a model or of a group of its layers: value, baseline, limit."""
+        """One row a figure of a model or of a group of its layers: value, how it is known, baseline, limit."""
         import pandas as pd
 
-        columns = ["model", "figure", "group", "value", "base", "limit"]
+        columns = ["model", "figure", "group", "known", "value", "base", "limit"]
         rows = [
-            [model.name, line.figure, line.group, line.value, line.base, line.limit]
+            [model.name, line.figure, line.group, how_known(line), line.value, line.base, line.limit]
             for model in self.models
             for line in model.figures
         ]
         table = pd.DataFrame(rows, columns=columns)
-        whole = [name for name in columns[3:] if not any(isinstance(value, float) for value in table[name])]
+        whole = [name for name in columns[4:] if not any(isinstance(value, float) for value in table[name])]
         table[whole] = table[whole].astype("Int64")
         return table
-
-    def report(self, path: str | Path) -> Path:
-        """Writes the verdict as a page; returns where it is."""
-        write_text(Path(path), import_module(_PAGE).render(self))
-        return Path(path)
 
     def __repr__(self) -> str:
         kinds = Counter(finding.level for finding in self.findings)
         found = ", ".join(f"{count} {level}{'s' * (count > 1)}" for level, count in kinds.items()) or "nothing found"
         return f"Verdict({len(self.models)} model{'s' * (len(self.models) != 1)}: {found})"
-
-    def _repr_html_(self) -> str:
-        return str(import_module(_PAGE).cell(self))
 
     @property
     def errors(self) -> tuple[Finding, ...]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.advise import advice_options, advise, require_alone
 from analyzer.cli.base import Verb, say, warn
@@ -16,13 +15,11 @@ from analyzer.cli.export import show_exported
 from analyzer.cli.options import NewFile, TargetName, device_option, format_option, model_options, on_option
 from analyzer.compressing.budgets import LIMITABLE, Budget
 from analyzer.compressing.plan import DEFAULT, plan_of
-from analyzer.figures import FIGURES
 from analyzer.training.recipe import DEFAULT as RECIPE
 from analyzer.training.recipe import recipe
 
 if TYPE_CHECKING:
     from analyzer.compressing.result import Compressed
-    from analyzer.targets.compressions import StepDone
 
 HELP = {
     "max_params": "Budget for its params (6.95M; inclusive).", "max_macs": "Budget for its MACs.",
@@ -121,26 +118,10 @@ def _compressed(target: str, out: Path | None, options: dict[str, Any]) -> Compr
 
 
 def _show(made: Compressed, format_: str) -> None:
-    record = made.record
-    rows = [
-        (FIGURES[name].label, FIGURES[name].text(value), FIGURES[name].text(record.after[name]),
-         units.ratio(record.after[name], value))
-        for name, value in record.before.items() if name in record.after
-    ]  # fmt: skip
-    steps = [
-        (done.step, "–" if done.epochs is None else str(done.epochs), _shown(done, "params"), _shown(done, "macs"),
-         "–" if done.test_accuracy is None else f"{100 * done.test_accuracy:.1f} %")
-        for done in record.steps
-    ]  # fmt: skip
-    figures = (("", record.source, made.name, "ratio"), rows)
-    course = (("step", "epochs", "params", "MACs", "test accuracy"), steps)
-    if format_ == "md":
-        text.show(f"{text.markdown(*figures)}\n\n{text.markdown(*course)}")
-        return
-    text.show_table(*figures)
-    text.show("")
-    text.show_table(*course)
-
-
-def _shown(done: StepDone, name: str) -> str:
-    return FIGURES[name].text(done.figures.get(name))
+    for place, table in enumerate(made.tables()):
+        if format_ == "md":
+            text.show(("\n" if place else "") + text.markdown(table.headings, table.rows))
+            continue
+        if place:
+            text.show("")
+        text.show_table(table.headings, table.rows)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +22,6 @@ from analyzer.images.source import open_source
 from analyzer.images.split_file import split_json
 from analyzer.images.splits import FRACTIONS, Split, split
 
-ROWS_SHOWN = 20
-"""Findings of a kind in a table; the other formats have all."""
 NAME = "split.json"
 
 
@@ -117,40 +113,11 @@ def _show(checked: DataCheck, format_: str) -> None:
     elif format_ == "csv":
         text.show(csv_text(COLUMNS, checked.findings()).rstrip("\n"))
     else:
-        for headings, rows in _tables(checked):
+        for table in checked.tables("--format csv or json has all"):
             if format_ == "md":
-                text.show(text.markdown(headings, rows) + "\n")
+                text.show(text.markdown(table.headings, table.rows) + "\n")
             else:
-                text.show_table(headings, rows, left=1 if headings[0] == "class" else len(headings))
+                text.show_table(table.headings, table.rows, left=table.left)
                 text.show("")
-        for line in _words(checked):
+        for line in checked.words():
             text.show(line)
-
-
-def _tables(checked: DataCheck) -> Iterator[text.Table]:
-    """The classes, then what was found: of each kind so many rows."""
-    parts = [part for part in PARTS if any(part in each.parts for each in checked.classes)]
-    rows = [
-        [each.name, f"{each.images:,}", *(f"{each.parts.get(part, 0):,}" for part in parts)] for each in checked.classes
-    ]
-    yield ("class", "images", *parts), rows
-    found: list[Sequence[str]] = []
-    for kind, several in groupby(checked.findings(), key=lambda row: row[0]):
-        every = list(several)
-        found += every[:ROWS_SHOWN]
-        if len(every) > ROWS_SHOWN:
-            found.append((kind, f"and {len(every) - ROWS_SHOWN:,} more", "", "--format csv or json has all"))
-    if found:
-        yield COLUMNS, found
-
-
-def _words(checked: DataCheck) -> Iterator[str]:
-    """Sizes, kinds of odd images, what was left out."""
-    if checked.sizes and checked.least_size and checked.most_size:
-        common = checked.sizes[0]
-        most = f"{common.width}x{common.height} ({common.images:,})"
-        least, largest = (f"{width}x{height}" for width, height in (checked.least_size, checked.most_size))
-        yield f"sizes: {most}" if least == largest else f"sizes: {least} to {largest}, most often {most}"
-    for each in checked.odd:
-        yield f"{each.kind}: {len(each.images):,} ({each.means})"
-    yield from checked.remarks

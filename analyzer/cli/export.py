@@ -9,11 +9,10 @@ from typing import Any
 import click
 import msgspec
 
-from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say, warn
 from analyzer.cli.options import NewFile, TargetName, family_options, family_values, format_option, model_options
-from analyzer.exporting.results import PICTURES, Exported, Int8Result
+from analyzer.exporting.results import PICTURES, Exported
 from analyzer.targets.isolation import users_code
 from analyzer.targets.resolving import ModuleTarget, resolve
 
@@ -65,35 +64,8 @@ def show_exported(done: Exported, format_: str) -> None:
     if format_ == "json":
         text.show_json(msgspec.json.encode(done).decode())
         return
-    rows, headings = list(_rows(done)), ("what", done.network)
-    text.show(text.markdown(headings, rows)) if format_ == "md" else text.show_table(headings, rows, left=2)
-
-
-def _rows(done: Exported) -> list[tuple[str, str]]:
-    rows = [
-        ("file", f"{' and '.join(filter(None, (done.file, done.beside)))}: {units.mib(done.bytes)}"),
-        ("params, of the file", units.count(done.params)),
-        ("MACs, of the file", units.count(done.macs)),
-        ("compared on", done.images),
-        *(
-            (f"largest difference at batch {one.batch}", f"{one.difference:.2g} (at most {done.tolerance:g})")
-            for one in done.agreements
-        ),
-    ]
-    if done.times is not None:
-        rows.append(("measured", done.times.told()))
-    return rows + (_int8_rows(done.int8) if done.int8 else [])
-
-
-def _int8_rows(made: Int8Result) -> list[tuple[str, str]]:
-    range_ = "7-bit weights" if made.reduce_range else "8-bit weights"
-    return [
-        ("int8 file", f"{made.file}: {units.mib(made.bytes)}, {made.bytes / made.from_bytes:.2f}x"),
-        ("int8 params", f"{units.count(made.params)} in {units.mib(made.param_bytes)}, batch norms folded"),
-        (
-            "int8 top-1 agreement",
-            f"{100 * made.agreement:.1f} % of {made.judged} images, {made.calibrated} calibrated",
-        ),
-        ("int8 on this CPU", f"{made.processor}, {range_}; {made.kernels} int8 operators run: {made.gain}"),
-        ("int8 measured", made.times.told()),
-    ]
+    table = done.table()
+    if format_ == "md":
+        text.show(text.markdown(table.headings, table.rows))
+    else:
+        text.show_table(table.headings, table.rows, left=table.left)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -11,7 +10,6 @@ import msgspec
 from analyzer import units
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
-from analyzer.cli.memory import training_words
 from analyzer.cli.options import (
     Batch,
     Count,
@@ -23,11 +21,9 @@ from analyzer.cli.options import (
     training_of,
     training_options,
 )
-from analyzer.reading.prediction import Way
+from analyzer.reading.memory_table import training_words
 from analyzer.targets.fitting import fitting
 from analyzer.targets.resolving import resolve
-
-MOST_OF_A_MODULE = 4096
 
 
 @click.command("fit", cls=Verb)
@@ -56,29 +52,10 @@ def command(
         text.show_json(msgspec.json.encode(found).decode())
         return
     say(f"{name} in {units.mib(memory)}: {training_words(msgspec.to_builtins(training))}; peaks are replayed")
-    _print(ways, memory, wanted, format_)
+    table = found.table()
+    if format_ == "md":
+        text.show(text.markdown(table.headings, table.rows))
+    else:
+        text.show_table(table.headings, table.rows)
     if ways[0].training_batch is None and ways[0].least_bytes is not None:
         say(f"as it is not one image trains: it takes {units.mib(ways[0].least_bytes)}")
-
-
-def _print(ways: Sequence[Way], memory: int, batch: int, format_: str) -> None:
-    headings = ("change", "trains", "infers", f"peak at batch {batch}", "fits", "MACs run again")
-    rows = [
-        (
-            way.change or "as it is",
-            _batch(way.training_batch),
-            _batch(way.inference_batch),
-            units.mib(way.peak_bytes),
-            "–" if way.peak_bytes is None else "yes" if way.peak_bytes <= memory else "no",
-            units.count(way.more_macs) if way.more_macs else "–",
-        )
-        for way in ways
-    ]
-    if format_ == "md":
-        text.show(text.markdown(headings, rows))
-    else:
-        text.show_table(headings, rows)
-
-
-def _batch(largest: int | None) -> str:
-    return "no batch" if largest is None else f"batch {largest:,}"

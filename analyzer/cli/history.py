@@ -56,7 +56,9 @@ def command(
             warn(f"{step.commit.sha[:10]}: {plain(step.error)}")
     _print(past, shown, format_)
     if html is not None:
-        write_text(html, _page(past, shown))
+        from analyzer.budget.history_page import page
+
+        write_text(html, page(past, shown, command=("analyze", *sys.argv[1:])))
         say(f"wrote {html}")
 
 
@@ -109,23 +111,3 @@ def _line(past: History, step: HistoryEntry, figures: tuple[str, ...]) -> list[s
         grown = f" ({units.change(value, before)})" if before and value != before else ""
         cells.append(known(figure).text(value) + grown)
     return [*cells, plain(step.commit.subject)[:60]]
-
-
-def _page(past: History, figures: tuple[str, ...]) -> str:
-    from analyzer.reporting.data import now
-    from analyzer.reporting.history import FigureHistory, Point, render
-
-    series = []
-    for model in past.models:
-        for figure in figures:
-            points = tuple(
-                Point(commit=step.commit.sha, date=step.date, subject=step.commit.subject, value=value)
-                for step, value in past.series(model, figure)
-            )
-            if points:
-                limit = past.limits.get((model, figure))
-                series.append(FigureHistory(model=model, figure=figure, points=points, limit=limit))
-    notes = [past.truncated] if past.truncated else []
-    notes += [f"{step.commit.sha[:10]} can't be read: {step.error}" for step in past.steps if step.error]
-    title, command = "What the models cost, over time", ("analyze", *sys.argv[1:])
-    return render(title, series, command=command, generated=now(), notes=notes, web=past.web)

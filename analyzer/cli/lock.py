@@ -7,14 +7,12 @@ from pathlib import Path
 
 import click
 
-from analyzer import units
 from analyzer.budget.configuration import find
 from analyzer.budget.lock_file import to_text
-from analyzer.budget.relock import Relock, counted, lock
+from analyzer.budget.relock import counted, lock
 from analyzer.cli import text
 from analyzer.cli.base import Verb, say
 from analyzer.cli.options import config_option, timeout_option
-from analyzer.figures import HEADLINE
 from analyzer.shown import plain
 
 
@@ -37,21 +35,10 @@ def command(config: Path | None, timeout: float | None, check: bool, output: str
         text.show(to_text(counted(find(Path.cwd(), config), timeout, progress)).rstrip("\n"))
         return
     done = lock(Path.cwd(), config=config, check=check, timeout=timeout, progress=progress)
-    _show(done)
+    table = done.table()
+    text.show_table(table.headings, table.rows, left=table.left)
     for difference in done.differences:
         say(plain(difference))
     if not done.before.has_digests and not check:
         say(f"upgraded {done.path.name} to the form of this version")
     say(f"{done.path.name} is up to date" if check or not done.differences else f"wrote {done.path}")
-
-
-def _show(done: Relock) -> None:
-    """Each model's figures as they were locked, as they are now, and the change."""
-    rows = []
-    for name, model in sorted(done.lock.models.items()):
-        was = done.before.models.get(name)
-        for figure in HEADLINE:
-            before, now = was.figure(figure.name) if was else None, model.figure(figure.name)
-            share = units.change(now, before) if now is not None and before is not None else ""
-            rows.append([plain(name), figure.label, figure.text(before), figure.text(now), share or "–"])
-    text.show_table(["model", "figure", "was", "now", "change"], rows, left=2)

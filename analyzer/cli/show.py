@@ -194,13 +194,12 @@ def _print_witnesses(seen: Sequence[Witness], format_: str) -> None:
 def _write_report(
     record: Record, baseline: Record | None, seen: Sequence[Witness], path: Path, memory: MemoryPrediction | None
 ) -> None:
-    from analyzer.reporting import data
-    from analyzer.reporting.against import against
+    from analyzer.reporting.data import WitnessFigure
     from analyzer.reporting.page import write_report
+    from analyzer.reporting.record_page import page_of
 
-    page = against(baseline or record, record, command=["analyze", *sys.argv[1:]], generated=data.now())
     rows = tuple(
-        data.WitnessFigure(
+        WitnessFigure(
             tool=f"{w.name} {w.version or ''}".strip(),
             figure="macs",
             theirs=w.macs,
@@ -209,9 +208,7 @@ def _write_report(
         )
         for w in seen
     )
-    steps = data.timeline_of(memory.timeline) if memory and memory.timeline else None
-    limits = page.limits if baseline else ()
-    write_report(msgspec.structs.replace(page, witnesses=rows, limits=limits, timeline=steps), path)
+    write_report(page_of(record, baseline, memory, command=["analyze", *sys.argv[1:]], witnesses=rows), path)
     say(str(path))
 
 

@@ -10,22 +10,27 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from torch import nn
 
+from analyzer import units
+from analyzer.answers import Answering, AnswerParts, AnswerTable
 from analyzer.architecture.variant import Variant
 from analyzer.channel_maps import CompressionMap
 from analyzer.errors import UsageError
+from analyzer.figures import FIGURES
 from analyzer.shown import silent
 from analyzer.targets.checkpoints import SUFFIX, Checkpoint, OwnModel
-from analyzer.targets.compressions import Compression, CompressionRecord
+from analyzer.targets.compressions import Compression, CompressionRecord, StepDone
 from analyzer.training import checkpoints
 from analyzer.training.feeding import MEAN, STD, statistics
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from analyzer.compressing.original import Original
     from analyzer.exporting.results import Exported
 
 
-@dataclass(frozen=True)
-class Compressed:
+@dataclass(frozen=True, repr=False)
+class Compressed(Answering):
     """What came out: the network in evaluation mode, what was done to its `parent` in order (None: to one's own model),
     and the record of it.
 
@@ -84,10 +89,54 @@ class Compressed:
         source = self.record.source.partition("-compressed-")[0]
         return f"{source}-compressed-{self.record.after['params']}"
 
+    def frame(self) -> pd.DataFrame:
+        """One row a step: what it did, and what the network is then."""
+        import pandas as pd
+
+        rows = [
+            {"step": done.step, "did": done.did, **done.figures, "epochs": done.epochs, "test_accuracy":
+             done.test_accuracy} for done in self.record.steps
+        ]  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def answer(self) -> AnswerParts:
+        """The tables, what could not be pruned, the files of int8."""
+        left = tuple(f"{layer} was not pruned: {why}" for layer, why in self.record.left.items())
+        exported = () if self.exported is None else (self.exported.table(),)
+        title = f"{self.record.source} made smaller: {self.name}"
+        return AnswerParts(title=title, tables=(*self.tables(), *exported), words=left)
+
+    def tables(self) -> tuple[AnswerTable, AnswerTable]:
+        """Each figure before and after; the steps."""
+        record = self.record
+        rows = [
+            (FIGURES[name].label, FIGURES[name].text(value), FIGURES[name].text(record.after[name]),
+             units.ratio(record.after[name], value))
+            for name, value in record.before.items() if name in record.after
+        ]  # fmt: skip
+        steps = [
+            (done.step, "–" if done.epochs is None else str(done.epochs), _shown(done, "params"), _shown(done, "macs"),
+             "–" if done.test_accuracy is None else f"{100 * done.test_accuracy:.1f} %")
+            for done in record.steps
+        ]  # fmt: skip
+        course = ("step", "epochs", "params", "MACs", "test accuracy")
+        return (
+            AnswerTable("What it came to", ("", record.source, self.name, "ratio"), rows),
+            AnswerTable("Step by step", course, steps),
+        )
+
+    def __repr__(self) -> str:
+        before, after = self.record.before["params"], self.record.after["params"]
+        return f"Compressed({self.name}: {before:,} to {after:,} params, {len(self.record.steps)} steps)"
+
     def to_json(self) -> str:
         """The record, and the name of the result; what it was exported as, too."""
         more = {} if self.exported is None else {"exported": self.exported}
         return msgspec.json.encode({"name": self.name, "record": self.record, **more}).decode()
+
+
+def _shown(done: StepDone, name: str) -> str:
+    return FIGURES[name].text(done.figures.get(name))
 
 
 def require_free(path: Path, source: Path | None) -> None:

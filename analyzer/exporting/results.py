@@ -6,10 +6,13 @@ import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from analyzer import units
+from analyzer.answers import Answering, AnswerParts, AnswerTable
 from analyzer.structs import Frozen
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 else:
     from analyzer.later import np
 
@@ -90,7 +93,7 @@ class Int8Result(Frozen, frozen=True, kw_only=True):
         return "no gain here: slower" if low > 1 else "no gain here that the spread does not cover"
 
 
-class Exported(Frozen, frozen=True, kw_only=True):
+class Exported(Frozen, Answering, frozen=True, kw_only=True):
     """A file that was written: compared with its network on `images` at two batches, each within `tolerance`; `params`
     and `macs` (one image; None: not told by such a file) are counted in the file, and equal the network's but for what
     `unequal` says. `source` is the digest of the weights; `beside` is the file that has them, where this one does not.
@@ -112,3 +115,48 @@ class Exported(Frozen, frozen=True, kw_only=True):
     times: PairedTimes | None = None
     untimed: str | None = None
     int8: Int8Result | None = None
+
+    def frame(self) -> pd.DataFrame:
+        """One row a fact."""
+        import pandas as pd
+
+        return pd.DataFrame(self.table().rows, columns=["what", "found"]).set_index("what")
+
+    def answer(self) -> AnswerParts:
+        """The table."""
+        return AnswerParts(title=f"{self.network} as {self.file}", tables=(self.table(),))
+
+    def table(self) -> AnswerTable:
+        """What the file holds, how it compares with the network, what int8 gains."""
+        rows = [
+            ("file", f"{' and '.join(filter(None, (self.file, self.beside)))}: {units.mib(self.bytes)}"),
+            ("params, of the file", units.count(self.params)),
+            ("MACs, of the file", units.count(self.macs)),
+            ("compared on", self.images),
+            *(
+                (f"largest difference at batch {one.batch}", f"{one.difference:.2g} (at most {self.tolerance:g})")
+                for one in self.agreements
+            ),
+        ]
+        if self.times is not None:
+            rows.append(("measured", self.times.told()))
+        rows += _int8_rows(self.int8) if self.int8 else []
+        return AnswerTable("What was written", ("what", self.network), rows, left=2)
+
+    def __repr__(self) -> str:
+        unequal = f"; unequal: {'; '.join(self.unequal)}" if self.unequal else ""
+        return f"Exported({self.network} as {self.file}: {units.mib(self.bytes)}{unequal})"
+
+
+def _int8_rows(made: Int8Result) -> list[tuple[str, str]]:
+    range_ = "7-bit weights" if made.reduce_range else "8-bit weights"
+    return [
+        ("int8 file", f"{made.file}: {units.mib(made.bytes)}, {made.bytes / made.from_bytes:.2f}x"),
+        ("int8 params", f"{units.count(made.params)} in {units.mib(made.param_bytes)}, batch norms folded"),
+        (
+            "int8 top-1 agreement",
+            f"{100 * made.agreement:.1f} % of {made.judged} images, {made.calibrated} calibrated",
+        ),
+        ("int8 on this CPU", f"{made.processor}, {range_}; {made.kernels} int8 operators run: {made.gain}"),
+        ("int8 measured", made.times.told()),
+    ]

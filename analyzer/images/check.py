@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from analyzer.answers import Answering, AnswerParts, AnswerTable
 from analyzer.images.base import PARTS, DataError, Source
 from analyzer.images.decoding import ODD
 from analyzer.images.examining import Seen, Watch, examine
@@ -26,6 +27,8 @@ else:
 MOST_PAIRS = 200_000
 """Of images so alike that there are more pairs, the rest is not searched."""
 SIZES_SHOWN = 20
+ROWS_SHOWN = 20
+"""Findings of a kind in a table; frames and files have all."""
 COLUMNS = ("finding", "image", "other", "what")
 
 
@@ -87,7 +90,7 @@ class Pair(Frozen, frozen=True, kw_only=True):
         return "; ".join(said)
 
 
-class DataCheck(Frozen, frozen=True, kw_only=True):
+class DataCheck(Frozen, Answering, frozen=True, kw_only=True):
     """What was found in images. `pairs` are the worst first; `groups` joins them: indices of images that belong
     together. `sizes` are the most frequent. `seconds` is how long it took.
     """
@@ -150,8 +153,44 @@ class DataCheck(Frozen, frozen=True, kw_only=True):
 
         return pd.DataFrame(list(self.findings()), columns=list(COLUMNS))
 
-    def _repr_html_(self) -> str:
-        return str(self.frame().to_html())
+    def answer(self) -> AnswerParts:
+        """The tables, and the rest in words."""
+        return AnswerParts(
+            title=f"The images of {self.name}", tables=tuple(self.tables("frame() has all")), words=tuple(self.words())
+        )
+
+    def tables(self, more: str) -> Iterator[AnswerTable]:
+        """The classes, then what was found: of each kind so many rows; `more` says where the rest is."""
+        parts = [part for part in PARTS if any(part in each.parts for each in self.classes)]
+        rows = [
+            [each.name, f"{each.images:,}", *(f"{each.parts.get(part, 0):,}" for part in parts)]
+            for each in self.classes
+        ]
+        yield AnswerTable("Classes", ("class", "images", *parts), rows)
+        found: list[Sequence[str]] = []
+        for kind, several in groupby(self.findings(), key=lambda row: row[0]):
+            every = list(several)
+            found += every[:ROWS_SHOWN]
+            if len(every) > ROWS_SHOWN:
+                found.append((kind, f"and {len(every) - ROWS_SHOWN:,} more", "", more))
+        if found:
+            yield AnswerTable("What was found", COLUMNS, found, left=len(COLUMNS))
+
+    def words(self) -> Iterator[str]:
+        """Sizes, kinds of odd images, remarks."""
+        if self.sizes and self.least_size and self.most_size:
+            common = self.sizes[0]
+            most = f"{common.width}x{common.height} ({common.images:,})"
+            least, largest = (f"{width}x{height}" for width, height in (self.least_size, self.most_size))
+            yield f"sizes: {most}" if least == largest else f"sizes: {least} to {largest}, most often {most}"
+        for each in self.odd:
+            yield f"{each.kind}: {len(each.images):,} ({each.means})"
+        yield from self.remarks
+
+    def __repr__(self) -> str:
+        counted = Counter(row[0] for row in self.findings())
+        found = ", ".join(f"{count:,} {kind}" for kind, count in counted.items()) or "nothing found"
+        return f"DataCheck({self.name}: {self.images:,} images of {len(self.classes):,} classes, {found})"
 
 
 def _unwatched(done: int, total: int) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from analyzer.architecture.axes import FIELDS
 from analyzer.figures import FIGURES, value_at
 from analyzer.files import csv_text
 from analyzer.records import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,18 @@ _PATHS = [(column.name, tuple(column.path.split("."))) for column in COLUMNS.val
 def flat(record: Record) -> dict[str, Any]:
     """A record's values by column; None where one is not known, the axes as they are in the variant."""
     return {name: value_at(record, path) for name, path in _PATHS}
+
+
+def frame_of(records: Iterable[Record]) -> pd.DataFrame:
+    """One row a record, indexed by name; counts are exact integers also beside missing ones."""
+    import pandas as pd
+
+    table = pd.DataFrame([flat(record) for record in records], columns=list(COLUMNS))
+    counts = [column.name for column in COLUMNS.values() if column.kind == "int"]
+    table[counts] = table[counts].astype("Int64")
+    times = [column.name for column in COLUMNS.values() if column.kind == "real"]
+    table[times] = table[times].astype("float64")
+    return table.set_index("name")
 
 
 def to_csv(records: Iterable[Record]) -> str:

@@ -103,6 +103,9 @@ class Profile(Frozen, frozen=True, kw_only=True):
     training: Profile | None = None
     samples: tuple[Sample, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Profile({self.name}: {self.device_name}, {self.settings}, ±{100 * self.mean_error:.1f} %)"
+
     def at(self, batch: int | None) -> Profile:
         """The same profile, which predicts at another batch (None: its own)."""
         if batch is None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from analyzer import units
+from analyzer.answers import Answering, AnswerParts
 from analyzer.architecture.net import Net
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
@@ -22,9 +24,13 @@ from analyzer.reading import family, peak
 from analyzer.reading.cuda_allocator import CudaHeap
 from analyzer.reading.exact import total
 from analyzer.reading.heap import Moment
+from analyzer.reading.memory_table import memory_table
 from analyzer.reading.peak import DEFAULT, Peak, Training
 from analyzer.records import Remark, Target
 from analyzer.structs import Frozen
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_BATCH = 2**20
 PROVEN = "2.11", "2.14"
@@ -38,7 +44,7 @@ class PeakPlace(Frozen, frozen=True, kw_only=True):
     layer: str
 
 
-class MemoryPrediction(Frozen, frozen=True, kw_only=True):
+class MemoryPrediction(Frozen, Answering, frozen=True, kw_only=True):
     """What one variant needs at a batch; bytes. `training` has the fields of reading.peak.Training.
 
     The training figures are None where the model can't train. `cuda_*` are those of a simulated CUDA caching allocator
@@ -65,6 +71,25 @@ class MemoryPrediction(Frozen, frozen=True, kw_only=True):
     recomputed_macs: int = 0
     timeline: tuple[Moment, ...] | None = None
     notes: tuple[str, ...] = ()
+
+    def frame(self) -> pd.DataFrame:
+        """One row a kind of memory: what of it, and its bytes in words."""
+        import pandas as pd
+
+        table = memory_table(self)
+        return pd.DataFrame(table.rows, columns=list(table.headings)).set_index("memory")
+
+    def answer(self) -> AnswerParts:
+        """The table, and what is to be said of it."""
+        title = f"Memory of {self.target.shown} at batch {self.batch}"
+        return AnswerParts(title=title, tables=(memory_table(self),), words=self.notes)
+
+    def __repr__(self) -> str:
+        trains = (
+            "can't train" if self.peak_training_bytes is None else f"{units.mib(self.peak_training_bytes)} to train"
+        )
+        infers = f"{units.mib(self.peak_inference_bytes)} to infer"
+        return f"MemoryPrediction({self.target.shown}, batch {self.batch}: {trains}, {infers})"
 
 
 def predict_memory(

@@ -98,13 +98,3 @@ def read_profile(path: Path) -> Profile:
     if not all(any(fit.values()) for fit in fits) or not profile.bands:
         raise UsageError("predicts no times", where=str(path), fix=again)
     return profile
-
-
-def facts(profile: Profile, path: Path) -> dict[str, object]:
-    """What is to be known of a profile and its file, without its coefficients."""
-    told = msgspec.to_builtins(profile)
-    for left_out in ("coefficients", "attention", "samples"):
-        told.pop(left_out)
-    if profile.training is not None:
-        told["training"] = {key: value for key, value in told["training"].items() if key in told}
-    return {**told, "file": str(path), "ships": path.parent == SHIPPED}

@@ -23,6 +23,7 @@ from analyzer.reporting.advice_tables import (
 from analyzer.reporting.bought import COSTS, Titled
 from analyzer.reporting.curves import Priced, against_cost, intervals, told_apart
 from analyzer.reporting.data import now
+from analyzer.reporting.notebook import framed
 from analyzer.reporting.page import environment, policy, template_text
 from analyzer.training.comparing import widened
 
@@ -39,12 +40,26 @@ def render_advice(advice: Advice) -> str:
     """The page as HTML."""
     style = template_text("style.css")
     whole = environment().get_template("advice.html.j2").render(
-        title=f"From which side: {advice.sides.source}", sentence=advice.sentence, generated=now(),
-        version=package_version(), style=Markup(style), policy=policy(style, "", ""), plots_=priced(advice),
-        differences=_differences(advice), tables=_tables(advice), remarks=[one for one in remarks(advice) if one],
+        _context(advice), title=f"From which side: {advice.sides.source}", generated=now(),
+        version=package_version(), style=Markup(style), policy=policy(style, "", ""),
         budget=[f"{FIGURES[name].label} {FIGURES[name].text(bound)}" for name, bound in advice.sides.limits.items()],
     )  # fmt: skip
     return str(whole)
+
+
+def advice_html(advice: Advice) -> str:
+    """The page's answer, plots and tables for a notebook's cell."""
+    return framed(environment().get_template("advice_body.html.j2").render(_context(advice)))
+
+
+def _context(advice: Advice) -> dict[str, Any]:
+    return {
+        "sentence": advice.sentence,
+        "plots_": priced(advice),
+        "differences": _differences(advice),
+        "tables": _tables(advice),
+        "remarks": [one for one in remarks(advice) if one],
+    }
 
 
 def _tables(advice: Advice) -> list[tuple[str, str, tuple[str, ...], list[tuple[str, ...]]]]:

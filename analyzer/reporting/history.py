@@ -12,6 +12,7 @@ from markupsafe import Markup
 from analyzer import units
 from analyzer.figures import Figure, known
 from analyzer.measuring.environment import package_version
+from analyzer.reporting.notebook import framed
 from analyzer.reporting.page import environment, policy, template_text
 from analyzer.reporting.svg import WIDTH, LinearScale, drawing, el, line, responsive, short, text
 from analyzer.structs import Frozen
@@ -59,17 +60,28 @@ def render(
     style = template_text("style.css")
     template: jinja2.Template = environment().get_template("history.html.j2")
     return template.render(
+        _context(series, notes, web),
         title=title,
-        overview=[_overview(one) for one in series],
-        charts=[_chart(one) for one in series if len({point.value for point in one.points}) > 1],
         command=shlex.join(command),
         generated=generated,
-        notes=notes,
         version=package_version(),
-        web=web,
         style=Markup(style),
         policy=policy(style, "", ""),
     )
+
+
+def history_html(series: Sequence[FigureHistory], notes: Sequence[str], web: str = "") -> str:
+    """The page's tables and drawings for a notebook's cell."""
+    return framed(environment().get_template("history_body.html.j2").render(_context(series, notes, web)))
+
+
+def _context(series: Sequence[FigureHistory], notes: Sequence[str], web: str) -> dict[str, object]:
+    return {
+        "overview": [_overview(one) for one in series],
+        "charts": [_chart(one) for one in series if len({point.value for point in one.points}) > 1],
+        "notes": notes,
+        "web": web,
+    }
 
 
 def _overview(series: FigureHistory) -> tuple[str, ...]:

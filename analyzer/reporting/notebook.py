@@ -58,8 +58,17 @@ def _data(
     )
 
 
+def body_of(record: Record, limits: Sequence[Limit]) -> str:
+    """One record's verdict under limits and its cards, to be framed with what stands below."""
+    return _body(_data((record,), record, record, limits=tuple(limits)))
+
+
 def data_html(data: ReportData) -> str:
     """A report's verdict, cards, plot and table, without its other sections."""
+    return framed(_body(data))
+
+
+def _body(data: ReportData) -> str:
     several = len(data.records) > 1
     fields, figures = tables.fields(data), tables.table_figures(data)
     context = {
@@ -77,7 +86,7 @@ def data_html(data: ReportData) -> str:
         "field_label": label,
         "variants": tables.variant_lines(data, fields, figures) if several else [],
     }
-    return framed(environment().get_template("notebook.html.j2").render(context))
+    return environment().get_template("notebook.html.j2").render(context)
 
 
 def framed(body: str) -> str:

@@ -39,6 +39,8 @@ __all__ = ["policy", "read_report", "render", "write_report"]
 
 SCRIPTS = ("core.js", "layers.js", "tree.js", "variants.js", "parallel.js", "pareto.js", "heat.js", "start.js")
 FAILED_ROWS, NOTES = 200, 30
+FRONT = "Variants that no other variant beats in both params and MACs; ties included."
+FRONT_OF_TRAINED = "Trained networks that no other beats in params, MACs and test accuracy; ties included."
 _NO_LEAD = Markup("")
 PLOTTED = 3  # rows from which on a plot of rows says more than the table
 
@@ -77,6 +79,7 @@ def _context(data: ReportData) -> dict[str, Any]:
     return {
         "data": data,
         "searched": data.searched,
+        "stages_said": _stages_said(data),
         "version": package_version(),
         "figures": FIGURES,
         "layered": SHARED,
@@ -95,6 +98,13 @@ def _context(data: ReportData) -> dict[str, Any]:
         "plotly": Markup(plotly.packed) if plotly else "",
         "packed": Markup(embed({**pack(data), "view": _view(data, plotly)})),
     }
+
+
+def _stages_said(data: ReportData) -> str:
+    """The numbers of layers that the title names (`Sweep of 2-4-3-2`), to be explained; empty where it names none."""
+    blocks = (row.target.variant.block_config for row in data.records if row.target.variant is not None)
+    said = dict.fromkeys("-".join(map(str, each)) for each in blocks)
+    return next((words for words in said if words in data.title.replace(",", "").split()), "")
 
 
 def policy(style: str, script: str, plotly: str) -> str:
@@ -155,7 +165,8 @@ def _sweep(data: ReportData) -> dict[str, Any]:
         "shared": constant(tables.variants(data)),
         "pareto": points.both_paretos(data) if len(data.records) >= PLOTTED else None,
         "heat": heat_map(data) if several else None,
-        "trained": plots_of(list(bought_of(good)), data.limits),
+        "trained": (trained := plots_of(list(bought_of(good)), data.limits)),
+        "front_means": FRONT_OF_TRAINED if trained else FRONT,
         "unequal": len({row.trained.setting for row in good if row.trained}) > 1,
         "row_notes": tables.notes(data)[:NOTES] if several else [],
     }

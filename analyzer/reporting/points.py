@@ -147,7 +147,8 @@ def _named(data: ReportData, best: Sequence[Record], known: Sequence[Record], ch
 
 def _label(x: float, y: float, words: str, chart: _Chart, classes: str) -> Markup:
     left = x > chart.width * 0.6
-    shown = clip(words, (x if left else chart.width - x) - 18)
+    room = (x if left else chart.width - x) - 18
+    shown = clip(words, 0.85 * room if "strong" in classes else room)
     return text(x + (-14 if left else 14), y + 5, shown, text_anchor="end" if left else "start", class_=classes)
 
 

@@ -51,7 +51,7 @@ def render_runs(report: RunsReport) -> str:
     whole = environment().get_template("runs.html.j2").render(
         context, report=report, command=shlex.join(report.command), version=package_version(),
         style=Markup(style), policy=policy(style, "", ""), trained=_trained(report),
-        run_headings=RUN_HEADINGS, runs=run_rows(report), defined=defined(report), recipes=_recipes(report),
+        run_headings=RUN_HEADINGS, runs=run_rows(report), recipes=_recipes(report),
         sections=[(id_, title) for id_, title, there in SECTIONS if there == "runs" or context[there]],
     )  # fmt: skip
     return str(whole)
@@ -64,6 +64,7 @@ def _context(report: RunsReport) -> dict[str, Any]:
         "unequal": any(doubt.startswith("not trained equally") for doubt in report.doubts),
         "headings": headings(report),
         "rows": network_rows(report),
+        "defined": defined(report),
         "comparisons": [
             _comparison(i, one, report.shown(one.a), report.shown(one.b)) for i, one in enumerate(report.comparisons)
         ],
@@ -139,7 +140,7 @@ def runs_html(report: RunsReport) -> str:
     return framed(environment().get_template("runs_body.html.j2").render(_context(report)))
 
 
-def comparison_html(one: RunComparison) -> str:
-    """A comparison as the page shows it, for a notebook's cell."""
+def comparison_part(one: RunComparison) -> Markup:
+    """A comparison as the page shows it."""
     template = environment().from_string('{% from "runs_compared.html.j2" import comparison %}{{ comparison(one) }}')
-    return framed(template.render(one=_comparison(0, one, one.a, one.b)))
+    return Markup(template.render(one=_comparison(0, one, one.a, one.b)))

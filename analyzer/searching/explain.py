@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from analyzer.architecture.axes import AXES, Axis, Change, alternatives
 from analyzer.architecture.facts import Op, Part, Scope
@@ -15,15 +15,12 @@ from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
 from analyzer.errors import AnalyzerError
 from analyzer.figures import LAYERED
-from analyzer.limits import Limit, hold_all, own_limits, state_of
+from analyzer.limits import Limit, hold_all, state_of
 from analyzer.reading import exact, family
 from analyzer.reading import saved as memory
 from analyzer.reading.latency import Profile
 from analyzer.reading.work import seconds_of, work
 from analyzer.records import Record, variant_of
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SHARED = tuple(figure.name for figure in LAYERED)
 """What stages and roles have shares of."""
@@ -223,61 +220,3 @@ def meeting(
 
 def _meets(record: Record, limits: Sequence[Limit]) -> bool:
     return state_of(hold_all(record, limits)) == "within"
-
-
-# -- all of it -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, repr=False)
-class Explained:
-    """A variant explained under a budget: shares, what moves its figures, single changes and those that meet it."""
-
-    record: Record
-    budget: tuple[Limit, ...]
-    stages: tuple[Share, ...]
-    roles: tuple[Share, ...]
-    elasticities: tuple[Elasticity, ...]
-    levers: tuple[AxisChange, ...]
-    cheapest: tuple[AxisChange, ...]
-    time: tuple[tuple[str, float], ...] = ()
-
-    def frame(self) -> pd.DataFrame:
-        """One row a single change: its figures, and whether it is among the mildest that meet the budget."""
-        import pandas as pd
-
-        cheapest = {change.record.target.name for change in self.cheapest}
-        rows = [
-            {
-                "change": change.said,
-                "kind": change.kind,
-                **{name: getattr(change.record, name) for name in SHARED},
-                "meets_budget": change.record.target.name in cheapest,
-                "name": change.record.target.name,
-            }
-            for change in {c.record.target.name: c for c in (*self.cheapest, *self.levers)}.values()
-        ]
-        return pd.DataFrame(rows).set_index("change") if rows else pd.DataFrame()
-
-    def __repr__(self) -> str:
-        first = f"; first: {self.cheapest[0].said}" if self.cheapest else ""
-        return f"Explained({self.record.target.shown}: {len(self.cheapest)} single changes meet the budget{first})"
-
-
-def explained(
-    variant: Variant, batch: int, limits: Sequence[Limit], profile: Profile | None = None, label: str | None = None
-) -> Explained:
-    """All that is to be said of a variant. Without limits the budget is DenseNet121's own params, where it has any."""
-    baseline = family.baseline_or_none(variant, batch)
-    own = own_limits(baseline, f"{baseline.target.shown}'s own") if baseline and not limits else ()
-    budget = tuple(limits) or tuple(limit for limit in own if limit.figure == "params")
-    stages, roles = shares(variant, batch)
-    return Explained(
-        record=family.record(variant, batch, layers=False, label=label, profile=profile),
-        budget=budget,
-        stages=tuple(stages),
-        roles=tuple(roles),
-        elasticities=tuple(elasticities(variant, batch)),
-        levers=tuple(levers(variant, batch, profile)),
-        cheapest=tuple(cheapest(variant, budget, batch, profile)) if budget else (),
-        time=tuple(shares_of_time(variant, profile)) if profile is not None else (),
-    )

@@ -27,16 +27,9 @@ if TYPE_CHECKING:
 
 
 def analyze(
-    target: Variant | str | nn.Module,
-    *,
-    inputs: Any = None,
-    kwargs: Mapping[str, Any] | None = None,
-    batch: int = 1,
-    backward: bool = False,
-    strict: bool = False,
-    on: str | None = None,
-    cpu_memory: int | None = None,
-) -> Record:
+    target: Variant | str | nn.Module, *, inputs: Any = None, kwargs: Mapping[str, Any] | None = None, batch: int = 1,
+    backward: bool = False, strict: bool = False, on: str | None = None, cpu_memory: int | None = None,
+) -> Record:  # fmt: skip
     """Every static figure of a variant, a preset's or variant's name, a network's file, or any torch module.
 
     A module takes `inputs`: a shape such as `(1, 3, 224, 224)`, a tensor, or a sequence of either (`()` for none), and
@@ -44,6 +37,13 @@ def analyze(
     One whose values must be known runs on CPU within `cpu_memory` bytes of weights and inputs (None: half of what is
     free). `batch` is for a variant's saved bytes. `on` names a device whose profile predicts latency (`rtx4090`, or a
     file). Raises an AnalyzerError that says what, where and how to fix it.
+
+    >>> import analyzer as an
+    >>> an.analyze("article")
+    Record('article', batch 1: 149,871,874 params, 18,622,955,520 MACs, 100.24 MiB saved bytes)
+    >>> from torch import nn
+    >>> an.analyze(nn.Conv2d(3, 8, 3, bias=False), inputs=(1, 3, 6, 6)).macs  # 8 maps of 4 x 4, 27 each
+    3456
     """
     if isinstance(target, str) and is_file_name(target):
         refuse_inputs(inputs, kwargs)

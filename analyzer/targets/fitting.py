@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from analyzer import units
+from analyzer.answers import Answering, AnswerParts, AnswerTable
 from analyzer.architecture.network import preset_name
 from analyzer.distribution import torch_version
 from analyzer.errors import UsageError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 MOST_OF_A_MODULE = 4096
 
 
-class Fit(Frozen, frozen=True, kw_only=True):
+class Fit(Frozen, Answering, frozen=True, kw_only=True):
     """What of a target fits in `memory_bytes`: as it is, then each way that needs less; peaks at `batch`."""
 
     target: str
@@ -50,10 +51,35 @@ class Fit(Frozen, frozen=True, kw_only=True):
         table[counts] = table[counts].astype("Int64")
         return table
 
+    def answer(self) -> AnswerParts:
+        """The table of ways."""
+        title = f"{self.target} in {units.mib(self.memory_bytes)}"
+        return AnswerParts(title=title, tables=(self.table(),), words=("Peaks are replayed: live tensors, exactly.",))
+
+    def table(self) -> AnswerTable:
+        """One row a way: what trains and infers, the training peak at the batch asked for, what it costs."""
+        headings = ("change", "trains", "infers", f"peak at batch {self.batch}", "fits", "MACs run again")
+        rows = [
+            (
+                way.change or "as it is",
+                _batch(way.training_batch),
+                _batch(way.inference_batch),
+                units.mib(way.peak_bytes),
+                "–" if way.peak_bytes is None else "yes" if way.peak_bytes <= self.memory_bytes else "no",
+                units.count(way.more_macs) if way.more_macs else "–",
+            )
+            for way in self.ways
+        ]
+        return AnswerTable("What fits", headings, rows)
+
     def __repr__(self) -> str:
         first = self.ways[0]
         trains = "no image trains" if first.training_batch is None else f"batch {first.training_batch:,} trains"
         return f"Fit({self.target} in {units.mib(self.memory_bytes)}: {trains} as it is, {len(self.ways)} ways)"
+
+
+def _batch(largest: int | None) -> str:
+    return "no batch" if largest is None else f"batch {largest:,}"
 
 
 def fitting(

@@ -94,8 +94,13 @@ def test_from_python(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     found = analyzer.history(project.folder, models=["cnn"])
     assert list(found.frame()["params"]) == [288_746, 390_570]
     assert "<table" in found._repr_html_()
+    page = found.report(project.folder / "history.html").read_text(encoding="utf-8")
+    for shown in (page, found._repr_html_()):
+        assert "cnn: params" in shown
+        assert "<svg" in shown
     verdict = analyzer.check(project.folder)
     assert verdict.exit_code == 1
+    assert set(verdict.frame()["known"]) == {"exact"}
     assert verdict.frame().query("model == 'cnn' and figure == 'params' and group.isna()")["value"].item() == 390_570
     with pytest.raises(UsageError):
         analyzer.history(project.folder, models=["none"])

@@ -19,7 +19,7 @@ from verdicts import FAILED, GREW, PASSED, SMALLER, verdict
 
 from analyzer.budget.outputs import FORMATS, parse_output, render, write
 from analyzer.budget.outputs.table import for_terminal
-from analyzer.budget.verdict import Finding, Kind, Level, Verdict
+from analyzer.budget.verdict import Budgeted, Finding, Kind, Level, ModelVerdict, Verdict
 from analyzer.errors import UsageError
 
 DATA = Path(__file__).parent / "data"
@@ -254,13 +254,28 @@ def test_html_draws_the_model_that_fails() -> None:
 
 @pytest.mark.parametrize(
     ("file", "said"),
-    [("params.svg", "params: 2,500 of 2,000"), ("saved_bytes.svg", "saved bytes: "), ("b.svg", "model budgets: over")],
+    [
+        ("params.svg", "params: 2,500 of 2,000, exact"),
+        ("saved_bytes.svg", "saved bytes: "),
+        ("b.svg", "model budgets: over"),
+    ],
 )
 def test_a_badge_shows_the_figure_that_its_file_is_called(tmp_path: Path, file: str, said: str) -> None:
     write(FAILED, "badge", str(tmp_path / file))
     svg = etree.parse(tmp_path / file)
     assert svg.findtext("{*}title").startswith(said)
     assert GREW.what in svg.findtext("{*}desc")
+
+
+def test_a_badge_says_how_a_prediction_is_known(tmp_path: Path) -> None:
+    standing = "predicted ±4.0 % (90 %: 27.10 to 36.20 ms)"
+    line = Budgeted(figure="predicted_latency_s", value=0.03, limit=0.04, standing=standing)
+    model = ModelVerdict(name="tiny", target="net.py:build", figures=(line,))
+    made = msgspec.structs.replace(FAILED, models=(model,), findings=())
+    write(made, "badge", str(tmp_path / "predicted_latency_s.svg"))
+    title = etree.parse(tmp_path / "predicted_latency_s.svg").findtext("{*}title")
+    assert title.endswith("30.00 ms of 40.00 ms, predicted ±4.0 %")
+    assert list(made.frame()["known"]) == [standing]
 
 
 @pytest.mark.parametrize(

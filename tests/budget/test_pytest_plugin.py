@@ -46,10 +46,10 @@ def test_a_model_over_its_limits_fails_and_names_the_largest_layers() -> None:
     lines = str(failed.value).splitlines()
     total = STEM + BODY
     assert lines[0] == "Tiny is over its budget"
-    assert lines[1] == f"params: {total:,}, {total - 2000:,} above the limit 2,000"
+    assert lines[1] == f"params: {total:,} (exact), {total - 2000:,} above the limit 2,000"
     assert lines[3] == f"  body (Conv2d): {BODY:,}, {100 * BODY / total:.1f} %"
     assert lines[4].startswith("  stem (Conv2d): 584")
-    assert lines[6].startswith(f"MACs: {MACS:,}, 1 above the limit")
+    assert lines[6].startswith(f"MACs: {MACS:,} (exact), 1 above the limit")
     assert not any("saved" in line for line in lines)
 
 
@@ -162,7 +162,7 @@ def test_the_marker_holds_fixtures_modules_and_factories(
         "test_unmarked": "PASSED",
         "test_method": "FAILED",
     }, done.stdout
-    assert "params: 10,100, 9,990 above the limit 110" in done.stdout
+    assert "params: 10,100 (exact), 9,990 above the limit 110" in done.stdout
     assert "(root) (Linear): 10,100, 100.0 %" in done.stdout
     assert "did you mean 'max_params'?" in done.stdout
 

@@ -1,17 +1,13 @@
-"""The example notebook runs from its first cell to its last and shows what it is committed with; doctests of verbs."""
+"""The example notebook runs from its first cell to its last and shows what it is committed with."""
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import json
 from pathlib import Path
 
-import pytest
 from notebooks import executed
 
 ROOT = Path(__file__).parents[2]
-VERBS = sorted(path.stem for path in (ROOT / "analyzer" / "api").glob("[a-z]*.py"))
 
 
 def test_the_notebook_shows_what_its_cells_come_to() -> None:
@@ -31,8 +27,3 @@ def test_the_notebook_shows_what_its_cells_come_to() -> None:
     assert "149.87 M" in shown
     assert "Over budget" in shown
     assert "<svg" in shown
-
-
-@pytest.mark.parametrize("name", VERBS)
-def test_what_a_verb_s_docstring_shows_is_so(name: str) -> None:
-    assert doctest.testmod(importlib.import_module(f"analyzer.api.{name}")).failed == 0

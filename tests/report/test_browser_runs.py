@@ -36,11 +36,13 @@ def watched(browser: Any, page: Path, request: pytest.FixtureRequest) -> Iterato
 
 
 def test_every_plot_and_table_is_seen(watched: Watched) -> None:
-    boxes = watched.page.eval_on_selector_all("figure svg", "all => all.map(one => one.getBoundingClientRect().height)")
+    boxes = watched.page.eval_on_selector_all(
+        "figure .wide svg", "all => all.map(one => one.getBoundingClientRect().height)"
+    )
     assert len(boxes) == 1 + 2 + 2 + 4  # a pair's; a network's curves each; the gap over two; four costs
     assert min(boxes) > 60
     words = watched.page.eval_on_selector_all(
-        "figure svg text",
+        "figure .wide svg text",
         "all => all.filter(t => t.getBBox().x < 0 || t.getBBox().x + t.getBBox().width > 961).map(t => t.textContent)",
     )
     assert words == []
@@ -48,7 +50,7 @@ def test_every_plot_and_table_is_seen(watched: Watched) -> None:
 
 def test_labels_of_curves_do_not_cover_each_other(watched: Watched) -> None:
     tops = watched.page.eval_on_selector_all(
-        "figure svg",
+        "figure .wide svg",
         "all => all.map(s => [...s.querySelectorAll('text.label')].map(t => t.getBBox().y).sort((a, b) => a - b))",
     )
     assert all(b - a > 13 for each in tops for a, b in itertools.pairwise(each))
@@ -64,6 +66,16 @@ def test_axe_finds_nothing(watched: Watched) -> None:
 def test_a_narrow_page_does_not_scroll_sideways(browser: Any, page: Path) -> None:
     opened = Watched(browser, page, viewport={"width": 390, "height": 800})
     assert opened.page.evaluate("document.documentElement.scrollWidth") == 390
+    figures = opened.page.eval_on_selector_all("figure", "all => all.map(f => [f.scrollWidth, f.clientWidth])")
+    assert len(figures) == 9
+    assert all(needed <= there for needed, there in figures)
+    words = opened.page.eval_on_selector_all(
+        "figure .narrow svg text",
+        "all => all.map(t => [t.getBBox().x, t.getBBox().x + t.getBBox().width, "
+        "13 * t.ownerSVGElement.getBoundingClientRect().width / t.ownerSVGElement.viewBox.baseVal.width])",
+    )
+    assert len(words) > 100
+    assert all(left >= 0 and right <= 361 and letters >= 11 for left, right, letters in words)
     opened.close()
 
 

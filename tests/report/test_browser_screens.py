@@ -146,3 +146,31 @@ def test_memory_is_stacked_and_its_phases_are_apart(opened: Open, sweep: ReportD
         assert svg.locator("path[class^=kind-]").count() == 5
         assert svg.locator(".hover title").first.text_content().startswith("forward features.")
         page.close()
+
+
+def test_names_stand_whole_on_a_telephone(opened: Open, sweep: ReportData) -> None:
+    """Variants are told apart by the ends of their names."""
+    page = opened(sweep, viewport=PHONE).ready().page
+    cut = page.eval_on_selector_all(
+        "#variant-table tbody th", "all => all.filter(e => e.scrollWidth > e.clientWidth).map(e => e.textContent)"
+    )
+    assert page.locator("#variant-table tbody th").count() > 30
+    assert cut == []
+
+
+def test_what_a_page_is_called_is_explained_under_its_title(opened: Open, sweep: ReportData) -> None:
+    page = opened(sweep).ready().page
+    assert page.inner_text("h1") == "Sweep of 2-4-3-2"
+    assert page.inner_text("header p").startswith("2-4-3-2: layers in each stage")
+    for word, means in (("subject", "the verdict"), ("front", "no other variant beats"), ("saved bytes", "autograd")):
+        page.locator("#sweep .words .term", has_text=word).first.focus()
+        assert means in page.evaluate("getComputedStyle(document.activeElement, '::after').content")
+
+
+def test_a_tree_that_is_not_laid_out_waits(opened: Open, sweep: ReportData) -> None:
+    """Hidden and seen again: no fault, see `opened`."""
+    page = opened(sweep).ready().page
+    for display in ("none", "block"):
+        page.evaluate(f"document.getElementById('where').style.display = '{display}'")
+        page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))")
+    assert page.locator("#where .p0 svg").bounding_box()["width"] > 900

@@ -19,7 +19,7 @@ from analyzer.limits import at_most
 from analyzer.reporting.curves import told_apart
 from analyzer.reporting.runs_data import RunsPlan, RunsReport, runs_report
 from analyzer.reporting.runs_markdown import render_runs_markdown
-from analyzer.reporting.runs_page import comparison_html, render_runs, runs_html
+from analyzer.reporting.runs_page import comparison_part, render_runs, runs_html
 from analyzer.reporting.svg import LinearScale, spread
 from analyzer.storing.results_file import NAME
 from analyzer.training.recipe import Recipe
@@ -168,7 +168,7 @@ def test_the_page_is_well_formed_and_asks_for_nothing(tmp_path: Path) -> None:
             about = config(f"{i} {attack}", f"{attack}{i % 3}", max(i, 1), classes=(attack, "b"), data=attack * 3)
             put(runs, about, ((0.5, 0.5), (0.6, 0.6), (0.7, 0.7)))
     found = reported(tmp_path)
-    for text in (render_runs(found), runs_html(found), comparison_html(found.comparisons[0])):
+    for text in (render_runs(found), runs_html(found), comparison_part(found.comparisons[0])):
         page = Elements(text)
         assert page.open == []
         for tag, attributes in page.elements:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 from markupsafe import Markup
 
 from analyzer.budget.outputs import facts
 from analyzer.budget.verdict import Finding, ModelVerdict, Verdict
 from analyzer.figures import FIGURES
+from analyzer.files import write_text
 from analyzer.limits import at_most
 from analyzer.records import Failure, Record, Target
 from analyzer.reporting.against import against
@@ -23,6 +26,11 @@ _UNCOUNTED = "it could not be counted"
 def render(verdict: Verdict) -> str:
     """One file that needs nothing else; of several models the first with errors is the one that is drawn."""
     return render_page(_report(verdict), lead=_lead(verdict))
+
+
+def write_page(verdict: Verdict, path: str | Path) -> None:
+    """The same as a file, whole or not at all. Raises UsageError where it can't be written."""
+    write_text(Path(path), render(verdict))
 
 
 def cell(verdict: Verdict) -> str:
@@ -61,8 +69,8 @@ def _lead(verdict: Verdict) -> Markup:
     state = "within" if verdict.exit_code == 0 else "over"
     head = Markup(
         '<section id="check" aria-labelledby="check-title" tabindex="-1"><div class="verdict {}">'
-        '<h2 id="check-title">{}</h2><p class="sentence">{}</p></div>'
-    ).format(state, facts.headline(verdict), facts.compared(verdict))
+        '<h2 id="check-title"><span class="icon" aria-hidden="true">{}</span> {}</h2><p class="sentence">{}</p></div>'
+    ).format(state, "✓" if state == "within" else "✗", facts.headline(verdict), facts.compared(verdict))
     told = Markup("").join(
         _finding(finding) for level in _WORDS for finding in verdict.findings if finding.level == level
     )

@@ -48,5 +48,8 @@ def _shown(verdict: Verdict) -> Iterator[tuple[str, str]]:
 
 
 def _beside_limit(line: Budgeted) -> str:
+    """`2,500 of 2,000, exact`; of a prediction its error alone: the description has the band."""
     text = FIGURES[line.figure].text
-    return text(line.value) + (f" of {text(line.limit)}" if line.limit is not None else "")
+    beside = f" of {text(line.limit)}" if line.limit is not None else ""
+    known = facts.standing(line).partition(" (")[0]
+    return f"{text(line.value)}{beside}" + (f", {known}" if known else "")

@@ -7,7 +7,7 @@ from collections import Counter
 
 from analyzer import units
 from analyzer.budget.blame import PayerGroup, grouped
-from analyzer.budget.verdict import Budgeted, Finding, ModelVerdict, Verdict
+from analyzer.budget.verdict import Budgeted, Finding, ModelVerdict, Verdict, how_known
 from analyzer.figures import Figure, known
 from analyzer.shown import plain
 from analyzer.structs import Number
@@ -103,8 +103,8 @@ def numbers(finding: Finding) -> list[tuple[str, str]]:
 
 
 def standing(told: Finding | Budgeted) -> str:
-    """How a value is known: as its record says, or else as the table of figures does; empty where there is none."""
-    return "" if told.value is None else plain(told.standing) or figure_of(told.figure).standing
+    """How a value is known; empty where there is none."""
+    return plain(how_known(told))
 
 
 def _beyond(figure: Figure, finding: Finding) -> tuple[str, str]:

@@ -25,15 +25,15 @@ function setUpParallel() {
     const at = (value) => Math.log(value / low) / Math.log(high / low);
     return { label: figure.label, at: (i) => (valueOf(i, figure.name) > 0 ? at(valueOf(i, figure.name)) : null), ticks: [[shortText(low, figure.unit), 0], [shortText(high, figure.unit), 1]] };
   }
-  // A name in two lines of about the same length.
-  function twoLines(label) {
+  // A name in two lines of about the same length; a word a line where those are longer than `most` letters.
+  function inLines(label, most) {
     const words = label.split(' ');
     let best = [label];
     for (let k = 1; k < words.length; k += 1) {
       const lines = [words.slice(0, k).join(' '), words.slice(k).join(' ')];
       if (Math.max(...lines.map((l) => l.length)) < Math.max(...best.map((l) => l.length))) best = lines;
     }
-    return best;
+    return best.some((line) => line.length > most) ? words.slice(0, 3) : best;
   }
 
   let drawn = null; // the drawing for the width that there is now
@@ -41,8 +41,8 @@ function setUpParallel() {
   function build() {
     const width = Math.max(Math.round(place.clientWidth), 280);
     const down = width < 600; // axes one below the other
-    const [start, end] = down ? [16, width - 16] : [52, 360];
-    const height = down ? axes.length * 74 + 10 : 384;
+    const [start, end] = down ? [16, width - 16] : [66, 374];
+    const height = down ? axes.length * 74 + 10 : 398;
     const gap = (width - 150) / (axes.length - 1);
     axes.forEach((axis, k) => { axis.place = down ? 44 + k * 74 : 50 + k * gap; });
     const along = (share) => (down ? start + share * (end - start) : end - share * (end - start));
@@ -60,10 +60,10 @@ function setUpParallel() {
   }
   function axisParts(axis, { down, start, end, gap, point, along }) {
     const [[x1, y1], [x2, y2]] = [point(axis, 0), point(axis, 1)];
-    const heads = down ? [axis.label] : twoLines(axis.label);
     const most = Math.max(Math.floor(gap / 7.4) - 1, 3);
+    const heads = down ? [axis.label] : inLines(axis.label, most);
     const short = (text) => (down || text.length <= most ? text : `${text.slice(0, most - 1)}…`);
-    const head = heads.map((line, k) => s('text', { class: 'strong halo', x: down ? start : axis.place, y: down ? axis.place - 24 : 34 - 16 * (heads.length - 1 - k), 'text-anchor': down ? 'start' : 'middle' }, short(line)));
+    const head = heads.map((line, k) => s('text', { class: 'strong halo', x: down ? start : axis.place, y: down ? axis.place - 24 : 48 - 16 * (heads.length - 1 - k), 'text-anchor': down ? 'start' : 'middle' }, short(line)));
     const tick = ([text, share]) => {
       const [x, y] = point(axis, share);
       const anchor = share < 0.2 ? 'start' : share > 0.8 ? 'end' : 'middle';

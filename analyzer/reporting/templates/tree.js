@@ -78,6 +78,7 @@ function setUpTree() {
   panels[0]?.figure.parentNode.before(crumbs);
 
   function draw() {
+    if (!place.clientWidth) return; // not laid out, as in what is folded away: drawn once it is
     width = Math.round(place.clientWidth);
     for (const panel of panels) {
       for (const old of panel.figure.querySelectorAll('div')) old.remove();
