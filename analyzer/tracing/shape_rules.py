@@ -2,8 +2,8 @@
 
 torch's own kernels there are Python: they take ten times as long, and import torch's compiler. A rule answers for what
 it knows, plain tensors on meta of known layout; for all else, wrong arguments too, it gives None, and torch runs or
-refuses the operator; what its kernel on meta takes and no real one does is refused here. Each is tested equal to torch's
-kernel.
+refuses the operator; what its kernel on meta takes and no real one does is refused here. Each is tested equal to what
+torch's kernel makes.
 """
 
 from __future__ import annotations
