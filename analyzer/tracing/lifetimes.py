@@ -11,7 +11,7 @@ import contextlib
 import contextvars
 import functools
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from analyzer.tracing.compiler import Watching
 from analyzer.tracing.copying import META, Fakes, copy_inputs, copy_model, placed, to_meta
 from analyzer.tracing.diagnosis import diagnose, needs_values
 from analyzer.tracing.elsewhere import drained
+from analyzer.tracing.memory_log import MemoryLog
 from analyzer.tracing.origins import storage_key, stored_parts, wrapped_parts
 from analyzer.tracing.randomness import PASSES, Generators, unseeded_numpy, varies
 from analyzer.tracing.running import FlexError, plain_kernels, untouched, watched
@@ -66,7 +67,9 @@ class Lifetimes(Watching):  # type: ignore[no-untyped-call]
         self.device = device
         self.live = self.peak = self.least = 0
         self.phase = ""
-        self.moments: list[Moment] = []
+        self.log = MemoryLog()
+        self._moments: list[Moment] = []
+        self._after: list[int] = []
         self.modules = modules
         self.valueless: Exception | None = None
         self.read_values = False
@@ -77,7 +80,14 @@ class Lifetimes(Watching):  # type: ignore[no-untyped-call]
 
     def begin(self, phase: str) -> None:
         """Forgets the peak so far."""
-        self.phase, self.peak, self.least, self.moments = phase, self.live, self.live, []
+        self.phase, self.peak, self.least = phase, self.live, self.live
+        self._moments, self._after = [], []
+        self.log.begin()
+
+    @property
+    def moments(self) -> tuple[Moment, ...]:
+        """The steps since `begin`, their bytes by kind."""
+        return self.log.of_kinds(self._moments, self._after)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs the operator, and counts what it made."""
@@ -99,19 +109,21 @@ class Lifetimes(Watching):  # type: ignore[no-untyped-call]
         for leaf in tree_leaves(out):
             if isinstance(leaf, Tensor):
                 self.see(leaf, in_place=self.phase == "backward" and func is torch.ops.aten.add.Tensor, quiet=quiet)
-        self._mark(self.live - self._unsettled)
+        self._mark(self.live - self._unsettled, len(self.log) - (self._unsettled > 0))
         return out
 
-    def _mark(self, high: int) -> None:
-        if self.moments and self.moments[-1][:2] == (self.phase, self.modules.path):
-            high = max(high, self.moments.pop().live_bytes)
-        self.moments.append(Moment(self.phase, self.modules.path, high))
+    def _mark(self, high: int, after: int) -> None:
+        if self._moments and self._moments[-1][:2] == (self.phase, self.modules.path):
+            before, earlier = self._moments.pop().live_bytes, self._after.pop()
+            high, after = (high, after) if high > before else (before, earlier)
+        self._moments.append(Moment(self.phase, self.modules.path, high))
+        self._after.append(after)
 
     def _settle(self) -> None:
         """What was made quietly lives beside the rest if it still does so as the next operator runs."""
         if self._unsettled:
             self.peak, self.least = max(self.peak, self.live), max(self.least, self.live)
-            self._mark(self.live)
+            self._mark(self.live, len(self.log))
         self._unsettled = 0
 
     def _adds_bias(self, func: Any, args: Any, out: Any) -> bool:
@@ -162,6 +174,7 @@ class Lifetimes(Watching):  # type: ignore[no-untyped-call]
         key, size = storage._cdata, storage.nbytes()
         if key not in self._known:
             self._known[key] = weakref.ref(storage, functools.partial(self._freed, key, size))
+            self.log.born(key, size)
             self.live += size
             if quiet:
                 self._unsettled = size
@@ -169,8 +182,16 @@ class Lifetimes(Watching):  # type: ignore[no-untyped-call]
             self.peak = max(self.peak, self.live)
             self.least = max(self.least, self.live - size if in_place else self.live)
 
+    def see_all(self, tensors: Iterable[Tensor], kind: str) -> None:
+        """Counts what is there before anything runs, and says of what kind it is."""
+        known = list(tensors)
+        for tensor in known:
+            self.see(tensor)
+        self.log.tell(kind, known)
+
     def _freed(self, key: int, size: int, _: Any) -> None:
         del self._known[key]
+        self.log.died(key)
         self.live -= size
 
 
@@ -248,8 +269,8 @@ class _Runs:
         modules = Modules(copied.module.train(trains))
         lifetimes = Lifetimes(modules, "cpu" if fakes else "meta")
         args, kwargs = copy_inputs(self.inputs, convert)
-        for tensor in (*modules.tensors, *copied.held, *tensors_in((args, kwargs))):
-            lifetimes.see(tensor)
+        lifetimes.see_all([*modules.tensors, *copied.held], "weights")
+        lifetimes.see_all(tensors_in((args, kwargs)), "saved" if trains else "transient")
         generators = Generators([*copied.generators, *self._surroundings.generators])
         generators.begin(seed)
         try:
@@ -276,7 +297,7 @@ class _Runs:
             self._surroundings.restore()
         generators.end()
         chose = generators.chose(read_values=lifetimes.read_values) or bool(unseeded)
-        return Peak(lifetimes.peak, tuple(lifetimes.moments)), [*notes, *lifetimes.scratch], chose
+        return Peak(lifetimes.peak, lifetimes.moments), [*notes, *lifetimes.scratch], chose
 
 
 def _run(

@@ -30,6 +30,7 @@ def train(model: nn.Module, args: Any, kwargs: Any, training: Training, lifetime
     optimizer = make_optimizer([p for p in model.parameters() if p.requires_grad], training)
     targets: list[Tensor] = []
     for _ in range(2):
+        lifetimes.log.tell("optimizer", tensors_in(list(optimizer.state.values())))
         lifetimes.begin("optimizer")  # its zero_grad
         _step(model, args, kwargs, training, lifetimes, optimizer, targets)
     return [] if targets else ["the training peak is with the sum of what the model returns as its loss"]
@@ -49,7 +50,9 @@ def _step(
             lifetimes.phase = "loss"
             loss = _loss(out, targets)
         lifetimes.phase = "backward"
+        lifetimes.log.tell("saved")
         loss.backward()  # type: ignore[no-untyped-call]
+        lifetimes.log.tell("gradients", [p.grad for p in model.parameters() if p.grad is not None])
     lifetimes.phase = "optimizer"
     optimizer.step()
 
@@ -75,8 +78,9 @@ class _FusedState:
         adam = training.optimizer in ("adam", "adamw")
         copies = 2 if adam else int(training.optimizer == "sgd_momentum")
         self.parameters = parameters
-        self.state = [torch.empty_like(p) for p in parameters for _ in range(copies)]
-        self.state += [torch.empty((), device=p.device) for p in parameters if adam]
+        state = [torch.empty_like(p) for p in parameters for _ in range(copies)]
+        state += [torch.empty((), device=p.device) for p in parameters if adam]
+        self.state = dict(enumerate(state))
 
     def zero_grad(self) -> None:
         """Drops the gradients."""

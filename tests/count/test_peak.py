@@ -215,6 +215,24 @@ def test_a_timeline_says_what_the_memory_is_for() -> None:
     assert by_phase["optimizer"]["transient"] >= params  # a list as large as the parameters
 
 
+def test_so_does_that_of_any_module() -> None:
+    """By hand: logits and loss are alive beside what autograd keeps; a kind is that of a storage's whole life."""
+    batch, net = 4, PRESETS["densenet121"]
+    counted = record(net, batch)
+    model, images = on_meta(net, batch, Training())
+    found = module_peaks(model, images).training
+    assert found is not None
+    assert all(sum(moment.kinds) == moment.live_bytes for moment in found.moments)
+    by_phase = {moment.phase: dict(zip(KINDS, moment.kinds, strict=True)) for moment in found.moments}
+    fixed = (4 * counted.params + counted.buffer_bytes, 2 * 4 * counted.params)
+    assert {(kinds["weights"], kinds["optimizer"]) for kinds in by_phase.values()} == {fixed}
+    beside = 8 * batch + (2 * 4 * 1000 * batch + 4 + 4)  # targets, logits and their logarithms, total weight, loss
+    assert by_phase["loss"]["saved"] == counted.saved_bytes + beside
+    assert (by_phase["loss"]["gradients"], by_phase["optimizer"]["gradients"]) == (0, 4 * counted.params)
+    assert by_phase["optimizer"]["transient"] == 4 * counted.params
+    assert {moment.kinds[0] for moment in module_peaks(model, images).inference.moments} == {fixed[0]}
+
+
 # -- CUDA's allocator ------------------------------------------------------------------------------------------
 
 

@@ -29,6 +29,7 @@ from analyzer.architecture.variant import Variant
 from analyzer.building.modules import build
 from analyzer.errors import ArchitectureError
 from analyzer.reading import peak
+from analyzer.reading.heap import KINDS
 from analyzer.reading.peak import Peak, Training, inference_peak, training_peak
 from analyzer.reading.saved import saved_bytes
 from analyzer.tracing import training_step
@@ -105,6 +106,7 @@ def require_equal(variant: Variant, batch: int, training: Training) -> None:
     assert found.training is not None, found.notes
     assert predicted.bytes == found.training.bytes
     require_equal_phases(predicted, found.training)
+    require_like_kinds(predicted, found.training)
     assert training_peak(net, batch, training).bytes <= predicted.bytes
     assert inference_peak(net, batch, training).bytes == found.inference.bytes
 
@@ -114,6 +116,17 @@ def require_equal_phases(predicted: Peak, found: Peak) -> None:
     ours, theirs = phases(predicted), phases(found)
     assert {"forward", "loss", "backward"} <= set(theirs)
     assert {phase: ours[phase] for phase in theirs} == theirs
+
+
+def require_like_kinds(predicted: Peak, found: Peak) -> None:
+    """What weights, state and gradients take while both tell them, in every phase of both."""
+    assert all(sum(moment.kinds) == moment.live_bytes for moment in found.moments)
+    lasting = [KINDS.index(kind) for kind in ("weights", "optimizer")]
+    ours, theirs = ({m.phase: {m.kinds[i] for i in lasting} for m in one.moments} for one in (predicted, found))
+    assert {phase: ours[phase] for phase in theirs} == theirs
+    gradients = KINDS.index("gradients")
+    ours, theirs = ({m.kinds[gradients] for m in one.moments if m.phase == "loss"} for one in (predicted, found))
+    assert ours == theirs
 
 
 @pytest.mark.slow
@@ -203,7 +216,7 @@ def on_real_tensors(variant: Variant, batch: int, training: Training) -> Peak:
     tracker = Lifetimes(modules, "cpu")
     images = torch.randn(batch, 3, variant.image, variant.image, dtype=getattr(torch, training.dtype))
     targets = [torch.zeros(batch, dtype=torch.long)]
-    for tensor in (*modules.parameters, *modules.buffers, images, *targets):
+    for tensor in (*modules.tensors, images, *targets):
         tracker.see(tensor)
     with tracker:
         optimizer = training_step.make_optimizer(list(model.parameters()), training)
@@ -255,6 +268,6 @@ def test_what_the_replay_keeps_is_what_autograd_packs(variant: Variant, batch: i
     modules = Modules(build(variant))
     modules.begin()
     images = torch.randn(batch, 3, variant.image, variant.image)
-    with SavedBytes(modules, [*modules.parameters, *modules.buffers]), training_step.autocast(training):
+    with SavedBytes(modules, modules.tensors, goes_back=True), training_step.autocast(training):
         modules.by_path[""](images)
     assert kept == sum(row.saved_bytes for row in modules.rows.values())
