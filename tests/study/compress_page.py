@@ -91,8 +91,8 @@ def _limits(races: Mapping[str, Advice]) -> Iterator[str]:
 
 
 def plot(advice: Advice) -> str:
-    """Accuracy against params as a drawing that stands alone."""
+    """Accuracy against params as a drawing that stands alone: the page's for a wide screen."""
     drawn = str(priced(advice)[0][1]) if priced(advice) else '<svg viewBox="0 0 1 1"></svg>'
-    head, rest = drawn.split(">", 1)
+    head, rest = drawn[drawn.index("<svg") : drawn.index("</svg>") + len("</svg>")].split(">", 1)
     style = f"<style><![CDATA[{template_text('style.css')}]]></style>"
     return f'{head} xmlns="http://www.w3.org/2000/svg">{style}{rest}\n'
