@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from study import plan_of, rounds
+import pytest
+from study import REFERENCE, ROOT, plan_of, rounds
 from study_page import page
 from study_runs import opened, save
 
@@ -72,3 +74,20 @@ def test_the_plan_is_what_was_declared(tmp_path: Path) -> None:
     assert [len(plan.targets) for plan, _ in planned] == [5, 5, 1, 1]
     for plan, seed in planned:
         assert (plan.seeds, plan.division.seed, plan.recipe) == ((seed,), seed, Recipe(epochs=8))
+
+
+@pytest.mark.slow
+def test_the_committed_page_is_made_of_the_stored_runs() -> None:
+    with opened(REFERENCE) as runs:
+        assert (REFERENCE / "README.md").read_text(encoding="utf-8") == page(runs)
+
+
+def test_the_readme_says_what_the_committed_page_does() -> None:
+    """The first two of what was declared to count: the gap at the same train accuracy, and test accuracy."""
+    told = (REFERENCE / "README.md").read_text(encoding="utf-8")
+    said = re.sub(r"\s+", " ", (ROOT / "README.md").read_text(encoding="utf-8"))
+    found = re.findall(r"\(init 32\), [^*]*\*\*: (\S+ \([^)]*\)) against DenseNet121, (\d+) pairs", told)
+    assert len(found) == 3
+    for difference, pairs in found[:2]:
+        assert difference in said
+        assert f"{pairs} rounds" in said
