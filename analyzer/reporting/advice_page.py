@@ -5,12 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
-
 from analyzer.figures import FIGURES
 from analyzer.files import write_text
 from analyzer.limits import Limit
-from analyzer.measuring.environment import package_version
 from analyzer.reporting.advice_tables import (
     BILL,
     STILL,
@@ -24,7 +21,7 @@ from analyzer.reporting.bought import COSTS, Titled
 from analyzer.reporting.curves import Priced, against_cost, intervals, told_apart
 from analyzer.reporting.data import now
 from analyzer.reporting.notebook import framed
-from analyzer.reporting.page import environment, policy, template_text
+from analyzer.reporting.page import environment, scriptless
 from analyzer.training.comparing import widened
 
 if TYPE_CHECKING:
@@ -38,13 +35,9 @@ def write_advice(advice: Advice, path: str | Path) -> None:
 
 def render_advice(advice: Advice) -> str:
     """The page as HTML."""
-    style = template_text("style.css")
-    whole = environment().get_template("advice.html.j2").render(
-        _context(advice), title=f"From which side: {advice.sides.source}", generated=now(),
-        version=package_version(), style=Markup(style), policy=policy(style, "", ""),
-        budget=[f"{FIGURES[name].label} {FIGURES[name].text(bound)}" for name, bound in advice.sides.limits.items()],
-    )  # fmt: skip
-    return str(whole)
+    budget = [f"{FIGURES[name].label} {FIGURES[name].text(bound)}" for name, bound in advice.sides.limits.items()]
+    said = {"title": f"From which side: {advice.sides.source}", "generated": now(), "budget": budget}
+    return scriptless("advice.html.j2", {**_context(advice), **said})
 
 
 def advice_html(advice: Advice) -> str:

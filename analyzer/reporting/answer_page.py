@@ -8,10 +8,9 @@ from markupsafe import Markup
 
 from analyzer.answers import Answering, AnswerParts
 from analyzer.files import write_text
-from analyzer.measuring.environment import package_version
 from analyzer.reporting.data import now
 from analyzer.reporting.notebook import body_of, framed
-from analyzer.reporting.page import environment, policy, template_text
+from analyzer.reporting.page import environment, scriptless
 
 
 def cell(result: Answering) -> str:
@@ -27,12 +26,7 @@ def write_page(result: Answering, path: str | Path) -> None:
 
 def write_small(title: str, body: Markup, path: str | Path) -> None:
     """A page of one part under its title."""
-    style = template_text("style.css")
-    page = environment().get_template("answer.html.j2").render(
-        title=title, body=body, generated=now(), version=package_version(), style=Markup(style),
-        policy=policy(style, "", ""),
-    )  # fmt: skip
-    write_text(Path(path), page)
+    write_text(Path(path), scriptless("answer.html.j2", {"title": title, "body": body, "generated": now()}))
 
 
 def _body(answer: AnswerParts) -> Markup:

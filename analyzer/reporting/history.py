@@ -6,14 +6,12 @@ import shlex
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-import jinja2
 from markupsafe import Markup
 
 from analyzer import units
 from analyzer.figures import Figure, known
-from analyzer.measuring.environment import package_version
 from analyzer.reporting.notebook import framed
-from analyzer.reporting.page import environment, policy, template_text
+from analyzer.reporting.page import environment, scriptless
 from analyzer.reporting.svg import WIDTH, LinearScale, drawing, el, line, responsive, short, text
 from analyzer.structs import Frozen
 
@@ -57,17 +55,8 @@ def render(
 
     `web` is the address of the repository's page: commits are links to theirs.
     """
-    style = template_text("style.css")
-    template: jinja2.Template = environment().get_template("history.html.j2")
-    return template.render(
-        _context(series, notes, web),
-        title=title,
-        command=shlex.join(command),
-        generated=generated,
-        version=package_version(),
-        style=Markup(style),
-        policy=policy(style, "", ""),
-    )
+    said = {"title": title, "command": shlex.join(command), "generated": generated}
+    return scriptless("history.html.j2", {**_context(series, notes, web), **said})
 
 
 def history_html(series: Sequence[FigureHistory], notes: Sequence[str], web: str = "") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from importlib import resources
 from pathlib import Path
@@ -105,6 +105,13 @@ def _stages_said(data: ReportData) -> str:
     blocks = (row.target.variant.block_config for row in data.records if row.target.variant is not None)
     said = dict.fromkeys("-".join(map(str, each)) for each in blocks)
     return next((words for words in said if words in data.title.replace(",", "").split()), "")
+
+
+def scriptless(template: str, context: Mapping[str, Any]) -> str:
+    """A page without a script: a template with its context, under the page's style and what that allows."""
+    style = template_text("style.css")
+    beside = {"version": package_version(), "style": Markup(style), "policy": policy(style, "", "")}
+    return str(environment().get_template(template).render({**beside, **context}))
 
 
 def policy(style: str, script: str, plotly: str) -> str:

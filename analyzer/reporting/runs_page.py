@@ -9,9 +9,8 @@ from typing import Any
 from markupsafe import Markup
 
 from analyzer.files import write_text
-from analyzer.measuring.environment import package_version
 from analyzer.reporting.notebook import framed
-from analyzer.reporting.page import environment, policy, template_text
+from analyzer.reporting.page import environment, scriptless
 from analyzer.reporting.runs_data import RunsReport
 from analyzer.reporting.runs_plots import compared_plot, curve_plots, gap_plots, priced_plots
 from analyzer.reporting.runs_tables import (
@@ -47,14 +46,12 @@ def write_runs(report: RunsReport, path: str | Path) -> None:
 
 def render_runs(report: RunsReport) -> str:
     """The page as HTML. Equal data give equal text."""
-    style, context = template_text("style.css"), _context(report)
-    whole = environment().get_template("runs.html.j2").render(
-        context, report=report, command=shlex.join(report.command), version=package_version(),
-        style=Markup(style), policy=policy(style, "", ""), trained=_trained(report),
-        run_headings=RUN_HEADINGS, runs=run_rows(report), recipes=_recipes(report),
-        sections=[(id_, title) for id_, title, there in SECTIONS if there == "runs" or context[there]],
-    )  # fmt: skip
-    return str(whole)
+    context = _context(report)
+    return scriptless("runs.html.j2", {
+        **context, "report": report, "command": shlex.join(report.command), "trained": _trained(report),
+        "run_headings": RUN_HEADINGS, "runs": run_rows(report), "recipes": _recipes(report),
+        "sections": [(id_, title) for id_, title, there in SECTIONS if there == "runs" or context[there]],
+    })  # fmt: skip
 
 
 def _context(report: RunsReport) -> dict[str, Any]:

@@ -12,23 +12,22 @@ import argparse
 import csv
 import gzip
 import json
-import os
-import queue
 import resource
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from json_lines import json_lines, with_package
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 ROWS = ROOT / "build" / "zoo-public" / "rows.jsonl"
 REFERENCE = ROOT / "reports" / "reference"
 TABLES = REFERENCE / "gpu-profiles" / "tables"
+OFFLINE = with_package(HF_HUB_OFFLINE="1")
 TIMEOUT, MEMORY = 180.0, 8 << 30
 """Seconds that a model may take, and bytes that the process may write to."""
 
@@ -46,7 +45,8 @@ def run(python: str, minutes: float) -> None:
     with ROWS.open("a") as file:
         while left and time.monotonic() < end:
             current, why = left[0], "ended the process"
-            for line in _lines([python, str(HERE / "public_models.py"), "count", *left[:20]], end):
+            command = [python, str(HERE / "public_models.py"), "count", *left[:20]]
+            for line in json_lines(command, TIMEOUT, environ=OFFLINE, first=_bound):
                 if line is None:
                     why = f"took over {TIMEOUT:.0f} s"
                 elif "starts" in line:
@@ -55,6 +55,8 @@ def run(python: str, minutes: float) -> None:
                     print(json.dumps(line), file=file, flush=True)
                     left.remove(line["model"])
                     current = ""
+                if time.monotonic() >= end:
+                    break
             if current and time.monotonic() < end:
                 print(json.dumps({"model": current, "unbuilt": why}), file=file, flush=True)
                 left.remove(current)
@@ -62,42 +64,13 @@ def run(python: str, minutes: float) -> None:
 
 def _names(python: str) -> list[str]:
     command = [python, str(HERE / "public_models.py"), "names"]
-    done = subprocess.run(command, check=True, capture_output=True, env=_environment())
+    done = subprocess.run(command, check=True, capture_output=True, env=OFFLINE)
     found: list[str] = json.loads(done.stdout)
     return found
 
 
-def _environment() -> dict[str, str]:
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "HF_HUB_OFFLINE": "1"}
-
-
 def _bound() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-
-
-def _lines(command: list[str], end: float) -> Iterator[Row | None]:
-    """JSON lines of a process as they come; None where the next takes too long, and the process is ended."""
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=_environment(), preexec_fn=_bound
-    )
-    assert process.stdout is not None
-    stream, lines = process.stdout, queue.Queue[str | None]()
-
-    def read() -> None:
-        for line in stream:
-            lines.put(line)
-        lines.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
-    try:
-        while time.monotonic() < end and (line := lines.get(timeout=TIMEOUT)) is not None:
-            yield json.loads(line)
-    except queue.Empty:
-        yield None
-    finally:
-        process.kill()
-        process.wait()
 
 
 def rows() -> list[Row]:

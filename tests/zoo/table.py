@@ -9,19 +9,15 @@ runs in its own process, and goes on after a model that ends or stalls it.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import queue
 import subprocess
 import sys
 import sysconfig
-import threading
 import venv
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from json_lines import json_lines, with_package
 from zoo_models import ENTRIES, Entry
 
 HERE = Path(__file__).parent
@@ -68,7 +64,8 @@ def run(column: Column, python: Path, timeout: float) -> None:
     left = list(ENTRIES)
     while left:
         current, reason = None, "ended the process"
-        for line in _lines([str(python), str(HERE / "counters.py"), column.name, *left], timeout):
+        command = [str(python), str(HERE / "counters.py"), column.name, *left]
+        for line in json_lines(command, timeout, environ=with_package()):
             if line is None:
                 reason = f"no answer in {timeout:.0f} s"
             elif "version" in line:
@@ -83,30 +80,6 @@ def run(column: Column, python: Path, timeout: float) -> None:
             failed = current or left[0]
             column.lines[failed] = {"name": failed, "error": reason}
             left.remove(failed)
-
-
-def _lines(command: list[str], timeout: float) -> Iterator[dict[str, Any] | None]:
-    """JSON lines of a process as they come; None where the next one takes too long, and the process is ended."""
-    paths = [str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")]
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environ)
-    assert process.stdout is not None
-    stream, lines = process.stdout, queue.Queue[str | None]()
-
-    def read() -> None:
-        for line in stream:
-            lines.put(line)
-        lines.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
-    try:
-        while (line := lines.get(timeout=timeout)) is not None:
-            yield json.loads(line)
-    except queue.Empty:
-        yield None
-    finally:
-        process.kill()
-        process.wait()
 
 
 # -- Markdown --------------------------------------------------------------------------------------------------
