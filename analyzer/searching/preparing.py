@@ -182,6 +182,8 @@ def _made(plan: RacePlan, pictures: Pictures, say: Callable[[str], None], warn: 
             continue
         say(f"{point.side}, {point.how}: {point.figures['params']:,} params, {point.figures.get('macs', 0):,} MACs")
         made.append(point)
+        if point.side == "narrower" and point.anew:
+            left_out["narrower: " + one.how] = "takes none of the original’s weights, so it is the one from scratch"
         if point.side in ("pruning", "lower rank"):
             stills.append(recalibrated(maker, model, f"{point.how}, recalibrated, not trained"))
     if not made:
@@ -189,7 +191,7 @@ def _made(plan: RacePlan, pictures: Pictures, say: Callable[[str], None], warn: 
     return RaceSides(
         asked=plan.asked, source=plan.original.name, figures=maker.whole,
         limits={limit.figure: limit.bound for limit in _limits(plan)}, parent=_bill(plan, pictures),
-        extra=plan.recipe.epochs, margin=100 * plan.outcome.margin, points=(*made, *_derived(maker, made)),
+        extra=plan.recipe.epochs, margin=100 * plan.outcome.margin, points=tuple(_with_derived(maker, made)),
         stills=tuple(stills), listed=dict(Tally(point.side for point in points)), left_out=left_out,
     )  # fmt: skip
 
@@ -198,26 +200,29 @@ def _limits(plan: RacePlan) -> tuple[Limit, ...]:
     return plan.budget.limits(plan.original.parent)
 
 
-def _derived(maker: Maker, made: list[SidePoint]) -> Iterator[SidePoint]:
-    """What is made of points that are there: taught by the original, from scratch for as long and for as much work; and
-    the original, trained on.
+def _with_derived(maker: Maker, made: list[SidePoint]) -> Iterator[SidePoint]:
+    """The points, and what is made of them: taught by the original, from scratch for as long and for as much work; and
+    the original, trained on. A narrower network that takes none of its weights is the one from scratch.
     """
     replaced = msgspec.structs.replace
     first = next((point for point in made if point.side == "narrower"), made[0])
     pruned = next((point for point in made if point.side == "pruning"), first)
+    whole, own = maker.whole.get("macs", 0), first.figures.get("macs", 0)
+    alike = maker.epochs + maker.extra
+    as_much = maker.extra + round(maker.epochs * whole / own) if own else alike
+    is_scratch = first.side == "narrower" and first.anew
+    yield from (point for point in made if not (is_scratch and point is first))
     for point in [first] if pruned is first else [first, pruned]:
         if not point.anew:
             work = maker.work(point.figures, point.epochs, anew=False, taught=True)
             yield replaced(point, name=f"distilling-{point.name}", side="distilling", taught=True, making_cpu_s=0.0,
                            how=f"{point.how}, by the original’s answers", work=work)  # fmt: skip
-    whole, own = maker.whole.get("macs", 0), first.figures.get("macs", 0)
-    alike = maker.epochs + maker.extra
-    as_much = maker.extra + round(maker.epochs * whole / own) if own else alike
     for epochs, words in {alike: "for as many epochs", as_much: "for as much work"}.items():
         work = maker.work(first.figures, epochs, anew=True)
+        making = first.making_cpu_s if is_scratch and epochs == alike else 0.0
         yield replaced(
             first, name=f"from-scratch-{epochs}", side="from scratch", how=f"{first.how}, {words}", epochs=epochs,
-            anew=True, control=True, making_cpu_s=0.0, work=work,
+            anew=True, control=True, making_cpu_s=making, work=work,
         )  # fmt: skip
     begun = time.process_time()
     trained_on = maker.kept(maker.unchanged(), "uncompressed", "trained on", begun=begun, control=True)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import random
 import shutil
+import subprocess
+import sys
+import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +20,11 @@ from compressions import folder
 
 import analyzer as an
 from analyzer.api.training import train
-from analyzer.compressing.advice import Advice, spent_of
+from analyzer.compressing.advice import Advice, advice_at, spent_of
 from analyzer.compressing.original import original_of
 from analyzer.compressing.sides import KEPT, SidePoint
 from analyzer.errors import UsageError
+from analyzer.executors.workplace import Workplace
 from analyzer.reporting.advice_page import render_advice
 from analyzer.reporting.advice_tables import rendered_markdown
 from analyzer.searching.points import chosen, listed
@@ -32,6 +38,7 @@ from analyzer.training.runs_file import RunsFile
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[2]
 NETWORK = an.Variant(block_config=(1, 1), growth=6, ratio=0.5, init=8, image=16, stem="small")
 BEFORE, EXTRA, UNDER = 4, 2, an.Budget(max_params=700)
 
@@ -155,6 +162,14 @@ def test_all_cost_as_many_images_or_as_much_work(whole: tuple[Path, Path, Advice
     own = longer.figures["macs"]
     assert abs(longer.epochs * own - (BEFORE * macs + EXTRA * own)) <= own / 2
     assert longer.work == longer.epochs * own * train_images
+
+
+def test_no_two_of_them_are_one_network_learning_alike(whole: tuple[Path, Path, Advice]) -> None:
+    """A narrower network that takes none of the original's weights is the one from scratch, once."""
+    points = msgspec.json.decode((whole[0] / KEPT).read_bytes())["points"]
+    learning = [(each["file"], each["epochs"], each["anew"], each["taught"]) for each in points]
+    assert len(learning) == len(set(learning))
+    assert next(each["epochs"] for each in points if each["side"] == "from scratch") == BEFORE + EXTRA
 
 
 # -- what is shown -----------------------------------------------------------------------------------------------
@@ -299,3 +314,68 @@ def test_the_sides_are_listed_at_once(trained: tuple[Path, Path]) -> None:
     assert done.returncode == 0, done.stderr
     assert "points under the budget" in done.stderr
     assert {"narrower", "transitions", "pruning"} <= {line.split()[0] for line in done.stdout.splitlines()[1:]}
+
+
+# -- the real command, a cluster -----------------------------------------------------------------------------------
+
+
+def command(trained: tuple[Path, Path], out: Path) -> list[str]:
+    data, checkpoint = trained
+    return [
+        "compress", str(checkpoint), "--advise", "--max-params", "700", "--hours", "1", "--data", str(data),
+        "--runs", str(out), "--epochs", str(EXTRA), "--pairs", "2", "--threads", "1", "--format", "json",
+    ]  # fmt: skip
+
+
+def begun_by_the_command(whole: tuple[Path, Path, Advice], trained: tuple[Path, Path], out: Path) -> None:
+    """The prepared race as the command would have prepared it, which takes two points of a side."""
+    shutil.copytree(whole[0], out)
+    kept = msgspec.json.decode((out / KEPT).read_bytes())
+    (out / KEPT).write_bytes(msgspec.json.encode({**kept, "asked": replace(plan(trained, out), each=2).asked}))
+
+
+def test_a_command_killed_three_times_comes_to_the_same_table(
+    whole: tuple[Path, Path, Advice], trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """By SIGKILL, each time when one more of the race's epochs is kept, at another moment after it."""
+    out, draw, killed = tmp_path / "race", random.Random(7), 0
+    begun_by_the_command(whole, trained, out)
+    for stop in (1, 9, 20):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "analyzer", *command(trained, out)], env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        with process:
+            while process.poll() is None and kept_epochs(out) < stop:
+                time.sleep(0.02)
+            time.sleep(draw.uniform(0, 0.2))
+            killed += process.poll() is None
+            process.kill()
+    assert killed >= 2
+    done = run_here(*command(trained, out), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert table(advice_at(out)) == table(whole[2])
+
+
+def kept_epochs(out: Path) -> int:
+    with closing(RunsFile(out / NAME, create=True)) as runs:
+        return sum(len(run.epochs) for run in runs.outcomes())
+
+
+def test_over_ray_it_comes_to_the_same_table(
+    whole: tuple[Path, Path, Advice], trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster as Local
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    shutil.copytree(whole[0], tmp_path / "race")
+    nodes = Local(initialize_head=True, head_node_args={"num_cpus": 2})
+    try:
+        there = Workplace("ray", address=nodes.address)
+        found = raced(plan(trained, tmp_path / "race", where=there, device="cpu"))
+    finally:
+        ray.shutdown()
+        nodes.shutdown()
+    assert table(found) == table(whole[2])
