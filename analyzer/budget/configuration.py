@@ -6,6 +6,7 @@ Nothing is executed.
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -154,9 +155,10 @@ def _check_reference(limit: BudgetLimit, configuration: Configuration) -> None:
 
 def _struct(kind: type[msgspec.Struct], data: Any, where: str) -> Any:
     """`data` as a struct, unknown keys named with the nearest known one; the innermost wrong table is the one named."""
-    if not isinstance(data, dict):
-        raise UsageError("is not a table", where=where, fix="write it as a TOML table")
     known = kind.__struct_encode_fields__
+    if not isinstance(data, dict):
+        as_limit = f": {{ max = {json.dumps(data)} }}" if "max" in known and type(data) in (int, float, str) else ""
+        raise UsageError("is not a table", where=where, fix=f"write it as a TOML table{as_limit}")
     for key, value in data.items():
         if key not in known:
             raise UsageError(f"unknown key {key[:60]!r}", where=where, fix=did_you_mean(key, known))

@@ -105,6 +105,16 @@ def test_what_is_wrong_is_named(text: str, said: str) -> None:
     assert said in refused(text)
 
 
+@pytest.mark.parametrize("value", ["8", '"2M"', "1.5"])
+def test_a_limit_without_its_side_is_told_how_to_write_it(value: str) -> None:
+    with pytest.raises(UsageError) as error:
+        parse(HEAD + f"budgets.params = {value}\n", "analyzer.toml")
+    written = error.value.fix.partition(": ")[2]
+    assert written == f"{{ max = {value} }}"
+    if value != "1.5":  # a share of a parameter is another mistake
+        assert parse(HEAD + f"budgets.params = {written}\n", "analyzer.toml") is not None
+
+
 @given(st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20)),
     lambda inner: st.one_of(
