@@ -123,13 +123,10 @@ def _deepcopy(model: nn.Module, memo: dict[int, Any], convert: Convert) -> Model
         copied: nn.Module = _copied(model, memo)
     modules = list(copied.modules())
     for module in modules:
-        for holder in (
-            vars(module),
-            *(value for value in vars(module).values() if type(value) is OrderedDict and value),
-        ):
-            for name, value in list(holder.items()):
-                if type(value) is FunctionType and value.__closure__:
-                    holder[name] = _rebound(value, memo)
+        own = vars(module)
+        for holder in (own, *[value for value in own.values() if type(value) is OrderedDict and value]):
+            for name in [name for name, value in holder.items() if type(value) is FunctionType and value.__closure__]:
+                holder[name] = _rebound(holder[name], memo)
     made, kinds = {id(tensor) for tensor in registered(modules)}, generator_kinds()
     others = [value for value in memo.values() if id(value) not in made]
     held = [value for value in others if isinstance(value, Tensor)]
@@ -141,14 +138,21 @@ def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     known: nn.Module | None = memo.get(id(module))
     if known is not None:
         return known
-    made = None if hasattr(module, "__deepcopy__") else module.__reduce_ex__(4)
+    own = "__deepcopy__" in vars(module) or hasattr(type(module), "__deepcopy__")
+    made = None if own else module.__reduce_ex__(4)
     if not isinstance(made, tuple) or any(part is not None for part in made[3:]) or not _is_state(made):
         deep: nn.Module = copy.deepcopy(module, memo)
         return deep
     make, arguments, state = made[:3]
     copied: nn.Module = make(*arguments)
     memo[id(module)] = copied
-    state = {name: value if type(value) in _ATOMS else _copied_value(value, memo) for name, value in state.items()}
+    state = dict(state)
+    for name, value in state.items():
+        kind = type(value)
+        if kind in _CONTAINERS and not value:  # most of a module's attributes: hooks that it has not
+            state[name] = memo.setdefault(id(value), kind())
+        elif kind not in _ATOMS:
+            state[name] = _copied_value(value, memo)
     copied.__setstate__(state)  # type: ignore[no-untyped-call]
     return copied
 
@@ -163,9 +167,6 @@ def _copied_value(value: Any, memo: dict[int, Any]) -> Any:
     known = memo.get(id(value))
     if known is not None:
         return known
-    if kind in _CONTAINERS and not value:  # most of a module's attributes: hooks that it has not
-        value = memo[id(value)] = kind()
-        return value
     if kind in (dict, OrderedDict) and all(type(key) is str for key in value):
         copied = memo[id(value)] = kind()
         for key, part in value.items():

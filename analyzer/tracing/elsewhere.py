@@ -139,22 +139,19 @@ def threads_seen() -> Iterator[dict[str, None]]:
     Raises CountError at a process or a pool that hides its tasks.
     """
     found: dict[str, None] = {}
-    here = threading.get_ident()
-    submitted, started = concurrent.futures.ThreadPoolExecutor.submit, threading.Thread.start
+    started = threading.Thread.start
 
-    def submit(pool: Any, task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        own = threading.get_ident() == here
-        return _run_at_once(task, args, kwargs) if own else submitted(pool, task, *args, **kwargs)
+    def submit(_pool: Any, task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        return _run_at_once(task, args, kwargs)
 
     def start(thread: threading.Thread) -> None:
-        if threading.get_ident() == here:
-            run = thread.run
+        run = thread.run
 
-            def noticed() -> None:
-                with _Notices(found, f"thread {thread.name}"):
-                    run()
+        def noticed() -> None:
+            with _Notices(found, f"thread {thread.name}"):
+                run()
 
-            thread.run = noticed  # type: ignore[method-assign]
+        thread.run = noticed  # type: ignore[method-assign]
         started(thread)
 
     with contextlib.ExitStack() as stack:

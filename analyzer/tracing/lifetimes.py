@@ -223,8 +223,8 @@ def module_peaks(
     The loss is the cross-entropy where the model returns one (N, classes) tensor, else the sum of what it returns.
     Raises CountError where the model can't run on meta: its peak isn't known then.
     """
-    run = _Runs(model, (args, kwargs or {}), training)
     with untouched(), torch.inference_mode(False):
+        run = _Runs(model, (args, kwargs or {}), training)
         inference, notes = run.all(trains=False)
         try:
             step, of_training = run.all(trains=True)

@@ -42,6 +42,7 @@ _FACTORIES = {
 class Origins:
     """The origin, and the depth, of every storage of one pass; depth is the layers on the longest path to it.
 
+    `begins_complex` says whether any of them is of complex numbers;
     `made` are what the forward's own constants count as: its data where it is given no tensor at all. `strays` are
     parameters that it reaches elsewhere (a global, a closure), which nobody told of. `untouchable` are the original's
     tensors, which no operator may reach: UntouchableError.
@@ -54,6 +55,7 @@ class Origins:
         for tensor in weights:
             self._start(tensor, Origin.WEIGHT)
         given = list(data)
+        self.begins_complex = any(tensor.is_complex() for tensor in (*self._alive, *given))
         for tensor in given:
             self._start(tensor, Origin.DATA)
         self.made = Origin.CONSTANT if given else Origin.DATA
@@ -67,7 +69,10 @@ class Origins:
 
     def of(self, tensor: Any) -> Origin:
         """The origin of a tensor; a parameter that nobody told of is a weight all the same."""
-        return max((self._look_up(key, tensor)[0] for key in storage_keys(tensor)), default=self.made)
+        keys = storage_keys(tensor)
+        if len(keys) == 1:
+            return (self._of.get(keys[0]) or self._look_up(keys[0], tensor))[0]
+        return max((self._look_up(key, tensor)[0] for key in keys), default=self.made)
 
     def reached(self, tensors: Iterable[Tensor]) -> tuple[Origin, int]:
         """The greatest origin of the tensors, and the depth of the deepest."""
@@ -166,8 +171,10 @@ def storage_key(tensor: Tensor) -> int | None:
 def storage_keys(tensor: Tensor) -> tuple[int, ...]:
     """The keys of the storage that a tensor is in; of the values' where it is sparse."""
     if tensor.layout is torch.strided:
-        key = storage_key(tensor)
-        return () if key is None else (key,)
+        try:
+            return (tensor.untyped_storage()._cdata,)
+        except (NotImplementedError, RuntimeError):
+            return ()
     return tuple(key for part in stored_parts(tensor)[-1:] if (key := storage_key(part)) is not None)
 
 

@@ -17,31 +17,40 @@ def count_parameters(model: nn.Module, *, name: str) -> Record:
     What depends on an input (MACs, activations, saved bytes, output shapes) is None. Raises CountError where a lazy
     module has not seen an input yet.
     """
+    from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
     rows = []
-    seen: set[int] = set()
+    parameters: dict[int, Tensor] = {}
+    buffers: dict[int, Tensor] = {}
     for path, module in model.named_modules():
         own = [p for p in module._parameters.values() if p is not None]
-        for parameter in own:
-            require_known(parameter, path, module)
-        new = {id(p): p.numel() for p in own if id(p) not in seen}
-        seen.update(new)
+        held = [b for b in module._buffers.values() if b is not None]
+        if any(isinstance(tensor, (UninitializedParameter, UninitializedBuffer)) for tensor in (*own, *held)):
+            raise CountError(
+                f"{type(module).__name__} has not seen an input yet, so its parameters have no shape",
+                where=path or "the root",
+                fix="run the model once on an example input before it is counted",
+            )
+        new = {id(p): p for p in own if id(p) not in parameters}
+        parameters.update(new)
+        buffers.update({id(b): b for b in held})
         if path == "" and not own and any(True for _ in module.children()):
             continue
         rows.append(LayerRow(
-            path=path, type=type(module).__name__, output=None, params=sum(new.values()), macs=None,
-            conv_activations=None, saved_bytes=None,
+            path=path, type=type(module).__name__, output=None, params=sum(p.numel() for p in new.values()),
+            macs=None, conv_activations=None, saved_bytes=None,
         ))  # fmt: skip
-    parameters, buffers = list(model.parameters()), list(model.buffers())
-    sizes = {id(tensor): held_bytes(tensor) for tensor in (*parameters, *buffers)}
-    unknown = sorted({type(tensor).__name__ for tensor in (*parameters, *buffers) if sizes[id(tensor)] is None})
+    tensors = {**parameters, **buffers}
+    sizes = {key: held_bytes(tensor) for key, tensor in tensors.items()}
+    unknown = sorted({type(tensor).__name__ for key, tensor in tensors.items() if sizes[key] is None})
     texts = [f"param_bytes and buffer_bytes can't be said: {name} doesn't tell what it holds" for name in unknown]
     remarks = [Remark(kind="unseen", text=text, figure="param_bytes") for text in texts]
     return Record(
         target=Target(name=name),
-        params=sum(p.numel() for p in parameters),
-        trainable_params=sum(p.numel() for p in parameters if p.requires_grad),
-        param_bytes=None if unknown else sum(sizes[id(p)] or 0 for p in parameters),
-        buffer_bytes=None if unknown else sum(sizes[id(b)] or 0 for b in buffers),
+        params=sum(p.numel() for p in parameters.values()),
+        trainable_params=sum(p.numel() for p in parameters.values() if p.requires_grad),
+        param_bytes=None if unknown else sum(sizes[key] or 0 for key in parameters),
+        buffer_bytes=None if unknown else sum(sizes[key] or 0 for key in buffers),
         layers=tuple(rows),
         remarks=(
             Remark(
@@ -67,15 +76,3 @@ def held_bytes(tensor: Tensor) -> int | None:
         return sum(part.numel() * part.element_size() for part in stored_parts(tensor))
     sizes = [held_bytes(part) for part in parts if isinstance(part, Tensor)]
     return None if not sizes or None in sizes else sum(size or 0 for size in sizes)
-
-
-def require_known(parameter: object, path: str, module: nn.Module) -> None:
-    """CountError where a lazy module's parameter or buffer has no shape yet."""
-    from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
-
-    if isinstance(parameter, (UninitializedParameter, UninitializedBuffer)):
-        raise CountError(
-            f"{type(module).__name__} has not seen an input yet, so its parameters have no shape",
-            where=path or "the root",
-            fix="run the model once on an example input before it is counted",
-        )

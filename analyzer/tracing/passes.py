@@ -22,6 +22,7 @@ class Pass:
     `wrote_out_attention` says that scaled_dot_product_attention ran as the products it is made of. `depth` is that of
     the result: convolutions and products with a weight on the longest path to it. `unregistered` are the sizes of the
     parameters that the model reaches and does not own. `chose` says that random numbers may have chosen the path;
+    `modeless` that a forward in the other mode has the same products and shapes (which says nothing of what is saved).
     `notes` say what could not be seen; `work` is what its time follows, where the ladder `follows_work`.
     """
 
@@ -35,6 +36,7 @@ class Pass:
     depth: int
     unregistered: tuple[int, ...]
     chose: bool
+    modeless: bool
     notes: tuple[str, ...]
     work: dict[str, int]
 
@@ -54,7 +56,9 @@ class Pass:
         return sum(row.saved_bytes for row in self.rows.values())
 
 
-def pass_of(modules: Modules, tracer: Tracer, depth: int, held: Sequence[Tensor], chose: bool) -> Pass:
+def pass_of(
+    modules: Modules, tracer: Tracer, depth: int, held: Sequence[Tensor], *, chose: bool, modeless: bool
+) -> Pass:
     """What a tracer saw of a forward; `held` are the tensors that it reached and that no module owns."""
     return Pass(
         rows=modules.rows,
@@ -68,5 +72,6 @@ def pass_of(modules: Modules, tracer: Tracer, depth: int, held: Sequence[Tensor]
         unregistered=tuple(tensor.numel() for tensor in held if isinstance(tensor, nn.Parameter)),
         notes=tuple(tracer.notes),
         chose=chose,
+        modeless=modeless,
         work=dict(tracer.work_done),
     )

@@ -17,11 +17,6 @@ PASSES = 8
 """How many passes are made of a forward whose control flow is random, each under a seed of its own."""
 
 
-def is_generator(value: Any) -> bool:
-    """Whether a value draws random numbers from a state of its own. What asks the system (SystemRandom) has none."""
-    return type(value) in generator_kinds()
-
-
 def global_generators() -> list[Any]:
     """Python's, numpy's and torch's: a pass seeds them, whatever draws from them."""
     numpy = sys.modules.get("numpy")
@@ -29,7 +24,7 @@ def global_generators() -> list[Any]:
 
 
 def generator_kinds() -> set[type]:
-    """The types of such values."""
+    """Types of what draws random numbers from a state of its own. What asks the system (SystemRandom) has none."""
     numpy = sys.modules.get("numpy")
     return {random.Random, torch.Generator} | (
         set() if numpy is None else {numpy.random.Generator, numpy.random.RandomState}

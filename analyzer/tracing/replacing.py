@@ -1,10 +1,12 @@
-"""Attributes of torch's and Python's own that are others for as long as a forward runs."""
+"""Attributes of torch's and Python's own that are others for as long as a forward runs, to the thread that runs it."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -29,8 +31,8 @@ _now: list[_Replaced] = []
 
 
 @contextlib.contextmanager
-def replaced(kind: Any, name: str, value: Any) -> Iterator[None]:
-    """An attribute of a class or module replaced for a while, and gone after where it was inherited."""
+def exchanged(kind: Any, name: str, value: Any) -> Iterator[None]:
+    """An attribute of a class or module that is another for a while, and gone after where it was inherited."""
     one = _Replaced(kind, name, value)
     one.put()
     _now.append(one)
@@ -39,6 +41,19 @@ def replaced(kind: Any, name: str, value: Any) -> Iterator[None]:
     finally:
         _now.remove(one)
         one.put_back()
+
+
+@contextlib.contextmanager
+def replaced(kind: Any, name: str, function: Callable[..., Any]) -> Iterator[None]:
+    """A function or method that is another for a while, where this thread calls it."""
+    here, original = threading.get_ident(), getattr(kind, name)
+
+    @functools.wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        return (function if threading.get_ident() == here else original)(*args, **kwargs)
+
+    with exchanged(kind, name, called):
+        yield
 
 
 @contextlib.contextmanager

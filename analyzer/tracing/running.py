@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import gc
 import random
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -31,6 +31,7 @@ from analyzer.tracing.copying import META, Convert, Fakes, ModelCopy, copy_input
 from analyzer.tracing.diagnosis import diagnose, needs_values
 from analyzer.tracing.elsewhere import AutocastError, autocast_seen, drained, exports_seen, threads_seen
 from analyzer.tracing.higher_order import FLEX, written_out
+from analyzer.tracing.modes import modes_seen
 from analyzer.tracing.origins import Origins
 from analyzer.tracing.passes import Pass, pass_of
 from analyzer.tracing.randomness import Generators, unseeded_numpy
@@ -38,7 +39,7 @@ from analyzer.tracing.room import AS_IT_IS, OnCpu, require_room
 from analyzer.tracing.saved import SavedBytes
 from analyzer.tracing.shapes import Shapes
 from analyzer.tracing.stand_ins import StandIns, to_stand_in
-from analyzer.tracing.surroundings import Surroundings, require_gone
+from analyzer.tracing.surroundings import Surroundings, require_gone, uncollected
 from analyzer.tracing.tracer import Tracer
 
 NESTING = 6_000
@@ -71,10 +72,8 @@ RUNGS = (
 
 class Ladder:
     """Runs copies of a model, a fresh one each pass, on the lowest rung that works. `notes` says where that isn't the
-    first. `follows_work` asks for the work of forwards in evaluation mode.
-
-    `on_cpu` says how it runs there. `types` are the modules'
-    types by path, once one has run.
+    first. `follows_work` asks for the work of forwards in evaluation mode. `on_cpu` says how it runs there. `types` are
+    the modules' types by path, once one has run.
     """
 
     def __init__(self, model: nn.Module, inputs: Inputs, on_cpu: OnCpu = AS_IT_IS) -> None:
@@ -90,6 +89,16 @@ class Ladder:
         self._surroundings = Surroundings(model)
         if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
             self._climb_to(len(RUNGS) - 1, CountError("a scripted module has no form on meta", where="the root"))
+
+    def in_training(self, *, backward: bool) -> Pass | None:
+        """A pass in training mode on the first rung, where it runs there and nothing random may choose its path."""
+        if self._rung or self.follows_work:
+            return None
+        try:
+            found = self._run_once(True, backward, 0)
+        except Exception:  # which the ladder meets again
+            return None
+        return None if found.chose else found
 
     def run(self, *, training: bool, backward: bool = False, seed: int = 0) -> Pass:
         """One forward in the given mode. Raises CountError that names the module that fails."""
@@ -125,7 +134,8 @@ class Ladder:
         rung = RUNGS[self._rung]
         if self._autocasts and rung.convert is not to_cpu:
             rung = Rung(Fakes(), torch.device("cpu"), "on fake tensors")
-        with torch.inference_mode(False), torch.enable_grad(), _uncollected(rung.convert is not to_cpu):
+        pause = contextlib.nullcontext() if rung.convert is to_cpu else uncollected()
+        with torch.inference_mode(False), torch.enable_grad(), pause:
             copied = copy_model(self._original(), rung.convert)
             self._modules = Modules(copied.module.train(training))
             try:
@@ -142,16 +152,17 @@ class Ladder:
         self, copied: ModelCopy, modules: Modules, rung: Rung, backward: bool, seed: int
     ) -> tuple[Pass, list[Any]]:
         """The pass, and what it made."""
+        trains = copied.module.training
         args, kwargs = copy_inputs(self.inputs, rung.convert)
         known = [*modules.tensors, *copied.held]
         origins = Origins(known, tensors_in((args, kwargs)), self._untouchable)
         tracer = Tracer(modules, origins, rung.home, self._shapes if rung.home == META else None)
         tracer.goes_back, tracer.on_meta = backward, rung.convert in (to_meta, to_stand_in)
         tracer.stand_ins = StandIns(self._shapes) if rung.stands_in else None
-        if self.follows_work and not copied.module.training:
+        if self.follows_work and not trains:
             tracer.follow_work()
         saved = SavedBytes(modules, known, goes_back=backward)
-        modules.leaving = saved.look if copied.module.training else ignore
+        modules.leaving = saved.look if trains else ignore
         generators = Generators([*copied.generators, *self._surroundings.generators])
         generators.begin(seed)
         fakes = rung.convert.mode if isinstance(rung.convert, Fakes) else contextlib.nullcontext()
@@ -162,10 +173,11 @@ class Ladder:
             watched(tracer, modules),
             unseeded_numpy(seed) as unseeded,
             tracer,
+            modes_seen(modules.by_path.values()) as modes,
             taken_over(tracer),
             ComplexCalls(tracer) if self._complex else contextlib.nullcontext(),
         ):
-            with saved if copied.module.training else contextlib.nullcontext():
+            with saved if trains else contextlib.nullcontext():
                 result = drained(copied.module(*args, **kwargs))
             modules.leaving(result)
             generators.end()
@@ -177,7 +189,8 @@ class Ladder:
                 _backward(result)
         self._require_seen(tracer)
         chose = generators.chose(read_values=read_values) or bool(unseeded)  # compared where no mode watches
-        return pass_of(modules, tracer, depth, (*copied.held, *origins.strays.values()), chose), tracer.made
+        held = (*copied.held, *origins.strays.values())
+        return pass_of(modules, tracer, depth, held, chose=chose, modeless=not modes.matter), tracer.made
 
     def _require_seen(self, tracer: Tracer) -> None:
         """Raises what makes the pass be made again, where it went another way than the model's own run."""
@@ -195,19 +208,6 @@ class Ladder:
         """Whether the model is made anew on the CPU: it is on meta, and values are needed."""
         last = self._rung + 1 == len(RUNGS)
         return last and self.on_cpu.rebuild is not None and any(tensor.is_meta for tensor in self._untouchable)
-
-
-@contextlib.contextmanager
-def _uncollected(pauses: bool) -> Iterator[None]:
-    """No garbage is looked for meanwhile: what a count makes on meta is small, and the heap that torch has is not."""
-    if not pauses or not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 class ComplexError(Exception):
@@ -285,9 +285,20 @@ def plain_kernels(*, fused_attention: bool = False) -> Iterator[None]:
         torch._C._set_mkldnn_enabled(onednn)
 
 
+_ONE_AT_A_TIME = threading.RLock()
+
+
 @contextlib.contextmanager
 def untouched() -> Iterator[None]:
-    """Random states, grad mode and the default dtype are afterwards as they were; nesting may be deep meanwhile."""
+    """Random states, grad mode and the default dtype are afterwards as they were; nesting may be deep meanwhile.
+
+    They are the process's: of several threads one counts at a time.
+    """
+    with _ONE_AT_A_TIME:
+        yield from _untouched()
+
+
+def _untouched() -> Iterator[None]:
     numpy = sys.modules.get("numpy")
     numpy_state = None if numpy is None else numpy.random.get_state()
     torch_state, python_state, dtype = torch.get_rng_state(), random.getstate(), torch.get_default_dtype()

@@ -37,6 +37,11 @@ class SavedBytes(saved_tensors_hooks):
 
         super().__init__(pack, _unpacked)
 
+    def __exit__(self, *failed: object) -> None:
+        super().__exit__(*failed)
+        if failed[0] is not None:
+            self.forget()
+
     def _keep(self, tensor: Tensor) -> None:
         for part in stored_parts(tensor):
             key = storage_key(part)
@@ -60,9 +65,10 @@ class SavedBytes(saved_tensors_hooks):
             ahead += [before for before, _ in node.next_functions if before is not None]
 
     def forget(self) -> None:
-        """Lets the graph go."""
+        """Lets the graph go, and modules, with the error that ended them: what its hooks hold is never collected."""
         self._nodes.clear()
         self._kept.clear()
+        vars(self).pop("modules", None)
 
 
 _Stored = tuple[torch.UntypedStorage, int, torch.Size, tuple[int, ...], torch.dtype]

@@ -10,19 +10,20 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import operator
 import sys
 import threading
 import types
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import PurePath
 from typing import Any
 
 from torch import Tensor, nn
 
 from analyzer.errors import CountError
-from analyzer.tracing.randomness import is_generator, set_state, state_of
+from analyzer.tracing.randomness import generator_kinds, set_state, state_of
 
 _NOT_USERS = {*sys.stdlib_module_names, "torch", "numpy", "analyzer", "functorch", "torchgen"} - {"__main__"}
 _HOLDERS = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, threading.local, types.SimpleNamespace)
@@ -39,68 +40,102 @@ class Surroundings:
 
     def __init__(self, model: nn.Module) -> None:
         self.generators: list[Any] = []
+        self._generator_kinds = generator_kinds()
         self._undo: list[Callable[[], None]] = []
-        self._seen: set[int] = set()
+        self._mappings: list[tuple[dict[Any, Any], dict[Any, Any]]] = []
+        self._looks: dict[type, Callable[[Any], None] | None] = {}
+        self._leaves: set[type] = set()
         self._kept: list[Any] = []  # an id is an object's for as long as it lives
-        self._queue: deque[Any] = deque()
         modules = list(model.modules())
-        for module in modules:
-            self._queue.append(type(module))
-            for value in vars(module).values():
-                if not isinstance(value, _LEAVES):
-                    self._queue.extend(held for held in _parts(value) if isinstance(held, _SHARED))
         self._seen = {id(module) for module in modules}
-        while self._queue and len(self._seen) < _MOST:
-            self._look_at(self._queue.popleft())
+        self._queue: deque[Any] = deque(dict.fromkeys(map(type, modules)))
+        self._add(held for module in modules for held in _shared_by(module))
+        with uncollected():
+            self._look_around()
 
     def restore(self) -> None:
         """Puts back what has changed."""
+        for mapping, before in self._mappings:
+            _reset_mapping(mapping, before)
         for undo in self._undo:
             undo()
 
-    def _look_at(self, value: Any) -> None:
-        if isinstance(value, types.BuiltinFunctionType):
-            value = value.__self__  # what it is a method of, where it is one
-        if id(value) in self._seen or isinstance(value, _LEAVES):
-            return
-        self._seen.add(id(value))
-        self._kept.append(value)
-        if is_generator(value):
-            self.generators.append(value)
-            self._undo.append(functools.partial(set_state, value, state_of(value)))
-            return
-        if isinstance(value, type):
-            self._look_at_class(value)
-        elif isinstance(value, types.MethodType):
-            self._queue.extend((value.__func__, value.__self__))
-        elif isinstance(value, types.FunctionType):
-            self._look_at_function(value)
-        elif isinstance(value, _CACHE):
-            self._look_at_cache(value)
-        elif isinstance(value, dict):
-            self._hold(value, _reset_mapping)
-            self._queue.extend(dict.values(value))  # what is there: a subclass may make more as it is asked
-        elif isinstance(value, (list, set, deque)):
-            self._hold(value, _reset_collection)
-            self._queue.extend(value)
-        elif isinstance(value, tuple):
-            self._queue.extend(value)
-        elif isinstance(value, functools.partial):
-            self._queue.extend((value.func, *value.args, value.keywords))
-        elif isinstance(value, (property, functools.cached_property, staticmethod, classmethod)):
-            self._queue.extend((getattr(value, "fget", None), getattr(value, "func", getattr(value, "__func__", None))))
-        elif isinstance(value, _HOLDERS) or _is_users(type(value)):
-            self._look_at_instance(value)
+    def _add(self, values: Iterable[Any]) -> None:
+        """Has values looked at later; a registry of a package holds a hundred thousand that have nothing in them."""
+        leaves = self._leaves
+        self._queue.extend([value for value in values if type(value) not in leaves])
 
-    def _hold(self, value: Any, reset: Callable[[Any, Any], None]) -> None:
-        self._undo.append(functools.partial(reset, value, _held(value)))
+    def _look_around(self) -> None:
+        queue, seen, kept, looks = self._queue, self._seen, self._kept, self._looks
+        while queue and len(seen) < _MOST:
+            value = queue.popleft()
+            if id(value) in seen:
+                continue
+            kind = type(value)
+            if kind not in looks:
+                looks[kind] = self._look_of(value)
+            look = looks[kind]
+            if look is None:
+                self._leaves.add(kind)
+                continue
+            seen.add(id(value))
+            kept.append(value)
+            look(value)
+
+    def _look_of(self, value: Any) -> Callable[[Any], None] | None:
+        """How values of this one's type are looked at; None where nothing is in them."""
+        if isinstance(value, _LEAVES):
+            return None
+        if type(value) in self._generator_kinds:
+            return self._look_at_generator
+        for kinds, look in (
+            (types.BuiltinFunctionType, self._look_at_builtin),
+            (type, self._look_at_class),
+            (types.MethodType, self._look_at_method),
+            (types.FunctionType, self._look_at_function),
+            (_CACHE, self._look_at_cache),
+            (dict, self._look_at_mapping),
+            ((list, set, deque), self._look_at_collection),
+            (tuple, self._add),
+            (functools.partial, self._look_at_partial),
+            ((property, functools.cached_property, staticmethod, classmethod), self._look_at_descriptor),
+        ):
+            if isinstance(value, kinds):
+                return look
+        return self._look_at_instance if isinstance(value, _HOLDERS) or _is_users(type(value)) else None
+
+    def _look_at_generator(self, value: Any) -> None:
+        self.generators.append(value)
+        self._undo.append(functools.partial(set_state, value, state_of(value)))
+
+    def _look_at_builtin(self, value: Any) -> None:
+        self._add((value.__self__,))  # what it is a method of, where it is one
+
+    def _look_at_method(self, value: Any) -> None:
+        self._add((value.__func__, value.__self__))
+
+    def _look_at_mapping(self, value: Any) -> None:
+        held = dict(dict.items(value))  # what is there: a subclass may make more as it is asked
+        self._mappings.append((value, held))
+        self._add(held.values())
+
+    def _look_at_collection(self, value: Any) -> None:
+        held = list(value)
+        self._undo.append(functools.partial(_reset_collection, value, held))
+        self._add(held)
+
+    def _look_at_partial(self, value: Any) -> None:
+        self._add((value.func, *value.args, value.keywords))
+
+    def _look_at_descriptor(self, value: Any) -> None:
+        self._add((getattr(value, "fget", None), getattr(value, "func", getattr(value, "__func__", None))))
 
     def _look_at_class(self, kind: type) -> None:
         for base in kind.__mro__:
             if _is_users(base) and (base is kind or id(base) not in self._seen):
                 self._seen.add(id(base))
                 self._undo.append(functools.partial(_reset_class, base, dict(vars(base))))
-                self._queue.extend(vars(base).values())
+                self._add(vars(base).values())
                 module = sys.modules.get(base.__module__)
                 if module is not None:
                     self._queue.append(vars(module))
@@ -112,7 +147,7 @@ class Surroundings:
             with contextlib.suppress(ValueError):
                 self._undo.append(functools.partial(_reset_cell, cell, cell.cell_contents))
                 self._queue.append(cell.cell_contents)
-        self._queue.extend((function.__globals__, function.__defaults__, function.__kwdefaults__, vars(function)))
+        self._add((function.__globals__, function.__defaults__, function.__kwdefaults__, vars(function)))
 
     def _look_at_cache(self, cache: Any) -> None:
         misses = cache.cache_info().misses
@@ -125,10 +160,10 @@ class Surroundings:
         self._queue.append(cache.__wrapped__)
 
     def _look_at_instance(self, value: Any) -> None:
-        self._queue.append(type(value))
-        with contextlib.suppress(TypeError):
-            self._queue.append(vars(value))
-        for base in type(value).__mro__:
+        kind = type(value)
+        own = getattr(value, "__dict__", None)
+        self._queue.extend((kind, *(() if own is None else (own,))))
+        for base in kind.__mro__:
             slots = vars(base).get("__slots__", ())
             for name in (slots,) if isinstance(slots, str) else slots:
                 if hasattr(value, name):
@@ -136,16 +171,28 @@ class Surroundings:
                     self._queue.append(getattr(value, name))
 
 
-def _held(value: Any) -> Any:
-    """What a container holds, asked as the plain one that it is."""
-    return dict(dict.items(value)) if isinstance(value, dict) else list(value)
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage is looked for meanwhile: what a count makes on meta is small, and the heap that torch has is not."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
-def _parts(value: Any) -> Iterable[Any]:
-    """What a plain container of a module's holds; anything else alone."""
-    if isinstance(value, dict):
-        return dict.values(value)
-    return value if type(value) in (list, tuple) else (value,)
+def _shared_by(module: nn.Module) -> Iterator[Any]:
+    """What a deep copy of a module shares with it of its own attributes."""
+    for value in vars(module).values():
+        if isinstance(value, dict):
+            yield from [held for held in dict.values(value) if isinstance(held, _SHARED)]
+        elif type(value) in (list, tuple):
+            yield from [held for held in value if isinstance(held, _SHARED)]
+        elif isinstance(value, _SHARED):
+            yield value
 
 
 def _is_users(value: Any) -> bool:
@@ -176,8 +223,10 @@ def _is_of_torch(value: Any) -> bool:
     return isinstance(home, str) and home.partition(".")[0] == "torch"
 
 
-def _reset_mapping(value: Any, before: dict[Any, Any]) -> None:
-    now = _held(value)
+def _reset_mapping(value: Any, before: Any) -> None:
+    if _same(dict.keys(value), before) and _same(dict.values(value), before.values()):
+        return
+    now = dict(dict.items(value))
     for key in [key for key in now if key not in before]:
         del value[key]
     for key, held in before.items():
@@ -185,8 +234,13 @@ def _reset_mapping(value: Any, before: dict[Any, Any]) -> None:
             value[key] = held
 
 
+def _same(values: Collection[Any], others: Collection[Any]) -> bool:
+    """Whether these are the same objects in the same order."""
+    return len(values) == len(others) and all(map(operator.is_, values, others))
+
+
 def _reset_collection(value: Any, before: Any) -> None:
-    if len(value) == len(before) and all(a is b for a, b in zip(value, before, strict=True)):
+    if _same(value, before):
         return  # a set's order is its own for as long as nothing is added
     value.clear()
     (value.update if isinstance(value, set) else value.extend)(before)

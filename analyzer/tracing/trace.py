@@ -1,7 +1,8 @@
 """Any nn.Module -> its Record: exact counts from every operator that it runs, traced on the meta device.
 
 - `macs` and `conv_activations` are of a forward in evaluation mode, as published figures are.
-- `saved_bytes` is of a forward in training mode; `training_macs` of that forward and its backward pass.
+- `saved_bytes` is of a forward in training mode; `training_macs` of that forward and its backward pass. One in
+  training mode tells all figures where nobody goes by the mode (modes.py).
 - `conv_activations` are the outputs of layers: convolutions of data, and matrix products of data with a weight. A
   weight is a tensor that the model holds (parameter, buffer, attribute), or is computed from such and no input; so
   products that make a weight are no layers, though they are in `macs`.
@@ -22,7 +23,7 @@ from analyzer.errors import CountError
 from analyzer.reading.work import of_a_sample
 from analyzer.records import Input, LayerRow, Record, Remark, RemarkKind, Uncounted
 from analyzer.tracing.attribution import ModuleTally, sizes, tensors_in
-from analyzer.tracing.parameters import count_parameters, require_known
+from analyzer.tracing.parameters import count_parameters
 from analyzer.tracing.passes import Pass
 from analyzer.tracing.randomness import PASSES, varies
 from analyzer.tracing.room import AS_IT_IS, OnCpu
@@ -40,14 +41,14 @@ def count_module(
     can't run in training mode. Raises CountError where the forward fails or has no room on CPU, a lazy module has no
     shape yet, or (`strict`) an operator has no formula.
     """
-    _require_known_buffers(model)
     base = count_parameters(model, name=name)
-    ladder = Ladder(model, (tuple(args), dict(kwargs or {})), on_cpu)
-    ladder.follows_work = follows_work
     with untouched():
-        forward = ladder.run(training=False)
+        ladder = Ladder(model, (tuple(args), dict(kwargs or {})), on_cpu)
+        ladder.follows_work = follows_work
+        done = ladder.in_training(backward=backward)
+        forward = done if done is not None and done.modeless else ladder.run(training=False)
         on_the_way = [*ladder.notes, *_varying(ladder, forward, training=False)]
-        training, notes = _training(ladder, forward, backward)
+        training, notes = _training(ladder, forward, None if ladder.notes else done, backward)
         if ladder.notes != on_the_way[: len(ladder.notes)]:
             on_the_way += [_remark("one-path", f"in training mode: {note.text}") for note in ladder.notes]
     uncounted = _uncounted(forward, training if backward else None, strict)
@@ -70,8 +71,8 @@ def count_module(
     )
 
 
-def _training(ladder: Ladder, forward: Pass, backward: bool) -> tuple[Pass | None, list[Remark]]:
-    """The pass in training mode, None where there is none; and what is to be said of both passes."""
+def _training(ladder: Ladder, forward: Pass, done: Pass | None, backward: bool) -> tuple[Pass | None, list[Remark]]:
+    """The pass in training mode (`done`, where it is), None where there is none; and what is to be said of both."""
     notes = [_remark("unseen", note) for note in forward.notes]
     notes += [_remark("convention", f"by convention: {convention}") for convention in forward.conventions]
     if forward.unregistered:
@@ -81,7 +82,7 @@ def _training(ladder: Ladder, forward: Pass, backward: bool) -> tuple[Pass | Non
         )
         notes.append(_remark("unregistered", text, "params"))
     try:
-        training = ladder.run(training=True, backward=backward)
+        training = done or ladder.run(training=True, backward=backward)
     except CountError as error:
         if backward:
             raise
@@ -169,9 +170,3 @@ def _inputs(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Input
         for leaf in tensors_in(value)
     )
     return found, found[0].shape[0] if found and found[0].shape else 1
-
-
-def _require_known_buffers(model: nn.Module) -> None:
-    for path, module in model.named_modules():
-        for tensor in (*module._parameters.values(), *module._buffers.values()):
-            require_known(tensor, path, module)

@@ -34,6 +34,7 @@ _CONVOLVES_BACK = {torch.ops.aten.convolution_backward.default}
 READS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default, torch.ops.aten.equal.default}
 """Operators that hand a tensor's values to Python."""
 _DEVICE = torch.ops.prim.device.default
+_AS_REAL = torch.ops.aten.view_as_real.default
 BACKWARD = "backward pass"
 """Stands for the module of what the backward pass runs."""
 
@@ -46,6 +47,7 @@ class _Known:
     storage.
     """
 
+    name: str
     formula: Formula | None
     free: bool
     composite: bool
@@ -66,7 +68,7 @@ def _look_up(operator: OpOverload) -> _Known:
         )
         mutable, reads = bool(operator._schema.is_mutable), operator in READS
         views = formula is None and not (composite or mutable or reads) and _views(operator)
-        known = _known[operator] = _Known(formula, free, composite, mutable, reads, views)
+        known = _known[operator] = _Known(str(operator._schema.name), formula, free, composite, mutable, reads, views)
     return known
 
 
@@ -109,7 +111,8 @@ class Tracer(Watching):  # type: ignore[no-untyped-call]
         self.backward = False
         self.backward_macs = 0
         self.goes_back = self.one_of_three = False
-        self._made_complex = self.convolves_complex = False
+        self._made_complex = origins.begins_complex
+        self.convolves_complex = False
         self._repeats: set[Any] = set()
         self.on_meta = self.passed_by = False
         self.notes: dict[str, None] = {}
@@ -136,7 +139,7 @@ class Tracer(Watching):  # type: ignore[no-untyped-call]
             if parts is not NotImplemented:
                 return parts
         if known.views:
-            return self._seen(args[0], func(*args, **kwargs))
+            return self._seen(func, func(*args, **kwargs))
         operands = tensors_of((*args, *kwargs.values()) if kwargs else args)
         reached = self._reached(operands)
         if self.home is not None and "device" in kwargs:
@@ -161,21 +164,23 @@ class Tracer(Watching):  # type: ignore[no-untyped-call]
         self.origins.follow(func, (reached[0], depth), results)
         return out
 
-    def _seen(self, viewed: Any, view: Tensor) -> Tensor:
+    def _seen(self, func: OpOverload, view: Tensor) -> Tensor:
         self.made.append(weakref.ref(view))
         if not self.backward:
             self.modules.begin_row()
-        self._made_complex |= view.is_complex() or (isinstance(viewed, Tensor) and viewed.is_complex())
+        self._made_complex |= func is _AS_REAL or view.is_complex()
         return view
 
     def _made_of(self, operands: list[Tensor], out: Any) -> list[Tensor]:
         """The results; remembers those that are new, and whether numbers are complex."""
         results = [out] if isinstance(out, Tensor) else tensors_of(out if _is_list(out) else (out,))
         for result in results:
-            if not any(result is operand for operand in operands):
+            self._made_complex |= result.is_complex()
+            for operand in operands:
+                if result is operand:
+                    break
+            else:
                 self.made.append(weakref.ref(result))
-        if not self._made_complex:
-            self._made_complex = any(tensor.is_complex() for tensor in (*results, *operands))
         return results
 
     def follow_work(self) -> None:
@@ -300,7 +305,7 @@ class Tracer(Watching):  # type: ignore[no-untyped-call]
         formula = known.formula
         if formula is None:
             if not known.free:
-                self.uncounted[self.modules.path, func._schema.name] += 1
+                self.uncounted[self.modules.path, known.name] += 1
             elif func is torch.ops.aten._safe_softmax.default:
                 self.wrote_out_attention = True
             return False
@@ -310,7 +315,7 @@ class Tracer(Watching):  # type: ignore[no-untyped-call]
                 return False
         macs = formula.macs(out, *args, **kwargs)
         row.macs += macs
-        self.by_operator[self.modules.path, func._schema.name] += macs
+        self.by_operator[self.modules.path, known.name] += macs
         self._note(formula, args)
         layer = self._is_layer(formula, args)
         if layer:
@@ -322,19 +327,21 @@ class Tracer(Watching):  # type: ignore[no-untyped-call]
             self.backward_macs += known.formula.macs(out, *args, **kwargs)
             self._note(known.formula, args)
         elif known.formula is None and not known.free:
-            self.uncounted[BACKWARD, func._schema.name] += 1
+            self.uncounted[BACKWARD, known.name] += 1
 
     def _note(self, formula: Formula, args: Any) -> None:
         if formula.convention is not None:
             self.conventions[formula.convention] = None
-        elif self.one_of_three or (formula.kind == "product" and any(t.is_complex() for t in tensors_of(args[:2]))):
+        elif self.one_of_three or (
+            self._made_complex and formula.kind == "product" and any(t.is_complex() for t in tensors_of(args[:2]))
+        ):
             self.conventions["complex products: a complex multiply-accumulate counts as one"] = None
 
     def _is_layer(self, formula: Formula, args: Any) -> bool:
         if formula.kind == "other":
             return False
         factors = tensors_of(args[formula.addend : formula.addend + formula.factors])
-        origins = {self.origins.of(factor) for factor in factors}
+        origins = [self.origins.of(factor) for factor in factors]
         return Origin.DATA in origins and (formula.kind == "convolution" or Origin.WEIGHT in origins)
 
 

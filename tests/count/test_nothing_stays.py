@@ -45,6 +45,25 @@ class DifferentiatesTwice(Keeps):
         return slope.square().sum((1, 2, 3))
 
 
+class FailsInTraining(Keeps):
+    """Has no pass in training mode: what it made until then goes, too."""
+
+    def forward(self, x):
+        x = super().forward(x)
+        if self.training:
+            raise ValueError("is not trained")
+        return x
+
+
+class UnderAutocast(Keeps):
+    """Is seen only when it has begun: autocast passes meta by."""
+
+    def forward(self, x):
+        x = super().forward(x)
+        with torch.autocast("cpu"):
+            return self.linear(x)
+
+
 @pytest.fixture(autouse=True)
 def what_was_before():
     """Is left out of what is looked through: after other tests it is millions of objects."""
@@ -79,7 +98,13 @@ ALL = [
 ]
 
 
-@pytest.mark.parametrize(("way", "kind"), [*ALL, ("forward", DifferentiatesTwice), ("backward", DifferentiatesTwice)])
+OTHERS = [
+    ("forward", DifferentiatesTwice), ("backward", DifferentiatesTwice), ("forward", FailsInTraining),
+    ("forward", UnderAutocast), ("backward", UnderAutocast),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("way", "kind"), [*ALL, *OTHERS])
 def test_no_tensor_and_no_module_of_an_analysis_stays(way, kind):
     model, x = kind(), torch.ones(2, 3, 8, 8)
     before = alive()

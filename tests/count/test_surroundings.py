@@ -216,6 +216,54 @@ def test_each_pass_starts_from_the_model_as_given():
     assert (model.n, model.calls) == (0, [])
 
 
+def patched():
+    """What a count exchanges for a while, of classes of torch's and Python's own."""
+    kinds = (nn.Module, torch.Tensor, torch.autocast, threading.Thread, ThreadPoolExecutor)
+    return {(kind, name): value for kind in kinds for name, value in vars(kind).items()}
+
+
+def test_threads_count_at_once_and_leave_all_as_it_was():
+    before, model, found = patched(), nn.Sequential(nn.Linear(8, 4), nn.Dropout(0.1), nn.Linear(4, 2)), []
+    with ThreadPoolExecutor(4) as pool:
+        counts = [pool.submit(count, model, meta(3, 8)) for _ in range(16)]
+        found = [each.result().macs for each in counts]
+    assert found == [3 * (8 * 4 + 4 * 2)] * 16
+    assert patched() == before
+
+
+def test_another_threads_work_is_none_of_the_counts():
+    """It starts threads, leaves torch, reads and sets modes while a count runs."""
+    other, errors = nn.Sequential(nn.BatchNorm1d(4)), []
+    entered, done = threading.Event(), threading.Event()
+
+    def beside():
+        entered.wait()
+        try:
+            thread = threading.Thread(target=lambda: None)
+            thread.start()
+            thread.join()
+            assert other.eval().training is False
+            assert torch.ones(2).numpy().tolist() == [1, 1]
+            with torch.autocast("cpu"):
+                other.train()
+        except Exception as error:
+            errors.append(error)
+        done.set()
+
+    def forward(model, x):
+        entered.set()
+        assert done.wait(300)
+        return model.layers[0](x)
+
+    thread = threading.Thread(target=beside)
+    thread.start()
+    record = count(Call(forward), meta(2, 8))
+    thread.join()
+    assert not errors
+    assert record.macs == ONE
+    assert record.remarks == ()
+
+
 # -- the model's surroundings ------------------------------------------------------------------------------------
 
 CACHE, LATEST, COUNTER, LOCAL = {}, None, torch.zeros(1), threading.local()
