@@ -200,6 +200,10 @@ def test_factors_gradients_are_summed_once_what_was_run_again_has_gone() -> None
 # -- real tensors ----------------------------------------------------------------------------------------------
 
 
+MOST = 1 << 30
+"""Bytes that real tensors may take: a growth that doubles at each of nine layers makes a network of 20 GB."""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     """Small kernels on several threads wait for each other where other tests run beside."""
@@ -236,6 +240,7 @@ def test_real_tensors_need_it_too(variant: Variant, batch: int, training: Traini
         predicted = training_peak(trace(variant), batch, training, accumulates_in_place=False, timeline=True)
     except ArchitectureError:
         assume(False)
+    assume(predicted.bytes <= MOST)
     found = on_real_tensors(variant, batch, training)
     assert predicted.bytes == found.bytes
     require_equal_phases(predicted, found)
@@ -263,6 +268,7 @@ def test_what_the_replay_keeps_is_what_autograd_packs(variant: Variant, batch: i
     training = Training(autocast=autocast)
     try:
         kept = peak.saved_bytes(trace(variant), batch, training)
+        assume(training_peak(trace(variant), batch, training).bytes <= MOST)
     except ArchitectureError:
         assume(False)
     modules = Modules(build(variant))
