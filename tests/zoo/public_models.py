@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import json
 import sys
 import time
@@ -22,6 +23,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from analyzer.tracing.attribution import tensors_in
 from analyzer.tracing.running import Ladder, untouched
 from analyzer.tracing.shapes import Quick
 from analyzer.tracing.trace import count_module
@@ -54,36 +56,42 @@ def built(source: str, name: str) -> tuple[nn.Module, list[Inputs], dict[str, An
         return {"torchvision": _torchvision, "timm": _timm, "transformers": _transformers}[source](name)
 
 
+_DETECTORS = ("fasterrcnn", "fcos", "keypointrcnn", "maskrcnn", "retinanet", "ssd")
+_SEGMENTERS = ("deeplabv3", "fcn", "lraspp")
+
+
 def _torchvision(name: str) -> tuple[nn.Module, list[Inputs], dict[str, Any]]:
+    """As its published weights want it: their auxiliary heads, the size of their images."""
     import torchvision
 
-    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
-    if name.startswith(
-        ("fasterrcnn", "fcos", "keypointrcnn", "maskrcnn", "retinanet", "ssd", "deeplab", "fcn", "lraspp")
-    ):
+    options: dict[str, Any] = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    if name == "googlenet":
+        options["aux_logits"] = False
+    if name.startswith((*_DETECTORS, *_SEGMENTERS)):
         options = {"weights_backbone": None}
-    model = torchvision.models.get_model(name, weights=None, **options)
-    weights = list(torchvision.models.get_model_weights(name))
-    meta = weights[0].meta if weights else {}
-    size = (meta.get("min_size") or (224, 224))[0]
+    if name.startswith(("deeplabv3", "fcn")):
+        options["aux_loss"] = True
+    try:
+        model = torchvision.models.get_model(name, weights=None, **options)
+    except NotImplementedError:  # a RegNet's widths are computed with tensors
+        with torch.device("cpu"):
+            model = torchvision.models.get_model(name, weights=None, **options).to("meta")
+    all_weights = [
+        (each.meta, getattr(each.transforms, "keywords", {})) for each in torchvision.models.get_model_weights(name)
+    ]
+    of_its_size = [each for each in all_weights if each[1].get("crop_size") == getattr(model, "image_size", None)]
+    meta, wishes = (*of_its_size, *all_weights, ({}, {}))[0]
     said = {"params": meta.get("num_params"), "gmacs": meta.get("_ops")}
-    crop = (
-        weights[0].transforms.keywords.get("crop_size")
-        if weights and hasattr(weights[0].transforms, "keywords")
-        else None
-    )
-    shapes = [(1, 3, crop or max(size, 224), crop or max(size, 224)), (1, 3, 16, 224, 224), (1, 3, 16, 112, 112)]
-    if "detection" in type(model).__module__ or "rcnn" in name or name.startswith(("fcos", "retinanet", "ssd")):
+    if name.startswith(_DETECTORS):
+        norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+        said["norms"] = sum(parameter.numel() for norm in norms for parameter in norm.parameters())
         return model, [{"": [_image(3, 320, 320)]}], said
     if name.startswith("raft"):
         pair = {"image1": _image(1, 3, 256, 256), "image2": _image(1, 3, 256, 256)}
         return model, [pair], said
-    return model, [{"": _image(*shape)} for shape in shapes], {**said, "crop": crop}
-
-
-_ON_A_BACKBONE = (
-    "fasterrcnn", "fcos", "keypointrcnn", "maskrcnn", "retinanet", "ssd", "deeplab", "fcn", "lraspp",
-)  # fmt: skip
+    crop = wishes.get("resize_size" if name.startswith(_SEGMENTERS) else "crop_size", 224)
+    shape = (1, 3, crop, crop) if isinstance(crop, int) else (1, 3, 16, *crop)
+    return model, [{"": _image(*shape)}], {**said, "shape": shape}
 
 
 def _timm(name: str) -> tuple[nn.Module, list[Inputs], dict[str, Any]]:
@@ -103,27 +111,57 @@ def _transformers(name: str) -> tuple[nn.Module, list[Inputs], dict[str, Any]]:
 
 
 def _inputs_of(model: nn.Module, config: Any) -> Iterator[Inputs]:
-    """By the names of forward's parameters: 64 tokens, an image of the configuration's size, a second of sound."""
+    """By the names of forward's parameters: 64 tokens, an image of the configuration's size or what a processor makes
+    of one, a second of sound or its spectrum; all that it takes in each shape, then each kind alone.
+    """
     taken = inspect.signature(model.forward).parameters
-    vision, audio = getattr(config, "vision_config", None) or config, getattr(config, "audio_config", None) or config
-    size = getattr(vision, "image_size", None) or 224
-    side = size if isinstance(size, int) else list(size)[-1]
-    channels = getattr(vision, "num_channels", None) or 3
-    channels = channels if isinstance(channels, int) else 3
-    bins = getattr(audio, "num_mel_bins", None) or getattr(audio, "feature_size", None) or 80
-    ids = torch.zeros(1, 64, dtype=torch.int64, device="meta")
-    known = {
-        "input_ids": ids, "decoder_input_ids": ids, "pixel_values": _image(1, channels, side, side),
-        "input_values": _image(1, 16_000), "input_features": _image(1, bins, 3000),
-    }  # fmt: skip
-    given = {name: value for name, value in known.items() if name in taken}
     options = {"use_cache": False} if "use_cache" in taken else {}
-    yield {**given, **options}
-    for name in [one for one in known if one in given]:
-        rest = {one: value for one, value in given.items() if one in (name, "decoder_input_ids")}
-        yield {**rest, **options}
-    if "pixel_values" in given:
-        yield {"pixel_values": _image(1, 16, channels, side, side)}
+    known = {name: shapes for name, shapes in _known_inputs(config).items() if name in taken}
+    beside = {name: known.pop(name)[0] for name in ("decoder_input_ids", "bbox", "grid_thw") if name in known}
+    for shapes in itertools.islice(itertools.product(*known.values()), MOST):
+        yield {**dict(zip(known, shapes, strict=True)), **beside, **options}
+    for name, alone in known.items() if len(known) > 1 else ():
+        for shape in alone:
+            yield {name: shape, **beside, **options}
+
+
+MOST = 8
+"""Ways in which all inputs together are tried."""
+
+
+def _known_inputs(config: Any) -> dict[str, list[torch.Tensor]]:
+    vision, audio = getattr(config, "vision_config", None) or config, getattr(config, "audio_config", None) or config
+    side = _whole(getattr(vision, "image_size", None)) or 224
+    channels = _whole(getattr(vision, "num_channels", None) or getattr(vision, "in_channels", None)) or 3
+    sizes = (getattr(audio, name, None) for name in ("num_mel_bins", "feature_size", "input_dim"))
+    bins = next(filter(None, map(_whole, sizes)), 80)
+    ids = torch.zeros(1, 64, dtype=torch.int64, device="meta")
+    image = _image(1, channels, side, side)
+    patch = _whole(getattr(vision, "patch_size", None)) or 14
+    times = _whole(getattr(vision, "temporal_patch_size", None)) or 1
+    patches = _image(256, channels * times * patch * patch)
+    thw = torch.tensor([[1, 16, 16]], device="cpu")
+    return {
+        "input_ids": [ids],
+        "decoder_input_ids": [ids],
+        "bbox": [torch.zeros(1, 64, 4, dtype=torch.int64, device="meta")],
+        "pixel_values": [
+            image, _image(1, 16, channels, side, side), _image(1, 2, channels, side, side), patches,
+            _image(1, channels, 1536, 1536),
+        ],
+        "hidden_states": [patches],
+        "grid_thw": [thw],
+        "input_values": [_image(1, 16_000), _image(1, 1, 16_000), _image(1, 1024, bins)],
+        "input_features": [
+            _image(1, bins, 3000), _image(1, 3000, bins), _image(1, 3000, 128), _image(1, 1, 1001, bins),
+        ],
+    }  # fmt: skip
+
+
+def _whole(size: Any) -> int:
+    """A size that may be one for each side; 0 for none."""
+    size = list(size)[-1] if isinstance(size, (list, tuple)) and size else size
+    return size if isinstance(size, int) else 0
 
 
 def _image(*shape: int) -> torch.Tensor:
@@ -146,13 +184,27 @@ def counted(full: str) -> dict[str, Any]:
         return {**row, "unbuilt": _words(error)}
     with contextlib.suppress(Exception):  # a lazy parameter has no size
         row["numel"] = sum(parameter.numel() for parameter in model.parameters())
+    failed = None
     for choice in choices:
         args, kwargs = [choice[""]] if "" in choice else [], {k: v for k, v in choice.items() if k}
-        row["input"] = {k or "x": list(v.shape) for k, v in choice.items() if isinstance(v, torch.Tensor)}
         ours = _ours(model, args, kwargs)
         if "error" not in ours:
             break
-    return {**row, "ours": ours, "torch": _torchs(model, args, kwargs, ours.pop("by_operator", {}))}
+        failed = failed or (ours, args, kwargs)
+    else:
+        assert failed is not None
+        ours, args, kwargs = failed
+    given = {**dict(zip("x", args, strict=False)), **kwargs}
+    shapes = {name: [list(tensor.shape) for tensor in tensors_in(value)] for name, value in given.items()}
+    row["input"] = {name: found for name, found in shapes.items() if found}
+    theirs = _torchs(model, args, kwargs)
+    by_operator = theirs.pop("by_operator", {})
+    if "error" not in ours and "error" not in theirs:
+        own = {} if ours["macs"] == theirs["macs"] else _by_operator(model, args, kwargs)
+        both = sorted({*own, *by_operator}) if own else []
+        apart = {name: by_operator.get(name, 0) - own.get(name, 0) for name in both}
+        theirs["differs"] = {name: macs for name, macs in apart.items() if macs}
+    return {**row, "ours": ours, "torch": theirs}
 
 
 def _ours(model: nn.Module, args: list[Any], kwargs: Inputs) -> dict[str, Any]:
@@ -162,20 +214,24 @@ def _ours(model: nn.Module, args: list[Any], kwargs: Inputs) -> dict[str, Any]:
     except Exception as error:
         return {"error": _words(error)}
     seconds = time.process_time() - start
-    ladder = Ladder(model, (tuple(args), kwargs))
-    with untouched():
-        by: Counter[str] = Counter()
-        for (_, operator), macs in ladder.run(training=False).by_operator.items():
-            by[operator] += macs
     kinds = sorted({remark.kind for remark in record.remarks})
     uncounted = sorted({one.operator for one in record.uncounted})
     return {
         "params": record.params, "macs": record.macs, "saved": record.saved_bytes is not None, "seconds": seconds,
-        "uncounted": uncounted, "remarks": kinds, "by_operator": dict(by),
+        "uncounted": uncounted, "remarks": kinds,
     }  # fmt: skip
 
 
-def _torchs(model: nn.Module, args: list[Any], kwargs: Inputs, own: dict[str, int]) -> dict[str, Any]:
+def _by_operator(model: nn.Module, args: list[Any], kwargs: Inputs) -> Counter[str]:
+    """This tool's MACs of each operator."""
+    by: Counter[str] = Counter()
+    with untouched():
+        for (_, operator), macs in Ladder(model, (tuple(args), kwargs)).run(training=False).by_operator.items():
+            by[operator] += macs
+    return by
+
+
+def _torchs(model: nn.Module, args: list[Any], kwargs: Inputs) -> dict[str, Any]:
     start = time.process_time()
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -183,15 +239,9 @@ def _torchs(model: nn.Module, args: list[Any], kwargs: Inputs, own: dict[str, in
     except Exception as error:
         return {"error": _words(error)}
     seconds = time.process_time() - start
-    theirs = {
-        str(op).replace(".", "::"): flops // 2 for op, flops in counter.get_flop_counts().get("Global", {}).items()
-    }
-    kinds = {}
-    for operator in sorted({*own, *theirs}):
-        difference = theirs.get(operator, 0) - own.get(operator, 0)
-        if difference:
-            kinds[operator] = difference
-    return {"macs": counter.get_total_flops() // 2, "seconds": seconds, "differs": kinds}
+    by = counter.get_flop_counts().get("Global", {}).items()
+    by_operator = {str(operator).replace(".", "::"): flops // 2 for operator, flops in by}
+    return {"macs": counter.get_total_flops() // 2, "seconds": seconds, "by_operator": by_operator}
 
 
 def _words(error: BaseException) -> str:

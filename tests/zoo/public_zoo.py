@@ -82,7 +82,17 @@ def rows() -> list[Row]:
 # -- what it comes to --------------------------------------------------------------------------------------------
 
 
-def published() -> dict[tuple[str, int], tuple[float, float]]:
+Tables = dict[tuple[str, int], tuple[float, float]]
+Works = dict[tuple[str, int], dict[str, str]]
+
+
+def works() -> Works:
+    """The work of timm's models at a size, as `make profiles` traced it."""
+    with gzip.open(TABLES.parent / "work.csv.gz", "rt", newline="") as file:
+        return {(row["model"].partition(".")[0], int(row["size"])): row for row in csv.DictReader(file)}
+
+
+def published() -> Tables:
     """timm's tables: millions of parameters and GMACs of a model at a size."""
     found = {}
     for path in sorted(TABLES.glob("benchmark-infer-*.csv.gz")):
@@ -108,26 +118,77 @@ def kind(row: Row) -> str:
     return "torch has no formula" if all(macs < 0 for macs in theirs["differs"].values()) else "other difference"
 
 
-def said(row: Row, tables: dict[tuple[str, int], tuple[float, float]]) -> str:
+def said(row: Row, tables: Tables, works: Works) -> str:
     """How our figures and the package's own published ones go together; nothing where it has none."""
     if "ours" not in row or "error" in row["ours"]:
         return ""
-    own, about = row["ours"], row["said"]
     source, _, name = row["model"].partition("/")
-    if source == "torchvision" and about.get("params"):
-        parts = [] if own["params"] == about["params"] else ["params differ"]
-        shape = row["input"].get("x", [0])
-        if about.get("gmacs") and about.get("crop") == shape[-1]:
-            near = abs(own["macs"] / 1e9 - about["gmacs"]) < 0.00051
-            parts += [] if near else ["MACs differ"]
-        return ", ".join(parts) or "as published"
-    known = tables.get((name, about.get("size", 0))) if source == "timm" else None
-    if known is None:
+    if source == "torchvision":
+        return _said_by_torchvision(row)
+    key = name, row["said"].get("size", 0)
+    return _said_by_timm(row, tables[key], works.get(key)) if source == "timm" and key in tables else ""
+
+
+def _said_by_torchvision(row: Row) -> str:
+    own, about = row["ours"], row["said"]
+    if not about.get("params"):
         return ""
-    if abs(own["params"] / 1e6 - known[0]) > 0.00501:
+    more, detects = own["params"] - about["params"], "norms" in about
+    if more not in (0, about.get("norms")):
         return "params differ"
-    off = own["macs"] / 1e9 - known[1]
-    return "as published" if abs(off) < 0.00501 else ("MACs over" if off > 0 else "MACs under")
+    frozen = " but for the backbone's norms, which are frozen in theirs" if more else ""
+    if abs(own["macs"] / 1e9 - about["gmacs"]) < 0.00051:
+        return f"as published{frozen}"
+    if detects:
+        return "as published but for the heads' work, a head's for each box that the image gives"
+    return "MACs differ" if row["input"].get("x") == [about.get("shape")] else "MACs of another size"
+
+
+REASONS = {
+    "nfnet": "they count norms of weights",
+    "nf_": "they count norms of weights",
+    "convmixer": "they miss convolutions with padding='same'",
+}
+"""What tables of timm's count otherwise, by a part of the model's name."""
+
+
+def _said_by_timm(row: Row, table: tuple[float, float], work: dict[str, str] | None) -> str:
+    """In GMACs, rounded to a hundredth. fvcore, which they are by, counts 2 for each element that a batch norm makes,
+    up to 5 for one of a layer norm, 1 for one that is pooled or interpolated; our rows of work tell layer norms from
+    softmax as little as interpolation from other elementwise work.
+    """
+    own = row["ours"]
+    if abs(own["params"] / 1e6 - table[0]) > HALF:
+        return "other params in their table: fused, or an older definition"
+    more = table[1] - own["macs"] / 1e9
+    if abs(more) <= HALF:
+        return "as published"
+    if work is not None:
+        norms, rows_of_norms, *others = (int(work[name]) / 1e9 for name in BESIDE)
+        if 2 * norms - HALF <= more <= 2 * norms + 5 * rows_of_norms + sum(others) + HALF:
+            return "as published with norms and pools"
+    found = [reason for part, reason in REASONS.items() if part in row["model"]]
+    return found[0] if found else ("MACs over" if more < 0 else "MACs under")
+
+
+BESIDE = ("norm made", "row norm made", "pool moved", "mean moved", "elementwise made")
+HALF = 0.0051
+"""Of a hundredth, which figures in their tables are rounded to."""
+
+
+def why_not(row: Row) -> str:
+    """Why a model has no count, by kind: `row` is of the table."""
+    text = str(row["why"])
+    if row["kind"] == "not built":
+        if text.startswith(("took over", "ended the process")):
+            return f"took over {TIMEOUT:.0f} s or {MEMORY >> 30} GiB"
+        missing = text.startswith(("ImportError", "ModuleNotFoundError"))
+        return "needs a package that is not installed" if missing else "its default configuration can't be built"
+    if 'the required "forward"' in text:
+        return "has no forward"
+    if "values need a run on the CPU" in text:
+        return "goes by values, which a model on meta has not, and has no room on the CPU"
+    return "can't be run on the inputs that are tried, by torch neither"
 
 
 COLUMNS = ("model", "input", "params", "macs", "ours_s", "torch_macs", "torch_s", "kind", "published", "remarks", "why")
@@ -135,7 +196,7 @@ COLUMNS = ("model", "input", "params", "macs", "ours_s", "torch_macs", "torch_s"
 
 def table(found: list[Row]) -> list[Row]:
     """A flat row each."""
-    tables = published()
+    tables, traced = published(), works()
     flat = []
     for row in found:
         ours, theirs = row.get("ours", {}), row.get("torch", {})
@@ -145,7 +206,7 @@ def table(found: list[Row]) -> list[Row]:
             "model": row["model"], "input": json.dumps(row.get("input", {})), "params": ours.get("params"),
             "numel": row.get("numel"), "macs": ours.get("macs"), "ours_s": ours.get("seconds"),
             "torch_macs": theirs.get("macs"), "torch_s": theirs.get("seconds"), "kind": kind(row),
-            "published": said(row, tables), "remarks": " ".join(ours.get("remarks", [])), "why": why,
+            "published": said(row, tables, traced), "remarks": " ".join(ours.get("remarks", [])), "why": why,
             "uncounted": ours.get("uncounted", []), "differs": theirs.get("differs", {}),
         })  # fmt: skip
     return flat
@@ -167,14 +228,17 @@ def page(flat: list[Row], total: int) -> str:
     ratios = [row["ours_s"] / row["torch_s"] for row in flat if row["kind"] == "equal" and row["torch_s"]]
     operators = Counter(name for row in flat for name in row["differs"])
     uncounted = Counter(name for row in flat for name in row["uncounted"])
-    why = Counter(" ".join(str(row["why"]).split()[:7]) for row in flat if row["kind"] in kinds[4:])
+    without: dict[str, list[str]] = {}
+    for row in flat:
+        if row["kind"] in kinds[4:]:
+            without.setdefault(why_not(row), []).append(f"`{row['model'].partition('/')[2]}`")
     return PAGE.format(
         done=len(flat), total=total, kinds="\n".join(lines), said="\n".join(said_lines),
         params="all of them" if not wrong else f"all but {', '.join(wrong)}",
         ratio=statistics.median(ratios) if ratios else float("nan"), equal=len(ratios),
         operators=", ".join(f"`{name}` {count}" for name, count in operators.most_common()) or "none",
         uncounted=", ".join(f"`{name}` {count}" for name, count in uncounted.most_common()) or "none",
-        why="\n".join(f"- {count} x `{text}`" for text, count in why.most_common(25)) or "none",
+        why="\n".join(f"- {len(names)} {why}: {', '.join(names)}." for why, names in sorted(without.items())),
     )  # fmt: skip
 
 
@@ -182,7 +246,7 @@ PAGE = """# Public architectures
 
 Made by `make zoo-public` with torch 2.14.1, torchvision 0.29.1, timm 1.0.31 and transformers 5.24.0: {done:,} of the
 {total:,} architectures in their default configurations, built on meta without any download, batch 1, language models on
-64 tokens, spread evenly over the names of each package. Each model's row is in [zoo-public.csv](zoo-public.csv);
+64 tokens, spread evenly over the names of each package. Each model's row is in `reports/reference/zoo-public.csv`;
 `make zoo-public` again goes on where it ended.
 
 MACs of this tool and of torch's own counter (`FlopCounterMode`, halved), both on meta:
@@ -194,12 +258,14 @@ MACs of this tool and of torch's own counter (`FlopCounterMode`, halved), both o
 - *torch has no formula*: it counts the operators that both know alike, and these as 0 (models in which each is met):
   {operators}.
 - Params are the sum of the parameters' `numel` for {params}.
-- CPU seconds of a count by this tool, which runs a model twice and says seven more figures, over those of torch's
-  counter where both agree: {ratio:.2f} in the median of {equal:,}.
+- CPU seconds of a count by this tool, which runs most models in both modes and says seven more figures, over those of
+  torch's counter where both agree: {ratio:.2f} in the median of {equal:,}.
 - Operators that this tool has no formula for, and says so: {uncounted}.
 
-Against what the packages themselves publish (torchvision's `num_params` and `_ops` where the weights' crop was the
-input; timm's tables of params in 0.01 M and GMACs in 0.01, which add norms and miss fused attention):
+Against what the packages themselves publish: torchvision's `num_params` and `_ops`, where the input is what they are
+of; timm's tables of params in 0.01 M and GMACs in 0.01. Those count more, by fvcore: 2 for each element that a batch
+norm makes, up to 5 for one of a layer norm, 1 for one that is pooled or interpolated; *with norms and pools* says that
+not more than this is between.
 
 | | torchvision | timm |
 | --- | ---: | ---: |
@@ -207,7 +273,7 @@ input; timm's tables of params in 0.01 M and GMACs in 0.01, which add norms and 
 
 ## Not built or not counted by this tool
 
-By the beginning of the message; each model's is in the CSV.
+Each model's message is in the CSV.
 
 {why}
 """
