@@ -140,18 +140,21 @@ def _known_inputs(config: Any) -> dict[str, list[torch.Tensor]]:
     patch = _whole(getattr(vision, "patch_size", None)) or 14
     times = _whole(getattr(vision, "temporal_patch_size", None)) or 1
     patches = _image(256, channels * times * patch * patch)
+    steps = _whole(getattr(config, "num_input_channels", None)) or 1
     thw = torch.tensor([[1, 16, 16]], device="cpu")
     return {
-        "input_ids": [ids],
+        "input_ids": [ids, ids[:, :16]],
         "decoder_input_ids": [ids],
         "bbox": [torch.zeros(1, 64, 4, dtype=torch.int64, device="meta")],
         "pixel_values": [
             image, _image(1, 16, channels, side, side), _image(1, 2, channels, side, side), patches,
-            _image(1, channels, 1536, 1536),
+            _image(1, channels, 1024, 1024), _image(1, channels, 560, 560), _image(1, channels, 1536, 1536),
         ],
+        "pixel_values_videos": [_image(1, 16, channels, side, side)],
         "hidden_states": [patches],
         "grid_thw": [thw],
-        "input_values": [_image(1, 16_000), _image(1, 1, 16_000), _image(1, 1024, bins)],
+        "input_values": [_image(1, 16_000), _image(1, 1, 19_200), _image(1, 1024, bins)],
+        "past_values": [_image(1, _whole(getattr(config, "context_length", None)) or 512, steps)],
         "input_features": [
             _image(1, bins, 3000), _image(1, 3000, bins), _image(1, 3000, 128), _image(1, 1, 1001, bins),
         ],
