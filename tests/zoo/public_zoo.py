@@ -40,7 +40,8 @@ Row = dict[str, Any]
 def run(python: str, minutes: float) -> None:
     """Counts what is missing."""
     end = time.monotonic() + 60 * minutes
-    left = [name for name in _names(python) if name not in {row["model"] for row in rows()}]
+    done = {row["model"] for row in rows()}
+    left = [name for name in _names(python) if name not in done]
     ROWS.parent.mkdir(parents=True, exist_ok=True)
     with ROWS.open("a") as file:
         while left and time.monotonic() < end:
