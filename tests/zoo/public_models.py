@@ -12,6 +12,7 @@ import contextlib
 import inspect
 import itertools
 import json
+import re
 import sys
 import time
 import warnings
@@ -65,7 +66,7 @@ def _torchvision(name: str) -> tuple[nn.Module, list[Inputs], dict[str, Any]]:
     import torchvision
 
     options: dict[str, Any] = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
-    if name == "googlenet":
+    if name in ("googlenet", "quantized_googlenet"):
         options["aux_logits"] = False
     if name.startswith((*_DETECTORS, *_SEGMENTERS)):
         options = {"weights_backbone": None}
@@ -248,7 +249,8 @@ def _torchs(model: nn.Module, args: list[Any], kwargs: Inputs) -> dict[str, Any]
 
 
 def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:160]}"
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {re.sub(r'/[^ ]*site-packages/', '', first)[:160]}"
 
 
 def main() -> None:

@@ -148,6 +148,11 @@ def _said_by_torchvision(row: Row) -> str:
 REASONS = {
     "nfnet": "they count norms of weights",
     "nf_": "they count norms of weights",
+    "_bit": "they count norms of weights",
+    "_r26_": "they count norms of weights",
+    "_r50_": "they count norms of weights",
+    "sequencer2d": "they miss recurrent layers",
+    "vit_d": "they miss fused attention",
     "convmixer": "they miss convolutions with padding='same'",
 }
 """What tables of timm's count otherwise, by a part of the model's name."""
@@ -247,7 +252,7 @@ PAGE = """# Public architectures
 
 Made by `make zoo-public` with torch 2.14.1, torchvision 0.29.1, timm 1.0.31 and transformers 5.24.0: {done:,} of the
 {total:,} architectures in their default configurations, built on meta without any download, batch 1, language models on
-64 tokens, spread evenly over the names of each package. Each model's row is in `reports/reference/zoo-public.csv`;
+64 tokens. Each model's row is in `reports/reference/zoo-public.csv`;
 `make zoo-public` again goes on where it ended.
 
 MACs of this tool and of torch's own counter (`FlopCounterMode`, halved), both on meta:
