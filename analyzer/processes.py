@@ -15,8 +15,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
-GRACE_S = 0.7
-"""What a keeper has for ending what it keeps, before it is killed."""
+CLEARING_S = 7.0
+"""The longest that a keeper takes to end what it keeps."""
+KEEPER_S = CLEARING_S + 3
+"""How long a keeper that is told to end is waited for: one that is killed leaves what is in another session behind."""
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name))
 
@@ -151,7 +153,7 @@ def _kept_to_its_end(kept: int, parent: int) -> int:
         if signal.sigwait((*_ENDING, signal.SIGCHLD)) != signal.SIGCHLD:
             break
         _reap(ended)
-    end = time.monotonic() + 10 * GRACE_S
+    end = time.monotonic() + CLEARING_S
     while _reap(ended) and time.monotonic() < end:
         for child in _children():
             with contextlib.suppress(ProcessLookupError):
@@ -273,7 +275,7 @@ def _heard(told: int, life: int, seconds: float) -> bytes | None:
 
 def _end(keeper: int) -> int:
     """Ends a keeper with what it keeps; its wait status."""
-    end = time.monotonic() + GRACE_S
+    end = time.monotonic() + KEEPER_S
     os.kill(keeper, signal.SIGTERM)
     while (ended := os.waitpid(keeper, os.WNOHANG))[0] == 0:
         if time.monotonic() > end:
@@ -313,7 +315,7 @@ def run(
             if process.poll() is None:
                 process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(GRACE_S)
+                    process.wait(KEEPER_S)
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(process.pid, signal.SIGKILL)
         return Ended(out, words, process.returncode)

@@ -15,8 +15,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_make_check_is_all_that_ci_does() -> None:
-    steps = re.findall(r"^step .*;\s+make ([a-z -]+)$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
-    assert steps == CHECK.split()
+    text = (ROOT / ".ci" / "run").read_text()
+    steps = re.findall(r"^step .*;\s+make (?:--\S+ )*([a-z][a-z -]*)$", text, re.MULTILINE)
+    assert " ".join(steps).split() == CHECK.split()
 
 
 def test_the_workflow_runs_ci_in_debian_with_the_oldest_python() -> None:

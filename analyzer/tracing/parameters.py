@@ -17,29 +17,7 @@ def count_parameters(model: nn.Module, *, name: str) -> Record:
     What depends on an input (MACs, activations, saved bytes, output shapes) is None. Raises CountError where a lazy
     module has not seen an input yet.
     """
-    from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
-
-    rows = []
-    parameters: dict[int, Tensor] = {}
-    buffers: dict[int, Tensor] = {}
-    for path, module in model.named_modules():
-        own = [p for p in module._parameters.values() if p is not None]
-        held = [b for b in module._buffers.values() if b is not None]
-        if any(isinstance(tensor, (UninitializedParameter, UninitializedBuffer)) for tensor in (*own, *held)):
-            raise CountError(
-                f"{type(module).__name__} has not seen an input yet, so its parameters have no shape",
-                where=path or "the root",
-                fix="run the model once on an example input before it is counted",
-            )
-        new = {id(p): p for p in own if id(p) not in parameters}
-        parameters.update(new)
-        buffers.update({id(b): b for b in held})
-        if path == "" and not own and any(True for _ in module.children()):
-            continue
-        rows.append(LayerRow(
-            path=path, type=type(module).__name__, output=None, params=sum(p.numel() for p in new.values()),
-            macs=None, conv_activations=None, saved_bytes=None,
-        ))  # fmt: skip
+    rows, parameters, buffers = _held_by(model)
     tensors = {**parameters, **buffers}
     sizes = {key: held_bytes(tensor) for key, tensor in tensors.items()}
     unknown = sorted({type(tensor).__name__ for key, tensor in tensors.items() if sizes[key] is None})
@@ -60,6 +38,36 @@ def count_parameters(model: nn.Module, *, name: str) -> Record:
             *remarks,
         ),
     )
+
+
+def _held_by(model: nn.Module) -> tuple[list[LayerRow], dict[int, Tensor], dict[int, Tensor]]:
+    """A row of each module, and the parameters and buffers, each once."""
+    from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
+    rows: list[LayerRow] = []
+    parameters: dict[int, Tensor] = {}
+    buffers: dict[int, Tensor] = {}
+    for path, module in model.named_modules():
+        own = [p for p in module._parameters.values() if p is not None]
+        held = [b for b in module._buffers.values() if b is not None]
+        if any(isinstance(tensor, (UninitializedParameter, UninitializedBuffer)) for tensor in (*own, *held)):
+            raise _not_seen(module, path)
+        new = {id(p): p for p in own if id(p) not in parameters}
+        parameters.update(new)
+        buffers.update({id(b): b for b in held})
+        if path == "" and not own and any(True for _ in module.children()):
+            continue
+        rows.append(LayerRow(
+            path=path, type=type(module).__name__, output=None, params=sum(p.numel() for p in new.values()),
+            macs=None, conv_activations=None, saved_bytes=None,
+        ))  # fmt: skip
+    return rows, parameters, buffers
+
+
+def _not_seen(module: nn.Module, path: str) -> CountError:
+    what = f"{type(module).__name__} has not seen an input yet, so its parameters have no shape"
+    fix = "run the model once on an example input before it is counted"
+    return CountError(what, where=path or "the root", fix=fix)
 
 
 def held_bytes(tensor: Tensor) -> int | None:

@@ -152,13 +152,10 @@ class Ladder:
         self, copied: ModelCopy, modules: Modules, rung: Rung, backward: bool, seed: int
     ) -> tuple[Pass, list[Any]]:
         """The pass, and what it made."""
-        trains = copied.module.training
-        args, kwargs = copy_inputs(self.inputs, rung.convert)
+        trains, (args, kwargs) = copied.module.training, copy_inputs(self.inputs, rung.convert)
         known = [*modules.tensors, *copied.held]
         origins = Origins(known, tensors_in((args, kwargs)), self._untouchable)
-        tracer = Tracer(modules, origins, rung.home, self._shapes if rung.home == META else None)
-        tracer.goes_back, tracer.on_meta = backward, rung.convert in (to_meta, to_stand_in)
-        tracer.stand_ins = StandIns(self._shapes) if rung.stands_in else None
+        tracer = self._tracer(modules, origins, rung, backward)
         if self.follows_work and not trains:
             tracer.follow_work()
         saved = SavedBytes(modules, known, goes_back=backward)
@@ -189,8 +186,14 @@ class Ladder:
                 _backward(result)
         self._require_seen(tracer)
         chose = generators.chose(read_values=read_values) or bool(unseeded)  # compared where no mode watches
-        held = (*copied.held, *origins.strays.values())
-        return pass_of(modules, tracer, depth, held, chose=chose, modeless=not modes.matter), tracer.made
+        known = [*copied.held, *origins.strays.values()]
+        return pass_of(modules, tracer, depth, known, chose=chose, modeless=not modes.matter), tracer.made
+
+    def _tracer(self, modules: Modules, origins: Origins, rung: Rung, backward: bool) -> Tracer:
+        tracer = Tracer(modules, origins, rung.home, self._shapes if rung.home == META else None)
+        tracer.goes_back, tracer.on_meta = backward, rung.convert in (to_meta, to_stand_in)
+        tracer.stand_ins = StandIns(self._shapes) if rung.stands_in else None
+        return tracer
 
     def _require_seen(self, tracer: Tracer) -> None:
         """Raises what makes the pass be made again, where it went another way than the model's own run."""

@@ -66,9 +66,9 @@ def _look_up(operator: OpOverload) -> _Known:
         composite = formula is None and torch._C._dispatch_has_kernel_for_dispatch_key(
             operator._name, "CompositeImplicitAutograd"
         )
-        mutable, reads = bool(operator._schema.is_mutable), operator in READS
+        name, mutable, reads = str(operator._schema.name), bool(operator._schema.is_mutable), operator in READS
         views = formula is None and not (composite or mutable or reads) and _views(operator)
-        known = _known[operator] = _Known(str(operator._schema.name), formula, free, composite, mutable, reads, views)
+        known = _known[operator] = _Known(name, formula, free, composite, mutable, reads, views)
     return known
 
 
@@ -83,21 +83,16 @@ class Tracer(Watching):  # type: ignore[no-untyped-call]
     """Counts MACs, conv activations and uncounted operators of what runs inside, module by module.
 
     Tensors that a forward makes are put on the device `home` whatever device it names; `shapes` remembers meta's.
-    `origins` knows weights from data. In the
-    backward pass (`backward` is true) only `backward_macs` grows. `made` are the tensors that operators made;
-    `valueless` is an error of a tensor's having no values, which the model may have swallowed; `read_values` says
-    whether it read any. `work` adds to `work_done` what the forward's time
-    follows, where that is asked for.
+    `origins` knows weights from data. In the backward pass (`backward` is true) only `backward_macs` grows. `made` are
+    the tensors that operators made; `valueless` is an error of a tensor's having no values, which the model may have
+    swallowed; `read_values` says whether it read any. `work` adds to `work_done` what the forward's time follows, where
+    that is asked for.
     """
 
     supports_higher_order_operators = True
 
     def __init__(
-        self,
-        modules: Modules,
-        origins: Origins,
-        home: torch.device | None = None,
-        shapes: Shapes | None = None,
+        self, modules: Modules, origins: Origins, home: torch.device | None = None, shapes: Shapes | None = None
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.modules = modules
@@ -110,9 +105,8 @@ class Tracer(Watching):  # type: ignore[no-untyped-call]
         self.wrote_out_attention = False
         self.backward = False
         self.backward_macs = 0
-        self.goes_back = self.one_of_three = False
+        self.goes_back = self.one_of_three = self.convolves_complex = False
         self._made_complex = origins.begins_complex
-        self.convolves_complex = False
         self._repeats: set[Any] = set()
         self.on_meta = self.passed_by = False
         self.notes: dict[str, None] = {}
@@ -173,7 +167,7 @@ class Tracer(Watching):  # type: ignore[no-untyped-call]
 
     def _made_of(self, operands: list[Tensor], out: Any) -> list[Tensor]:
         """The results; remembers those that are new, and whether numbers are complex."""
-        results = [out] if isinstance(out, Tensor) else tensors_of(out if _is_list(out) else (out,))
+        results = _results(out)
         for result in results:
             self._made_complex |= result.is_complex()
             for operand in operands:
@@ -301,8 +295,7 @@ class Tracer(Watching):  # type: ignore[no-untyped-call]
 
     def _count(self, func: OpOverload, known: _Known, args: Any, kwargs: Any, out: Any) -> bool:
         """Whether the operator is a layer: a convolution of data, or a product of data with a weight."""
-        row = self.modules.row
-        formula = known.formula
+        row, formula = self.modules.row, known.formula
         if formula is None:
             if not known.free:
                 self.uncounted[self.modules.path, known.name] += 1
@@ -319,7 +312,7 @@ class Tracer(Watching):  # type: ignore[no-untyped-call]
         self._note(formula, args)
         layer = self._is_layer(formula, args)
         if layer:
-            row.conv_activations += sum(result.numel() for result in tensors_of(out if _is_list(out) else (out,)))
+            row.conv_activations += sum(result.numel() for result in _results(out))
         return layer
 
     def _count_backward(self, func: OpOverload, known: _Known, args: Any, kwargs: Any, out: Any) -> None:
@@ -345,8 +338,8 @@ class Tracer(Watching):  # type: ignore[no-untyped-call]
         return Origin.DATA in origins and (formula.kind == "convolution" or Origin.WEIGHT in origins)
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple))
+def _results(out: Any) -> list[Tensor]:
+    return [out] if isinstance(out, Tensor) else tensors_of(out if isinstance(out, (list, tuple)) else (out,))
 
 
 def _place(tensor: Tensor) -> tuple[int | None, int]:
