@@ -181,9 +181,9 @@ def _made(plan: RacePlan, pictures: Pictures, say: Callable[[str], None], warn: 
             warn(f"{one.side}, {one.how}: left out: {error}")
             continue
         say(f"{point.side}, {point.how}: {point.figures['params']:,} params, {point.figures.get('macs', 0):,} MACs")
-        made.append(point)
-        if point.side == "narrower" and point.anew:
+        if point.side == "narrower" and point.anew and all(each.side != "narrower" for each in made):
             left_out["narrower: " + one.how] = "takes none of the original’s weights, so it is the one from scratch"
+        made.append(point)
         if point.side in ("pruning", "lower rank"):
             stills.append(recalibrated(maker, model, f"{point.how}, recalibrated, not trained"))
     if not made:
