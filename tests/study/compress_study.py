@@ -23,7 +23,7 @@ from pathlib import Path
 
 import click
 from compress_page import page, plot
-from study import DATA, ROOT
+from study import DATA, NETWORKS, ROOT, plan_of
 from study_runs import opened, save
 
 from analyzer.architecture.axes import AXES
@@ -38,6 +38,7 @@ from analyzer.searching.preparing import RacePlan, recipe_of
 from analyzer.searching.race import RaceWatch, run_race
 from analyzer.storing.results_file import NAME
 from analyzer.targets.resolving import named
+from analyzer.training.execution import execute
 from analyzer.training.planning import TrainWatch
 from analyzer.training.run_records import Config, Epoch
 from analyzer.training.runs_file import RunsFile
@@ -54,14 +55,18 @@ def name_of(network: str, part: int) -> str:
     return f"{network.lower().replace(' ', '-')}-{'half' if part == 2 else 'whole'}"
 
 
+def originals(study: Path, jobs: int, data: Path) -> bool:
+    """Trains round 0 of the originals where the training study has not; whether all are trained."""
+    wanted = {network: NETWORKS[network] for network, _ in RACES}
+    plan = plan_of(wanted, 0, study, {"data": data, "where": Workplace(jobs=jobs)})
+    return not execute(plan, TrainWatch(warn=say, epoch=told)).interrupted
+
+
 def checkpoint_of(study: Path, network: str) -> Path:
     """The network's checkpoint of round 0."""
     with closing(RunsFile(study / NAME)) as runs:
-        own = [run for run, config in runs.configs().items() if config.label == network and config.seed == 0]
-    found = [path for run in own if (path := study / "runs" / run / "last.safetensors").exists()]
-    if not found:
-        raise click.ClickException(f"{study} has no {network}: make study first")
-    return found[0]
+        (run,) = (run for run, config in runs.configs().items() if config.label == network and config.seed == 0)
+    return study / "runs" / run / "last.safetensors"
 
 
 def budget_of(original: Original, part: int) -> Budget:
@@ -77,9 +82,14 @@ def budget_of(original: Original, part: int) -> Budget:
     )  # fmt: skip
 
 
+def say(words: str) -> None:
+    """To the user."""
+    click.echo(words, err=True)
+
+
 def told(config: Config, epoch: Epoch) -> None:
     """An epoch is kept."""
-    click.echo(f"{config.shown}: epoch {epoch.epoch} of {config.recipe.epochs}", err=True)
+    say(f"{config.shown}: epoch {epoch.epoch} of {config.recipe.epochs}")
 
 
 @click.group()
@@ -88,7 +98,7 @@ def study() -> None:
 
 
 @study.command()
-@click.argument("trained", type=click.Path(path_type=Path, exists=True))
+@click.argument("trained", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--minutes", type=float, default=240.0, help="Of CPU time, all races and commands together.")
 @click.option("--jobs", type=int, default=2, help="Runs at once.")
@@ -96,11 +106,10 @@ def study() -> None:
 @click.option("--pairs", type=int, default=PAIRS)
 @click.option("--data", type=click.Path(path_type=Path, exists=True), default=DATA)
 def race(trained: Path, out: Path, minutes: float, jobs: int, extra: int, pairs: int, data: Path) -> None:
-    """Races what is not raced yet."""
-
-    def say(words: str) -> None:
-        click.echo(words, err=True)
-
+    """Trains the originals that TRAINED lacks, and races what is not raced yet."""
+    if not originals(trained, jobs, data):
+        say("the same command goes on")
+        return
     for network, part in RACES:
         original = original_of(str(checkpoint_of(trained, network)))
         plan = RacePlan(

@@ -10,12 +10,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from compress_study import RACES, budget_of, name_of, stored, write_page
+from compress_study import RACES, budget_of, checkpoint_of, name_of, originals, stored, write_page
+from PIL import Image
+from study import EPOCHS, NETWORKS
 from study_runs import save
 
 import analyzer as an
 from analyzer.compressing.advice import advice_at
-from analyzer.compressing.original import of_variant
+from analyzer.compressing.original import of_variant, original_of
 from analyzer.compressing.sides import COURSE, KEPT, ParentBill, RaceCourse, RaceSides, SidePoint, Still
 from analyzer.storing.results_file import NAME
 from analyzer.training.recipe import Recipe
@@ -121,6 +123,29 @@ def test_the_page_is_that_of_what_is_stored(tmp_path: Path) -> None:
     assert "| init 32 under DenseNet121's budget | lower rank | planted | 1,000 | 5,000 |" in page
     assert (tmp_path / f"to/{name}.svg").read_text().startswith("<svg")
     assert again.sentence in (tmp_path / f"to/{name}.html").read_text()
+
+
+@pytest.mark.slow
+def test_originals_that_are_missing_are_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, trained = tmp_path / "data", tmp_path / "study"
+    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (80, 16, 16, 3), dtype=np.uint8)):
+        path = data / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    sizes = {"init 32": (1, 1), "DenseNet121": (1, 2)}
+    for network, blocks in sizes.items():
+        options: dict[str, object] = {"block_config": blocks, "growth": 2, "init": 4}
+        monkeypatch.setitem(NETWORKS, network, ("densenet121", options))
+    assert originals(trained, 1, data)
+    paths = {network: checkpoint_of(trained, network) for network in sizes}
+    first = {path: path.read_bytes() for path in paths.values()}
+    for network, blocks in sizes.items():
+        original = original_of(str(paths[network]))
+        assert original.epochs == EPOCHS
+        assert original.parent is not None
+        assert original.parent.block_config == blocks
+    assert originals(trained, 1, data)
+    assert {path: path.read_bytes() for path in paths.values()} == first
 
 
 def test_half_of_a_budget_is_half_of_each_figure() -> None:
