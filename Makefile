@@ -35,9 +35,9 @@ test: .venv/.dev  ## the tests, on two processes; without the slow ones
 test-slow: .venv/.dev  ## the slow tests: real kills, clusters, browsers, many processes
 	$(PYTEST) -n 3 -m slow
 
-# Another processor, simulated: no AVX-512, no bfloat16 units, no vector kernels of torch's own.
+# Another processor, simulated: no AVX-512, no bfloat16 units, no vector kernels of torch's own; and on two threads.
 test-kinds: .venv/.dev  ## the tests of measuring and memory as on an older processor
-	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=default $(PYTEST) -n 2 tests/measure tests/cli/test_memory.py
+	OMP_NUM_THREADS=2 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=default $(PYTEST) -n 2 tests/measure tests/cli/test_memory.py
 
 # On the oldest torch that pyproject.toml takes, and on the newest: what peaks are proven on (reading/prediction.py).
 TORCH_PYTHON ?= $(BIN)/python

@@ -1,5 +1,5 @@
 """How many examples the property tests draw: the same ones every time, or ten times as many, fresh (`make
-test-deep`); and which signals the commands that tests start are born with.
+test-deep`); which signals the commands that tests start are born with; and how many threads they have.
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ else:
     settings.register_profile("steady", derandomize=True, deadline=None)
     settings.register_profile("deep", derandomize=False, deadline=None, print_blob=True)
     settings.load_profile("steady")
+
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+"""Before torch is imported, and for all processes that tests start: several of them share the processors, and the
+threads of one operator wait for each other by spinning, many times longer than it takes."""
 
 
 def pytest_configure() -> None:

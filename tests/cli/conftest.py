@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -41,9 +41,8 @@ def analyze_apart(tmp_path: Path) -> Analyze:
 
 
 @pytest.fixture
-def _measured_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Times are taken in this process, in one thread: no process starts, and no other's measurement is waited for."""
-    import torch
+def _measured_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times are taken in this process: no process starts, and no other's measurement is waited for."""
 
     def run(command: object, said: bytes, **_: object) -> Ended:
         return Ended(msgspec.json.encode(worker.work(msgspec.json.decode(said, type=Job))) + b"\n", b"", 0)
@@ -51,7 +50,3 @@ def _measured_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setattr(protocol.processes, "run", run)
     (tmp_path / "runtime").mkdir()
     monkeypatch.setattr(exclusive, "runtime_folder", lambda: tmp_path / "runtime")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # several spin where other programs have the cores
-    yield
-    torch.set_num_threads(threads)

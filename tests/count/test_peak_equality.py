@@ -10,7 +10,6 @@ import itertools
 import random
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -202,15 +201,6 @@ def test_factors_gradients_are_summed_once_what_was_run_again_has_gone() -> None
 
 MOST = 1 << 30
 """Bytes that real tensors may take: a growth that doubles at each of nine layers makes a network of 20 GB."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small kernels on several threads wait for each other where other tests run beside."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def on_real_tensors(variant: Variant, batch: int, training: Training) -> Peak:

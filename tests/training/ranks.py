@@ -56,7 +56,6 @@ def _run(work: Callable[[int], Any], rank: int, processes: int, port: int, pipe:
         "TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank),
         "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes),
     }  # fmt: skip
-    torch.set_num_threads(1)
     try:
         pipe.send(work(rank))
     except BaseException:

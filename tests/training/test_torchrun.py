@@ -26,7 +26,7 @@ def torchrun(data: Path, out: Path, *said: str, epochs: int = 3) -> subprocess.P
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     what = ["-m", "analyzer", "train", TINY.name, "--data", str(data), "--out", str(out), "--epochs", str(epochs)]
     how = ["--batch", "6", "--threads", "1", "--image", "16", *said]
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         [*launch, *what, *how], env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -124,7 +124,7 @@ def test_processes_that_decode_do_not_end_before_those_they_work_for(data: Path,
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     process = subprocess.Popen(
         [*launch, str(tmp_path / "driver.py"), TINY.name, str(data), str(tmp_path / "out")],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     begun(process, tmp_path / "out")
