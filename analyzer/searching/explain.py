@@ -25,6 +25,8 @@ from analyzer.records import Record, variant_of
 SHARED = tuple(figure.name for figure in LAYERED)
 """What stages and roles have shares of."""
 KINDS = get_args(Change)[1:]
+AT_ONCE = 64
+"""Values of an axis that are counted together: from a few on, many cost what one does."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +131,10 @@ def elasticities(variant: Variant, batch: int = 1) -> list[Elasticity]:
     From exact counts of the variant and of its neighbour.
     """
     base = family.record(variant, batch, layers=False)
+    made = {(said, value, stepped): other for said, value, stepped, other in _neighbours(variant)}
     found = []
-    for axis, said, value, stepped, changed in _neighbours(variant):
-        other = _try(variant, axis, changed, batch)
-        if other is None:
+    for (said, value, stepped), other in zip(made, family.records(list(made.values()), batch), strict=True):
+        if other.error is not None:
             continue
         differences = {f: (getattr(other, f) or 0) - (getattr(base, f) or 0) for f in SHARED}
         step = float(Fraction(stepped) / Fraction(value) - 1)
@@ -141,18 +143,26 @@ def elasticities(variant: Variant, batch: int = 1) -> list[Elasticity]:
     return found
 
 
-def _neighbours(variant: Variant) -> Iterator[tuple[Axis, str, Any, Any, Any]]:
-    """Axis, what it is called, its value, the stepped one, and the axis's whole value with that."""
+def _neighbours(variant: Variant) -> Iterator[tuple[str, Any, Any, Variant]]:
+    """What an axis is called, its value, the stepped one, and the variant with that."""
     for axis, whole in _numbers(variant):
-        if axis.step is None:
-            continue
-        if isinstance(whole, tuple):
-            for i, value in enumerate(whole):
-                stepped = axis.step(value)
-                yield axis, f"{axis.option}, stage {i + 1}", value, stepped, (*whole[:i], stepped, *whole[i + 1 :])
-        elif whole:
-            stepped = axis.step(whole)
-            yield axis, axis.option, whole, stepped, stepped
+        for said, value, stepped, changed in _steps(axis, whole):
+            other = _with(variant, axis, changed)
+            if other is not None:
+                yield said, value, stepped, other
+
+
+def _steps(axis: Axis, whole: Any) -> Iterator[tuple[str, Any, Any, Any]]:
+    """What an axis or a stage of it is called, its value, the stepped one, and the axis's whole value with that."""
+    if axis.step is None:
+        return
+    if isinstance(whole, tuple):
+        for i, value in enumerate(whole):
+            stepped = axis.step(value)
+            yield f"{axis.option}, stage {i + 1}", value, stepped, (*whole[:i], stepped, *whole[i + 1 :])
+    elif whole:
+        stepped = axis.step(whole)
+        yield axis.option, whole, stepped, stepped
 
 
 def _numbers(variant: Variant) -> Iterator[tuple[Axis, Any]]:
@@ -161,11 +171,11 @@ def _numbers(variant: Variant) -> Iterator[tuple[Axis, Any]]:
     return ((axis, value) for axis, value in values if value is not None and not isinstance(value, str))
 
 
-def _try(variant: Variant, axis: Axis, value: Any, batch: int, profile: Profile | None = None) -> Record | None:
-    """The record of the variant with one axis changed; None where that makes no network."""
+def _with(variant: Variant, axis: Axis, value: Any) -> Variant | None:
+    """The variant with one axis changed; None where there is none such."""
     changes: dict[str, Any] = dict.fromkeys(alternatives(axis.field))
     try:
-        return family.record(replace(variant, **{**changes, axis.field: value}), batch, layers=False, profile=profile)
+        return replace(variant, **{**changes, axis.field: value})
     except AnalyzerError:
         return None
 
@@ -179,8 +189,11 @@ def levers(variant: Variant, batch: int = 1, profile: Profile | None = None) -> 
     `layer`: the hidden width, groups and kernel inside a layer; `topology`: growth and compression, which say how
     widths rise from layer to layer; `size`: stem width and depth.
     """
-    tried = ((axis, other) for axis, value in _levers(variant) for other in axis.usual(value) if other != value)
-    return [change for axis, other in tried for change in _changed(variant, axis, other, batch, profile)]
+    found: list[AxisChange] = []
+    for axis, value in _levers(variant):
+        usual = (other for other in axis.usual(value) if other != value)
+        found += _changed(variant, axis, usual, batch, profile)
+    return found
 
 
 def _levers(variant: Variant) -> list[tuple[Axis, Any]]:
@@ -189,10 +202,17 @@ def _levers(variant: Variant) -> list[tuple[Axis, Any]]:
     return [(axis, value) for axis in changed if (value := getattr(variant, axis.field)) is not None]
 
 
-def _changed(variant: Variant, axis: Axis, value: Any, batch: int, profile: Profile | None) -> Iterator[AxisChange]:
-    record = _try(variant, axis, value, batch, profile)
-    if record is not None:
-        yield AxisChange(axis.option, getattr(variant_of(record), axis.field), axis.change, record, axis.values.between)
+def _changed(
+    variant: Variant, axis: Axis, values: Iterable[Any], batch: int, profile: Profile | None
+) -> Iterator[AxisChange]:
+    """The values of an axis that make networks, in their order; counted in array form, AT_ONCE at a time."""
+    left = iter(values)
+    while some := list(itertools.islice(left, AT_ONCE)):
+        changed = [made for value in some if (made := _with(variant, axis, value)) is not None]
+        for record in family.records(changed, batch, profile):
+            if record.error is None:
+                value = getattr(variant_of(record), axis.field)
+                yield AxisChange(axis.option, value, axis.change, record, axis.values.between)
 
 
 def cheapest(
@@ -204,7 +224,7 @@ def cheapest(
     """
     found: list[AxisChange] = []
     for axis, value in _levers(variant):
-        tried = (change for other in axis.smaller(value) for change in _changed(variant, axis, other, batch, profile))
+        tried = _changed(variant, axis, axis.smaller(value), batch, profile)
         found += itertools.islice((change for change in tried if _meets(change.record, limits)), 1)
     return sorted(found, key=lambda change: -(change.record.macs or 0))
 
@@ -214,8 +234,8 @@ def meeting(
 ) -> Iterator[AxisChange]:
     """Every value of each axis (`most` of one) that alone meets every limit, from mild to strong."""
     for axis, value in _levers(variant):
-        for other in itertools.islice(axis.smaller(value), most):
-            yield from (made for made in _changed(variant, axis, other, 1, profile) if _meets(made.record, limits))
+        tried = _changed(variant, axis, itertools.islice(axis.smaller(value), most), 1, profile)
+        yield from (made for made in tried if _meets(made.record, limits))
 
 
 def _meets(record: Record, limits: Sequence[Limit]) -> bool:

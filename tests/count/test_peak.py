@@ -220,7 +220,8 @@ def test_so_does_that_of_any_module() -> None:
     batch, net = 4, PRESETS["densenet121"]
     counted = record(net, batch)
     model, images = on_meta(net, batch, Training())
-    found = module_peaks(model, images).training
+    peaks = module_peaks(model, images)
+    found = peaks.training
     assert found is not None
     assert all(sum(moment.kinds) == moment.live_bytes for moment in found.moments)
     by_phase = {moment.phase: dict(zip(KINDS, moment.kinds, strict=True)) for moment in found.moments}
@@ -230,7 +231,7 @@ def test_so_does_that_of_any_module() -> None:
     assert by_phase["loss"]["saved"] == counted.saved_bytes + beside
     assert (by_phase["loss"]["gradients"], by_phase["optimizer"]["gradients"]) == (0, 4 * counted.params)
     assert by_phase["optimizer"]["transient"] == 4 * counted.params
-    assert {moment.kinds[0] for moment in module_peaks(model, images).inference.moments} == {fixed[0]}
+    assert {moment.kinds[0] for moment in peaks.inference.moments} == {fixed[0]}
 
 
 # -- CUDA's allocator ------------------------------------------------------------------------------------------
