@@ -46,7 +46,8 @@ def command(
     """Times small variants on this device and fits a roofline: so much a MAC, an element of memory, an operator.
 
     Pass the profile to show, compare, sweep, search and explain with --on: every model then has its predicted latency,
-    also those that are never built. The error said is that on variants left out of the fit.
+    also those that are never built: the least time, of a device that nothing disturbs. The error said is that on
+    variants left out of the fit.
     """
     from analyzer.measuring.execution import CalibrationPlan, MeasureWatch, execute_calibration, word_of
 
