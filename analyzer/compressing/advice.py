@@ -295,27 +295,28 @@ def _sentence(advice: Advice) -> Iterator[str]:
     unlike = [*sides.get("open", []), *sides.get("lower", []), *sides.get("one pair", [])]
     if unlike or sides["unfinished"]:
         yield f"Not shown: {name} leads on validation images"
-        yield f", test images do not tell it from {_listed(unlike)}" if unlike else ""
-        yield f", {_listed(unfinished)} not trained to the end" if (unfinished := sides["unfinished"]) else ""
-        yield f"{more}; a tie within {margin:g} points with {_listed(tied)}" if tied else more
+        yield f", test images do not tell it from {listed(unlike)}" if unlike else ""
+        yield f", {listed(unfinished)} not trained to the end" if (unfinished := sides["unfinished"]) else ""
+        yield f"{more}; a tie within {margin:g} points with {listed(tied)}" if tied else more
     elif tied:
-        yield f"A tie within {margin:g} points: {name} and {_listed(tied)}"
+        yield f"A tie within {margin:g} points: {name} and {listed(tied)}"
     elif sides.get("higher"):
         yield f"From this side: {name}"
     else:
         yield f"From this side, the only one that is left: {name}"
     if higher := sides.get("higher"):
         least = min(one.estimates[0].value for one in advice.against if one.shown == "higher")
-        yield f"; better than {_listed(higher)} by {least:.1f} points or more"
+        yield f"; better than {listed(higher)} by {least:.1f} points or more"
     gone = [row.point.side for row in advice.rows if not row.finished and row.point.name in advice.course.fell]
-    yield f"; {_listed(gone)} fell behind on validation images." if gone else "."
+    yield f"; {listed(gone)} fell behind on validation images." if gone else "."
 
 
 def _hours(seconds: float) -> str:
     return f"{seconds / 3600:.1f} more hours" if seconds >= 360 else f"{units.span(seconds)} more"
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
+    """`a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 

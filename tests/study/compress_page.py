@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from analyzer import units
-from analyzer.compressing.advice import Advice
+from analyzer.compressing.advice import Advice, listed
 from analyzer.figures import FIGURES
 from analyzer.reporting.advice_page import priced
 from analyzer.reporting.advice_tables import leading, measured, widest
@@ -53,7 +53,22 @@ def _head(races: Mapping[str, Advice]) -> Iterator[str]:
 
 def _answers(races: Mapping[str, Advice]) -> Iterator[str]:
     for name, one in races.items():
-        yield f"- **{TITLES[name]}** ([report]({name}.html)): {one.sentence}"
+        yield f"- **{TITLES[name]}** ([report]({name}.html)): {one.sentence}{_of_these(one)}"
+
+
+def _of_these(one: Advice) -> str:
+    """What images alone show of the very networks that were trained; nothing of what other seeds would come to."""
+    found = [(each.side, each.estimates[1]) for each in one.against if len(each.estimates) > 1]
+    better = [(side, over.low) for side, over in found if over.low is not None and over.low > 0]
+    others = [side for side, _ in found if side not in dict(better)]
+    if not better:
+        return ""
+    least = min(low for _, low in better)
+    but = f", and not told from {listed(others)}" if others else ""
+    return (
+        f" Over images alone, so of the very networks that were trained, it is better than "
+        f"{listed([side for side, _ in better])} by {least:.1f} points or more{but}."
+    )
 
 
 def _table(races: Mapping[str, Advice]) -> Iterator[str]:
@@ -83,6 +98,13 @@ def _limits(races: Mapping[str, Advice]) -> Iterator[str]:
         "- One original each: all but those from scratch share its weights, so intervals are over what trains them "
         "further and over images, not over originals."
     )
+    pairs = [row.runs for one in races.values() for row in one.rows if row.finished]
+    if pairs:
+        many = " to ".join(map(str, sorted({min(pairs), max(pairs)})))
+        yield (
+            f"- {many} pairs of runs: an interval over runs is as wide as that (over two of them "
+            "12.7 standard errors to each side)."
+        )
     yield "- Of each side one point, and few epochs: a side that needs longer to recover is seen too early."
     yield "- One data set, small images. Times are of this machine, in eager PyTorch on one thread, of one image."
     left = [f"{what} ({why})" for one in races.values() for what, why in one.sides.left_out.items()]

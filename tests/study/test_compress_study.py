@@ -120,6 +120,9 @@ def test_the_page_is_that_of_what_is_stored(tmp_path: Path) -> None:
     write_page(tmp_path / "to")
     page = (tmp_path / "to/README.md").read_text()
     assert again.sentence in page
+    assert "it is better than from scratch by 1" in page
+    assert "points or more, and not told from pruning.\n" in page
+    assert "\n- 3 pairs of runs" in page
     assert "| init 32 under DenseNet121's budget | lower rank | planted | 1,000 | 5,000 |" in page
     assert (tmp_path / f"to/{name}.svg").read_text().startswith("<svg")
     assert again.sentence in (tmp_path / f"to/{name}.html").read_text()
