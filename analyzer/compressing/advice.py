@@ -18,7 +18,7 @@ from analyzer.storing.results_file import NAME
 from analyzer.training.comparing import RunAt, Shown, differences, more_pairs, shown
 from analyzer.training.run_records import RunOutcome
 from analyzer.training.runs_file import RunsFile
-from analyzer.training.statistics import LEVEL, Estimate, drawn_images, over_images, over_seeds
+from analyzer.training.statistics import LEVEL, Estimate, drawn_images, of_accuracies, over_images
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def _mean(point: SidePoint, outcomes: Sequence[RunOutcome]) -> float:
 
 def _estimate(at: Sequence[RunAt], split: str) -> Estimate | None:
     shares = [getattr(epoch, f"{split}_accuracy") for _, epoch in at]
-    return over_seeds([100 * share for share in shares]) if shares and None not in shares else None
+    return of_accuracies(shares) if shares and None not in shares else None
 
 
 def _differ(

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from analyzer.structs import Frozen, Whole
 
 if TYPE_CHECKING:
@@ -48,6 +50,14 @@ def over_seeds(differences: Sequence[float], level: float = LEVEL) -> Estimate:
     error = float(found.std(ddof=1)) / math.sqrt(len(found))
     half = float(stats.t.ppf(0.5 + level / 2, len(found) - 1)) * error
     return Estimate(value=mean, low=mean - half, high=mean + half, over="seeds", pairs=len(found), level=level)
+
+
+def of_accuracies(shares: Sequence[float]) -> Estimate:
+    """The mean of accuracies in points with its t interval, as far as there are such accuracies: from 0 to 100."""
+    found = over_seeds([100 * share for share in shares])
+    if found.low is None or found.high is None:
+        return found
+    return msgspec.structs.replace(found, low=max(found.low, 0.0), high=min(found.high, 100.0))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from analyzer.measurements import TrainedFigures
 from analyzer.training.comparing import counting, gap_at
 from analyzer.training.recipe import Recipe
 from analyzer.training.run_records import Epoch, Machine, RunOutcome
-from analyzer.training.statistics import Estimate, over_seeds
+from analyzer.training.statistics import Estimate, of_accuracies, over_seeds
 
 FEW = 3
 """Runs under which the spread of seeds is hardly known."""
@@ -120,8 +120,9 @@ def _summary(network: str, label: str, runs: Sequence[RunOutcome], unfinished: i
     return NetworkSummary(
         network=network, label=label, runs=tuple(runs), unfinished=unfinished,
         epochs=min(len(run.epochs) for run in runs),
-        test=_estimate(runs, _points("test_accuracy")), train=_estimate(runs, _points("train_accuracy")),
-        gap=_estimate(runs, lambda epoch: epoch.generalisation_gap),
+        test=_estimate(runs, lambda epoch: epoch.test_accuracy, of_accuracies),
+        train=_estimate(runs, lambda epoch: epoch.train_accuracy, of_accuracies),
+        gap=_estimate(runs, lambda epoch: epoch.generalisation_gap, over_seeds),
         curves={field: _curve(runs, _points(field)) for field in
                 ("test_accuracy", "train_accuracy", "log_train_accuracy")},
         gaps=_curve(runs, lambda epoch: epoch.generalisation_gap), matched=_matched(runs), below=_below(runs),
@@ -138,10 +139,12 @@ def _points(field: str) -> Callable[[Epoch], float | None]:
     return read
 
 
-def _estimate(runs: Sequence[RunOutcome], read: Callable[[Epoch], float | None]) -> Estimate | None:
+def _estimate(
+    runs: Sequence[RunOutcome], read: Callable[[Epoch], float | None], of: Callable[[Sequence[float]], Estimate]
+) -> Estimate | None:
     values = [read(counting(run)) for run in runs]
     known = [value for value in values if value is not None]
-    return over_seeds(known) if known and len(known) == len(values) else None
+    return of(known) if known and len(known) == len(values) else None
 
 
 # -- curves ----------------------------------------------------------------------------------------------------

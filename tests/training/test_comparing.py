@@ -21,6 +21,7 @@ from analyzer.training.statistics import (
     Estimate,
     detectable,
     drawn_images,
+    of_accuracies,
     over_images,
     over_seeds,
     pairs_needed,
@@ -48,6 +49,14 @@ def test_a_hand_made_example() -> None:
     """Differences 1, 2, 3: mean 2, standard error 1 / sqrt(3), t(2) of 4.3027."""
     found = over_seeds([1.0, 2.0, 3.0])
     assert (found.low, found.value, found.high) == pytest.approx((2 - 4.302653 / 3**0.5, 2.0, 2 + 4.302653 / 3**0.5))
+
+
+def test_an_accuracy_is_between_none_and_all() -> None:
+    """Accuracies 90 and 100 %: mean 95, standard error 5, t(1) of 12.7."""
+    found = of_accuracies([0.9, 1.0])
+    assert (found.low, found.value, found.high) == (pytest.approx(95 - 5 * 12.7062, abs=1e-3), 95.0, 100.0)
+    assert of_accuracies([0.0, 0.1]).low == 0
+    assert of_accuracies([0.5]).low is None
 
 
 @pytest.mark.parametrize(
