@@ -348,6 +348,7 @@ def test_the_hook_stops_a_commit(tmp_path: Path, repository: Path, path_with_ana
     assert "no files to check" in commit("words\n", "README.md").stdout
 
 
+@pytest.mark.slow
 def test_the_hook_installs_its_own_checkout(tmp_path: Path, repository: Path) -> None:
     hooks = tmp_path / "hooks"
     shutil.copytree(ROOT / "analyzer", hooks / "analyzer", ignore=shutil.ignore_patterns("__pycache__"))

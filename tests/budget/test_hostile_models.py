@@ -127,6 +127,7 @@ def test_a_model_that_leaves_something_behind_is_counted_and_what_it_left_is_end
     assert [model["record"]["params"] for model in verdict["models"]] == [81] * (1 + len(WHOLE))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="models run apart where there is a fork")
 def test_a_model_that_runs_for_ever_is_ended_in_time(tmp_path: Path) -> None:
     project = project_of(tmp_path / "odd", {"loops": "while True: pass"}, top='timeout = "3s"\n')

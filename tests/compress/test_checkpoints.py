@@ -244,6 +244,7 @@ def test_a_map_of_another_network_is_refused(tmp_path: Path) -> None:
         original_of(str(tmp_path / "wrong.safetensors"))
 
 
+@pytest.mark.slow
 def test_int8_is_the_last_step_of_what_is_kept(tmp_path: Path) -> None:
     """Three files; the ONNX has the params of the checkpoint, by another counter."""
     pytest.importorskip("onnxruntime")

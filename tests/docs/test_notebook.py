@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from notebooks import executed
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_notebook_shows_what_its_cells_come_to() -> None:
     notebook = json.loads((ROOT / "examples" / "tour.ipynb").read_text(encoding="utf-8"))
     kept = [cell["outputs"] for cell in notebook["cells"] if cell["cell_type"] == "code"]

@@ -41,6 +41,7 @@ def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     return bits(out)
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_does(data: Path, alone: dict, tmp_path: Path) -> None:
     told: list[tuple[str, int]] = []
     began: list[str] = []
