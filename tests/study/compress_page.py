@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from analyzer import units
@@ -44,14 +45,25 @@ def _head(races: Mapping[str, Advice]) -> Iterator[str]:
         "Made by `make study-compress` from the races that are stored beside it. The article ends with the question; "
         "declared before the first step (`tests/study/compress_study.py`) is how it is asked here: each side begins "
         f"with the original that the training study left after {first.parent.epochs} epochs, and is trained "
-        f"{first.sides.extra} more; from scratch for all of them, or for as much work. {first.sides.margin:g} points "
-        "would matter. Validation images chose who went on and who leads (★), test images chose nothing."
+        f"{first.sides.extra} more; from scratch for all of these together, or for as much work. "
+        f"{first.sides.margin:g} points would matter. Validation images chose who went on and who leads (★), test "
+        "images chose nothing."
     )
     yield ""
     yield f"{len(races)} races of {points} points, {spent / 3600:.1f} CPU-hours. Intervals are of 95 %."
 
 
 def _answers(races: Mapping[str, Advice]) -> Iterator[str]:
+    leaders = [one.leader for one in races.values() if one.leader is not None]
+    if leaders:
+        sides = Counter(leader.point.side for leader in leaders).most_common()
+        leads = listed([f"{side} in {count} of {len(leaders)}" for side, count in sides])
+        yield (
+            f"Who leads on validation images: {leads}. "
+            "To the uncompressed network, trained on for as many epochs as those that begin with its weights, that is "
+            f"{listed([widest(leader.to_original) for leader in leaders])} points of test accuracy."
+        )
+        yield ""
     for name, one in races.items():
         yield f"- **{TITLES[name]}** ([report]({name}.html)): {one.sentence}{_of_these(one)}"
 

@@ -123,6 +123,8 @@ def test_the_page_is_that_of_what_is_stored(tmp_path: Path) -> None:
     assert "it is better than from scratch by 1" in page
     assert "points or more, and not told from pruning.\n" in page
     assert "\n- 3 pairs of runs" in page
+    assert "Who leads on validation images: narrower in 1 of 1. " in page
+    assert " that is −3.0 (" in page
     assert "| init 32 under DenseNet121's budget | lower rank | planted | 1,000 | 5,000 |" in page
     assert (tmp_path / f"to/{name}.svg").read_text().startswith("<svg")
     assert again.sentence in (tmp_path / f"to/{name}.html").read_text()
