@@ -118,7 +118,10 @@ def _limits(races: Mapping[str, Advice]) -> Iterator[str]:
             "12.7 standard errors to each side)."
         )
     yield "- Of each side one point, and few epochs: a side that needs longer to recover is seen too early."
-    yield "- One data set, small images. Times are of this machine, in eager PyTorch on one thread, of one image."
+    yield (
+        "- One data set, small images. Times are of this machine, in eager PyTorch on one thread, of one image; the "
+        "uncompressed network's are of itself beside itself: what they are off 1.00 is noise."
+    )
     left = [f"{what} ({why})" for one in races.values() for what, why in one.sides.left_out.items()]
     if left:
         yield f"- Left out: {'; '.join(dict.fromkeys(left))}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from contextlib import closing
 from dataclasses import replace
@@ -10,9 +11,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from compress_study import RACES, budget_of, checkpoint_of, name_of, originals, stored, write_page
+from compress_study import RACES, REFERENCE, budget_of, checkpoint_of, name_of, originals, stored, write_page
 from PIL import Image
-from study import EPOCHS, NETWORKS
+from study import EPOCHS, NETWORKS, ROOT
 from study_runs import save
 
 import analyzer as an
@@ -128,6 +129,29 @@ def test_the_page_is_that_of_what_is_stored(tmp_path: Path) -> None:
     assert "| init 32 under DenseNet121's budget | lower rank | planted | 1,000 | 5,000 |" in page
     assert (tmp_path / f"to/{name}.svg").read_text().startswith("<svg")
     assert again.sentence in (tmp_path / f"to/{name}.html").read_text()
+
+
+@pytest.mark.slow
+def test_the_committed_page_is_made_of_the_stored_races(tmp_path: Path) -> None:
+    again = tmp_path / "to"
+    shutil.copytree(REFERENCE, again)
+    pages = sorted(path.name for path in REFERENCE.glob("*.[ms][dv]*"))
+    assert pages == sorted(["README.md", *(f"{name_of(*race)}.svg" for race in RACES)])
+    for page in pages:
+        (again / page).unlink()
+    write_page(again)
+    for page in pages:
+        assert (again / page).read_text(encoding="utf-8") == (REFERENCE / page).read_text(encoding="utf-8")
+
+
+def test_the_readme_says_what_the_committed_page_does() -> None:
+    """Who leads, and by how much."""
+    told = (REFERENCE / "README.md").read_text(encoding="utf-8")
+    said = re.sub(r"\s+", " ", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(RACES) == 3
+    assert "Who leads on validation images: from scratch in 3 of 3." in told
+    (differences,) = re.findall(r"that is (.*) points of test accuracy", told)
+    assert differences in said
 
 
 @pytest.mark.slow
