@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 OUT ?= reports/sweep-$(shell date -u +%Y%m%dT%H%M%SZ)
 
-.PHONY: help sweep check test test-slow test-kinds test-torch test-deep lint types budgets bench bench-measure soak zoo zoo-public profiles gpu study study-compress study-gpu docs pictures wheel-check plotly release clean
+.PHONY: help sweep check test test-slow test-kinds test-torch test-deep lint types budgets bench bench-measure soak zoo zoo-public profiles gpu gpu-table study study-compress study-gpu docs pictures wheel-check plotly release clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -132,6 +132,12 @@ gpu:  ## on a machine with CUDA: the CUDA tests, and the reference measurements 
 	@$(GPU_PYTHON) -c 'import torch, sys; sys.exit(None if torch.cuda.is_available() else "no CUDA device: nothing was measured and nothing is written")'
 	$(GPU_RUN) -m pytest -m cuda tests/gpu
 	$(GPU_RUN) tests/gpu/reference.py
+
+# DEVICE is what the profile will be called, such as h100; `make profiles` then fits one to the table.
+gpu-table:  ## on a machine with CUDA and timm: a table of public architectures' times, beside the published ones; DEVICE
+	@$(GPU_PYTHON) -c 'import $(GPU_NEEDS), scipy, timm' || { echo "needs on $(GPU_PYTHON): $(GPU_NEEDS), scipy, timm"; exit 1; }
+	@test -n "$(DEVICE)" || { echo "say what the device is called: make gpu-table DEVICE=h100"; exit 1; }
+	$(GPU_RUN) tests/profiles/time_models.py --device $(DEVICE)
 
 VERSION = $(shell $(BIN)/python -c 'from analyzer.distribution import VERSION; print(VERSION)')
 release: wheel-check docs  ## builds, checks and tags the version; uploads nothing

@@ -28,7 +28,8 @@ _AT_START = ("OMP_", "MKL_", "ONEDNN_", "ATEN_", "CUDA_", "LC_", "LANG", "LD_", 
 
 def run_command(*args: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """`python -m analyzer …` in a folder: what it printed, and its exit code."""
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    variables = {**os.environ, "PYTHONPATH": path, **environment}
     if any(name.startswith(_AT_START) for name in environment) or not hasattr(os, "fork"):
         return subprocess.run(
             [sys.executable, "-m", "analyzer", *args], cwd=cwd, env=variables, capture_output=True, text=True,

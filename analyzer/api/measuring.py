@@ -131,7 +131,7 @@ def _family(model: Variant | str) -> FamilyTarget:
 def calibrate(
     device: str = "auto",
     *,
-    batch: int = 8,
+    batch: int | None = None,
     dtype: str = "float32",
     threads: int | None = None,
     per_op: bool = False,
@@ -141,8 +141,9 @@ def calibrate(
 ) -> Profile:
     """Measures this device and fits the profile that predicts latency; `out` keeps it as a file, `name` names it.
 
-    It has no page of its own: its file is what `on` takes. Progress goes to stderr unless `quiet`. Raises MeasureError
-    where nothing runs, UsageError where the device isn't there, or `out` can't be written.
+    `batch` is 8, on a GPU 256, where none is given. It has no page of its own: its file is what `on` takes. Progress
+    goes to stderr unless `quiet`. Raises MeasureError where nothing runs, UsageError where the device isn't there, or
+    `out` can't be written.
 
     >>> import analyzer as an
     >>> an.calibrate(out="mybox.json")  # doctest: +SKIP

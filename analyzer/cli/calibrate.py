@@ -28,7 +28,7 @@ AIM = {False: 0.12, True: 0.09}
 @click.command("calibrate", cls=Verb)
 @device_option
 @wait_option
-@click.option("--batch", type=Batch(), default=8, show_default=True, metavar="N", help="The batch that it is for.")
+@click.option("--batch", type=Batch(), metavar="N", help="The batch that it is for.  [default: 8; 256 on CUDA]")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True,
               help="Of parameters and activations.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [default: torch's own choice]")
@@ -40,7 +40,7 @@ AIM = {False: 0.12, True: 0.09}
 )
 @format_option("table", "json")
 def command(
-    device: str, batch: int, dtype: str, threads: int | None, per_op: bool, out: Path | None, name: str | None,
+    device: str, batch: int | None, dtype: str, threads: int | None, per_op: bool, out: Path | None, name: str | None,
     format_: str,
 ) -> None:  # fmt: skip
     """Times small variants on this device and fits a roofline: so much a MAC, an element of memory, an operator.
@@ -70,6 +70,8 @@ def command(
             ("Spearman", f"{profile.spearman:.3f} on variants left out"),
         ]
         text.show_table(("profile", str(path)), rows, left=2)
+    if profile.says_little:
+        warn("most of the times are starts of kernels: it knows little of larger networks; take a larger --batch")
     if profile.mean_error > AIM[per_op]:
         warn(f"the mean error is above {100 * AIM[per_op]:.0f} %: calibrate again on an idle machine")
 

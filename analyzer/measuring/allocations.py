@@ -53,7 +53,8 @@ class AllocationStep:
         self.out = self.loss = None
 
     def _infer(self) -> None:
-        with torch.inference_mode(), self.cast():
+        # Not inference_mode, in which autocast keeps no copies of weights: the prediction is of the dearer of the two.
+        with torch.no_grad(), self.cast():
             self.out = self.model(*self.args, **self.kwargs)
 
     def _forward(self) -> None:

@@ -14,7 +14,7 @@ from analyzer.architecture.network import densenet121_like
 from analyzer.errors import MeasureError
 from analyzer.files import require_writable
 from analyzer.measurements import Conditions
-from analyzer.measuring.calibration import BATCH, calibrate
+from analyzer.measuring.calibration import calibrate
 from analyzer.measuring.environment import environment, pick_device
 from analyzer.measuring.job import Answer, Job, Subject
 from analyzer.measuring.measure import (
@@ -161,19 +161,21 @@ def execute_memory(plan: MeasurePlan, watch: MeasureWatch) -> list[MemoryMeasure
 class CalibrationPlan:
     """What is calibrated: a device at a batch, with a table of operators where `per_operator`; `out` is the profile's
     file (None: none), `name` what it is called (None: by its device).
+    A `batch` of None is the device's usual.
 
     Raises UsageError where that can't be written.
     """
 
     device: str = "auto"
-    batch: int = BATCH
+    batch: int | None = None
     conditions: Conditions = field(default_factory=Conditions)
     per_operator: bool = False
     out: Path | None = None
     name: str | None = None
 
     def __post_init__(self) -> None:
-        parse_batch(self.batch, where="--batch")
+        if self.batch is not None:
+            parse_batch(self.batch, where="--batch")
         if self.name is not None:
             file_of(self.name, Path())
         if self.out is not None:

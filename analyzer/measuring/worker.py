@@ -47,7 +47,7 @@ def main() -> int:
 def work(job: Job) -> Answer:
     """Times or measures memory as the job says; what fails is in the answer."""
     device = torch.device(job.device)
-    prepare(device, job.conditions)
+    prepare(device, job.conditions, searches=not job.memory)
     try:
         return _memory(job, device) if job.memory else _times(job, device)
     except Exception as error:
@@ -74,13 +74,16 @@ def survey(asked: Survey | OperatorSurvey) -> Times:
     return Times(seconds=tuple(zip(*rounds, strict=True)), threads=torch.get_num_threads())
 
 
-def prepare(device: torch.device, conditions: Conditions) -> None:
-    """Threads, and cuDNN's search for the fastest algorithm."""
+def prepare(device: torch.device, conditions: Conditions, *, searches: bool = True) -> None:
+    """Threads, and cuDNN's search for the fastest algorithm: for times alone, as it lasts long and torch by itself does
+    without.
+    """
     if conditions.threads:
         torch.set_num_threads(conditions.threads)
     if device.type == "cuda":
-        torch.cuda.set_device(device)
-        torch.backends.cudnn.benchmark = True
+        if device.index is not None:  # plain `cuda` is the current one, and no name that this takes
+            torch.cuda.set_device(device)
+        torch.backends.cudnn.benchmark = searches
 
 
 def _times(job: Job, device: torch.device) -> Answer:

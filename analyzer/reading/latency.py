@@ -32,6 +32,8 @@ NetworkKind = Literal["plain", "depthwise", "attention"]
 """Networks whose errors are alike: of ordinary convolutions; with depthwise ones; with attention or layer norms."""
 MOVES_DEPTHWISE, MOVES_ATTENTION = 0.05, 0.01
 """From which part of all elements moved on a network is of that kind."""
+MOSTLY = 0.6
+"""A fit says little of more work where the starts of kernels were a larger part of the times that it was made from."""
 MUCH = 0.02
 """Work of a kind that a profile has not seen is said where it moves so much of all elements, or multiplies so much."""
 
@@ -78,7 +80,8 @@ class Profile(Frozen, frozen=True, kw_only=True):
     with attention or layer norms. `batch` is the usual one, `batches` the least and the most,
     but for a few of the largest models; `image_s` the least and
     the most seconds an image, `kinds` the kinds of operator that the fit has seen. Errors are relative. `source` says
-    whose times they are, where they are not this package's own. `training` is that of a step of training.
+    whose times they are, where they are not this package's own. `starts` is which part of the timed models' time the
+    starts of their kernels were, where that is known (the median). `training` is that of a step of training.
     """
 
     schema: int = SCHEMA
@@ -99,12 +102,18 @@ class Profile(Frozen, frozen=True, kw_only=True):
     kinds: tuple[str, ...]
     time: str
     source: str = ""
+    starts: Span | None = None
     environment: Environment | None = None
     training: Profile | None = None
     samples: tuple[Sample, ...] = ()
 
     def __repr__(self) -> str:
         return f"Profile({self.name}: {self.device_name}, {self.settings}, ±{100 * self.mean_error:.1f} %)"
+
+    @property
+    def says_little(self) -> bool:
+        """Whether what was timed was so little work that hardly anything but the starts of kernels was timed."""
+        return (self.starts or 0) > MOSTLY
 
     def at(self, batch: int | None) -> Profile:
         """The same profile, which predicts at another batch (None: its own)."""
@@ -160,6 +169,8 @@ class Profile(Frozen, frozen=True, kw_only=True):
         if not fewest <= self.batch <= largest:
             batches = str(fewest) if fewest == largest else f"{fewest:,} to {largest:,}"
             said.append(f"the fit's batches are of {batches} images; a small batch is bound by its kernels' starts")
+        if self.says_little:
+            said.append(f"starts of kernels are {100 * (self.starts or 0):.0f} % of the times that were fitted")
         return tuple(said)
 
 

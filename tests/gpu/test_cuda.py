@@ -102,6 +102,7 @@ def test_a_batch_for_most_images_a_second_is_found() -> None:
 
 def test_steps_of_a_compression_train_there_and_the_network_comes_back(tmp_path: Path) -> None:
     """Every lever that learns; the checkpoint is on the CPU, and right about as often as it was said to be."""
+    pytest.importorskip("torch_pruning", reason="needs torch-pruning, which GPU machines may not have")
     drawn = np.random.default_rng(0)
     parts = {"train": 32, "val": 8, "test": 8}
     arrays = {f"{name}_images": drawn.integers(0, 256, (count, 32, 32, 3), np.uint8) for name, count in parts.items()}

@@ -49,12 +49,13 @@ def on(word: str) -> Profile:
 def test_what_ships_reads_and_says_what_it_is_worth() -> None:
     found = {name: read_profile(path) for name, path in files().items() if path.parent == SHIPPED}
     assert {"rtx3090", "rtx3090:nhwc", "rtx4090", "rtx4090:nhwc", "rtx4090:compiled", "rtx5090", "rtx5090:compiled",
-            "rtxpro6000", "rtxpro6000:compiled"} <= set(found)  # fmt: skip
+            "rtxpro6000", "rtxpro6000:compiled", "h100"} <= set(found)  # fmt: skip
     for name, profile in found.items():
         assert profile.name == name
-        assert "Apache-2.0" in profile.source
-        assert profile.rows > 1000
-        assert profile.families > 100
+        timed_here = profile.source.startswith("this package")
+        assert timed_here or "Apache-2.0" in profile.source
+        assert profile.rows > (80 if timed_here else 1000)
+        assert profile.families > (70 if timed_here else 100)
         assert set(profile.bands) == {"plain", "depthwise", "attention"}
         assert all(each.low < 1 < each.high for each in profile.bands.values())
         assert profile.settings.compiled == (":compiled" in name)

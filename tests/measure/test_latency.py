@@ -11,10 +11,12 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import torch
 
 from analyzer.architecture.network import trace
 from analyzer.architecture.variant import Variant
 from analyzer.errors import MeasureError, UsageError
+from analyzer.measuring import calibration
 from analyzer.measuring.calibration import (
     POOLED,
     PROCESSES,
@@ -56,6 +58,10 @@ class Device:
         ]
         return 0, msgspec.json.encode(Times(seconds=tuple(times), threads=2)).decode()
 
+    @staticmethod
+    def starts(variant: Variant, batch: int) -> float:
+        return float(features(variant, batch)[-1] * LAW[-1])
+
     def calibrated(self, **options: Any) -> Profile:
         return calibrate("cpu", worker=self, clock=lambda: self.now, **options)
 
@@ -68,6 +74,35 @@ def operator_works(batch: int) -> dict[Operator, list[float]]:
         for variant in calibration_variants()
         for op, each in operators(trace(variant))
     }
+
+
+def test_a_fit_to_starts_of_kernels_says_so_of_every_prediction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a fast GPU at a small batch: what is fitted is how fast its host starts kernels."""
+    usual = quiet().predict_variant(Variant(block_config=(2, 2), image=128, classes=10))
+    assert not any("starts of kernels" in word for word in usual.outside)
+    monkeypatch.setitem(globals(), "LAW", LAW * [0.01, 0.01, 0.0, 0.01, 0.01, 1.0])
+    profile = Device().calibrated()
+    shares = [Device.starts(sample.variant, profile.batch) / sample.measured_s for sample in profile.samples]
+    assert profile.starts == pytest.approx(np.median(shares), rel=0.01)
+    write_profile(profile, tmp_path / "fast.json")
+    found = read_profile(tmp_path / "fast.json").predict_variant(Variant(block_config=(2, 2), image=128, classes=10))
+    assert f"starts of kernels are {100 * profile.starts:.0f} % of the times that were fitted" in found.outside
+
+
+def test_a_gpu_is_calibrated_at_a_batch_that_fills_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def worker(survey: Survey | OperatorSurvey) -> tuple[int, str]:
+        asked.append(survey.batch)
+        return 0, msgspec.json.encode(Times(error="seen")).decode()
+
+    monkeypatch.setattr(calibration, "pick_device", torch.device)
+    for device in ("cpu", "cuda"):
+        with pytest.raises(MeasureError, match="seen"):
+            calibrate(device, worker=worker)
+    assert asked == [8, 256]
 
 
 @functools.cache

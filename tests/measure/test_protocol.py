@@ -41,6 +41,7 @@ from analyzer.measuring.statistics import (
     percentiles,
     process_ratios,
 )
+from analyzer.measuring.worker import prepare
 from analyzer.processes import Ended
 from analyzer.reading.peak import Training
 from analyzer.reading.prediction import predict_memory
@@ -349,6 +350,28 @@ def test_the_largest_batch_of_a_gpu_is_lowered_until_it_runs(monkeypatch: pytest
     assert 0.8 * 2**30 < predict_memory(variant, largest).peak_inference_bytes <= 2**30 - 100 * 2**20
     own = msgspec.structs.replace(ran, model=msgspec.structs.replace(SMALL, variant=None))
     assert measure._largest(own, worker) == 64
+
+
+@pytest.mark.parametrize("name", ["cuda", "cpu"])
+def test_a_device_without_a_number_is_prepared(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.cuda.set_device refuses one without a number, on builds without CUDA too."""
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    prepare(torch.device(name), Conditions())
+    assert torch.backends.cudnn.benchmark == (name == "cuda")
+    prepare(torch.device(name), Conditions(), searches=False)
+    assert not torch.backends.cudnn.benchmark
+
+
+def test_weights_that_autocast_copies_are_in_the_measured_memory(here: Worker) -> None:
+    """A network of weights much more than of activations: their copies, which autocast keeps, are a third."""
+    variant = Variant(block="bottleneck", block_config=(1, 1, 1), growth="double", init=128, image=32, classes=10)
+    found = measure_memory(
+        subject_of(variant), batch=1, device="cpu", conditions=Conditions(autocast="bfloat16"), worker=here
+    )
+    assert found.predicted_bytes is not None
+    weights = predict_memory(variant, 1).param_bytes
+    assert 1.45 * weights < found.predicted_bytes < 1.6 * weights
+    assert found.predicted_bytes <= found.measured_bytes <= found.predicted_bytes + found.kernel_bytes + NUMBERS
 
 
 @pytest.mark.parametrize("autocast", ["none", "bfloat16"])

@@ -39,11 +39,14 @@ FACTORS = (
 error), and would make a search three times slower: they must be asked layer by layer."""
 ALIKE = (("norm", "activation"), ("activation", "concat"), ("activation", "elementwise"))
 """Kinds that read and write every element once, one kernel each; compiled, they are no kernels of their own."""
+MULTIPLY_ALIKE = ("1x1 convolution macs", "larger convolution macs")
+"""Both are products on the same units. A table of a thousand models tells that by itself, one of a hundred doesn't."""
 OTHERS = 0.1
 """What a network of the other sort weighs in a fit: enough to tell what its own sort can't."""
 DEVICES = {
     "rtx3090": "NVIDIA GeForce RTX 3090", "rtx4090": "NVIDIA GeForce RTX 4090", "4090": "NVIDIA GeForce RTX 4090",
     "5090": "NVIDIA GeForce RTX 5090", "pro6000maxq": "NVIDIA RTX PRO 6000 Blackwell Max-Q",
+    "h100": "NVIDIA H100 80GB HBM3",
 }  # fmt: skip
 SHORT = {"4090": "rtx4090", "5090": "rtx5090", "pro6000maxq": "rtxpro6000"}
 
@@ -130,9 +133,10 @@ class Fitted:
 
     def coefficients(self, attention: bool, chosen: np.ndarray | slice = slice(None)) -> Floats:
         """The fit to the chosen models, for networks with attention or without."""
-        alike = [] if self.settings.compiled else [tuple(FACTORS.index(f"{k} moved") for k in pair) for pair in ALIKE]
+        pairs = [] if self.settings.compiled else [(f"{one} moved", f"{other} moved") for one, other in ALIKE]
+        alike = [(FACTORS.index(one), FACTORS.index(other)) for one, other in (*pairs, MULTIPLY_ALIKE)]
         weights = np.where((self.kinds[chosen] == "attention") == attention, 1.0, OTHERS)
-        return fit_robust(self.rows[chosen], self.measured[chosen], weights, alike)  # type: ignore[arg-type]
+        return fit_robust(self.rows[chosen], self.measured[chosen], weights, alike)
 
     def _predict(self, chosen: np.ndarray) -> Floats:
         plain, attention = (self.rows @ self.coefficients(of, chosen) for of in (False, True))
@@ -178,7 +182,7 @@ class Fitted:
             median_error=median_error(self.predicted, self.measured),
             spearman=spearman(self.predicted, self.measured), rows=len(self.models), families=len(set(self.families)),
             image_s=(float(self.measured.min()), float(self.measured.max())), kinds=tuple(_seen(self.models)),
-            time=published.DATE, source=published.SOURCE,
+            time=published.date(self.table), source=published.source(self.table),
         )  # fmt: skip
 
 
@@ -207,5 +211,5 @@ def fitted(table: str) -> Fitted:
 
 
 def _version(digits: str) -> str:
-    """`113` is 1.13, `240` 2.4.0."""
-    return f"1.{digits[1:]}" if digits[0] == "1" else ".".join(digits)
+    """`113` is 1.13, `240` 2.4.0, `2110` 2.11.0."""
+    return f"1.{digits[1:]}" if digits[0] == "1" else f"{digits[0]}.{digits[1:-1]}.{digits[-1]}"

@@ -12,6 +12,20 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parents[2] / "reports" / "reference" / "gpu-profiles"
 SOURCE = "pytorch-image-models, results, commit aa4b5850 (2026-08-08), Apache-2.0"
 DATE = "2026-08-08"
+TIMED_HERE = {"infer-amp-nchw-pt2110-cu130-h100": "2026-11-26"}
+"""Tables of this package's own (`make gpu-table`), and when they were made."""
+OURS = "analyzer/"
+"""What the names of this package's own networks begin with in them; they are never fitted."""
+
+
+def source(table: str) -> str:
+    """Whose times a table's are."""
+    return f"this package (make gpu-table), {TIMED_HERE[table]}" if table in TIMED_HERE else SOURCE
+
+
+def date(table: str) -> str:
+    """When they were made or published."""
+    return TIMED_HERE.get(table, DATE)
 
 
 @dataclass(frozen=True)
