@@ -19,7 +19,7 @@ SMALL = {
     "train": ["--image", "32", "--epochs", "1", "--seeds", "0", "--threads", "1"],
     "sweep": ["--measure", "none"],
     "measure": ["--rounds", "1", "--time", "20m", "--image", "64"],
-    "search": ["--time", "120s"],
+    "search": ["--time", "45s"],
 }
 """What makes a verb's command small: an option that is given twice is the last one's."""
 ELSEWHERE = re.compile(r"pip install |ray (start|stop)|git |make |torchrun ")
