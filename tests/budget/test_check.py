@@ -32,6 +32,7 @@ def grow(project: Project) -> None:
 # -- what passes and what fails --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_example_is_within_its_budget_and_its_lock_is_current(project: Project) -> None:
     code, verdict = project.check()
     assert (code, kinds(verdict, "error"), kinds(verdict, "warning")) == (0, [], [])
@@ -204,6 +205,7 @@ def test_relocking_hides_nothing_from_the_merge_base(project: Project) -> None:
     assert finding(verdict, "excess", figure="params", group=None)["limit"] < 300_000
 
 
+@pytest.mark.slow
 def test_a_removed_model_or_budget_is_shown_and_base_still_holds_it(project: Project) -> None:
     project.branch("fewer")
     grow(project)
@@ -221,6 +223,7 @@ def test_a_removed_model_or_budget_is_shown_and_base_still_holds_it(project: Pro
     assert project.check("--against", "main", "--budget-from", "base")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_new_model_needs_a_bound_that_is_not_growth(project: Project) -> None:
     project.branch("new")
     table = '\n[tool.analyzer.models.tiny]\ntarget = "cnn.py:build"\nkwargs = { width = 4 }\ninput = [1, 3, 32, 32]\n'
@@ -466,6 +469,7 @@ def test_rebuild_leaves_no_worktree_and_needs_no_lock(project: Project) -> None:
     assert project.git("worktree", "list").count("\n") == 0
 
 
+@pytest.mark.slow
 def test_the_check_writes_nothing(project: Project) -> None:
     grow(project)
     (project.folder / "analyzer.lock").unlink()
@@ -635,6 +639,7 @@ def test_a_terminated_rebuild_leaves_no_worktree(project: Project, tmp_path: Pat
     assert not list(temporary.glob("analyzer-tree-*"))
 
 
+@pytest.mark.slow
 def test_a_model_counted_as_a_reference_first_still_has_its_peaks(project: Project) -> None:
     project.edit("pyproject.toml", "depth = { max = 10 }", 'peak_inference_bytes = { max = "1 GiB" }')
     project.edit("pyproject.toml", 'max = "50 MMACs", growth = "5%"', 'max-ratio = 9, of = "reader"')

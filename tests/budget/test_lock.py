@@ -49,6 +49,7 @@ def figures(model: Locked) -> list[str]:
     return [*model.others, *(name for name in SUMS if model.figure(name) is not None)]
 
 
+@pytest.mark.slow
 @given(st.dictionaries(texts, models, max_size=3))
 @settings(max_examples=200, deadline=None)
 def test_what_is_written_is_read(written: dict[str, Locked]) -> None:
@@ -166,6 +167,7 @@ def test_check_says_how_the_lock_differs(tmp_path: Path) -> None:
     assert "there is no lock file" in project.run("lock", "--check").stderr
 
 
+@pytest.mark.slow
 def test_a_merge_that_kept_both_sides_is_no_baseline(tmp_path: Path) -> None:
     project = Project(tmp_path / "models")
     project.write(".gitattributes", "analyzer.lock merge=union\n")

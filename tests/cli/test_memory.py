@@ -74,6 +74,7 @@ def test_what_can_not_train_says_what_one_image_takes(analyze) -> None:
     assert "no batch" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_fits_by_its_storages(analyze, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)
     target = (f"{tmp_path}/own.py:Net", "--input", "1,3,32,32")

@@ -110,6 +110,7 @@ def test_another_batch_is_counted_beside_the_first(analyze, tmp_path: Path) -> N
 SMALL = ("--blocks", "1,1", "--image", "32", "--init", "8", "--compression", "0.5", "--device", "cpu", "--out", "out")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_measured_here")
 def test_measurements_are_not_made_again(analyze, tmp_path: Path) -> None:
     """Whatever the time, one row is always measured: with none at all, each run measures just one more."""

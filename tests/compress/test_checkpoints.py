@@ -137,6 +137,7 @@ def require_measured(target: str, params: int) -> None:
     assert len(model(*args)) == 2
 
 
+@pytest.mark.slow
 def test_every_verb_that_takes_checkpoints_takes_it(tmp_path: Path, data: Path) -> None:
     """show and compare count it; check holds it to a budget; measure runs it; train takes its form, predict its
     weights.

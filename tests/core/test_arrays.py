@@ -98,6 +98,7 @@ def test_widths_beyond_float_are_an_error_too() -> None:
     assert all(counted.error for counted in records(group))
 
 
+@pytest.mark.slow
 def test_dimensions_shared_by_all_variants_overflow_as_an_error_too() -> None:
     shared = {"block": "dense", "block_config": (900, 900), "growth": 1_000_000, "bn_size": 10_000, "image": 65_536}
     group = [Variant(**shared, compression=c) for c in (0.5, 0.6)]

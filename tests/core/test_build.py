@@ -164,6 +164,7 @@ def test_copies_run_and_load(remake) -> None:
     other.load_state_dict(model.state_dict())
 
 
+@pytest.mark.slow
 def test_it_compiles_and_exports_whole() -> None:
     model = build(SMALL).eval()
     images = torch.randn(2, 3, 64, 64)

@@ -46,6 +46,7 @@ for name in ("measure", "report", "search", "sweep"):
 """
 
 
+@pytest.mark.slow
 def test_an_old_path_gives_the_module_and_its_new_path_once() -> None:
     done = subprocess.run(
         [sys.executable, "-c", TRIED.format(moved=MOVED)], cwd=ROOT, capture_output=True, text=True, check=False

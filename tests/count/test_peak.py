@@ -215,6 +215,7 @@ def test_a_timeline_says_what_the_memory_is_for() -> None:
     assert by_phase["optimizer"]["transient"] >= params  # a list as large as the parameters
 
 
+@pytest.mark.slow
 def test_so_does_that_of_any_module() -> None:
     """By hand: logits and loss are alive beside what autograd keeps; a kind is that of a storage's whole life."""
     batch, net = 4, PRESETS["densenet121"]

@@ -135,6 +135,7 @@ def test_grouped_products_count_at_any_dtype(dtype):
     assert count(model.to("meta"), torch.empty(5, 8, dtype=dtype, device="meta")).macs == 5 * 8 * 16
 
 
+@pytest.mark.slow
 def test_a_configuration_that_is_not_there_says_how_to_have_it(tmp_path):
     for place, words in {"": "is no configuration", "none": "there is no file"}.items():
         (tmp_path / "config.json").write_text("{")

@@ -38,6 +38,7 @@ def images(count: int, size: int = 32) -> torch.Tensor:
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(5))
 
 
+@pytest.mark.slow
 def test_a_compressed_network_loads_to_the_bit_where_this_package_is_not(tmp_path: Path) -> None:
     """And it can be trained there; its figures are those of the checkpoint."""
     made = an.compress(VARIANT, an.Budget(max_params=1500), quiet=True)

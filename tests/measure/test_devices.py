@@ -180,6 +180,7 @@ def test_a_search_is_limited_by_predicted_time() -> None:
     assert times[space.parts[part].variant(int(index))] == min(times.values())
 
 
+@pytest.mark.slow
 def test_the_command_predicts(tmp_path: Path) -> None:
     shown = run_command("show", "densenet121", "--on", "rtx4090", "--format", "json", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr

@@ -290,6 +290,7 @@ def test_conditions_reach_the_worker(conditions: Conditions, here: Worker) -> No
     assert answer.threads == (conditions.threads or answer.threads)
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_is_measured_and_its_failure_is_told(tmp_path: Path, here: Worker) -> None:
     (tmp_path / "mine.py").write_text(
         "import torch\nclass Net(torch.nn.Module):\n"

@@ -69,6 +69,7 @@ def numel(variant: Variant) -> int:
     return sum(p.numel() for p in build(variant, device="meta").parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", SOME, ids=str)
 def test_elasticities_are_differences_of_the_built_models(variant: Variant) -> None:
     found = elasticities(variant)

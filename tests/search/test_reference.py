@@ -47,6 +47,7 @@ def test_the_rows_are_right(kind: str, classes: int) -> None:
         assert on_front != beaten
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 1000])
 def test_doubling_is_found_again(classes: int) -> None:
     space = Space(
