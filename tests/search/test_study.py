@@ -393,7 +393,7 @@ def test_the_command_on_small_networks(tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "analyzer", "search", "--block", "dense", "--blocks", "1,1", "--growth", "4:12:4",
         "--image", "32", "--max-params", "100k", "--objective", "measured_latency_s", "--maximize", "conv_activations",
-        "--batch", "1", "--trials", "1", "--time", "40s", "--out", "kept", "--format", "jsonl",
+        "--batch", "1", "--trials", "1", "--time", "60s", "--out", "kept", "--format", "jsonl",
         "--export", "found.csv", "--report", "found.html",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
