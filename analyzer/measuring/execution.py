@@ -160,8 +160,8 @@ def execute_memory(plan: MeasurePlan, watch: MeasureWatch) -> list[MemoryMeasure
 @dataclass(frozen=True)
 class CalibrationPlan:
     """What is calibrated: a device at a batch, with a table of operators where `per_operator`; `out` is the profile's
-    file (None: none), `name` what it is called (None: by its device).
-    A `batch` of None is the device's usual.
+    file (None: none), `name` what it is called (None: by its device). A `batch` of None is
+    the device's usual.
 
     Raises UsageError where that can't be written.
     """

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import re
 import statistics
 import sys
 import time
@@ -31,6 +30,7 @@ from analyzer.errors import MeasureError
 from analyzer.measurements import Conditions
 from analyzer.measuring.calibration import calibrate
 from analyzer.measuring.environment import environment, pick_device
+from analyzer.measuring.execution import word_of
 from analyzer.measuring.measure import measure_all, measure_memory, record_of, subject_of
 from analyzer.measuring.protocol import Protocol
 from analyzer.reading.latency import Profile
@@ -162,8 +162,7 @@ class Reference:
     """The file of a device: each part is written as soon as it is made."""
 
     def __init__(self, device: torch.device, folder: Path = Path("reports/reference")) -> None:
-        name = re.sub(r"[^a-z0-9]+", "-", environment(device).device_name.lower()).strip("-")
-        self.path = folder / f"gpu-{name}.json"
+        self.path = folder / f"gpu-{word_of(str(device))}.json"
         self.data: dict[str, Any] = msgspec.json.decode(self.path.read_bytes()) if self.path.exists() else {}
         self.data["environment"] = msgspec.to_builtins(environment(device))
 
@@ -187,7 +186,6 @@ class Reference:
             rows, late = memory(end)
             off = [abs(row["off_percent"]) for row in rows if "off_percent" in row]
             if off:
-                self.data["memory_median_off_percent"] = statistics.median(off)
                 print(f"memory: median difference {statistics.median(off):.2f} %, largest {max(off):.2f} %")
             self.keep(part, rows, late)
         elif part == "calibration":

@@ -133,7 +133,7 @@ def main() -> None:
     rows = []
     for name in OWN:
         ours = functools.partial(build, PRESETS[name], device=DEVICE)
-        rows.append(row(f"analyzer/{name}", PRESETS[name].image, 2e-4, [ours]))
+        rows.append(row(f"{published.OURS}{name}", PRESETS[name].image, 2e-4, [ours]))
     for model in in_order(joined(LIKE)):
         if time.monotonic() > end:
             break
